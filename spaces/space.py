@@ -1,0 +1,275 @@
+"""`SearchSpace`: which fields of `TrialParams` are open, between which bounds, and why."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from spaces.errors import SpaceError, sentences, unknown
+from spaces.params import TrialParams
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Value = float | int | bool | str
+"""What a field of `TrialParams` can hold."""
+
+NATIVE = "native"
+"""As image_size: each backbone's own input size, as timm states it."""
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class Dimension(BaseModel):
+    """How one field varies. Subclasses: `Fixed`, `Range`, `Choices`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    reason: str = ""
+    """Why these bounds: a published recipe, a measurement, a limit of the hardware."""
+
+
+class Fixed(Dimension):
+    """The field has one value in every trial."""
+
+    value: Value
+
+    @property
+    def start(self) -> Value:
+        """The value of a trial that doesn't choose."""
+        return self.value
+
+    @property
+    def extremes(self) -> tuple[Value, ...]:
+        """Values that must be legal for all of the dimension to be."""
+        return (self.value,)
+
+
+class Range(Dimension):
+    """The field is drawn from ``low`` to ``high``, both included; integers if both are."""
+
+    low: float | int
+    high: float | int
+    log: bool = False
+    step: float | int | None = None
+    default: float | int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, not {self.low} and {self.high}.")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range must start above 0, not at {self.low}.")
+        if self.log and self.step is not None:
+            raise ValueError("a log range can't have a step; leave one of the two out.")
+        if self.default is not None and not self.low <= self.default <= self.high:
+            raise ValueError(
+                f"default must lie between {self.low} and {self.high}, not at {self.default}."
+            )
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only integers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def start(self) -> Value:
+        """``default``, else the middle (of the logarithms, for a log range)."""
+        if self.default is not None:
+            return self.default
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(middle) if self.whole else middle
+
+    @property
+    def extremes(self) -> tuple[Value, ...]:
+        """Values that must be legal for all of the dimension to be."""
+        return (self.low, self.high)
+
+
+class Choices(Dimension):
+    """The field is one of ``choices``."""
+
+    choices: tuple[Value, ...]
+    default: Value | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.choices) == 0 or len(set(self.choices)) < len(self.choices):
+            raise ValueError(f"choices must be different values, not {list(self.choices)}.")
+        if self.default is not None and self.default not in self.choices:
+            raise ValueError(f"default must be one of the choices, not {self.default!r}.")
+        return self
+
+    @property
+    def start(self) -> Value:
+        """``default``, else the first choice."""
+        return self.choices[0] if self.default is None else self.default
+
+    @property
+    def extremes(self) -> tuple[Value, ...]:
+        """Values that must be legal for all of the dimension to be."""
+        return self.choices
+
+
+AnyDimension = Fixed | Range | Choices
+
+# A field that only matters if another one leaves a certain value.
+_IDLE = {
+    "backbone_lr_scale": ("unfreeze", 0),
+    "layer_decay": ("unfreeze", 0),
+    "gradual_unfreezing": ("unfreeze", 0),
+    "head_activation": ("head_hidden", 0),
+}
+
+
+class SearchSpace:
+    """A named set of dimensions, one for each field of `TrialParams`.
+
+    Immutable. Doesn't sample: `distributions` is what Optuna needs to do so.
+    """
+
+    def __init__(self, dimensions: Mapping[str, AnyDimension], *, name: str, doc: str = "") -> None:
+        self.name = name
+        self.doc = doc
+        defaults = {
+            field: Fixed(value=info.default)
+            for field, info in TrialParams.model_fields.items()
+            if not info.is_required()
+        }
+        defaults["image_size"] = Fixed(value=NATIVE)
+        self.dimensions: dict[str, AnyDimension] = {**defaults, **dimensions}
+        self._check()
+
+    @classmethod
+    def load(cls, name: str) -> "SearchSpace":
+        """Read a preset by its name or a TOML file by its path. Raises `SpaceError`."""
+        path = Path(name)
+        if path.suffix != ".toml":
+            presets = preset_names()
+            if name not in presets:
+                hint = "; a space file ends in .toml" if path.exists() else ""
+                raise SpaceError(unknown("space preset", name, presets) + hint)
+            path = PRESETS / f"{name}.toml"
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SpaceError(f"The space file {path} does not exist.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SpaceError(f"The space file {path} is not valid TOML: {error}.") from None
+        return cls.from_table(table, name=path.stem)
+
+    @classmethod
+    def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
+        """Make a space of a TOML table: a field's value, or a table of its bounds."""
+        table = dict(table)
+        doc = str(table.pop("doc", ""))
+        dimensions: dict[str, AnyDimension] = {}
+        problems = []
+        for field, entry in table.items():
+            if field not in TrialParams.model_fields:
+                problems.append(unknown("parameter", field, TrialParams.model_fields))
+                continue
+            try:
+                dimensions[field] = _dimension(field, entry)
+            except ValidationError as error:
+                names = [*Range.model_fields, *Choices.model_fields, "value"]
+                problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
+        if problems:
+            raise SpaceError.of(problems)
+        return cls(dimensions, name=name, doc=doc)
+
+    def with_fixed(self, **values: Value) -> "SearchSpace":
+        """The same space with some fields fixed."""
+        fixed = {field: Fixed(value=value) for field, value in values.items()}
+        return SearchSpace({**self.dimensions, **fixed}, name=self.name, doc=self.doc)
+
+    @property
+    def open(self) -> dict[str, Range | Choices]:
+        """The dimensions that vary."""
+        return {f: d for f, d in self.dimensions.items() if not isinstance(d, Fixed)}
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Every backbone a trial of this space can have."""
+        return tuple(str(value) for value in self.dimensions["backbone"].extremes)
+
+    def distributions(self) -> "dict[str, BaseDistribution]":
+        """The open dimensions as Optuna's distributions."""
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
+        made: dict[str, BaseDistribution] = {}
+        for field, dim in self.open.items():
+            if isinstance(dim, Choices):
+                made[field] = CategoricalDistribution(dim.choices)
+            elif dim.whole:
+                low, high = int(dim.low), int(dim.high)
+                made[field] = IntDistribution(low, high, log=dim.log, step=int(dim.step or 1))
+            else:
+                made[field] = FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+        return made
+
+    def params(
+        self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
+    ) -> TrialParams:
+        """A whole `TrialParams`: ``values``, and the space's defaults for what they leave out.
+
+        ``native_image_size`` gives each backbone's own input side in pixels.
+        """
+        for field in values:
+            if field not in TrialParams.model_fields:
+                raise SpaceError(unknown("parameter", field, TrialParams.model_fields))
+        whole: dict[str, object] = {f: dim.start for f, dim in self.dimensions.items()}
+        whole.update(values)
+        if whole["image_size"] == NATIVE:
+            whole["image_size"] = native_image_size[str(whole["backbone"])]
+        return TrialParams.parse(whole)
+
+    def _check(self) -> None:
+        problems = []
+        if "backbone" not in self.dimensions:
+            raise SpaceError(f"The space {self.name!r} names no backbone; add backbone.choices.")
+        if isinstance(self.dimensions["backbone"], Range):
+            raise SpaceError("backbone needs choices or a value, not a range.")
+        start = {f: d.start for f, d in self.dimensions.items()}
+        for field, dim in self.dimensions.items():
+            for value in dict.fromkeys((*dim.extremes, dim.start)):
+                if field == "image_size" and value == NATIVE:
+                    continue
+                try:
+                    TrialParams.parse({**start, "image_size": 224, field: value})
+                except SpaceError as error:
+                    problems += [p for p in str(error).splitlines() if p.startswith(field)]
+        for field, (other, idle) in _IDLE.items():
+            cause = self.dimensions[other]
+            if field in self.open and isinstance(cause, Fixed) and cause.value == idle:
+                problems.append(
+                    f"{field} is open but {other} is fixed at {idle}, so it would change nothing; "
+                    f"fix {field} or open {other}."
+                )
+        if problems:
+            raise SpaceError.of(dict.fromkeys(problems))
+
+
+def preset_names() -> list[str]:
+    """The spaces that come with Finesweep."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _dimension(field: str, entry: object) -> AnyDimension:
+    if not isinstance(entry, dict):
+        return Fixed.model_validate({"value": entry})
+    if "value" in entry:
+        return Fixed.model_validate(entry)
+    if "choices" in entry:
+        return Choices.model_validate(entry)
+    if TrialParams.model_fields[field].annotation is float:  # TOML's 0 and 1 are integers
+        entry = {k: float(v) if type(v) is int else v for k, v in entry.items()}
+    return Range.model_validate(entry)
