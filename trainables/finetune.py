@@ -1,0 +1,266 @@
+"""One fine-tune, epoch by epoch. Knows nothing of Ray; a trial and the final retrain both run it."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from spaces import DataError, TrialParams
+from trainables.augment import augment
+from trainables.evaluate import NO_SCORES, logits_of, scores_of
+from trainables.model import (
+    Preprocessing,
+    build_model,
+    is_plain,
+    normalise,
+    open_group_count,
+    open_groups,
+    parameter_groups,
+    train_mode,
+)
+from trainables.pixels import ImageSet
+from trainables.report import METRICS, EpochReport, better
+from trainables.schedule import LearningRate
+from trainables.weights import Weights
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class FineTuning:
+    """The state of one fine-tune: model, optimizer, rates, and how far it has come.
+
+    The same arguments give the same numbers on the same machine, also when the run was broken off
+    between two epochs and went on from its `state_dict`. Seeds torch's global generator.
+
+    Args:
+        params: What to train and how.
+        weights: Where the backbone starts.
+        num_classes: Width of the output.
+        train: Images to learn from, at ``params.image_size``.
+        val: Images to validate on after each epoch, or None.
+        max_epochs: Length of the learning-rate schedule.
+        stop_after: Epochs to run, if fewer than ``max_epochs``.
+        patience: End after this many epochs without a better ``metric``; None never does.
+        metric: One of `METRICS`.
+        seed: Of the head, the order of images, dropout and augmentation.
+        device: Where to train.
+        precision: "auto" is bfloat16 autocast on a GPU that has it, else float32.
+    """
+
+    def __init__(
+        self,
+        params: TrialParams,
+        weights: Weights,
+        *,
+        num_classes: int,
+        train: ImageSet,
+        val: ImageSet | None,
+        max_epochs: int,
+        stop_after: int | None = None,
+        patience: int | None = None,
+        metric: str = "val_accuracy",
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        precision: Precision = "auto",
+    ) -> None:
+        if len(train) < 2:
+            raise DataError(f"A fine-tune needs at least 2 training images, not {len(train)}.")
+        self.params = params
+        self.device = torch.device(device)
+        self.epoch = 0
+        self._train, self._val = train, val
+        self._epochs = min(stop_after or max_epochs, max_epochs)
+        self._max_epochs = max_epochs
+        self._patience, self._metric, self._seed = patience, metric, seed
+        self._best = -math.inf if METRICS[metric] == "max" else math.inf
+        self._since_best = 0
+        self._stated = Preprocessing.of(params.backbone)
+        self._autocast = _autocast(precision, self.device)
+        torch.manual_seed(seed)
+        model = build_model(params, weights, num_classes)
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._open_max = open_group_count(model, params.unfreeze)
+        self._optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
+        self._rate = LearningRate(self._optimizer, params, max_epochs=max_epochs)
+        counts = np.bincount(train.labels, minlength=num_classes)
+        weight = None
+        if params.balance == "weighted":
+            weight = torch.tensor(len(train) / (num_classes * np.maximum(counts, 1))).float()
+        self._loss = nn.CrossEntropyLoss(weight, label_smoothing=params.label_smoothing)
+        self._loss.to(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs; tensors, numbers and strings only."""
+        return {
+            "epoch": self.epoch,
+            "best": self._best,
+            "since_best": self._since_best,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rate": self._rate.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict` of a fine-tune made with the same arguments."""
+        self.epoch = state["epoch"]
+        self._best = state["best"]
+        self._since_best = state["since_best"]
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rate.load_state_dict(state["rate"])
+
+    def run_epoch(self) -> EpochReport:
+        """Train and validate one epoch."""
+        began = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        train_loss, factor, seen = self._train_epoch()
+        trained = time.perf_counter()
+        scores = NO_SCORES
+        if self._val is not None and math.isfinite(train_loss):
+            logits = logits_of(
+                self.model, self._val, self._stated, device=self.device, autocast=self._autocast
+            )
+            scores = scores_of(logits, self._val.labels)
+        validated = self._val is None or math.isfinite(scores.loss)
+        diverged = not (math.isfinite(train_loss) and validated)
+        self._rate.end_epoch(scores.loss)
+        self.epoch += 1
+        report = EpochReport(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            val_loss=scores.loss,
+            val_accuracy=scores.accuracy,
+            val_balanced_accuracy=scores.balanced_accuracy,
+            val_macro_f1=scores.macro_f1,
+            learning_rate=self.params.learning_rate * factor,
+            seconds=time.perf_counter() - began,
+            images_per_second=seen / (trained - began),
+            peak_memory_mib=_peak_memory_mib(self.device),
+            is_last=False,
+            diverged=diverged,
+        )
+        value = getattr(report, self._metric)
+        improved = better(self._metric, value, self._best)
+        self._best = value if improved else self._best
+        self._since_best = 0 if improved else self._since_best + 1
+        tired = self._patience is not None and self._since_best >= self._patience
+        return replace(report, is_last=diverged or tired or self.epoch >= self._epochs)
+
+    def _train_epoch(self) -> tuple[float, float, int]:
+        """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early."""
+        torch.manual_seed(_mix(self._seed, self.epoch))
+        generator = torch.Generator().manual_seed(_mix(self._seed, self.epoch, 1))
+        rng = np.random.default_rng([self._seed, self.epoch])
+        open_groups(self.model, self._open_now())
+        train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
+        batches = _batches(self._train.labels, self.params, rng)
+        penalised = [
+            p for n, p in self.model.named_parameters() if p.requires_grad and not is_plain(n, p)
+        ]
+        total, seen, factor = 0.0, 0, 1.0
+        for step, chosen in enumerate(batches):
+            factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
+            images = self._train.images(chosen).to(self.device, non_blocking=True)
+            images = augment(images.float().div_(255), self.params.augment, generator)
+            labels = torch.from_numpy(self._train.labels[chosen]).to(self.device)
+            with torch.autocast(
+                self.device.type, dtype=self._autocast, enabled=self._autocast is not None
+            ):
+                logits = self.model(normalise(images, self._stated))
+            loss = self._loss(logits.float(), labels)
+            if self.params.l1:
+                loss = loss + self.params.l1 * sum(p.abs().sum() for p in penalised)
+            value = loss.item()
+            if not math.isfinite(value):
+                return value, factor, seen + len(chosen)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            total += value * len(chosen)
+            seen += len(chosen)
+        return total / seen, factor, seen
+
+    def _open_now(self) -> int:
+        """Backbone groups that train in this epoch."""
+        if not self.params.gradual_unfreezing:
+            return self._open_max
+        return math.ceil(self._open_max * min(1.0, self.epoch / max(self._max_epochs / 2, 1)))
+
+
+def finetune(tuning: FineTuning) -> Iterator[EpochReport]:
+    """Run what is left of a fine-tune, yielding after each epoch; the last says ``is_last``.
+
+    Between two reports the caller may save ``tuning.state_dict()``, or stop asking.
+    """
+    while True:
+        report = tuning.run_epoch()
+        yield report
+        if report.is_last:
+            return
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _autocast(precision: Precision, device: torch.device) -> torch.dtype | None:
+    if precision == "bf16":
+        return torch.bfloat16
+    if precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.bfloat16
+    return None
+
+
+def make_optimizer(groups: list[dict[str, Any]], name: str) -> Optimizer:
+    """torch's optimizer of a `TrialParams.optimizer` name over `parameter_groups`."""
+    match name:
+        case "adamw":
+            return torch.optim.AdamW(groups)
+        case "adam":
+            return torch.optim.Adam(groups)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+        case _:
+            return torch.optim.RMSprop(groups)
+
+
+def _batches(labels: np.ndarray, params: TrialParams, rng: np.random.Generator) -> list[np.ndarray]:
+    """An epoch's positions in random order, cut into batches; none has a single image.
+
+    "oversample" repeats images until every class is as frequent as the most frequent one,
+    "undersample" draws as many of each class as the rarest has.
+    """
+    order = np.arange(len(labels))
+    if params.balance in ("oversample", "undersample"):
+        by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+        sizes = [len(members) for members in by_class]
+        size = max(sizes) if params.balance == "oversample" else min(sizes)
+        order = np.concatenate([_draw(members, size, rng) for members in by_class])
+    order = rng.permutation(order)
+    batches = np.split(order, range(params.batch_size, len(order), params.batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:  # BatchNorm can't train on one image
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """``size`` of ``members``, each as often as any other, to within one."""
+    whole, rest = divmod(size, len(members))
+    return np.concatenate([np.tile(members, whole), rng.permutation(members)[:rest]])
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

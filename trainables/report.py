@@ -1,0 +1,53 @@
+"""`EpochReport`: what one epoch of a fine-tune came to. Light to import: no torch."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+METRICS: dict[str, Literal["max", "min"]] = {
+    "val_accuracy": "max",
+    "val_balanced_accuracy": "max",
+    "val_macro_f1": "max",
+    "val_loss": "min",
+}
+"""What a sweep can be ranked by, and which way is better."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """The metrics of one epoch; the ``val_`` ones are NaN where there is no validation split."""
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    """Mean over the epoch's batches, smoothing, weights and penalties included."""
+    val_loss: float
+    """Plain mean cross-entropy."""
+    val_accuracy: float
+    val_balanced_accuracy: float
+    val_macro_f1: float
+    learning_rate: float
+    """Of the head, at the epoch's last step."""
+    seconds: float
+    """Wall time of the epoch, validation included."""
+    images_per_second: float
+    """Training images over the wall time of the training part."""
+    peak_memory_mib: float
+    """Of the process on a CPU, of torch's allocator on a GPU."""
+    is_last: bool
+    """Whether the fine-tune ends here: max_epochs, patience, or divergence."""
+    diverged: bool = False
+    """Whether a loss became NaN or infinite; the fine-tune then ends."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers by field name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Pick the fields out of ``values``, which may hold more."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def better(metric: str, value: float, than: float) -> bool:
+    """Whether ``value`` beats ``than`` in a metric of `METRICS`; NaN never does."""
+    return value > than if METRICS[metric] == "max" else value < than

