@@ -1,0 +1,5 @@
+"""``python -m search`` is ``finesweep``."""
+
+from search.cli import main
+
+main()

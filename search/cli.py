@@ -1,0 +1,290 @@
+"""The command line. Thin: flags to settings, results to words; heavy imports live in commands."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
+
+from search.config import Format, SweepConfig, overlay, read_toml, settings
+from search.paths import SweepPaths
+from spaces import ConfigError, UserError, preset_names
+from spaces.errors import unknown
+
+if TYPE_CHECKING:
+    from search.sweep import SweepResult
+
+DONE, FAULT, MISTAKE = 0, 1, 2
+"""Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
+
+_METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
+_METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells mistakes as `UserError`, and the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message[0].upper() + message[1:] + f"; see {self.prog} --help.")
+
+    @property
+    def flags(self) -> list[str]:
+        """Every long flag it knows."""
+        return [f for action in self._actions for f in action.option_strings if f[:2] == "--"]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit."""
+    shown = logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("finesweep").addHandler(shown)
+    try:
+        _run(list(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(FAULT)
+    except BrokenPipeError:
+        sys.exit(FAULT)
+    sys.exit(DONE)
+
+
+def _run(argv: list[str]) -> None:
+    parser, commands = _parsers()
+    names = [word for word in argv if not word.startswith("-")]
+    if names and names[0] not in commands and argv[0] == names[0]:
+        raise ConfigError(unknown("command", names[0], commands))
+    args, extra = parser.parse_known_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return
+    if extra:
+        flag = extra[0].partition("=")[0]
+        if flag.startswith("-"):
+            raise ConfigError(unknown("flag", flag, commands[args.command].flags))
+        raise ConfigError(f"Unexpected argument {flag!r}; see finesweep {args.command} --help.")
+    args.handle(args)
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
+        prog="finesweep",
+        description="Finds the best fine-tuned image classifier for your own images.",
+        allow_abbrev=False,
+    )
+    added = parser.add_subparsers(dest="command", parser_class=_Parser, metavar="COMMAND")
+    commands: dict[str, _Parser] = {}
+
+    def command(name: str, handle: Callable[[argparse.Namespace], None], doc: str) -> _Parser:
+        commands[name] = added.add_parser(name, help=doc, description=doc, allow_abbrev=False)
+        commands[name].set_defaults(handle=handle)
+        return commands[name]
+
+    plan = command(
+        "plan", _plan, "Say what was understood of the data and the space; train nothing."
+    )
+    _add_settings(plan)
+    plan.add_argument("--json", action="store_true", help="Print one JSON document.")
+    plan.add_argument("--augment-preview", metavar="FILE.png", type=Path, help="Draw augmentation.")
+    launch = command("launch", _launch, "Sweep, retrain the winner, test it once, export it.")
+    _add_settings(launch)
+
+    compare = command("compare", _compare, "Rank the trials of one or several sweeps.")
+    compare.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
+    compare.add_argument("--csv", metavar="FILE", type=Path, help="Write the whole table.")
+    compare.add_argument("--json", action="store_true", help="Print one JSON document.")
+    compare.add_argument(
+        "--tensorboard", action="store_true", help="Serve the runs on this machine alone."
+    )
+    again = command("retrain", _retrain, "Retrain, test and export a sweep's winner or one trial.")
+    again.add_argument("sweep", metavar="SWEEP")
+    again.add_argument("--trial", metavar="ID", help="A trial's id instead of the winner's.")
+    hand = command("export", _export, "Export a sweep's retrained model again.")
+    hand.add_argument("sweep", metavar="SWEEP")
+    hand.add_argument(
+        "--formats", metavar="A,B", help=f"Some of {','.join(get_args(Format))}; as launched."
+    )
+    hand.add_argument("--out", metavar="DIR", type=Path, help="Folder to write to.")
+    for sub in (compare, again, hand):
+        sub.add_argument("--results-dir", metavar="DIR", type=Path, default=Path("results"))
+    predict = command("predict", _predict, "Classify images with an export.")
+    predict.add_argument("export", metavar="EXPORT_DIR", type=Path)
+    predict.add_argument("images", nargs="+", metavar="IMAGES", type=Path, help="Files or folders.")
+    predict.add_argument("--csv", metavar="FILE", type=Path, help="Write a table.")
+    predict.add_argument("--top", metavar="K", type=int, default=1, help="Classes an image.")
+    return parser, commands
+
+
+def _add_settings(parser: _Parser) -> None:
+    """A flag for every setting, its documentation the field's own."""
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help=SweepConfig.model_fields["data"].description
+    )
+    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="Settings; flags win.")
+    for name, info in settings():
+        if name == "data":
+            continue
+        flag = "--" + name.replace("_", "-")
+        if info.annotation is bool:
+            parser.add_argument(
+                flag,
+                dest=name,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=info.description,
+            )
+            continue
+        default = "unset" if info.default is None else info.default
+        doc = f"{info.description} [{default!s}]".replace("%", "%%")
+        if name == "space":
+            doc += f" Presets: {', '.join(preset_names())}."
+        metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())
+        parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
+
+
+def _config(args: argparse.Namespace) -> SweepConfig:
+    given = dict(read_toml(args.config)) if args.config else {}
+    known = {name: info for name, info in settings()}
+    flags: dict[str, Any] = {}
+    for name, value in vars(args).items():
+        if name in known and value is not None:
+            listed = str(known[name].annotation).startswith("tuple")
+            flags[name] = value.split(",") if listed else value
+    return SweepConfig.parse(overlay(given, flags))
+
+
+def _plan(args: argparse.Namespace) -> None:
+    config = _config(args)
+    from search.plan import backbone_facts, make_plan, plan_document, save_augment_preview
+    from search.words import plan_words
+
+    plan = make_plan(config, _progress())
+    document = plan_document(plan, backbone_facts(plan))
+    if args.augment_preview:
+        save_augment_preview(plan, args.augment_preview)
+    print(json.dumps(document, indent=2) if args.json else plan_words(document))
+
+
+def _launch(args: argparse.Namespace) -> None:
+    config = _config(args)
+    from search.sweep import Sweep
+
+    sweep = Sweep(config, progress=_progress())
+    result = sweep.run()
+    if args.config:
+        sweep.paths.toml.write_bytes(args.config.read_bytes())
+    _show(result, config)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from search.leaderboard import columns, trial_table
+    from search.study import read_trials
+    from search.words import print_table
+
+    found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
+    configs = [json.loads(paths.config.read_text(encoding="utf-8")) for paths in found]
+    metric = configs[0]["metric"]
+    tables = [
+        trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
+        for paths in found
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    from trainables.report import METRICS
+
+    table = table.sort_values(metric, ascending=METRICS[metric] == "min", kind="stable")
+    if args.csv:
+        table.to_csv(args.csv, index=False)
+    if args.json:
+        print(table.to_json(orient="records", indent=2))
+    else:
+        print_table(columns(table, metric))
+    if args.tensorboard:
+        _serve_tensorboard(found)
+
+
+def _serve_tensorboard(found: Sequence[SweepPaths]) -> None:
+    from tensorboard import program
+
+    board = program.TensorBoard()
+    spec = ",".join(f"{p.root.name}:{p.tensorboard}" for p in found)
+    logdir = ["--logdir", str(found[0].tensorboard)] if len(found) == 1 else ["--logdir_spec", spec]
+    board.configure(argv=[None, *logdir, "--host", "127.0.0.1"])
+    board.main()
+
+
+def _retrain(args: argparse.Namespace) -> None:
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    from search.sweep import load_config, retrain_sweep
+
+    _show(retrain_sweep(paths, trial=args.trial), load_config(paths))
+
+
+def _export(args: argparse.Namespace) -> None:
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    formats = args.formats.split(",") if args.formats else None
+    for name in formats or []:
+        if name not in get_args(Format):
+            raise ConfigError(unknown("format", name, get_args(Format)))
+    from search.sweep import export_sweep
+
+    differences = export_sweep(paths, formats=formats, out=args.out)
+    for name, difference in differences.items():
+        print(f"{name}: largest difference in logits {difference:.1e}")
+    print(f"Export: {args.out or paths.export}")
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from trainables.images import IMAGE_ERRORS, read_rgb
+    from trainables.predict import Predictor
+    from trainables.sources import image_files
+
+    files = [file for path in args.images for file in image_files(path)]
+    predictor = Predictor.load(args.export)
+    readable = []
+    for file in files:
+        try:
+            read_rgb(file)
+            readable.append(file)
+        except IMAGE_ERRORS as error:
+            print(f"{file} can't be read and is left out: {error}.", file=sys.stderr)
+    if not readable:
+        raise ConfigError("None of the images can be read; give image files or folders of them.")
+    probabilities = predictor.probabilities(readable)
+    labels = predictor.spec.labels
+    rows = []
+    for file, row in zip(readable, probabilities, strict=True):
+        top = row.argsort()[::-1][: args.top]
+        rows.append((str(file), [(labels[k], float(row[k])) for k in top]))
+    if args.csv:
+        import pandas as pd
+
+        table = pd.DataFrame(
+            {"path": [str(f) for f in readable], "predicted": [r[1][0][0] for r in rows]}
+        )
+        for k, label in enumerate(labels):
+            table[f"p.{label}"] = probabilities[:, k]
+        table.to_csv(args.csv, index=False)
+        return
+    for name, answers in rows:
+        print(name + "\t" + "\t".join(f"{label} {p:.4f}" for label, p in answers))
+
+
+def _show(result: "SweepResult", config: SweepConfig) -> None:
+    from search.leaderboard import columns
+    from search.words import print_table, result_words
+
+    print_table(columns(result.trials, config.metric))
+    print(result_words(result, config))
+
+
+def _progress() -> Callable[[str, int, int], None]:
+    from search.words import terminal_progress
+
+    return terminal_progress()

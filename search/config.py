@@ -1,0 +1,203 @@
+"""`SweepConfig`: everything the user chose. Flags over TOML over defaults, checked in one place."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from spaces import ConfigError
+from spaces.errors import sentences
+from trainables.report import METRICS
+
+Format = Literal["timm", "onnx", "pt2", "torchscript"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class AshaSettings(_Settings):
+    """When ASHA compares trials (Li et al. 2020, "A System for Massively Parallel ...")."""
+
+    grace_epochs: int = Field(1, ge=1)
+    """Epochs that every trial gets before it can be stopped (r in the paper)."""
+    reduction_factor: int = Field(3, ge=2)
+    """One in this many goes on at each rung (eta in the paper)."""
+
+
+class SplitSettings(_Settings):
+    """How images without a given split are divided."""
+
+    val_fraction: float = Field(0.15, gt=0, lt=0.5)
+    """Share of each class for validation."""
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    """Share of each class for the final test."""
+    eval_is: Literal["val", "test"] = "val"
+    """What a split called "eval" means."""
+
+
+class ExportSettings(_Settings):
+    """What the final model is written as."""
+
+    formats: tuple[Format, ...] = ("timm", "onnx", "pt2")
+    """Which formats: timm, onnx, pt2, torchscript."""
+
+
+class SweepConfig(_Settings):
+    """Every setting of a sweep."""
+
+    data: Path
+    """Folder per class (flat or under train/val/test), CSV, Parquet, or Hugging Face dataset."""
+    name: str = ""
+    """Name of the sweep's folder; empty makes one of the data's name and the time."""
+    space: str = "default"
+    """Search space: a preset's name or a TOML file."""
+    trials: int = Field(16, ge=1)
+    """How many parameter points are tried."""
+    max_epochs: int = Field(10, ge=1)
+    """Epochs of the trials that are not stopped; also the length of every schedule."""
+    metric: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
+        "val_accuracy"
+    )
+    """What trials are ranked and stopped by."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Of the split, the sampler and every trial."""
+    points: Path | None = None
+    """JSON list of parameter points that are tried first, in order."""
+    stopping: Literal["asha", "none"] = "asha"
+    """Rule that ends weak trials early."""
+    patience: int | None = Field(None, ge=1)
+    """End a trial after this many epochs without a better metric; unset never does."""
+    image_size: int | None = Field(None, ge=16)
+    """Side of the input in pixels for every backbone; unset is as the space says."""
+    weights: str = "pretrained"
+    """Start of the backbones: "pretrained", "untrained", or a folder of weight files."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic: auto is bfloat16 autocast on a GPU that has it, else float32."""
+    gpus_per_trial: float | None = Field(None, ge=0)
+    """GPUs of a trial, a fraction to share one; unset is 1 where the cluster has GPUs."""
+    cpus_per_trial: float | None = Field(None, gt=0)
+    """CPU cores of a trial; unset is 1, or an even share of them where trials hold GPUs."""
+    concurrent: int | None = Field(None, ge=1)
+    """Trials at a time; unset is as many as fit."""
+    address: str = "local"
+    """Ray cluster: local starts one on this machine, auto finds a running one, or HOST:PORT."""
+    results_dir: Path = Path("results")
+    """Where the sweep's folder is made."""
+    cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
+    """Where decoded images and converted weights are kept for the next sweep."""
+    retrain: bool = True
+    """Train the winner on train and val, test it once, and export it."""
+    asha: AshaSettings = AshaSettings()
+    split: SplitSettings = SplitSettings()
+    export: ExportSettings = ExportSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = []
+        if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", self.name):
+            problems.append(
+                f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
+            )
+        if self.stopping == "asha" and self.asha.grace_epochs > self.max_epochs:
+            problems.append(
+                f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
+                f"({self.max_epochs}); lower it or set stopping to none."
+            )
+        if self.split.val_fraction + self.split.test_fraction >= 0.9:
+            problems.append("split.val_fraction and split.test_fraction leave too little to train.")
+        if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            problems.append(
+                f"gpus_per_trial above 1 must be whole, not {self.gpus_per_trial}; "
+                "a trial trains on one GPU or a share of it."
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate nested ``values``; paths made absolute, the name filled in.
+
+        Raises `ConfigError` with every problem, a sentence each.
+        """
+        try:
+            config = cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError.of(sentences(error, dict(settings()), "setting")) from None
+        made = f"{config.data.absolute().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        return config.model_copy(
+            update={
+                "name": config.name or re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-"),
+                "data": config.data.expanduser().absolute(),
+                "results_dir": config.results_dir.expanduser().absolute(),
+                "cache_dir": config.cache_dir.expanduser().absolute(),
+            }
+        )
+
+    def read_points(self) -> list[dict[str, object]]:
+        """The points of ``points``, unchecked but for their shape. Raises `ConfigError`."""
+        if self.points is None:
+            return []
+        try:
+            points = json.loads(self.points.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"The points file {self.points} does not exist.") from None
+        except ValueError as error:
+            raise ConfigError(f"The points file {self.points} is not JSON: {error}.") from None
+        if not isinstance(points, list) or not all(isinstance(p, dict) for p in points):
+            raise ConfigError(
+                f"The points file {self.points} must hold a list of objects, "
+                'like [{"unfreeze": 0.5}].'
+            )
+        if len(points) > self.trials:
+            raise ConfigError(
+                f"{self.points} has {len(points)} points but trials is {self.trials}; "
+                "raise trials or drop points."
+            )
+        return points
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, unchecked. Raises `ConfigError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"The config file {path} does not exist.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
+
+
+def settings(
+    model: type[BaseModel] = SweepConfig, prefix: str = ""
+) -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its dotted name, such as ``asha.grace_epochs``."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from settings(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested ``base`` with values at dotted names put over it."""
+    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+    for name, value in dotted.items():
+        *tables, last = name.split(".")
+        place = merged
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = value
+    return merged
+
+
+__all__ = ["METRICS", "SweepConfig", "overlay", "read_toml", "settings"]

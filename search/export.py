@@ -1,0 +1,226 @@
+"""Write the final model as what others can open, and open each again before it counts."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from timm.models import save_for_hf
+from torch import nn
+
+from search.config import Format
+from search.paths import SweepPaths
+from search.retrain import FinalModel
+from spaces import ConfigError
+from trainables.dataset import Dataset
+from trainables.images import read_rgb
+from trainables.model import Preprocessing, model_args
+from trainables.predict import SIDECAR, ModelSpec
+
+TOLERANCE = 1e-3
+"""A format whose logits differ by more than this is an error."""
+CHECKED_IMAGES = 16
+
+_log = logging.getLogger("finesweep")
+
+
+def export(
+    final: FinalModel, dataset: Dataset, paths: SweepPaths, *, formats: Sequence[Format], out: Path
+) -> dict[str, float]:
+    """Write ``formats``, ``labels.txt`` and the model card below ``out``.
+
+    Returns each format's largest difference in logits from the model on real test images, after
+    loading it again. Raises `ConfigError` where a format can't be had, `ArithmeticError` where
+    one differs.
+    """
+    _need_packages(formats)
+    stated = Preprocessing.of(final.params.backbone)
+    spec = ModelSpec(
+        labels=dataset.classes,
+        image_size=final.params.image_size,
+        interpolation=stated.interpolation,
+        mean=stated.mean,
+        std=stated.std,
+    )
+    model = final.load(paths, len(dataset.classes), exportable=True)
+    rows = dataset.rows("test")[:CHECKED_IMAGES]
+    images = spec.preprocess([read_rgb(dataset.file(row)) for row in rows])
+    with torch.inference_mode():
+        expected = model(images).numpy()
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
+    differences: dict[str, float] = {}
+    notes: list[str] = []
+    for name in formats:
+        if name == "timm" and final.params.head_hidden:
+            notes.append(
+                "The timm folder is left out: a head with a hidden layer "
+                f"(head_hidden={final.params.head_hidden}) is no plain timm model."
+            )
+            _log.warning(notes[-1])
+            continue
+        run = _WRITERS[name](model, final, spec, images, out)
+        differences[name] = float(np.abs(run(images) - expected).max())
+        if differences[name] > TOLERANCE:
+            raise ArithmeticError(
+                f"The {name} export of {final.params.backbone} differs from the model by "
+                f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
+            )
+    card = _model_card(final, dataset, spec, differences, notes)
+    (out / "README.md").write_text(card, encoding="utf-8")
+    return differences
+
+
+Run = Callable[[torch.Tensor], np.ndarray]
+"""Images to logits, by the file just written."""
+
+
+def _write_timm(
+    model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
+) -> Run:
+    data_config = {
+        "input_size": [3, spec.image_size, spec.image_size],
+        "interpolation": spec.interpolation,
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "crop_pct": 1.0,
+        "crop_mode": "squash",
+    }
+    save_for_hf(
+        model,
+        str(out),
+        model_config={"num_classes": len(spec.labels), "label_names": list(spec.labels)},
+        model_args=model_args(final.params) or None,
+        safe_serialization=True,
+        data_config=data_config,
+    )
+    again = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
+    return lambda x: np.asarray(again(x).detach().numpy())
+
+
+def _write_onnx(
+    model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
+) -> Run:
+    import onnxruntime
+
+    program = torch.onnx.export(
+        model,
+        (images[:2],),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        input_names=["images"],
+        output_names=["logits"],
+        verbose=False,
+    )
+    assert program is not None
+    program.model.metadata_props[SIDECAR] = spec.to_json()
+    program.save(str(out / "model.onnx"))
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    return lambda x: np.asarray(session.run(None, {"images": x.numpy()})[0])
+
+
+def _write_pt2(
+    model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
+) -> Run:
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, (images[:2],), dynamic_shapes=shapes)
+    torch.export.save(program, out / "model.pt2", extra_files={SIDECAR: spec.to_json()})
+    again = torch.export.load(out / "model.pt2").module()
+    return lambda x: np.asarray(again(x).detach().numpy())
+
+
+def _write_torchscript(
+    model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
+) -> Run:
+    file = str(out / "model.torchscript")
+    with warnings.catch_warnings():  # torch deprecates TorchScript; whoever asks for it knows
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, images[:2])
+        torch.jit.save(traced, file, _extra_files={SIDECAR: spec.to_json()})
+        again = torch.jit.load(file)
+    return lambda x: np.asarray(again(x).detach().numpy())
+
+
+_WRITERS = {
+    "timm": _write_timm,
+    "onnx": _write_onnx,
+    "pt2": _write_pt2,
+    "torchscript": _write_torchscript,
+}
+
+
+def _need_packages(formats: Sequence[Format]) -> None:
+    """Fail before anything is written. Raises `ConfigError`."""
+    if "onnx" in formats:
+        try:
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                f"The ONNX export needs {error.name}; pip install 'finesweep[onnx]', or choose "
+                "--formats timm,pt2."
+            ) from None
+
+
+def _model_card(
+    final: FinalModel,
+    dataset: Dataset,
+    spec: ModelSpec,
+    differences: dict[str, float],
+    notes: Sequence[str],
+) -> str:
+    test = final.test
+    low, high = test.accuracy_ci95
+    params = json.dumps(final.params.model_dump(), indent=2)
+    per_class = "\n".join(
+        f"| {name} | {m['precision']:.3f} | {m['recall']:.3f} | {m['f1']:.3f} | {m['images']:.0f} |"
+        for name, m in test.per_class.items()
+    )
+    auc = "not defined" if test.roc_auc is None else f"{test.roc_auc:.4f}"
+    formats = "\n".join(f"- {name}: {diff:.1e}" for name, diff in differences.items())
+    counts = ", ".join(f"{split} {len(dataset.rows(split))}" for split in ("train", "val", "test"))
+    return f"""# {final.params.backbone}, fine-tuned on {len(dataset.classes)} classes
+
+Classes: {", ".join(dataset.classes)}. Images: {counts}.
+
+## Test result
+
+Accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson) on {len(dataset.rows("test"))}
+images that nothing was tuned on; the constant answer has {final.majority_accuracy:.4f}. Balanced accuracy
+{test.balanced_accuracy:.4f}, macro F1 {test.macro_f1:.4f}, ROC AUC {auc}.
+
+The best validation accuracy in the search was {final.val_accuracy:.4f}. Scores of a search are
+optimistic, because the best of many was picked by them: the test result is the honest one.
+
+| class | precision | recall | F1 | images |
+| --- | --- | --- | --- | --- |
+{per_class}
+
+## Input
+
+RGB, the whole image resized ({spec.interpolation}, aspect ratio not kept) to {spec.image_size}x{spec.image_size},
+scaled to [0, 1], minus {list(spec.mean)}, divided by {list(spec.std)}. Output: logits in the order of
+`labels.txt`.
+
+## Files
+
+Largest difference in logits from the trained model, each file loaded again, on
+{min(CHECKED_IMAGES, len(dataset.rows("test")))} test images:
+
+{formats}
+{"".join(chr(10) + note + chr(10) for note in notes)}
+## Training
+
+Trial {final.trial_id} of the sweep, trained again on train and val for {final.epochs} epochs. Data fingerprint
+`{dataset.fingerprint}`.
+
+```json
+{params}
+```
+"""

@@ -1,0 +1,90 @@
+"""The trials as tables: for programs, for spreadsheets, for people."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from search.paths import SweepPaths
+from search.study import TrialRecord
+from spaces import ConfigError
+from trainables.report import METRICS
+
+
+def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
+    """One row a trial, the best first: ranked by its best epoch, failed trials last."""
+    rows = []
+    for trial in trials:
+        best = trial.best(metric)
+        row: dict[str, object] = {
+            "trial_id": trial.trial_id,
+            "status": trial.status,
+            "epochs": len(trial.reports),
+            "best_epoch": best.epoch if best else None,
+        }
+        row |= {name: getattr(best, name) if best else None for name in METRICS}
+        row |= {"seconds": trial.seconds, "error": trial.error}
+        row |= {f"params.{field}": value for field, value in trial.params.model_dump().items()}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    table = table.astype({"best_epoch": "Int64", **dict.fromkeys(METRICS, "float64")})
+    table["_failed"] = table["status"] == "failed"
+    ascending = METRICS[metric] == "min"
+    table = table.sort_values(["_failed", metric, "trial_id"], ascending=[True, ascending, True])
+    return table.drop(columns="_failed").reset_index(drop=True)
+
+
+def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per trial and epoch."""
+    rows = [{"trial_id": t.trial_id, **r.to_dict()} for t in trials for r in t.reports]
+    return pd.DataFrame(rows)
+
+
+def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
+    """The trial with the best epoch among those that didn't fail. Raises `ConfigError`."""
+    ranked = trial_table([t for t in trials if t.status != "failed" and t.best(metric)], metric)
+    if ranked.empty:
+        raise ConfigError(
+            "No trial has a finished epoch to choose from; see the column 'error' of trials.csv."
+        )
+    best = ranked["trial_id"].iloc[0]
+    return next(t for t in trials if t.trial_id == best)
+
+
+def write_tables(paths: SweepPaths, trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
+    """Write ``trials.parquet``, ``trials.csv``, ``epochs.parquet`` and ``leaderboard.md``."""
+    table = trial_table(trials, metric)
+    _whole(paths.trials, lambda path: table.to_parquet(path, index=False))
+    _whole(paths.trials_csv, lambda path: table.to_csv(path, index=False))
+    _whole(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
+    text = f"# {paths.root.name}\n\n{markdown(table, metric)}\n"
+    _whole(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
+    return table
+
+
+def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What people see of the table: the score first, and only parameters that vary."""
+    params = [name for name in table if name.startswith("params.")]
+    varying = [name for name in params if table[name].nunique() > 1]
+    shown = ["trial_id", metric, "status", "epochs", "best_epoch", "seconds", *varying]
+    if "sweep" in table:
+        shown.insert(0, "sweep")
+    shorter = table[shown].rename(columns=lambda name: str(name).removeprefix("params."))
+    return shorter.map(lambda v: f"{v:.4g}" if isinstance(v, float) else str(v))
+
+
+def markdown(table: pd.DataFrame, metric: str) -> str:
+    """The table as Markdown."""
+    if table.empty:
+        return "No trial has begun."
+    shown = columns(table, metric)
+    lines = [shown.columns.tolist(), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    partial.replace(path)

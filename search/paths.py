@@ -1,0 +1,123 @@
+"""`SweepPaths`: every file that a sweep leaves behind, one property each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces import ConfigError
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """The files below ``results/<sweep>/``; see ``results/README.md``."""
+
+    root: Path
+
+    @classmethod
+    def existing(cls, sweep: str | Path, results_dir: Path) -> "SweepPaths":
+        """A sweep that was launched: by its folder, or by its name below ``results_dir``."""
+        for root in (Path(sweep), results_dir / sweep):
+            if (root / "sweep.json").is_file():
+                return cls(root.absolute())
+        names = sorted(p.parent.name for p in results_dir.glob("*/sweep.json"))
+        there = f"there are {', '.join(names[-5:])}" if names else "there are none yet"
+        raise ConfigError(f"No sweep {str(sweep)!r} in {results_dir}; {there}.")
+
+    @property
+    def toml(self) -> Path:
+        """The settings as given."""
+        return self.root / "sweep.toml"
+
+    @property
+    def config(self) -> Path:
+        """Every setting, resolved."""
+        return self.root / "sweep.json"
+
+    @property
+    def space(self) -> Path:
+        """The search space as it was used."""
+        return self.root / "space.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, hardware, commit."""
+        return self.root / "environment.json"
+
+    @property
+    def dataset(self) -> Path:
+        """Classes, counts, fingerprint."""
+        return self.root / "dataset.json"
+
+    @property
+    def split(self) -> Path:
+        """Which image is in which split."""
+        return self.root / "split.csv"
+
+    @property
+    def bad_images(self) -> Path:
+        """Images left out, and images that look odd."""
+        return self.root / "bad_images.csv"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal: every trial, epoch and state."""
+        return self.root / "study.journal"
+
+    @property
+    def log(self) -> Path:
+        """What happened when."""
+        return self.root / "sweep.log"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's own files."""
+        return self.root / "ray"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Curves and HParams."""
+        return self.root / "tensorboard"
+
+    @property
+    def trials(self) -> Path:
+        """One row a trial."""
+        return self.root / "trials.parquet"
+
+    @property
+    def trials_csv(self) -> Path:
+        """The same for spreadsheets."""
+        return self.root / "trials.csv"
+
+    @property
+    def epochs(self) -> Path:
+        """One row per trial and epoch."""
+        return self.root / "epochs.parquet"
+
+    @property
+    def leaderboard(self) -> Path:
+        """The trials, ranked, for people."""
+        return self.root / "leaderboard.md"
+
+    @property
+    def retrained(self) -> Path:
+        """Folder of the final model."""
+        return self.root / "retrained"
+
+    @property
+    def metrics(self) -> Path:
+        """The final model's test."""
+        return self.retrained / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The final model's answer to every test image."""
+        return self.retrained / "predictions.parquet"
+
+    @property
+    def final_weights(self) -> Path:
+        """The final model's state dict."""
+        return self.retrained / "model.safetensors"
+
+    @property
+    def export(self) -> Path:
+        """Folder of what is handed over."""
+        return self.root / "export"

@@ -1,0 +1,241 @@
+"""What a launch understood, before anything is trained."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.config import SweepConfig
+from spaces import SearchSpace, TrialParams
+from trainables.dataset import Survey, survey
+from trainables.finetune import make_optimizer
+from trainables.model import (
+    Preprocessing,
+    backbone_groups,
+    build_model,
+    open_group_count,
+    open_groups,
+    parameter_groups,
+    train_mode,
+    trainable_share,
+)
+from trainables.sources import SPLITS
+from trainables.weights import Weights, find_weights
+
+LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how far it is, and of how much."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is settled before a sweep: data, space, points, weights."""
+
+    config: SweepConfig
+    survey: Survey
+    space: SearchSpace
+    points: tuple[TrialParams, ...]
+    weights: dict[str, Weights]
+    """By backbone, of the space's backbones and those the points name."""
+    preprocessing: dict[str, Preprocessing]
+
+    @property
+    def native_image_size(self) -> dict[str, int]:
+        """Each backbone's own input side in pixels."""
+        return {name: stated.image_size for name, stated in self.preprocessing.items()}
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What `finesweep plan` says of a backbone."""
+
+    backbone: str
+    weights: str
+    image_size: int
+    parameters: int
+    groups: int
+    trainable_share: dict[str, float]
+    """By unfreeze level: the share of all parameters that train."""
+    train_images_per_second: float
+    """Of one core of this machine at the space's default depth, a few steps long."""
+
+
+def make_plan(config: SweepConfig, progress: Progress = lambda what, done, total: None) -> Plan:
+    """Read the space and the points, find the weights, survey the images. Raises `UserError`."""
+    space = SearchSpace.load(config.space)
+    if config.image_size is not None:
+        space = space.with_fixed(image_size=config.image_size)
+    raw_points = config.read_points()
+    named = [str(point["backbone"]) for point in raw_points if "backbone" in point]
+    names = list(dict.fromkeys([*space.backbones, *named]))
+    stated = {name: Preprocessing.of(name) for name in names}
+    native = {name: s.image_size for name, s in stated.items()}
+    points = tuple(space.params(point, native_image_size=native) for point in raw_points)
+    used = list(dict.fromkeys(p.backbone for p in points))
+    if len(points) < config.trials:
+        used = list(dict.fromkeys([*used, *space.backbones]))
+    weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
+    _try_models(space, points, weights, native)
+    surveyed = survey(
+        config.data,
+        cache=config.cache_dir,
+        val_fraction=config.split.val_fraction,
+        test_fraction=config.split.test_fraction,
+        seed=config.seed,
+        eval_is=config.split.eval_is,
+        progress=lambda done, total: progress("reading images", done, total),
+    )
+    preprocessing = {name: stated[name] for name in used}
+    return Plan(config, surveyed, space, points, weights, preprocessing)
+
+
+def backbone_facts(plan: Plan) -> list[BackboneFacts]:
+    """Build and time each backbone. Takes a few seconds each."""
+    classes = len(plan.survey.dataset.classes)
+    facts = []
+    for name, weights in plan.weights.items():
+        params = plan.space.params({"backbone": name}, native_image_size=plan.native_image_size)
+        model = build_model(params, weights, classes)
+        shares = {}
+        for level in LEVELS:
+            open_groups(model, open_group_count(model, level))
+            shares[f"{level:g}"] = trainable_share(model)
+        facts.append(
+            BackboneFacts(
+                backbone=name,
+                weights=weights.origin,
+                image_size=params.image_size,
+                parameters=sum(p.numel() for p in model.parameters()),
+                groups=len(backbone_groups(model)),
+                trainable_share=shares,
+                train_images_per_second=_time_steps(model, params),
+            )
+        )
+    return facts
+
+
+def expected_epochs(config: SweepConfig) -> float:
+    """Epochs that a sweep's trials train in all, if ASHA keeps one in eta at every rung."""
+    if config.stopping == "none":
+        return float(config.trials * config.max_epochs)
+    total, alive, done = 0.0, float(config.trials), 0
+    rung = config.asha.grace_epochs
+    while done < config.max_epochs:
+        step = min(rung, config.max_epochs) - done
+        total += alive * step
+        done += step
+        alive = max(alive / config.asha.reduction_factor, 1.0)
+        rung *= config.asha.reduction_factor
+    return total
+
+
+def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
+    """The plan as one JSON document."""
+    dataset = plan.survey.dataset
+    epochs = expected_epochs(plan.config)
+    rates = [fact.train_images_per_second for fact in facts]
+    images = len(dataset.rows("train"))
+    seconds = epochs * images * sum(1 / rate for rate in rates) / len(rates)
+    return {
+        "data": str(plan.config.data),
+        "kind": plan.survey.kind,
+        "classes": list(dataset.classes),
+        "counts": {split: dataset.counts(split) for split in SPLITS},
+        "split": plan.survey.split_made,
+        "fingerprint": dataset.fingerprint,
+        "ignored": plan.survey.ignored,
+        "notes": list(plan.survey.notes),
+        "bad_images": [asdict(s) for s in plan.survey.suspects if s.kind == "bad"],
+        "odd_images": [asdict(s) for s in plan.survey.suspects if s.kind == "odd"],
+        "space": plan.space.name,
+        "open": {field: dim.model_dump() for field, dim in plan.space.open.items()},
+        "points": [point.model_dump() for point in plan.points],
+        "backbones": [asdict(fact) for fact in facts],
+        "cost": {
+            "trials": plan.config.trials,
+            "expected_epochs": epochs,
+            "core_hours": seconds / 3600,
+            "measured_on": "one CPU core of this machine",
+        },
+    }
+
+
+def save_augment_preview(plan: Plan, file: Path, *, images: int = 6) -> None:
+    """A picture: rows of strengths from 0 to 1, the same training images in each row."""
+    from PIL import Image
+
+    from trainables.augment import augment
+    from trainables.images import read_rgb, resize_square
+
+    dataset = plan.survey.dataset
+    chosen = dataset.rows("train")[:: max(1, len(dataset.rows("train")) // images)][:images]
+    side = 160
+    squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear").copy() for r in chosen]
+    batch = torch.stack([torch.from_numpy(s).permute(2, 0, 1).float() / 255 for s in squares])
+    rows = []
+    for strength in (0.0, 0.1, 0.3, 0.6, 1.0):
+        moved = augment(batch, strength, torch.Generator().manual_seed(0))
+        rows.append(torch.cat(list(moved), dim=2))
+    sheet = (torch.cat(rows, dim=1) * 255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(sheet).save(file)
+
+
+def _try_models(
+    space: SearchSpace,
+    points: tuple[TrialParams, ...],
+    weights: dict[str, Weights],
+    native: dict[str, int],
+) -> None:
+    """Build every backbone once as its extreme trial would: what timm refuses is heard now."""
+    extreme = {
+        field: max(space.dimensions[field].extremes, key=float)
+        for field in ("drop_path", "head_hidden")
+    }
+    sizes = space.dimensions["image_size"].extremes
+    for name in [n for n in space.backbones if n in weights]:
+        for size in sizes:
+            values = {"backbone": name, "image_size": size, **extreme}
+            params = space.params(values, native_image_size=native)
+            _forward(params, weights[name])
+    for params in {
+        (p.backbone, p.image_size, p.drop_path, p.head_hidden): p for p in points
+    }.values():
+        _forward(params, weights[params.backbone])
+
+
+def _forward(params: TrialParams, weights: Weights) -> None:
+    """One image through the model. Raises `SpaceError` if the size doesn't fit it."""
+    from spaces import SpaceError
+
+    try:
+        model = build_model(params, weights, 2).eval()
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, params.image_size, params.image_size))
+    except (AssertionError, RuntimeError) as error:
+        raise SpaceError(
+            f"{params.backbone} can't take images of {params.image_size} pixels "
+            f"({str(error).splitlines()[0]}); choose another image_size."
+        ) from None
+
+
+def _time_steps(model: torch.nn.Module, params: TrialParams, *, batch: int = 16) -> float:
+    """Training images per second on one core, from two steps after a first one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    open_groups(model, open_group_count(model, params.unfreeze))
+    train_mode(model, freeze_batchnorm=True)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
+    images = torch.rand(batch, 3, params.image_size, params.image_size)
+    began = 0.0
+    for step in range(3):
+        if step == 1:
+            began = time.perf_counter()
+        optimizer.zero_grad()
+        model(images).square().mean().backward()
+        optimizer.step()
+    torch.set_num_threads(threads)
+    return 2 * batch / (time.perf_counter() - began)

@@ -1,0 +1,132 @@
+"""Train the winner again on train and val, and test it once."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from scipy.special import softmax
+from torch import nn
+
+from search.paths import SweepPaths
+from search.study import TrialRecord
+from search.trial import TrialJob
+from spaces import TrialParams
+from trainables.dataset import Dataset, class_balance
+from trainables.evaluate import TestMetrics, logits_of, test_metrics
+from trainables.finetune import FineTuning, finetune
+from trainables.model import Preprocessing, build_model
+from trainables.pixels import ImageSet
+from trainables.weights import Weights
+
+_log = logging.getLogger("finesweep")
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """What ``metrics.json`` holds: how the final model was made, and its test."""
+
+    test: TestMetrics
+    majority_accuracy: float
+    """What always answering the most frequent class gives on the test images."""
+    epochs: int
+    trial_id: str
+    val_accuracy: float
+    """The winner's best in the search: optimistic, it was selected for."""
+    params: TrialParams
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in ``metrics.json``."""
+        fields = {
+            name: value for name, value in vars(self).items() if name not in ("test", "params")
+        }
+        return {"test": asdict(self.test), **fields, "params": self.params.model_dump()}
+
+    @classmethod
+    def read(cls, paths: SweepPaths) -> Self:
+        """What `retrain` wrote."""
+        values = json.loads(paths.metrics.read_text(encoding="utf-8"))
+        test = TestMetrics(**values.pop("test"))
+        return cls(test=test, params=TrialParams.parse(values.pop("params")), **values)
+
+    def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> nn.Module:
+        """The trained model, on the CPU, in eval mode."""
+        untrained = Weights(self.params.backbone, "retrained", None)
+        model = build_model(self.params, untrained, classes, exportable=exportable)
+        model.load_state_dict(load_file(paths.final_weights))
+        return model.eval()
+
+
+def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
+    """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
+
+    The learning-rate schedule is the trial's, cut off where its best epoch was. This is the only
+    place that looks at the test images. Uses every core, or a GPU where the machine has one.
+    """
+    best = trial.best(job.metric)
+    assert best is not None, "only a trial with a finite epoch can be retrained"
+    dataset = job.dataset
+    store = job.stores[Preprocessing.of(trial.params.backbone).form(trial.params.image_size)]
+    tuning = FineTuning(
+        trial.params,
+        job.weights[trial.params.backbone],
+        num_classes=len(dataset.classes),
+        train=ImageSet.of(dataset, store, "train", "val"),
+        val=None,
+        max_epochs=job.max_epochs,
+        stop_after=best.epoch,
+        seed=job.seed,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        precision=job.precision,
+    )
+    for report in finetune(tuning):
+        _log.info(
+            "retraining epoch %d of %d: train_loss %.4f, %.0f s",
+            report.epoch,
+            best.epoch,
+            report.train_loss,
+            report.seconds,
+        )
+        if report.diverged:
+            raise FloatingPointError(
+                f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
+                f"{trial.trial_id}; retrain another one with --trial."
+            )
+    test = ImageSet.of(dataset, store, "test")
+    stated = Preprocessing.of(trial.params.backbone)
+    probabilities = softmax(logits_of(tuning.model, test, stated, device=tuning.device), axis=1)
+    final = FinalModel(
+        test=test_metrics(probabilities, test.labels, dataset.classes),
+        majority_accuracy=class_balance(test.labels.tolist()),
+        epochs=best.epoch,
+        trial_id=trial.trial_id,
+        val_accuracy=best.val_accuracy,
+        params=trial.params,
+    )
+    paths.retrained.mkdir(exist_ok=True)
+    state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
+    save_file(state, paths.final_weights)
+    _prediction_table(dataset, probabilities).to_parquet(paths.predictions, index=False)
+    partial = paths.metrics.with_suffix(".partial")  # last: its presence says the rest is whole
+    partial.write_text(json.dumps(final.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    partial.replace(paths.metrics)
+    return final
+
+
+def _prediction_table(dataset: Dataset, probabilities: np.ndarray) -> pd.DataFrame:
+    rows = dataset.rows("test")
+    names = np.array(dataset.classes)
+    table = pd.DataFrame(
+        {
+            "path": [dataset.paths[row] for row in rows],
+            "label": names[dataset.labels[rows]],
+            "predicted": names[probabilities.argmax(axis=1)],
+        }
+    )
+    for k, name in enumerate(dataset.classes):
+        table[f"p.{name}"] = probabilities[:, k]
+    return table

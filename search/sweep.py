@@ -1,0 +1,254 @@
+"""`Sweep`: the whole job, from images to an exported model; and its later steps alone."""
+
+import csv
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search.config import Format, SweepConfig
+from search.export import export
+from search.leaderboard import trial_table, winner, write_tables
+from search.paths import SweepPaths
+from search.plan import Plan, Progress, make_plan
+from search.retrain import FinalModel, retrain
+from search.study import TrialRecord, read_trials
+from search.trial import TrialJob
+from spaces import ConfigError
+from trainables.dataset import Dataset
+from trainables.model import Preprocessing
+from trainables.pixels import PixelFormat, build_store
+from trainables.weights import find_weights
+
+_log = logging.getLogger("finesweep")
+_PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to."""
+
+    paths: SweepPaths
+    trials: pd.DataFrame
+    """One row a trial, the best first; the columns of ``trials.parquet``."""
+    unfinished: int
+    """Trials that Ctrl-C broke off or kept from starting."""
+    final: FinalModel | None = None
+    """The retrained winner and its test; None without ``retrain``."""
+    export: Path | None = None
+    """The folder to hand over."""
+
+
+class Sweep:
+    """One sweep over the settings of ``config``."""
+
+    def __init__(self, config: SweepConfig, *, progress: Progress = _silent) -> None:
+        self.config = config
+        self.paths = SweepPaths(config.results_dir / config.name)
+        self._progress = progress
+
+    def run(self) -> SweepResult:
+        """Search, then retrain the winner, test it once and export it.
+
+        Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
+        `UserError` before a trial starts.
+        """
+        if self.paths.root.exists():
+            raise ConfigError(
+                f"The sweep {self.config.name!r} exists in {self.config.results_dir}; choose "
+                "another --name, or see it with 'finesweep compare'."
+            )
+        plan = make_plan(self.config, self._progress)
+        from search.tuner import fit_resources, run_trials, start_ray  # Ray takes seconds to import
+
+        start_ray(self.config.address)
+        resources = fit_resources(self.config)
+        self._record(plan)
+        job = self._job(plan, cpus=resources.cpus, gpus=resources.gpus)
+        _log.info(
+            "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
+        )
+        run_trials(
+            self.config,
+            self.paths,
+            job=job,
+            space=plan.space,
+            points=plan.points,
+            native_image_size=plan.native_image_size,
+            resources=resources,
+        )
+        trials = read_trials(self.paths.journal)
+        table = write_tables(self.paths, trials, self.config.metric)
+        done = sum(trial.status != "running" for trial in trials)
+        result = SweepResult(self.paths, table, self.config.trials - done)
+        if result.unfinished or not self.config.retrain:
+            return result
+        return self._finish(job, winner(trials, self.config.metric), table)
+
+    def _finish(self, job: TrialJob, trial: TrialRecord, table: pd.DataFrame) -> SweepResult:
+        self._progress("retraining", 0, 0)
+        final = retrain(job, trial, self.paths)
+        self._progress("exporting", 0, 0)
+        formats, out = self.config.export.formats, self.paths.export
+        export(final, job.dataset, self.paths, formats=formats, out=out)
+        return SweepResult(self.paths, table, 0, final, out)
+
+    def _job(self, plan: Plan, *, cpus: float, gpus: float) -> TrialJob:
+        """Decode the images in every format that a trial may ask for."""
+        forms = _formats(plan)
+        stores = {
+            form: build_store(
+                plan.survey.dataset,
+                form,
+                cache=self.config.cache_dir,
+                progress=lambda done, total: self._progress("decoding images", done, total),
+            )
+            for form in forms
+        }
+        return TrialJob(
+            dataset=plan.survey.dataset,
+            stores=stores,
+            weights=plan.weights,
+            max_epochs=self.config.max_epochs,
+            patience=self.config.patience,
+            metric=self.config.metric,
+            seed=self.config.seed,
+            precision=self.config.precision,
+            cpus=cpus,
+            gpus=gpus,
+        )
+
+    def _record(self, plan: Plan) -> None:
+        """Make the sweep's folder and write what is known before the first trial."""
+        paths = self.paths
+        paths.root.mkdir(parents=True)
+        handler = logging.FileHandler(paths.log, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
+            _log.removeHandler(old)
+            old.close()
+        _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
+        plan.survey.dataset.write(paths.dataset, paths.split)
+        with paths.bad_images.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "kind", "reason"))
+            writer.writerows((s.path, s.kind, s.reason) for s in plan.survey.suspects)
+        dimensions = {field: dim.model_dump() for field, dim in plan.space.dimensions.items()}
+        _write_json(paths.space, {"name": plan.space.name, **dimensions})
+        _write_json(paths.environment, environment())
+        _write_json(paths.config, self.config.model_dump(mode="json"))
+
+
+def load_config(paths: SweepPaths) -> SweepConfig:
+    """The settings of a sweep that was launched."""
+    return SweepConfig.parse(json.loads(paths.config.read_text(encoding="utf-8")))
+
+
+def retrain_sweep(paths: SweepPaths, *, trial: str | None = None) -> SweepResult:
+    """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
+
+    Raises `UserError`.
+    """
+    config = load_config(paths)
+    trials = read_trials(paths.journal)
+    chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
+    params = chosen.params
+    dataset = Dataset.read(paths.dataset, paths.split)
+    form = Preprocessing.of(params.backbone).form(params.image_size)
+    job = TrialJob(
+        dataset=dataset,
+        stores={form: build_store(dataset, form, cache=config.cache_dir)},
+        weights={
+            params.backbone: find_weights(params.backbone, config.weights, cache=config.cache_dir)
+        },
+        max_epochs=config.max_epochs,
+        patience=None,
+        metric=config.metric,
+        seed=config.seed,
+        precision=config.precision,
+        cpus=os.cpu_count() or 1,
+        gpus=0,
+    )
+    table = trial_table(trials, config.metric)
+    return Sweep(config)._finish(job, chosen, table)
+
+
+def export_sweep(
+    paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
+) -> dict[str, float]:
+    """Export the retrained model of a sweep again; see `search.export.export`."""
+    if not paths.metrics.exists():
+        raise ConfigError(
+            f"The sweep {paths.root.name!r} has no retrained model; "
+            f"run 'finesweep retrain {paths.root.name}' first."
+        )
+    config = load_config(paths)
+    return export(
+        FinalModel.read(paths),
+        Dataset.read(paths.dataset, paths.split),
+        paths,
+        formats=formats or config.export.formats,
+        out=out or paths.export,
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware and commit: what a result depends on besides the settings."""
+    import torch
+
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    return {
+        "finesweep": importlib.metadata.version("finesweep"),
+        "commit": git.stdout.strip() or None,
+        "python": sys.version.split()[0],
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+def _formats(plan: Plan) -> list[PixelFormat]:
+    """Every pixel format that a trial of the plan may ask for."""
+    sizes = plan.space.dimensions["image_size"].extremes
+    points = [(point.backbone, point.image_size) for point in plan.points]
+    forms = [plan.preprocessing[backbone].form(size) for backbone, size in points]
+    if len(points) < plan.config.trials:
+        for backbone in plan.space.backbones:
+            stated = plan.preprocessing[backbone]
+            forms += [
+                stated.form(size if isinstance(size, int) else stated.image_size) for size in sizes
+            ]
+    return list(dict.fromkeys(forms))
+
+
+def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:
+    for trial in trials:
+        if name in (trial.trial_id, str(trial.number)):
+            if trial.best(config.metric) is None:
+                raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
+            return trial
+    raise ConfigError(f"No trial {name!r}; trials go from 0000 to {len(trials) - 1:04d}.")
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=asdict)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,109 @@
+"""TensorBoard: curves and one HParams table of all trials, live, written straight to disk.
+
+The HParams plugin takes its columns from one experiment record: it is written once, in the root.
+Its cells show a tag's last value: "best/..." therefore never gets worse.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams import summary_v2 as hp
+from torch.utils.tensorboard import SummaryWriter
+
+from search.sampler import NUMBER, PARAMS
+from search.study import trial_id
+from spaces import Choices, Fixed, SearchSpace, TrialParams
+from trainables.report import METRICS, EpochReport, better
+
+_CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
+
+
+class TensorBoardWriter(Callback):  # type: ignore[misc]
+    """Ray Tune callback; its writers are made when first needed, so that it can be pickled."""
+
+    def __init__(self, folder: Path, space: SearchSpace, *, metric: str) -> None:
+        self._folder = folder
+        self._space = space
+        self._metric = metric
+        self._writers: dict[str, SummaryWriter] = {}
+        self._best: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_writers": {}}
+
+    def setup(self, **info: Any) -> None:
+        """Write the table's columns."""
+        columns = [_column(self._space, field) for field in TrialParams.model_fields]
+        tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
+        with SummaryWriter(str(self._folder)) as writer:
+            summary = hp.hparams_config_pb(columns, [hp.Metric(tag) for tag in tags])
+            writer.file_writer.add_summary(summary)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Write an epoch."""
+        report = EpochReport.from_dict(result)
+        writer = self._writer(trial)
+        values = {tag: getattr(report, tag) for tag in _CURVES}
+        name = trial.trial_id
+        if not report.diverged:
+            value = values[self._metric]
+            if name not in self._best or better(self._metric, value, self._best[name]):
+                self._best[name] = value
+        if name in self._best:
+            values[f"best/{self._metric}"] = self._best[name]
+        for tag, value in values.items():
+            writer.add_scalar(tag, value, report.epoch)
+        writer.flush()
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """End a trial's record; a diverged one as a failure."""
+        failed = bool(trial.last_result and trial.last_result.get("diverged"))
+        self._end(trial, failed=failed)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """End a trial's record as a failure."""
+        self._end(trial, failed=True)
+
+    def _writer(self, trial: Trial) -> SummaryWriter:
+        if trial.trial_id not in self._writers:
+            params: TrialParams = trial.config[PARAMS]
+            name = trial_id(trial.config[NUMBER])
+            writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
+            record = hp.hparams_pb(params.model_dump(), trial_id=name, start_time_secs=time.time())
+            writer.file_writer.add_summary(record)
+            self._writers[trial.trial_id] = writer
+        return self._writers[trial.trial_id]
+
+    def _end(self, trial: Trial, *, failed: bool) -> None:
+        status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
+        ended = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        data = plugin_data_pb2.HParamsPluginData(session_end_info=ended)
+        value = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(data),
+            tensor=metadata.NULL_TENSOR,
+        )
+        writer = self._writer(trial)
+        writer.file_writer.add_summary(Summary(value=[value]))
+        writer.close()
+        del self._writers[trial.trial_id]
+
+
+def _column(space: SearchSpace, field: str) -> hp.HParam:
+    dim = space.dimensions[field]
+    if isinstance(dim, Choices) and all(isinstance(c, str) for c in dim.choices):
+        return hp.HParam(field, hp.Discrete(list(dim.choices)))
+    if isinstance(dim, Fixed) or isinstance(dim, Choices):
+        return hp.HParam(field)
+    return hp.HParam(field, hp.RealInterval(float(dim.low), float(dim.high)))

@@ -1,0 +1,114 @@
+"""What the commands say to people."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from search.config import SweepConfig
+
+if TYPE_CHECKING:
+    from search.plan import Progress
+    from search.sweep import SweepResult
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """A table of strings, as wide as it needs to be."""
+    drawn = Table()
+    for name in table.columns:
+        drawn.add_column(str(name), no_wrap=True)
+    for row in table.to_numpy().tolist():
+        drawn.add_row(*map(str, row))
+    console = Console()
+    console.width = max(console.width, Console(width=10_000).measure(drawn).maximum)
+    console.print(drawn)
+
+
+def terminal_progress() -> "Progress":
+    """A line on standard error that is drawn over; nothing where there is no terminal."""
+
+    def show(what: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        step = max(1, total // 100)
+        if total == 0:
+            sys.stderr.write(f"{what} ...\n")
+        elif done % step == 0 or done == total:
+            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+    return show
+
+
+def plan_words(plan: dict[str, Any]) -> str:
+    """The plan's document as text."""
+    lines = [f"Data        {plan['data']}: {plan['kind']}"]
+    for split, counts in plan["counts"].items():
+        parts = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:8])
+        more = f", and {len(counts) - 8} more classes" if len(counts) > 8 else ""
+        lines.append(f"  {split:<9} {sum(counts.values())} images: {parts}{more}")
+    lines.append(f"Split       {plan['split']}")
+    for reason, count in plan["ignored"].items():
+        lines.append(f"Ignored     {count} {reason}")
+    lines += [f"Note        {note}" for note in plan["notes"]]
+    for kind, title in (("bad_images", "Left out"), ("odd_images", "Suspicious")):
+        found = plan[kind]
+        lines.append(f"{title:<11} {len(found)} images")
+        lines += [f"  {s['path']}: {s['reason']}" for s in found[:5]]
+        if len(found) > 5:
+            lines.append(f"  and {len(found) - 5} more; --json lists them all")
+    lines.append(f"Space       {plan['space']}: {', '.join(plan['open']) or 'everything is fixed'}")
+    for fact in plan["backbones"]:
+        shares = ", ".join(
+            f"{level}: {share:.1%}" for level, share in fact["trainable_share"].items()
+        )
+        lines += [
+            f"Backbone    {fact['backbone']}, {fact['image_size']} px, "
+            f"{fact['parameters'] / 1e6:.1f} M parameters in {fact['groups']} groups",
+            f"  weights   {fact['weights']}",
+            f"  trains    at unfreeze {shares}",
+            f"  speed     {fact['train_images_per_second']:.0f} training images/s on one core",
+        ]
+    cost = plan["cost"]
+    lines.append(
+        f"Cost        about {cost['core_hours']:.2f} core hours: {cost['trials']} trials, "
+        f"{cost['expected_epochs']:.0f} epochs in all (measured on {cost['measured_on']})"
+    )
+    return "\n".join(lines)
+
+
+def result_words(result: "SweepResult", config: SweepConfig) -> str:
+    """What came out, where it lies, and what to do next."""
+    paths, name = result.paths, result.paths.root.name
+    where = "" if paths.root.parent.name == "results" else f" --results-dir {paths.root.parent}"
+    lines = []
+    if result.unfinished:
+        lines += [
+            f"Stopped early: {result.unfinished} of {config.trials} trials did not finish. What did "
+            f"is kept in {paths.root}.",
+            f"Go on with the best so far:  finesweep retrain {name}{where}",
+        ]
+    if result.final is not None:
+        test = result.final.test
+        low, high = test.accuracy_ci95
+        lines += [
+            f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
+            f"the constant answer has {result.final.majority_accuracy:.4f}.",
+            f"Trial {result.final.trial_id} had {result.final.val_accuracy:.4f} in validation: "
+            "scores of a search are optimistic, the test is the honest one.",
+        ]
+    lines.append(f"Leaderboard   {paths.leaderboard}")
+    lines.append(f"TensorBoard   {paths.tensorboard}")
+    if result.final is not None:
+        lines += [f"Test          {paths.metrics}", f"Predictions   {paths.predictions}"]
+    if result.export is not None:
+        lines.append(f"Export        {result.export}")
+    lines += ["Next:", f"  finesweep compare {name} --tensorboard{where}"]
+    if result.export is not None:
+        lines += [
+            f"  finesweep predict {result.export} IMAGES --top 3",
+            f"  finesweep retrain {name} --trial ID{where}",
+        ]
+    return "\n".join(lines)
