@@ -85,7 +85,8 @@ def fashion(folder: Path, per_class: int = 300) -> str:
 
 def _idx(path: Path) -> np.ndarray:
     """The values of an idx file, its header left out."""
-    content = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    content = path.read_bytes()
+    content = gzip.decompress(content) if path.suffix == ".gz" else content
     return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
 
 

@@ -149,7 +149,7 @@ def _add_settings(parser: _Parser) -> None:
 
 def _config(args: argparse.Namespace) -> SweepConfig:
     given = dict(read_toml(args.config)) if args.config else {}
-    known = {name: info for name, info in settings()}
+    known = dict(settings())
     flags: dict[str, Any] = {}
     for name, value in vars(args).items():
         if name in known and value is not None:

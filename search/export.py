@@ -140,9 +140,9 @@ def _write_torchscript(
     file = str(out / "model.torchscript")
     with warnings.catch_warnings():  # torch deprecates TorchScript; whoever asks for it knows
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(model, images[:2])
+        traced = torch.jit.trace(model, images[:2])  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file, _extra_files={SIDECAR: spec.to_json()})
-        again = torch.jit.load(file)
+        again = torch.jit.load(file)  # type: ignore[no-untyped-call]
     return lambda x: np.asarray(again(x).detach().numpy())
 
 
@@ -177,6 +177,7 @@ def _model_card(
 ) -> str:
     test = final.test
     low, high = test.accuracy_ci95
+    tested = len(dataset.rows("test"))
     params = json.dumps(final.params.model_dump(), indent=2)
     per_class = "\n".join(
         f"| {name} | {m['precision']:.3f} | {m['recall']:.3f} | {m['f1']:.3f} | {m['images']:.0f} |"
@@ -191,8 +192,8 @@ Classes: {", ".join(dataset.classes)}. Images: {counts}.
 
 ## Test result
 
-Accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson) on {len(dataset.rows("test"))}
-images that nothing was tuned on; the constant answer has {final.majority_accuracy:.4f}. Balanced accuracy
+Accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson) on {tested} images that
+nothing was tuned on; the constant answer has {final.majority_accuracy:.4f}. Balanced accuracy
 {test.balanced_accuracy:.4f}, macro F1 {test.macro_f1:.4f}, ROC AUC {auc}.
 
 The best validation accuracy in the search was {final.val_accuracy:.4f}. Scores of a search are
@@ -204,21 +205,21 @@ optimistic, because the best of many was picked by them: the test result is the 
 
 ## Input
 
-RGB, the whole image resized ({spec.interpolation}, aspect ratio not kept) to {spec.image_size}x{spec.image_size},
-scaled to [0, 1], minus {list(spec.mean)}, divided by {list(spec.std)}. Output: logits in the order of
-`labels.txt`.
+RGB, the whole image resized ({spec.interpolation}, aspect ratio not kept) to
+{spec.image_size}x{spec.image_size}, scaled to [0, 1], minus {list(spec.mean)}, divided by
+{list(spec.std)}. Output: logits in the order of `labels.txt`.
 
 ## Files
 
 Largest difference in logits from the trained model, each file loaded again, on
-{min(CHECKED_IMAGES, len(dataset.rows("test")))} test images:
+{min(CHECKED_IMAGES, tested)} test images:
 
 {formats}
 {"".join(chr(10) + note + chr(10) for note in notes)}
 ## Training
 
-Trial {final.trial_id} of the sweep, trained again on train and val for {final.epochs} epochs. Data fingerprint
-`{dataset.fingerprint}`.
+Trial {final.trial_id} of the sweep, trained again on train and val for {final.epochs} epochs.
+Data fingerprint `{dataset.fingerprint}`.
 
 ```json
 {params}

@@ -66,7 +66,7 @@ def write_tables(paths: SweepPaths, trials: Sequence[TrialRecord], metric: str) 
 
 def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What people see of the table: the score first, and only parameters that vary."""
-    params = [name for name in table if name.startswith("params.")]
+    params = [name for name in map(str, table.columns) if name.startswith("params.")]
     varying = [name for name in params if table[name].nunique() > 1]
     shown = ["trial_id", metric, "status", "epochs", "best_epoch", "seconds", *varying]
     if "sweep" in table:

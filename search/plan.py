@@ -227,7 +227,7 @@ def _time_steps(model: torch.nn.Module, params: TrialParams, *, batch: int = 16)
     torch.set_num_threads(1)
     open_groups(model, open_group_count(model, params.unfreeze))
     train_mode(model, freeze_batchnorm=True)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
     images = torch.rand(batch, 3, params.image_size, params.image_size)
     began = 0.0

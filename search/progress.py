@@ -18,7 +18,7 @@ _ROWS = 10
 _log = logging.getLogger("finesweep")
 
 
-class LiveLeaderboard(Callback):  # type: ignore[misc]
+class LiveLeaderboard(Callback):
     """Ray Tune callback: running, stopped, failed, the best so far, and when it will end."""
 
     def __init__(self, *, trials: int, max_epochs: int, metric: str) -> None:
@@ -33,7 +33,7 @@ class LiveLeaderboard(Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_live": None}
 
-    def setup(self, **info: Any) -> None:
+    def setup(self, *unused: Any, **info: Any) -> None:
         """Start drawing, if somebody can look."""
         self._began = time.monotonic()
         console = Console()

@@ -18,7 +18,7 @@ NUMBER, PARAMS = "number", "params"
 """Keys of the configuration that Ray hands to a trial."""
 
 
-class StudySearcher(Searcher):  # type: ignore[misc]
+class StudySearcher(Searcher):
     """Hands out ``points`` first, then what the study's sampler proposes in ``space``.
 
     Ray may pickle it, but its state is the journal, which it opens when first asked.

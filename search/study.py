@@ -74,13 +74,12 @@ class StudyJournal:
 
     def __init__(self, file: Path, *, metric: str, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        direction = "maximize" if METRICS[metric] == "max" else "minimize"
         self._metric = metric
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(file))),
             study_name=STUDY,
             load_if_exists=True,
-            direction=direction,
+            direction="maximize" if METRICS[metric] == "max" else "minimize",
             sampler=optuna.samplers.TPESampler(seed=seed),
         )
         self._open: dict[int, optuna.Trial] = {}

@@ -23,7 +23,7 @@ from trainables.report import METRICS, EpochReport, better
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 
 
-class TensorBoardWriter(Callback):  # type: ignore[misc]
+class TensorBoardWriter(Callback):
     """Ray Tune callback; its writers are made when first needed, so that it can be pickled."""
 
     def __init__(self, folder: Path, space: SearchSpace, *, metric: str) -> None:
@@ -36,13 +36,12 @@ class TensorBoardWriter(Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_writers": {}}
 
-    def setup(self, **info: Any) -> None:
+    def setup(self, *unused: Any, **info: Any) -> None:
         """Write the table's columns."""
         columns = [_column(self._space, field) for field in TrialParams.model_fields]
         tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
         with SummaryWriter(str(self._folder)) as writer:
-            summary = hp.hparams_config_pb(columns, [hp.Metric(tag) for tag in tags])
-            writer.file_writer.add_summary(summary)
+            _add(writer, hp.hparams_config_pb(columns, [hp.Metric(tag) for tag in tags]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -80,8 +79,8 @@ class TensorBoardWriter(Callback):  # type: ignore[misc]
             params: TrialParams = trial.config[PARAMS]
             name = trial_id(trial.config[NUMBER])
             writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
-            record = hp.hparams_pb(params.model_dump(), trial_id=name, start_time_secs=time.time())
-            writer.file_writer.add_summary(record)
+            values = params.model_dump()
+            _add(writer, hp.hparams_pb(values, trial_id=name, start_time_secs=time.time()))
             self._writers[trial.trial_id] = writer
         return self._writers[trial.trial_id]
 
@@ -95,15 +94,19 @@ class TensorBoardWriter(Callback):  # type: ignore[misc]
             tensor=metadata.NULL_TENSOR,
         )
         writer = self._writer(trial)
-        writer.file_writer.add_summary(Summary(value=[value]))
+        _add(writer, Summary(value=[value]))
         writer.close()
         del self._writers[trial.trial_id]
+
+
+def _add(writer: SummaryWriter, summary: Summary) -> None:
+    writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
 
 def _column(space: SearchSpace, field: str) -> hp.HParam:
     dim = space.dimensions[field]
     if isinstance(dim, Choices) and all(isinstance(c, str) for c in dim.choices):
         return hp.HParam(field, hp.Discrete(list(dim.choices)))
-    if isinstance(dim, Fixed) or isinstance(dim, Choices):
+    if isinstance(dim, Fixed | Choices):
         return hp.HParam(field)
     return hp.HParam(field, hp.RealInterval(float(dim.low), float(dim.high)))

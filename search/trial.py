@@ -56,10 +56,12 @@ class TrialJob:
         )
 
 
-class FineTuneTrial(tune.Trainable):  # type: ignore[misc]
+class FineTuneTrial(tune.Trainable):
     """One step is one epoch. The actor is used again for the next trial."""
 
-    def setup(self, config: dict[str, Any], *, job: TrialJob) -> None:
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], *, job: TrialJob
+    ) -> None:
         """Called once per actor."""
         torch.set_num_threads(max(1, int(job.cpus)))
         self._job = job
@@ -79,7 +81,7 @@ class FineTuneTrial(tune.Trainable):  # type: ignore[misc]
         """Write the state after the last epoch."""
         torch.save(self._tuning.state_dict(), Path(checkpoint_dir) / _STATE)
 
-    def load_checkpoint(self, checkpoint: str) -> None:
+    def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
         """Go on from a written state."""
         self._tuning.load_state_dict(torch.load(Path(checkpoint) / _STATE, weights_only=True))
 

@@ -53,7 +53,7 @@ def start_ray(address: str) -> None:
 
 def fit_resources(config: SweepConfig) -> Resources:
     """Settle what a trial holds on the cluster that `start_ray` found. Raises `ConfigError`."""
-    total = ray.cluster_resources()
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     of_gpu = config.gpus_per_trial
     if of_gpu is None:
@@ -138,7 +138,7 @@ def run_trials(
 
 def _scheduler(config: SweepConfig, mode: str) -> TrialScheduler:
     if config.stopping == "none":
-        return FIFOScheduler()
+        return FIFOScheduler()  # type: ignore[no-untyped-call]
     return ASHAScheduler(
         time_attr="epoch",
         metric=config.metric,

@@ -86,8 +86,8 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
     lines = []
     if result.unfinished:
         lines += [
-            f"Stopped early: {result.unfinished} of {config.trials} trials did not finish. What did "
-            f"is kept in {paths.root}.",
+            f"Stopped early: {result.unfinished} of {config.trials} trials did not finish; "
+            f"what did is kept in {paths.root}.",
             f"Go on with the best so far:  finesweep retrain {name}{where}",
         ]
     if result.final is not None:

@@ -50,7 +50,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
 def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[str]:
     """Pydantic's findings as sentences of ours, one a problem.
 
-    ``fields`` are the dotted names that exist; ``kind`` says what they are ("setting", "parameter").
+    ``fields`` are the dotted names that exist; ``kind`` is what they are: "setting", "parameter".
     """
     known = list(fields)
     found = []

@@ -195,7 +195,7 @@ def _open(path: Path) -> _Opened:
         reason = "file not found" if isinstance(error, FileNotFoundError) else str(error)
         return _Opened(error=reason.replace(str(path), "the file") or type(error).__name__)
     oddity = ""
-    if all(low == high for low, high in image.getextrema()):
+    if image.getcolors(maxcolors=1) is not None:
         oddity = "all pixels have one colour"
     elif min(image.size) < 16:
         oddity = f"only {image.width}x{image.height} pixels"

@@ -1,4 +1,4 @@
-"""One fine-tune, epoch by epoch. Knows nothing of Ray; a trial and the final retrain both run it."""
+"""One fine-tune, epoch by epoch. Knows nothing of Ray; trials and the final retrain run it."""
 
 import math
 import resource

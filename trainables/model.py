@@ -7,6 +7,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_data_config
 from timm.models import group_parameters
 from timm.optim._param_groups import auto_group_layers
 from torch import nn
@@ -34,7 +35,7 @@ class Preprocessing:
         """Read timm's record. Raises `WeightsError` for an unknown backbone."""
         check_backbone(backbone)
         cfg = timm.get_pretrained_cfg(backbone)
-        data = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict() if cfg else {})
+        data = resolve_data_config(pretrained_cfg=vars(cfg) if cfg else {})
         method = data["interpolation"] if data["interpolation"] != "random" else "bilinear"
         fixed = bool(cfg and cfg.fixed_input_size)
         return cls(max(data["input_size"][1:]), method, data["mean"], data["std"], fixed)
@@ -107,7 +108,8 @@ def backbone_groups(model: nn.Module) -> list[list[str]]:
     """
     head = head_names(model)
     if hasattr(model, "group_matcher"):
-        numbered = group_parameters(model, model.group_matcher(coarse=False))
+        matcher: Any = model.group_matcher
+        numbered = group_parameters(model, matcher(coarse=False))
         groups = [numbered[number] for number in sorted(numbered)]
     else:
         number = auto_group_layers(model)
@@ -159,7 +161,8 @@ def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, An
     each further one at ``layer_decay`` of the one before. Biases and norms have no weight decay.
     """
     parameters = dict(model.named_parameters())
-    exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
+    exempt_names: Any = getattr(model, "no_weight_decay", tuple)
+    exempt = set(exempt_names())
     bodies = backbone_groups(model)[::-1][: open_group_count(model, params.unfreeze)]
     head = [n for n in parameters if _inside(n, head_names(model))]
     groups = []

@@ -39,7 +39,13 @@ class ModelSpec:
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(
+            labels=tuple(values["labels"]),
+            image_size=values["image_size"],
+            interpolation=values["interpolation"],
+            mean=tuple(values["mean"]),
+            std=tuple(values["std"]),
+        )
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """RGB images to ``(n, 3, image_size, image_size)`` float32, normalised."""
