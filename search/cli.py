@@ -160,13 +160,13 @@ def _config(args: argparse.Namespace) -> SweepConfig:
 
 def _plan(args: argparse.Namespace) -> None:
     config = _config(args)
-    from search.plan import backbone_facts, make_plan, plan_document, save_augment_preview
+    from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
 
     plan = make_plan(config, _progress())
     document = plan_document(plan, backbone_facts(plan))
     if args.augment_preview:
-        save_augment_preview(plan, args.augment_preview)
+        draw_augmentation(plan.survey.dataset, args.augment_preview)
     print(json.dumps(document, indent=2) if args.json else plan_words(document))
 
 
@@ -174,11 +174,7 @@ def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
     from search.sweep import Sweep
 
-    sweep = Sweep(config, progress=_progress())
-    result = sweep.run()
-    if args.config:
-        sweep.paths.toml.write_bytes(args.config.read_bytes())
-    _show(result, config)
+    _show(Sweep(config, given=args.config, progress=_progress()).run(), config)
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -223,7 +219,7 @@ def _retrain(args: argparse.Namespace) -> None:
     paths = SweepPaths.existing(args.sweep, args.results_dir)
     from search.sweep import load_config, retrain_sweep
 
-    _show(retrain_sweep(paths, trial=args.trial), load_config(paths))
+    _show(retrain_sweep(paths, trial=args.trial, progress=_progress()), load_config(paths))
 
 
 def _export(args: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from search.config import SweepConfig
 from spaces import SearchSpace, TrialParams
-from trainables.dataset import Survey, survey
+from trainables.dataset import Dataset, Survey, survey
 from trainables.finetune import make_optimizer
 from trainables.model import (
     Preprocessing,
@@ -163,14 +163,13 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
     }
 
 
-def save_augment_preview(plan: Plan, file: Path, *, images: int = 6) -> None:
+def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
     """A picture: rows of strengths from 0 to 1, the same training images in each row."""
     from PIL import Image
 
     from trainables.augment import augment
     from trainables.images import read_rgb, resize_square
 
-    dataset = plan.survey.dataset
     chosen = dataset.rows("train")[:: max(1, len(dataset.rows("train")) // images)][:images]
     side = 160
     squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear").copy() for r in chosen]

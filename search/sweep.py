@@ -53,10 +53,13 @@ class SweepResult:
 
 
 class Sweep:
-    """One sweep over the settings of ``config``."""
+    """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it."""
 
-    def __init__(self, config: SweepConfig, *, progress: Progress = _silent) -> None:
+    def __init__(
+        self, config: SweepConfig, *, given: Path | None = None, progress: Progress = _silent
+    ) -> None:
         self.config = config
+        self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
 
@@ -96,15 +99,9 @@ class Sweep:
         result = SweepResult(self.paths, table, self.config.trials - done)
         if result.unfinished or not self.config.retrain:
             return result
-        return self._finish(job, winner(trials, self.config.metric), table)
-
-    def _finish(self, job: TrialJob, trial: TrialRecord, table: pd.DataFrame) -> SweepResult:
-        self._progress("retraining", 0, 0)
-        final = retrain(job, trial, self.paths)
-        self._progress("exporting", 0, 0)
-        formats, out = self.config.export.formats, self.paths.export
-        export(final, job.dataset, self.paths, formats=formats, out=out)
-        return SweepResult(self.paths, table, 0, final, out)
+        chosen = winner(trials, self.config.metric)
+        final = _hand_over(job, chosen, self.paths, self.config.export.formats, self._progress)
+        return SweepResult(self.paths, table, 0, final, self.paths.export)
 
     def _job(self, plan: Plan, *, cpus: float, gpus: float) -> TrialJob:
         """Decode the images in every format that a trial may ask for."""
@@ -142,6 +139,8 @@ class Sweep:
             old.close()
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)
+        if self._given is not None:
+            paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
         with paths.bad_images.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -158,7 +157,9 @@ def load_config(paths: SweepPaths) -> SweepConfig:
     return SweepConfig.parse(json.loads(paths.config.read_text(encoding="utf-8")))
 
 
-def retrain_sweep(paths: SweepPaths, *, trial: str | None = None) -> SweepResult:
+def retrain_sweep(
+    paths: SweepPaths, *, trial: str | None = None, progress: Progress = _silent
+) -> SweepResult:
     """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
 
     Raises `UserError`.
@@ -183,8 +184,8 @@ def retrain_sweep(paths: SweepPaths, *, trial: str | None = None) -> SweepResult
         cpus=os.cpu_count() or 1,
         gpus=0,
     )
-    table = trial_table(trials, config.metric)
-    return Sweep(config)._finish(job, chosen, table)
+    final = _hand_over(job, chosen, paths, config.export.formats, progress)
+    return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
 
 
 def export_sweep(
@@ -222,6 +223,21 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
+
+
+def _hand_over(
+    job: TrialJob,
+    trial: TrialRecord,
+    paths: SweepPaths,
+    formats: Sequence[Format],
+    progress: Progress,
+) -> FinalModel:
+    """Retrain a trial, test it, export it."""
+    progress("retraining", 0, 0)
+    final = retrain(job, trial, paths)
+    progress("exporting", 0, 0)
+    export(final, job.dataset, paths, formats=formats, out=paths.export)
+    return final
 
 
 def _formats(plan: Plan) -> list[PixelFormat]:

@@ -1,0 +1,95 @@
+"""Shared real things: scanned digits as images, small timm models, a Ray cluster."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never ask the hub; one says it can't be had
+
+import numpy as np
+import pytest
+import ray
+import torch
+from PIL import Image
+from ray.cluster_utils import Cluster
+from sklearn.datasets import load_digits
+
+from spaces import TrialParams
+from trainables.dataset import Dataset, survey
+from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.weights import Weights
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per class: 40 scanned zeros, ones and sevens each, 32x32 grey PNGs."""
+    root = tmp_path_factory.mktemp("data") / "digits"
+    scans = load_digits()
+    for digit, name in ((0, "zero"), (1, "one"), (7, "seven")):
+        (root / name).mkdir(parents=True)
+        for i in np.flatnonzero(scans.target == digit)[:40]:
+            pixels = (scans.images[i] * 255 / 16).astype(np.uint8)
+            image = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC)
+            image.save(root / name / f"{i:04d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where decoded images go."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def dataset(digits: Path, cache: Path) -> Dataset:
+    """The digits, split."""
+    return survey(digits, cache=cache).dataset
+
+
+@pytest.fixture(scope="session")
+def train_set(dataset: Dataset, cache: Path) -> ImageSet:
+    """Training digits at 32 pixels."""
+    store = build_store(dataset, PixelFormat(32, "bicubic"), cache=cache)
+    return ImageSet.of(dataset, store, "train")
+
+
+@pytest.fixture(scope="session")
+def val_set(dataset: Dataset, cache: Path) -> ImageSet:
+    """Validation digits at 32 pixels."""
+    store = build_store(dataset, PixelFormat(32, "bicubic"), cache=cache)
+    return ImageSet.of(dataset, store, "val")
+
+
+@pytest.fixture
+def params() -> TrialParams:
+    """A small trial."""
+    return TrialParams(
+        backbone="test_efficientnet",
+        image_size=32,
+        unfreeze=1.0,
+        learning_rate=5e-3,
+        backbone_lr_scale=1.0,
+        batch_size=16,
+        augment=0.1,
+    )
+
+
+@pytest.fixture
+def untrained() -> Weights:
+    """The start of that trial."""
+    return Weights("test_efficientnet", "none", None)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A head with two CPUs, and a second raylet with one CPU and one logical GPU."""
+    args = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=args)
+    cluster.add_node(num_cpus=1, num_gpus=1)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    cluster.shutdown()

@@ -1,0 +1,161 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search import SweepResult, cli
+from trainables.predict import Predictor
+
+
+def finesweep(*words: object) -> int:
+    """Run a command here; its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def flags(settings: dict[str, Any]) -> list[str]:
+    given = []
+    for name, value in settings.items():
+        if name != "data":
+            given += [f"--{name.replace('_', '-')}", str(value)]
+    return given
+
+
+def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert finesweep("launch", "--help") == 0
+    text = capsys.readouterr().out
+    for flag in ("--trials", "--asha.grace-epochs", "--no-retrain", "--split.val-fraction"):
+        assert flag in text
+    assert "One in this many goes on at each rung" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["lanch", "d"], "Unknown command 'lanch'; did you mean 'launch'?"),
+        (["launch", "d", "--trails", "3"], "Unknown flag '--trails'; did you mean '--trials'"),
+        (["launch", "d", "--trials", "x"], "trials should be a valid integer"),
+        (["launch"], "The setting 'data' is missing"),
+        (["launch", "d", "--config", "no.toml"], "The config file no.toml does not exist."),
+        (["launch", "d", "--space", "dmo"], "Unknown space preset 'dmo'; did you mean 'demo'?"),
+        (["launch", "nowhere", "--space", "demo"], "does not exist; give a folder, CSV or Parquet"),
+        (["plan", "d", "--weights", "x", "--space", "demo"], "The weights 'x' are no folder"),
+        (["compare", "nowhere"], "No sweep 'nowhere'"),
+        (["export", "nowhere", "--formats", "onx"], "No sweep 'nowhere'"),
+        (["predict", "nowhere", "x.png"], "The image 'x.png' does not exist."),
+        (["retrain"], "The following arguments are required: SWEEP"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_status_2(
+    words: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert finesweep(*words) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == [], "nothing was spent"
+
+
+def test_plan_prints_one_json_document_and_nothing_else(
+    settings: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    preview = tmp_path / "preview.png"
+    words = ["plan", settings["data"], *flags(settings), "--augment-preview", preview]
+    assert finesweep(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["one", "seven", "zero"]
+    assert preview.exists()
+    assert finesweep(*words) == 0
+    text = capsys.readouterr().out
+    assert "train     84 images: one 28, seven 28, zero 28" in text
+    assert "trains    at unfreeze 0: " in text
+
+
+@pytest.mark.slow
+def test_launch_says_what_came_out_and_what_to_do_next(
+    settings: dict[str, Any], ray_cluster: None, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "sweep.toml"
+    file.write_text("trials = 2\nmax_epochs = 1\n")
+    given = {**settings, "name": "told", "results_dir": tmp_path / "r", "trials": 2}
+    del given["max_epochs"]
+    assert finesweep("launch", settings["data"], "--config", file, *flags(given)) == 0
+    text = capfd.readouterr().out
+    assert "Test accuracy " in text
+    assert "the constant answer has 0.3333" in text
+    assert f"Export        {tmp_path / 'r' / 'told' / 'export'}" in text
+    assert text.count("\n  finesweep ") == 3
+    assert (tmp_path / "r" / "told" / "sweep.toml").read_text() == file.read_text()
+    settled = json.loads((tmp_path / "r" / "told" / "sweep.json").read_text())
+    assert (settled["max_epochs"], settled["asha"]["reduction_factor"]) == (1, 3)
+
+
+@pytest.mark.slow
+def test_compare_ranks_one_or_several_sweeps(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = sweep.paths.root
+    where = ["--results-dir", root.parent]
+    assert finesweep("compare", "digits", *where, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["trial_id"] for row in rows] == sweep.trials["trial_id"].tolist()
+    assert rows[0]["sweep"] == "digits"
+    assert finesweep("compare", root, root, "--csv", tmp_path / "all.csv") == 0
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 10
+    assert "0000" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_predict_needs_neither_ray_nor_the_sweep(sweep: SweepResult, digits: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trainables.predict import Predictor;"
+        "p = Predictor.load(Path(sys.argv[1]));"
+        "print(p.probabilities([Path(sys.argv[2])]).shape);"
+        "assert not {'ray', 'search', 'optuna'} & set(sys.modules)"
+    )
+    image = next((digits / "one").iterdir())
+    words = [sys.executable, "-c", code, str(sweep.paths.export), str(image)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "(1, 3)"
+
+
+@pytest.mark.slow
+def test_predict_answers_for_files_and_folders(
+    sweep: SweepResult, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    image = sorted((digits / "one").iterdir())[0]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    assert finesweep("predict", sweep.paths.export, image, broken, "--top", 2) == 0
+    captured = capsys.readouterr()
+    name, *answers = captured.out.strip().split("\t")
+    assert (name, len(answers)) == (str(image), 2)
+    assert "broken.png can't be read and is left out" in captured.err
+    assert finesweep("predict", sweep.paths.export, digits, "--csv", tmp_path / "p.csv") == 0
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert len(table) == 120
+    expected = Predictor.load(sweep.paths.export).probabilities([image])[0]
+    row = table[table["path"] == str(image)].filter(like="p.").to_numpy()[0]
+    assert row == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_export_and_retrain_work_alone(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = sweep.paths.root
+    assert finesweep("export", root, "--formats", "pt2", "--out", tmp_path / "hand") == 0
+    assert "pt2: largest difference in logits" in capsys.readouterr().out
+    assert (tmp_path / "hand" / "model.pt2").exists()
+    assert finesweep("export", root, "--formats", "onx") == 2
+    assert "Unknown format 'onx'; did you mean 'onnx'" in capsys.readouterr().err

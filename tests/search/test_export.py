@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import timm
+import torch
+from timm.data import create_transform, resolve_model_data_config
+
+from search import SweepResult
+from search import export as export_module
+from search.export import export
+from search.paths import SweepPaths
+from search.retrain import FinalModel
+from search.sweep import export_sweep
+from spaces import ConfigError, TrialParams
+from trainables.dataset import Dataset
+from trainables.evaluate import TestMetrics
+from trainables.images import read_rgb
+from trainables.model import build_model
+from trainables.predict import SIDECAR, ModelSpec, Predictor
+from trainables.weights import Weights
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def files(sweep: SweepResult) -> list[Path]:
+    data = Dataset.read(sweep.paths.dataset, sweep.paths.split)
+    return [data.file(row) for row in data.rows("test")]
+
+
+def test_timm_alone_gives_the_answers_of_predict(sweep: SweepResult, files: list[Path]) -> None:
+    expected = Predictor.load(sweep.paths.export).logits(files)
+    model = timm.create_model(f"local-dir:{sweep.paths.export}", pretrained=True).eval()
+    transform = create_transform(**resolve_model_data_config(model))
+    with torch.inference_mode():
+        got = model(torch.stack([transform(read_rgb(f)) for f in files])).numpy()
+    assert np.allclose(got, expected, atol=1e-4)
+    assert model.pretrained_cfg["label_names"] == ["one", "seven", "zero"]
+
+
+def test_onnxruntime_gives_the_answers_of_predict(sweep: SweepResult, files: list[Path]) -> None:
+    expected = Predictor.load(sweep.paths.export).logits(files)
+    session = onnxruntime.InferenceSession(sweep.paths.export / "model.onnx")
+    spec = ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SIDECAR])
+    for count in (1, len(files)):
+        images = spec.preprocess([read_rgb(f) for f in files[:count]]).numpy()
+        (got,) = session.run(None, {"images": images})
+        assert np.allclose(got, expected[:count], atol=1e-4)
+
+
+def test_torch_export_gives_the_answers_of_predict(sweep: SweepResult, files: list[Path]) -> None:
+    expected = Predictor.load(sweep.paths.export).logits(files)
+    extra = {SIDECAR: ""}
+    program = torch.export.load(sweep.paths.export / "model.pt2", extra_files=extra)
+    spec = ModelSpec.from_json(extra[SIDECAR])
+    with torch.inference_mode():
+        got = program.module()(spec.preprocess([read_rgb(f) for f in files])).numpy()
+    assert np.allclose(got, expected, atol=1e-4)
+
+
+def test_predictions_of_the_export_are_those_of_the_test(
+    sweep: SweepResult, files: list[Path]
+) -> None:
+    import pandas as pd
+
+    table = pd.read_parquet(sweep.paths.predictions)
+    got = Predictor.load(sweep.paths.export).probabilities(files)
+    assert np.allclose(got, table.filter(like="p.").to_numpy(), atol=1e-4)
+
+
+def test_torchscript_is_written_when_asked_for(sweep: SweepResult, tmp_path: Path) -> None:
+    differences = export_sweep(sweep.paths, formats=["torchscript"], out=tmp_path)
+    assert differences["torchscript"] < 1e-3
+    assert {p.name for p in tmp_path.iterdir()} == {"README.md", "labels.txt", "model.torchscript"}
+
+
+def test_the_model_card_says_what_an_honest_score_is(sweep: SweepResult) -> None:
+    card = (sweep.paths.export / "README.md").read_text()
+    assert sweep.final is not None
+    assert f"Accuracy {sweep.final.test.accuracy:.4f}" in card
+    assert "Scores of a search are\noptimistic" in card
+    assert json.dumps(sweep.final.params.backbone) in card
+
+
+def test_a_format_that_differs_is_an_error(
+    sweep: SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
+    with pytest.raises(ArithmeticError, match="timm export of test_"):
+        export_sweep(sweep.paths, formats=["timm"], out=tmp_path)
+
+
+def test_a_sweep_that_was_not_retrained_has_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="run 'finesweep retrain"):
+        export_sweep(SweepPaths(tmp_path))
+
+
+@pytest.fixture
+def wide(dataset: Dataset, tmp_path: Path) -> tuple[FinalModel, SweepPaths]:
+    """A retrained model whose head has a hidden layer."""
+    from safetensors.torch import save_file
+
+    params = TrialParams(backbone="test_vit", image_size=32, head_hidden=8)
+    model = build_model(params, Weights("test_vit", "none", None), 3)
+    torch.nn.init.normal_(model.head[3].weight)
+    paths = SweepPaths(tmp_path)
+    paths.retrained.mkdir()
+    save_file(model.state_dict(), paths.final_weights)
+    test = TestMetrics(1.0, (0.9, 1.0), 1.0, 1.0, None, [[1]], list(dataset.classes), {})
+    return FinalModel(test, 0.5, 1, "0000", 0.9, params), paths
+
+
+def test_a_head_with_a_hidden_layer_leaves_out_the_timm_folder_and_says_so(
+    wide: tuple[FinalModel, SweepPaths], dataset: Dataset
+) -> None:
+    final, paths = wide
+    made = export(final, dataset, paths, formats=["timm", "onnx", "pt2"], out=paths.export)
+    assert set(made) == {"onnx", "pt2"}
+    assert not (paths.export / "config.json").exists()
+    assert "The timm folder is left out" in (paths.export / "README.md").read_text()
+    files = [dataset.file(row) for row in dataset.rows("test")]
+    predictor = Predictor.load(paths.export)
+    assert predictor.spec.labels == dataset.classes
+    assert predictor.probabilities(files).sum(axis=1) == pytest.approx(1)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give the export folder of a sweep"):
+        Predictor.load(tmp_path)

@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search import Sweep, SweepConfig, SweepResult
+from search.retrain import FinalModel
+from search.study import read_trials
+from search.sweep import retrain_sweep
+from search.tuner import fit_resources
+from spaces import ConfigError, TrialParams
+from trainables.dataset import Dataset
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_sweep_leaves_every_file_behind_that_its_readme_names(sweep: SweepResult) -> None:
+    root = sweep.paths.root
+    for name in [
+        "sweep.json",
+        "space.json",
+        "environment.json",
+        "dataset.json",
+        "split.csv",
+        "bad_images.csv",
+        "study.journal",
+        "sweep.log",
+        "ray",
+        "tensorboard",
+        "trials.parquet",
+        "trials.csv",
+        "epochs.parquet",
+        "leaderboard.md",
+        "retrained/metrics.json",
+        "retrained/predictions.parquet",
+        "retrained/model.safetensors",
+        "export/config.json",
+        "export/model.safetensors",
+        "export/model.onnx",
+        "export/model.pt2",
+        "export/labels.txt",
+        "export/README.md",
+    ]:
+        assert (root / name).exists(), name
+    assert not list(root.rglob("*.partial"))
+    assert not [p for p in (root / "export").rglob("*") if p.suffix in (".pkl", ".pth", ".bin")]
+
+
+def test_the_tables_have_the_columns_that_others_build_on(sweep: SweepResult) -> None:
+    table = pd.read_parquet(sweep.paths.trials)
+    named = {"trial_id", "status", "epochs", "best_epoch", "val_accuracy", "val_loss", "seconds"}
+    assert named | {f"params.{f}" for f in TrialParams.model_fields} <= set(table.columns)
+    assert len(table) == 5
+    assert set(table["status"]) <= {"completed", "stopped"}
+    epochs = pd.read_parquet(sweep.paths.epochs)
+    assert len(epochs) == table["epochs"].sum()
+    best = epochs.groupby("trial_id")["val_accuracy"].max()
+    assert (table.set_index("trial_id")["val_accuracy"] == best[table["trial_id"]]).all()
+    assert table["val_accuracy"].is_monotonic_decreasing
+
+
+def test_the_points_were_tried_first(sweep: SweepResult) -> None:
+    first = read_trials(sweep.paths.journal)[0].params
+    assert (first.label_smoothing, first.unfreeze, first.backbone) == (
+        0.1,
+        1.0,
+        "test_efficientnet",
+    )
+
+
+def test_asha_stopped_some_trials_and_let_some_finish(sweep: SweepResult) -> None:
+    for trial in read_trials(sweep.paths.journal):
+        finished = len(trial.reports) == 3
+        assert trial.status == ("completed" if finished else "stopped")
+        assert trial.reports[-1].is_last == finished
+
+
+def test_the_test_result_is_that_of_the_predictions(sweep: SweepResult) -> None:
+    metrics = json.loads(sweep.paths.metrics.read_text())
+    table = pd.read_parquet(sweep.paths.predictions)
+    right = (table["label"] == table["predicted"]).mean()
+    assert metrics["test"]["accuracy"] == pytest.approx(right)
+    low, high = metrics["test"]["accuracy_ci95"]
+    assert low < right < high or right == 1
+    assert metrics["majority_accuracy"] == pytest.approx(1 / 3)
+    assert metrics["test"]["classes"] == ["one", "seven", "zero"]
+    assert sum(map(sum, metrics["test"]["confusion_matrix"])) == len(table) == 18
+    assert table.filter(like="p.").sum(axis=1).to_numpy() == pytest.approx(1)
+    assert set(metrics) >= {"test", "majority_accuracy", "epochs", "params"}
+
+
+def test_the_winner_is_retrained_for_its_best_number_of_epochs(sweep: SweepResult) -> None:
+    assert sweep.final is not None
+    assert sweep.final == FinalModel.read(sweep.paths)
+    best = sweep.trials.iloc[0]
+    assert (sweep.final.trial_id, sweep.final.epochs) == (best["trial_id"], best["best_epoch"])
+
+
+def test_the_split_that_was_used_is_written_down(sweep: SweepResult) -> None:
+    data = Dataset.read(sweep.paths.dataset, sweep.paths.split)
+    tested = {data.paths[row] for row in data.rows("test")}
+    assert set(pd.read_parquet(sweep.paths.predictions)["path"]) == tested
+
+
+def test_one_worker_and_one_seed_give_the_same_trials_and_numbers_twice(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
+    kept = []
+    for name in ("first", "second"):
+        values = {**settings, "name": name, "concurrent": 1, "trials": 3, "retrain": False}
+        trials = read_trials(Sweep(SweepConfig.parse(values)).run().paths.journal)
+        losses = [[(r.train_loss, r.val_loss) for r in t.reports] for t in trials]
+        kept.append(([t.params for t in trials], [t.status for t in trials], losses))
+    assert kept[0] == kept[1]
+
+
+def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    """On a logical GPU: what is tested is the scheduling."""
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps([{"learning_rate": 1e30, "optimizer": "sgd"}, {}]))
+    values = {**settings, "points": points, "trials": 2, "gpus_per_trial": 0.5}
+    values |= {"cpus_per_trial": 0.5, "name": "shared", "retrain": False, "stopping": "none"}
+    config = SweepConfig.parse(values)
+    assert fit_resources(config).concurrent == 2
+    result = Sweep(config).run()
+    assert sorted(result.trials["status"]) == ["completed", "failed"]
+    failed = result.trials.set_index("status").loc["failed"]
+    assert "no longer finite" in failed["error"]
+    assert result.unfinished == 0
+
+
+def test_more_than_the_cluster_has_is_refused(settings: dict[str, Any], ray_cluster: None) -> None:
+    for asked in ({"gpus_per_trial": 4}, {"cpus_per_trial": 64}):
+        with pytest.raises(ConfigError, match="but the cluster has 3 and 1"):
+            fit_resources(SweepConfig.parse({**settings, **asked}))
+
+
+def test_a_name_that_exists_is_refused_before_anything_runs(
+    sweep: SweepResult, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="choose another --name"):
+        Sweep(SweepConfig.parse({**settings, "name": "digits"})).run()
+
+
+def test_another_trial_can_be_retrained_and_a_wrong_one_is_refused(sweep: SweepResult) -> None:
+    with pytest.raises(ConfigError, match="trials go from 0000 to 0004"):
+        retrain_sweep(sweep.paths, trial="77")
+    again = retrain_sweep(sweep.paths, trial=str(sweep.trials["trial_id"].iloc[-1]))
+    assert again.final is not None
+    assert again.final.trial_id == sweep.trials["trial_id"].iloc[-1]
+    best = retrain_sweep(sweep.paths)
+    assert best.final == sweep.final, "the same retraining gives the same model"

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from search import SweepResult
+from search.study import read_trials
+from spaces import TrialParams
+
+pytestmark = pytest.mark.slow
+
+
+def events(folder: Path) -> EventAccumulator:
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    return read
+
+
+def test_every_trial_has_its_curves_and_all_of_its_parameters(sweep: SweepResult) -> None:
+    folders = {p.name.partition("-")[0]: p for p in sweep.paths.tensorboard.iterdir() if p.is_dir()}
+    for trial in read_trials(sweep.paths.journal):
+        read = events(folders[trial.trial_id])
+        curve = [(e.step, e.value) for e in read.Scalars("val_accuracy")]
+        assert curve == pytest.approx([(r.epoch, r.val_accuracy) for r in trial.reports])
+        best = [e.value for e in read.Scalars("best/val_accuracy")]
+        assert best == sorted(best)
+        assert best[-1] == pytest.approx(max(r.val_accuracy for r in trial.reports))
+        content = read.PluginTagToContent(metadata.PLUGIN_NAME)
+        start = metadata.parse_session_start_info_plugin_data(
+            content[metadata.SESSION_START_INFO_TAG]
+        )
+        assert set(start.hparams) == set(TrialParams.model_fields)
+        end = metadata.parse_session_end_info_plugin_data(content[metadata.SESSION_END_INFO_TAG])
+        assert end.status == 1  # success
+
+
+def test_the_columns_are_written_once_for_all(sweep: SweepResult) -> None:
+    content = events(sweep.paths.tensorboard).PluginTagToContent(metadata.PLUGIN_NAME)
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    assert [info.name for info in experiment.hparam_infos] == list(TrialParams.model_fields)
+    assert "best/val_accuracy" in [info.name.tag for info in experiment.metric_infos]
+    for folder in sweep.paths.tensorboard.iterdir():
+        if folder.is_dir():
+            tags = events(folder).PluginTagToContent(metadata.PLUGIN_NAME)
+            assert metadata.EXPERIMENT_TAG not in tags

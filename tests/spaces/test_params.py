@@ -1,0 +1,33 @@
+import pytest
+from pydantic import ValidationError
+
+from spaces import SpaceError, TrialParams
+
+
+def test_every_field_has_a_documented_meaning() -> None:
+    assert all(field.description for field in TrialParams.model_fields.values())
+
+
+def test_a_trial_needs_only_its_backbone() -> None:
+    params = TrialParams(backbone="resnet18")
+    assert None not in params.model_dump().values()
+
+
+def test_params_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        TrialParams(backbone="resnet18").unfreeze = 0.5  # type: ignore[misc]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(SpaceError) as caught:
+        TrialParams.parse({"backbone": "a", "unfreeze": 2, "dropout": 1.0, "lerning_rate": 1})
+    text = str(caught.value)
+    assert len(text.splitlines()) == 3
+    assert "unfreeze should be less than or equal to 1, not 2." in text
+    assert "did you mean 'learning_rate'" in text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_must_be_finite(value: float) -> None:
+    with pytest.raises(SpaceError, match="finite"):
+        TrialParams.parse({"backbone": "a", "weight_decay": value})

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+
+from spaces import Fixed, Range, SearchSpace, SpaceError, preset_names
+
+SIZES = {"a": 32, "b": 64}
+
+
+def space(**table: object) -> SearchSpace:
+    return SearchSpace.from_table({"backbone": {"choices": ["a", "b"]}, **table}, name="test")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_load_and_give_a_reason_for_every_bound(name: str) -> None:
+    preset = SearchSpace.load(name)
+    assert preset.doc
+    assert all(dim.reason for dim in preset.open.values())
+    native = dict.fromkeys(preset.backbones, 224)
+    assert preset.params({}, native_image_size=native).backbone in preset.backbones
+
+
+def test_five_presets_ship() -> None:
+    assert preset_names() == ["classic", "default", "demo", "edge", "thorough"]
+
+
+def test_what_a_point_leaves_out_takes_the_spaces_default() -> None:
+    made = space(learning_rate={"low": 1e-4, "high": 1e-2, "log": True}, dropout=0.3)
+    params = made.params({"unfreeze": 1.0, "backbone": "b"}, native_image_size=SIZES)
+    assert params.learning_rate == pytest.approx(1e-3)
+    assert (params.dropout, params.unfreeze, params.image_size) == (0.3, 1.0, 64)
+
+
+def test_a_float_range_may_be_written_with_whole_numbers() -> None:
+    dim = space(unfreeze={"low": 0, "high": 1}).dimensions["unfreeze"]
+    assert isinstance(dim, Range)
+    assert not dim.whole
+
+
+def test_fields_become_optuna_distributions_of_their_kind() -> None:
+    made = space(
+        unfreeze={"low": 0, "high": 1},
+        batch_size={"low": 16, "high": 64, "step": 16},
+        gradual_unfreezing={"choices": [False, True]},
+    ).distributions()
+    kinds = {field: type(d).__name__ for field, d in made.items()}
+    assert kinds == {
+        "backbone": "CategoricalDistribution",
+        "unfreeze": "FloatDistribution",
+        "batch_size": "IntDistribution",
+        "gradual_unfreezing": "CategoricalDistribution",
+    }
+
+
+def test_fixing_a_field_closes_it() -> None:
+    made = space(image_size={"choices": [32, 64]}).with_fixed(image_size=48)
+    assert made.dimensions["image_size"] == Fixed(value=48)
+    assert "image_size" not in made.open
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"unfreez": 0.5}, "did you mean 'unfreeze'"),
+        ({"unfreeze": {"low": 0, "high": 2}}, "unfreeze should be less than or equal to 1"),
+        ({"dropout": {"low": 0.5, "high": 0.1}}, "low must be below high"),
+        ({"dropout": {"low": 0.1, "hgih": 0.5}}, "Unknown bound 'hgih'; did you mean 'high'"),
+        ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "must start above 0"),
+        ({"optimizer": {"choices": ["adamw", "lion"]}}, "not 'lion'"),
+        ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "would change nothing"),
+        ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
+        ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
+    ],
+)
+def test_a_wrong_space_is_refused_in_a_sentence(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SpaceError, match=sentence):
+        space(**table)
+
+
+def test_a_space_without_backbone_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"add backbone\.choices"):
+        SearchSpace.from_table({"dropout": 0.5}, name="test")
+
+
+def test_an_unknown_preset_lists_the_nearest() -> None:
+    with pytest.raises(SpaceError, match="did you mean 'default'"):
+        SearchSpace.load("defalt")
+
+
+def test_a_space_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('backbone = "a"\n[unfreeze]\nlow = 0\nhigh = 1\n')
+    assert list(SearchSpace.load(str(file)).open) == ["unfreeze"]
+    file.write_text("backbone = ")
+    with pytest.raises(SpaceError, match="not valid TOML"):
+        SearchSpace.load(str(file))
+    with pytest.raises(SpaceError, match="does not exist"):
+        SearchSpace.load(str(tmp_path / "other.toml"))

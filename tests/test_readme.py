@@ -1,0 +1,76 @@
+"""The documents tell the truth: commands parse, code runs, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from search.cli import _parsers
+from search.config import read_toml
+from spaces import SearchSpace
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_the_tree_names_every_module_and_no_other() -> None:
+    tree = (ROOT / "README.md").read_text().partition("## The house")[2]
+    named = set(re.findall(r"\b(\w+\.py)\b", tree.partition("## Licence")[0]))
+    there = {p.name for d in ("spaces", "trainables", "search") for p in (ROOT / d).glob("*.py")}
+    assert named == {name for name in there if not name.startswith("__")}
+
+
+def test_every_command_of_the_readme_is_one() -> None:
+    parser, _ = _parsers()
+    for block in blocks("README.md", "sh"):
+        for line in block.splitlines():
+            program, *words = shlex.split(line, comments=True)
+            if program == "make":
+                assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            else:
+                assert program == "finesweep"
+                parser.parse_args(words)
+
+
+def test_every_flag_of_the_readme_exists() -> None:
+    _, commands = _parsers()
+    known = {flag for command in commands.values() for flag in command.flags}
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]+", (ROOT / "README.md").read_text()))
+    assert used <= known
+
+
+def test_the_space_of_the_readme_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("README.md", "toml")
+    (tmp_path / "mine.toml").write_text(block)
+    space = SearchSpace.load(str(tmp_path / "mine.toml"))
+    assert set(space.open) == {"backbone", "unfreeze", "learning_rate"}
+
+
+def test_the_demos_settings_are_valid() -> None:
+    from search.config import SweepConfig
+
+    config = SweepConfig.parse({**read_toml(ROOT / "examples" / "elpv.toml"), "data": "d"})
+    assert (config.trials, config.space) == (16, "demo")
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs(
+    tmp_path: Path, digits: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks("README.md", "python")
+    small = f'{{"results_dir": r"{tmp_path}", "weights": "untrained", "gpus_per_trial": 0, '
+    code = block.replace("data/elpv", str(digits)).replace("parse({", f"parse({small}")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "params.backbone" in capsys.readouterr().out

@@ -1,0 +1,155 @@
+import io
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spaces import TrialParams
+from trainables.finetune import FineTuning, _batches, finetune
+from trainables.pixels import ImageSet
+from trainables.report import EpochReport
+from trainables.weights import Weights
+
+
+@pytest.fixture
+def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained: Weights) -> Any:
+    """Begin a fine-tune of the digits, some fields changed."""
+
+    def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
+        keys = ("patience", "metric", "seed", "stop_after", "val")
+        settings = {key: options.pop(key) for key in keys if key in options}
+        settings.setdefault("val", val_set)
+        chosen = TrialParams.parse({**params.model_dump(), **options})
+        return FineTuning(
+            chosen, untrained, num_classes=3, train=train_set, max_epochs=max_epochs, **settings
+        )
+
+    return make
+
+
+def numbers(report: EpochReport) -> EpochReport:
+    """A report without what is measured with a clock."""
+    return replace(report, seconds=0, images_per_second=0, peak_memory_mib=0)
+
+
+def test_it_learns_to_tell_digits_apart(begin: Any) -> None:
+    reports = list(finetune(begin(max_epochs=12)))
+    assert reports[-1].train_loss < 0.5 * reports[0].train_loss
+    assert max(r.val_accuracy for r in reports) > 0.7
+    assert [r.epoch for r in reports] == list(range(1, 13))
+    assert [r.is_last for r in reports] == [False] * 11 + [True]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(begin: Any) -> None:
+    first = [numbers(r) for r in finetune(begin(dropout=0.3))]
+    assert first == [numbers(r) for r in finetune(begin(dropout=0.3))]
+    assert first != [numbers(r) for r in finetune(begin(dropout=0.3, seed=1))]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"schedule": "plateau", "optimizer": "sgd"}, {"gradual_unfreezing": True}]
+)
+def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
+    begin: Any, fields: dict[str, Any]
+) -> None:
+    whole = [numbers(r) for r in finetune(begin(max_epochs=4, dropout=0.3, **fields))]
+    broken = begin(max_epochs=4, dropout=0.3, **fields)
+    steps = finetune(broken)
+    assert [numbers(next(steps)) for _ in range(2)] == whole[:2]
+    buffer = io.BytesIO()
+    torch.save(broken.state_dict(), buffer)
+    buffer.seek(0)
+    again = begin(max_epochs=4, dropout=0.3, **fields)
+    again.load_state_dict(torch.load(buffer, weights_only=True))
+    assert [numbers(r) for r in finetune(again)] == whole[2:]
+
+
+def test_patience_ends_it_early(begin: Any) -> None:
+    reports = list(finetune(begin(max_epochs=20, patience=2, learning_rate=1e-12)))
+    assert len(reports) == 3
+    assert reports[-1].is_last
+
+
+def test_it_stops_before_the_schedule_ends_when_told(begin: Any) -> None:
+    whole = list(finetune(begin(max_epochs=4)))
+    part = list(finetune(begin(max_epochs=4, stop_after=2)))
+    assert [r.train_loss for r in part] == [r.train_loss for r in whole[:2]]
+    assert part[-1].is_last
+
+
+def test_a_diverging_loss_ends_it_and_says_so(begin: Any) -> None:
+    reports = list(finetune(begin(max_epochs=9, learning_rate=1e30, optimizer="sgd")))
+    assert reports[-1].diverged
+    assert reports[-1].is_last
+    assert len(reports) < 9
+
+
+def test_without_validation_the_scores_are_nan_and_nothing_has_diverged(begin: Any) -> None:
+    report = next(finetune(begin(val=None)))
+    assert math.isnan(report.val_accuracy)
+    assert not report.diverged
+
+
+def test_head_only_training_leaves_the_backbone_as_it_was(begin: Any) -> None:
+    tuning = begin(unfreeze=0.0)
+    before = {n: t.clone() for n, t in tuning.model.state_dict().items()}
+    list(finetune(tuning))
+    changed = {n for n, t in tuning.model.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_gradual_unfreezing_opens_groups_epoch_by_epoch(begin: Any) -> None:
+    tuning = begin(max_epochs=6, gradual_unfreezing=True)
+    opened = []
+    for _ in finetune(tuning):
+        opened.append(sum(p.requires_grad for p in tuning.model.parameters()))
+    assert opened == sorted(opened)
+    assert opened[0] == 2
+    assert opened[3:] == [len(list(tuning.model.parameters()))] * 3
+
+
+def test_l1_shrinks_the_weights(begin: Any) -> None:
+    def size(tuning: FineTuning) -> float:
+        list(finetune(tuning))
+        return sum(p.abs().sum().item() for p in tuning.model.parameters() if p.ndim > 1)
+
+    assert size(begin(l1=1e-2)) < 0.9 * size(begin(l1=0.0))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "rmsprop"])
+def test_every_optimizer_lowers_the_loss(begin: Any, optimizer: str) -> None:
+    reports = list(finetune(begin(max_epochs=4, optimizer=optimizer, learning_rate=3e-3)))
+    assert reports[-1].train_loss < reports[0].train_loss
+
+
+UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 5)
+
+
+@pytest.mark.parametrize(
+    ("balance", "counts"),
+    [("none", [30, 10, 5]), ("oversample", [30, 30, 30]), ("undersample", [5, 5, 5])],
+)
+def test_balancing_draws_classes_evenly(
+    params: TrialParams, balance: str, counts: list[int]
+) -> None:
+    chosen = params.model_copy(update={"balance": balance})
+    batches = _batches(UNEVEN, chosen, np.random.default_rng(0))
+    drawn = np.concatenate(batches)
+    assert np.bincount(UNEVEN[drawn]).tolist() == counts
+    assert {len(b) for b in batches[:-1]} <= {16}
+    if balance != "undersample":
+        assert set(drawn) == set(range(45)), "nothing is left out"
+
+
+def test_no_batch_has_a_single_image(params: TrialParams) -> None:
+    batches = _batches(np.zeros(33, int), params, np.random.default_rng(0))
+    assert [len(b) for b in batches] == [16, 17]
+
+
+def test_weighted_loss_counts_rare_classes_more(begin: Any) -> None:
+    even, weighted = begin(), begin(balance="weighted")
+    assert torch.allclose(weighted._loss.weight, torch.ones(3))
+    assert even._loss.weight is None

@@ -1,0 +1,90 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+from PIL import Image
+from timm.data import create_transform
+
+from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
+
+
+def saved(image: Image.Image, kind: str = "png", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """A picture of a red left and a blue right half."""
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :8, 0] = 200
+    pixels[:, 8:, 2] = 200
+    return Image.fromarray(pixels)
+
+
+def corner(image: Image.Image) -> tuple[int, ...]:
+    return tuple(np.asarray(image)[0, 0].tolist())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "LA"])
+def test_every_mode_becomes_rgb(photo: Image.Image, mode: str) -> None:
+    image = read_rgb(saved(photo.convert(mode)))
+    assert (image.mode, image.size) == ("RGB", (16, 8))
+
+
+def test_sixteen_bit_grey_keeps_its_range() -> None:
+    levels = np.array([[0, 257 * 100, 65535]], np.uint16)
+    assert np.asarray(read_rgb(saved(Image.fromarray(levels))))[0, :, 0].tolist() == [0, 100, 255]
+    assert np.asarray(read_rgb(saved(Image.fromarray(levels), "tiff")))[0, 1, 0] == 100
+
+
+def test_transparency_lies_on_white(photo: Image.Image) -> None:
+    clear = photo.convert("RGBA")
+    clear.putalpha(0)
+    assert corner(read_rgb(saved(clear))) == (255, 255, 255)
+
+
+def test_a_transparent_palette_colour_lies_on_white(photo: Image.Image) -> None:
+    palette = photo.convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
+    content = saved(palette, transparency=palette.getpixel((0, 0)))
+    assert corner(read_rgb(content)) == (255, 255, 255)
+
+
+def test_cmyk_keeps_its_colours(photo: Image.Image) -> None:
+    red = corner(read_rgb(saved(photo.convert("CMYK"), "jpeg", quality=95)))
+    assert red[0] > 150
+    assert red[2] < 60
+
+
+def test_exif_orientation_is_applied(photo: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned: what is stored as left is shown on top
+    image = read_rgb(saved(photo, "jpeg", exif=exif, quality=95))
+    assert image.size == (8, 16)
+    assert corner(image)[0] > 150
+    assert tuple(np.asarray(image)[-1, -1])[2] > 150
+
+
+@pytest.mark.parametrize("cut", [0, 20, 60])
+def test_a_file_cut_short_is_an_error(photo: Image.Image, cut: int) -> None:
+    with pytest.raises(IMAGE_ERRORS):
+        read_rgb(saved(photo)[:cut])
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(IMAGE_ERRORS, match="8 or 16 bit"):
+        read_rgb(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "tiff"))
+
+
+def test_resizing_is_what_timm_does_with_the_exported_settings(digits: Path) -> None:
+    image = read_rgb(next((digits / "one").iterdir())).resize((40, 25))
+    model = timm.create_model("test_vit")
+    config = timm.data.resolve_model_data_config(model)
+    config |= {"crop_pct": 1.0, "crop_mode": "squash", "input_size": (3, 32, 32)}
+    config |= {"interpolation": "bicubic", "mean": (0, 0, 0), "std": (1, 1, 1)}
+    theirs = create_transform(**config)(image)
+    ours = resize_square(image, 32, "bicubic")
+    assert np.allclose(theirs.permute(1, 2, 0).numpy() * 255, ours, atol=1e-4)

