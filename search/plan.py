@@ -16,6 +16,7 @@ from trainables.model import (
     Preprocessing,
     backbone_groups,
     build_model,
+    check_weights,
     open_group_count,
     open_groups,
     parameter_groups,
@@ -195,6 +196,7 @@ def _try_models(
     }
     sizes = space.dimensions["image_size"].extremes
     for name in [n for n in space.backbones if n in weights]:
+        check_weights(space.params({"backbone": name}, native_image_size=native), weights[name])
         for size in sizes:
             values = {"backbone": name, "image_size": size, **extreme}
             params = space.params(values, native_image_size=native)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from trainables.evaluate import TestMetrics, logits_of, test_metrics
 from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
+from trainables.process import prepare_process
 from trainables.weights import Weights
 
 _log = logging.getLogger("finesweep")
@@ -50,8 +52,10 @@ class FinalModel:
     def read(cls, paths: SweepPaths) -> Self:
         """What `retrain` wrote."""
         values = json.loads(paths.metrics.read_text(encoding="utf-8"))
-        test = TestMetrics(**values.pop("test"))
-        return cls(test=test, params=TrialParams.parse(values.pop("params")), **values)
+        test = values.pop("test")
+        low, high = test.pop("accuracy_ci95")
+        metrics = TestMetrics(accuracy_ci95=(low, high), **test)
+        return cls(test=metrics, params=TrialParams.parse(values.pop("params")), **values)
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> nn.Module:
         """The trained model, on the CPU, in eval mode."""
@@ -67,6 +71,7 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
     The learning-rate schedule is the trial's, cut off where its best epoch was. This is the only
     place that looks at the test images. Uses every core, or a GPU where the machine has one.
     """
+    prepare_process(threads=os.cpu_count() or 1)
     best = trial.best(job.metric)
     assert best is not None, "only a trial with a finite epoch can be retrained"
     dataset = job.dataset

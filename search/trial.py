@@ -14,6 +14,7 @@ from trainables.dataset import Dataset
 from trainables.finetune import FineTuning, Precision, finetune
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore
+from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.weights import Weights
 
@@ -63,7 +64,7 @@ class FineTuneTrial(tune.Trainable):
         self, config: dict[str, Any], *, job: TrialJob
     ) -> None:
         """Called once per actor."""
-        torch.set_num_threads(max(1, int(job.cpus)))
+        prepare_process(threads=max(1, int(job.cpus)))
         self._job = job
         self._begin(config[PARAMS])
 

@@ -84,7 +84,7 @@ def build_model(
             raise
         first = str(error).splitlines()[0]
         raise WeightsError(
-            f"{weights.file} does not hold weights of {params.backbone} ({first}); "
+            f"{weights.file} does not hold all weights of {params.backbone} ({first}); "
             "save a timm state dict of that very model there."
         ) from None
     for name in head_names(model):
@@ -92,6 +92,33 @@ def build_model(
             _widen(model, name, params)
         _start_at_zero(model.get_submodule(name))
     return model
+
+
+def check_weights(params: TrialParams, weights: Weights) -> None:
+    """Raises `WeightsError` if some of the backbone would start at random all the same.
+
+    With a new number of classes timm loads whatever names match and passes over the rest. So a
+    model is made twice from one seed, with the file and without: what the file changed, it held.
+    """
+    if weights.file is None:
+        return
+    made = []
+    for source in (weights, Weights(weights.backbone, "none", None)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            made.append(dict(build_model(params, source, 2).named_parameters()))
+    with_file, without = made
+    kept = [
+        name
+        for name, parameter in without.items()
+        if len(parameter.unique()) > 1 and torch.equal(parameter, with_file[name])
+    ]
+    if kept:
+        raise WeightsError(
+            f"{weights.file} does not hold all weights of {weights.backbone}: {len(kept)} of its "
+            f"{len(without)} tensors are missing, {kept[0]} first; save a timm state dict of that "
+            "very model there."
+        )
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:

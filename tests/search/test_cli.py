@@ -37,7 +37,7 @@ def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["lanch", "d"], "Unknown command 'lanch'; did you mean 'launch'?"),
+        (["lanch", "d"], "Unknown command 'lanch'; did you mean 'launch'"),
         (["launch", "d", "--trails", "3"], "Unknown flag '--trails'; did you mean '--trials'"),
         (["launch", "d", "--trials", "x"], "trials should be a valid integer"),
         (["launch"], "The setting 'data' is missing"),

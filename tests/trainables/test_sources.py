@@ -38,9 +38,9 @@ def test_eval_is_validation_unless_told_otherwise(tmp_path: Path) -> None:
     picture(tmp_path / "d" / "train" / "cat" / "1.png")
     picture(tmp_path / "d" / "eval" / "cat" / "1.png")
     found = listing(tmp_path / "d")
-    assert found.rows[1].split == "val"
+    assert found.rows[0].split == "val"
     assert "--split.eval-is test" in found.notes[0]
-    assert listing(tmp_path / "d", eval_is="test").rows[1].split == "test"
+    assert listing(tmp_path / "d", eval_is="test").rows[0].split == "test"
 
 
 def test_hidden_folders_and_other_files_are_ignored_and_counted(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""How a process is set up before it trains."""
+
+import ctypes
+import sys
+
+import torch
+
+# glibc's mallopt parameters, from malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def prepare_process(*, threads: int) -> None:
+    """Give torch ``threads`` threads, and let freed memory stay with the process.
+
+    glibc hands every large freed tensor back to the kernel, which must zero the next one page by
+    page: head-only training of an EfficientNet-Lite at 96 pixels is 1.5 times as fast without that.
+    """
+    torch.set_num_threads(threads)
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most glibc allows
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
