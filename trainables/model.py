@@ -111,7 +111,8 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
     kept = [
         name
         for name, parameter in without.items()
-        if len(parameter.unique()) > 1 and torch.equal(parameter, with_file[name])
+        if bool((parameter != parameter.flatten()[0]).any())
+        and torch.equal(parameter, with_file[name])
     ]
     if kept:
         raise WeightsError(

@@ -1,0 +1,63 @@
+"""What share of a network trains at each unfreeze level, for timm's families.
+
+    python tests/benchmarks/unfreeze_table.py > results/benchmarks/unfreeze.md
+
+Counts parameters with a head of 10 classes; needs no weights and no images.
+"""
+
+import timm
+import torch
+
+from spaces import TrialParams
+from trainables.model import (
+    backbone_groups,
+    build_model,
+    open_group_count,
+    open_groups,
+    trainable_share,
+)
+from trainables.weights import Weights
+
+BACKBONES = [
+    "vgg16",
+    "resnet50",
+    "inception_v3",
+    "inception_resnet_v2",
+    "densenet121",
+    "mobilenetv2_100",
+    "mobilenetv3_large_100",
+    "tf_efficientnet_lite0",
+    "convnext_tiny",
+    "regnety_032",
+    "vit_small_patch16_224",
+    "vit_small_patch14_reg4_dinov2",
+    "swin_tiny_patch4_window7_224",
+    "eva02_tiny_patch14_224",
+    "caformer_s18",
+    "hrnet_w18_small",
+]
+LEVELS = (0, 0.25, 0.5, 0.75, 1)
+
+
+def main() -> None:
+    """Print the table."""
+    print("# What trains at each unfreeze level\n")
+    print("Share of all parameters that train, and in brackets the groups that are open, head of")
+    print("10 classes. Made by `python tests/benchmarks/unfreeze_table.py`")
+    print(f"with timm {timm.__version__}, torch {torch.__version__}.\n")
+    print("| backbone | groups | M parameters | " + " | ".join(map(str, LEVELS)) + " |")
+    print("|" + " --- |" * (3 + len(LEVELS)))
+    for backbone in BACKBONES:
+        params = TrialParams(backbone=backbone)
+        model = build_model(params, Weights(backbone, "none", None), 10)
+        size = sum(p.numel() for p in model.parameters()) / 1e6
+        cells = [backbone, str(len(backbone_groups(model))), f"{size:.1f}"]
+        for level in LEVELS:
+            count = open_group_count(model, level)
+            open_groups(model, count)
+            cells.append(f"{trainable_share(model):.2%} ({count})")
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
