@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from search.config import Format, SweepConfig, overlay, read_toml, settings
 from search.paths import SweepPaths
-from spaces import ConfigError, UserError, preset_names
+from spaces import ConfigError, RunError, UserError, preset_names
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(MISTAKE)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        sys.exit(FAULT)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(FAULT)

@@ -1,5 +1,6 @@
 """Write the final model as what others can open, and open each again before it counts."""
 
+import importlib.util
 import json
 import logging
 import warnings
@@ -15,7 +16,7 @@ from torch import nn
 from search.config import Format
 from search.paths import SweepPaths
 from search.retrain import FinalModel
-from spaces import ConfigError
+from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.images import read_rgb
 from trainables.model import Preprocessing, model_args
@@ -34,10 +35,9 @@ def export(
     """Write ``formats``, ``labels.txt`` and the model card below ``out``.
 
     Returns each format's largest difference in logits from the model on real test images, after
-    loading it again. Raises `ConfigError` where a format can't be had, `ArithmeticError` where
-    one differs.
+    loading it again. Raises `ConfigError` where a format can't be had, `RunError` where one differs.
     """
-    _need_packages(formats)
+    need_packages(formats)
     stated = Preprocessing.of(final.params.backbone)
     spec = ModelSpec(
         labels=dataset.classes,
@@ -67,7 +67,7 @@ def export(
         run = _WRITERS[name](model, final, spec, images, out)
         differences[name] = float(np.abs(run(images) - expected).max())
         if differences[name] > TOLERANCE:
-            raise ArithmeticError(
+            raise RunError(
                 f"The {name} export of {final.params.backbone} differs from the model by "
                 f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
             )
@@ -154,18 +154,15 @@ _WRITERS = {
 }
 
 
-def _need_packages(formats: Sequence[Format]) -> None:
-    """Fail before anything is written. Raises `ConfigError`."""
-    if "onnx" in formats:
-        try:
-            import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                f"The ONNX export needs {error.name}; pip install 'finesweep[onnx]', or choose "
-                "--formats timm,pt2."
-            ) from None
+def need_packages(formats: Sequence[Format]) -> None:
+    """Raises `ConfigError` if a format needs a package that isn't there."""
+    needed = ("onnx", "onnxruntime", "onnxscript") if "onnx" in formats else ()
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"The ONNX export needs {', '.join(missing)}; pip install 'finesweep[onnx]', or choose "
+            "--export.formats timm,pt2."
+        )
 
 
 def _model_card(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from search.paths import SweepPaths
 from search.study import TrialRecord
-from spaces import ConfigError
+from spaces import RunError
 from trainables.report import METRICS
 
 
@@ -43,11 +43,13 @@ def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
-    """The trial with the best epoch among those that didn't fail. Raises `ConfigError`."""
+    """The trial with the best epoch among those that didn't fail. Raises `RunError`."""
     ranked = trial_table([t for t in trials if t.status != "failed" and t.best(metric)], metric)
     if ranked.empty:
-        raise ConfigError(
-            "No trial has a finished epoch to choose from; see the column 'error' of trials.csv."
+        reasons = [trial.error for trial in trials if trial.error]
+        raise RunError(
+            f"None of {len(trials)} trials has a finished epoch to choose from"
+            + (f"; the first failure: {reasons[0]}." if reasons else ".")
         )
     best = ranked["trial_id"].iloc[0]
     return next(t for t in trials if t.trial_id == best)
@@ -72,7 +74,7 @@ def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     if "sweep" in table:
         shown.insert(0, "sweep")
     shorter = table[shown].rename(columns=lambda name: str(name).removeprefix("params."))
-    return shorter.map(lambda v: f"{v:.4g}" if isinstance(v, float) else str(v))
+    return shorter.map(_cell)
 
 
 def markdown(table: pd.DataFrame, metric: str) -> str:
@@ -82,6 +84,12 @@ def markdown(table: pd.DataFrame, metric: str) -> str:
     shown = columns(table, metric)
     lines = [shown.columns.tolist(), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from search.config import SweepConfig
 from spaces import SearchSpace, TrialParams
-from trainables.dataset import Dataset, Survey, survey
+from trainables.dataset import Dataset
 from trainables.finetune import make_optimizer
+from trainables.listing import SPLITS
 from trainables.model import (
     Preprocessing,
     backbone_groups,
@@ -23,7 +24,7 @@ from trainables.model import (
     train_mode,
     trainable_share,
 )
-from trainables.sources import SPLITS
+from trainables.survey import Survey, survey
 from trainables.weights import Weights, find_weights
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)

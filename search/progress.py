@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from search.sampler import NUMBER, PARAMS
-from search.study import trial_id
+from search.study import trial_name
 from trainables.report import METRICS, EpochReport, better
 
 _ROWS = 10
@@ -84,7 +84,7 @@ class LiveLeaderboard(Callback):
             self._live.stop()
 
     def _name(self, trial: Trial) -> str:
-        name = trial_id(trial.config[NUMBER])
+        name = trial_name(trial.config[NUMBER])
         self._names[name] = trial.config[PARAMS].backbone
         return name
 

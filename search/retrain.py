@@ -16,7 +16,7 @@ from torch import nn
 from search.paths import SweepPaths
 from search.study import TrialRecord
 from search.trial import TrialJob
-from spaces import TrialParams
+from spaces import RunError, TrialParams
 from trainables.dataset import Dataset, class_balance
 from trainables.evaluate import TestMetrics, logits_of, test_metrics
 from trainables.finetune import FineTuning, finetune
@@ -70,6 +70,8 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
 
     The learning-rate schedule is the trial's, cut off where its best epoch was. This is the only
     place that looks at the test images. Uses every core, or a GPU where the machine has one.
+
+    Raises `RunError` if it diverges.
     """
     prepare_process(threads=os.cpu_count() or 1)
     best = trial.best(job.metric)
@@ -97,7 +99,7 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
             report.seconds,
         )
         if report.diverged:
-            raise FloatingPointError(
+            raise RunError(
                 f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
                 f"{trial.trial_id}; retrain another one with --trial."
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.study import StudyJournal
+from search.study import StudyJournal, trial_name
 from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport
 
@@ -80,7 +80,8 @@ class StudySearcher(Searcher):
             report = EpochReport.from_dict(result)
             self.journal.report(number, report)
         if error or report is None:
-            reason = f"see {self._journal_file.parent / 'ray'} for the traceback"
+            traceback = self._journal_file.parent / "ray" / trial_name(number) / "error.txt"
+            reason = f"its traceback is in {traceback}"
             self.journal.end(number, "failed", error=reason)
         elif report.diverged:
             reason = f"the loss was no longer finite in epoch {report.epoch}"

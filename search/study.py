@@ -30,7 +30,7 @@ _STATUS: Mapping[TrialState, Status] = {
 }
 
 
-def trial_id(number: int) -> str:
+def trial_name(number: int) -> str:
     """The name of a trial everywhere: its number in the study."""
     return f"{number:04d}"
 
@@ -50,7 +50,7 @@ class TrialRecord:
     @property
     def trial_id(self) -> str:
         """Its name."""
-        return trial_id(self.number)
+        return trial_name(self.number)
 
     @property
     def seconds(self) -> float:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from search.config import Format, SweepConfig
-from search.export import export
+from search.export import export, need_packages
 from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
 from search.plan import Plan, Progress, make_plan
@@ -67,13 +68,15 @@ class Sweep:
         """Search, then retrain the winner, test it once and export it.
 
         Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
-        `UserError` before a trial starts.
+        `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
         """
         if self.paths.root.exists():
             raise ConfigError(
                 f"The sweep {self.config.name!r} exists in {self.config.results_dir}; choose "
                 "another --name, or see it with 'finesweep compare'."
             )
+        if self.config.retrain:
+            need_packages(self.config.export.formats)
         plan = make_plan(self.config, self._progress)
         from search.tuner import fit_resources, run_trials, start_ray  # Ray takes seconds to import
 
@@ -211,18 +214,24 @@ def environment() -> dict[str, Any]:
     """Versions, hardware and commit: what a result depends on besides the settings."""
     import torch
 
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
     return {
         "finesweep": importlib.metadata.version("finesweep"),
-        "commit": git.stdout.strip() or None,
+        "commit": _commit(),
         "python": sys.version.split()[0],
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
+
+
+def _commit() -> str | None:
+    """The commit of this code, where it lies in a git checkout and git is there."""
+    if shutil.which("git") is None:
+        return None
+    words = ["git", "rev-parse", "HEAD"]
+    asked = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return asked.stdout.strip() or None
 
 
 def _hand_over(

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
 from search.sampler import NUMBER, PARAMS
-from search.study import trial_id
+from search.study import trial_name
 from spaces import Choices, Fixed, SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport, better
 
@@ -77,7 +77,7 @@ class TensorBoardWriter(Callback):
     def _writer(self, trial: Trial) -> SummaryWriter:
         if trial.trial_id not in self._writers:
             params: TrialParams = trial.config[PARAMS]
-            name = trial_id(trial.config[NUMBER])
+            name = trial_name(trial.config[NUMBER])
             writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
             values = params.model_dump()
             _add(writer, hp.hparams_pb(values, trial_id=name, start_time_secs=time.time()))

@@ -14,7 +14,7 @@ from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
 from search.sampler import NUMBER, StudySearcher
-from search.study import trial_id
+from search.study import trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import FineTuneTrial, TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
@@ -116,8 +116,8 @@ def run_trials(
             num_samples=config.trials,
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
-            trial_name_creator=lambda trial: trial_id(trial.config[NUMBER]),
-            trial_dirname_creator=lambda trial: trial_id(trial.config[NUMBER]),
+            trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
+            trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
         ),
         run_config=tune.RunConfig(
             name=paths.ray.name,

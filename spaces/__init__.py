@@ -1,6 +1,13 @@
 """What may be tried: the parameters of a trial, their ranges, the presets. No torch, no Ray."""
 
-from spaces.errors import ConfigError, DataError, SpaceError, UserError, WeightsError
+from spaces.errors import (
+    ConfigError,
+    DataError,
+    RunError,
+    SpaceError,
+    UserError,
+    WeightsError,
+)
 from spaces.params import TrialParams
 from spaces.space import NATIVE, Choices, Fixed, Range, SearchSpace, preset_names
 
@@ -11,6 +18,7 @@ __all__ = [
     "DataError",
     "Fixed",
     "Range",
+    "RunError",
     "SearchSpace",
     "SpaceError",
     "TrialParams",

@@ -1,10 +1,11 @@
-"""The mistakes a user can make, each told in one sentence: the rule, the value, the way out.
+"""What can go wrong, each told in one sentence: the rule, the value, the way out.
 
-UserError             exit status 2
+UserError             a mistake of the user, found before anything is spent; exit status 2
 ├── ConfigError       a setting of the sweep, a flag, a file that was named
 ├── SpaceError        a search space or a parameter point
 ├── DataError         the images, their labels or their split
 └── WeightsError      pretrained weights that can't be had
+RunError              a run that came to nothing usable; exit status 1
 """
 
 import difflib
@@ -36,6 +37,10 @@ class DataError(UserError):
 
 class WeightsError(UserError):
     """Pretrained weights can't be had."""
+
+
+class RunError(RuntimeError):
+    """A run came to nothing usable, through no mistake in its settings."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:

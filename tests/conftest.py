@@ -16,8 +16,9 @@ from ray.cluster_utils import Cluster
 from sklearn.datasets import load_digits
 
 from spaces import TrialParams
-from trainables.dataset import Dataset, survey
+from trainables.dataset import Dataset
 from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.survey import survey
 from trainables.weights import Weights
 
 torch.set_num_threads(1)

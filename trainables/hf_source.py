@@ -7,7 +7,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from spaces import DataError
-from trainables.sources import Listing, Row, SplitName, eval_note, split_name
+from trainables.listing import Listing, Row, SplitName, eval_note, split_name
 
 
 def read_hf_dataset(data: Path, *, cache: Path, eval_is: Literal["val", "test"]) -> Listing:

@@ -14,7 +14,7 @@ import torch
 from spaces import DataError
 from trainables.dataset import Dataset
 from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
-from trainables.sources import SplitName
+from trainables.listing import SplitName
 
 
 @dataclass(frozen=True)

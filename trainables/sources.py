@@ -1,9 +1,7 @@
 """Where labelled images are listed: folders, CSV or Parquet tables, Hugging Face datasets."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,51 +9,14 @@ import pandas as pd
 from PIL import Image
 
 from spaces import DataError
+from trainables.hf_source import read_hf_dataset
+from trainables.listing import Listing, Row, SplitName, eval_note, natural_key, split_name
 
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-# Folder and table names of the splits, in the spellings people use.
-_SPELLINGS: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "eval": "val",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
 _COLUMNS = {
     "path": ("path", "image", "image_path", "filename", "file", "file_name"),
     "label": ("label", "class", "target", "category"),
     "split": ("split", "subset", "fold"),
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One listed image: where it is, what it shows, which split it was given to (if any)."""
-
-    path: Path
-    label: str
-    split: SplitName | None = None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source holds, before any image is opened."""
-
-    root: Path
-    kind: str
-    """In words: "a folder per class", "train/val/test folders", "a table", ..."""
-    rows: tuple[Row, ...]
-    ignored: dict[str, int] = field(default_factory=dict)
-    """How many files were passed over, by reason."""
-    notes: tuple[str, ...] = ()
-    """What was read one way and could have been meant another."""
 
 
 def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "val") -> Listing:
@@ -69,8 +30,6 @@ def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "v
     if data.is_file():
         return _read_table(data, eval_is)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
-        from trainables.hf_source import read_hf_dataset
-
         return read_hf_dataset(data, cache=cache, eval_is=eval_is)
     return _read_folder(data, eval_is)
 
@@ -82,24 +41,6 @@ def image_files(path: Path) -> list[Path]:
     if not path.exists():
         raise DataError(f"The image {str(path)!r} does not exist.")
     return [path]
-
-
-def split_name(spelling: str, eval_is: Literal["val", "test"]) -> SplitName | None:
-    """The split that a folder or table value means, or None if it means none."""
-    name = spelling.strip().lower()
-    return eval_is if name == "eval" else _SPELLINGS.get(name)
-
-
-def eval_note(eval_is: str) -> str:
-    """What to tell a user whose split is called "eval"."""
-    other = "test" if eval_is == "val" else "val"
-    return f'"eval" was read as {eval_is}; --split.eval-is {other} reads it as {other}.'
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts "2" before "10"."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
 
 
 def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:

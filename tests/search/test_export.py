@@ -1,5 +1,7 @@
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -8,13 +10,13 @@ import timm
 import torch
 from timm.data import create_transform, resolve_model_data_config
 
-from search import SweepResult
+from search import Sweep, SweepConfig, SweepResult
 from search import export as export_module
 from search.export import export
 from search.paths import SweepPaths
 from search.retrain import FinalModel
 from search.sweep import export_sweep
-from spaces import ConfigError, TrialParams
+from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
 from trainables.evaluate import TestMetrics
 from trainables.images import read_rgb
@@ -89,8 +91,19 @@ def test_a_format_that_differs_is_an_error(
     sweep: SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
-    with pytest.raises(ArithmeticError, match="timm export of test_"):
+    with pytest.raises(RunError, match="timm export of test_"):
         export_sweep(sweep.paths, formats=["timm"], out=tmp_path)
+
+
+def test_a_missing_package_is_told_before_a_sweep_starts(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
+    )
+    with pytest.raises(ConfigError, match=r"needs onnxscript; pip install 'finesweep\[onnx\]'"):
+        Sweep(SweepConfig.parse({**settings, "data": "nowhere"})).run()
 
 
 def test_a_sweep_that_was_not_retrained_has_nothing_to_export(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
+from search.leaderboard import winner
+from search.paths import SweepPaths
+from search.plan import make_plan
 from search.retrain import FinalModel
 from search.study import read_trials
 from search.sweep import retrain_sweep
-from search.tuner import fit_resources
-from spaces import ConfigError, TrialParams
+from search.trial import TrialJob
+from search.tuner import Resources, fit_resources, run_trials
+from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
+from trainables.pixels import PixelStore
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +136,44 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     failed = result.trials.set_index("status").loc["failed"]
     assert "no longer finite" in failed["error"]
     assert result.unfinished == 0
+
+
+def test_trials_that_crash_are_failed_and_leave_their_traceback(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    config = SweepConfig.parse({**settings, "trials": 2, "points": None})
+    plan = make_plan(config)
+    paths = SweepPaths(tmp_path / "crash")
+    paths.root.mkdir()
+    nowhere = PixelStore(tmp_path / "removed.npy")
+    job = TrialJob(
+        dataset=plan.survey.dataset,
+        stores={stated.form(32): nowhere for stated in plan.preprocessing.values()},
+        weights=plan.weights,
+        max_epochs=2,
+        patience=None,
+        metric="val_accuracy",
+        seed=0,
+        precision="auto",
+        cpus=1,
+        gpus=0,
+    )
+    run_trials(
+        config,
+        paths,
+        job=job,
+        space=plan.space,
+        points=(),
+        native_image_size=plan.native_image_size,
+        resources=Resources(1, 0, 2),
+    )
+    trials = read_trials(paths.journal)
+    assert [t.status for t in trials] == ["failed", "failed"]
+    for trial in trials:
+        traceback = Path(trial.error.removeprefix("its traceback is in "))
+        assert "removed.npy" in traceback.read_text()
+    with pytest.raises(RunError, match="None of 2 trials has a finished epoch"):
+        winner(trials, config.metric)
 
 
 def test_more_than_the_cluster_has_is_refused(settings: dict[str, Any], ray_cluster: None) -> None:

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from spaces import DataError
-from trainables.dataset import Dataset, survey
+from trainables.dataset import Dataset
 from trainables.images import read_rgb, resize_square
 from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.survey import survey
 
 FORM = PixelFormat(24, "bicubic")
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from spaces import DataError
-from trainables.sources import Listing, natural_key, read_source
+from trainables.listing import Listing, natural_key
+from trainables.sources import read_source
 
 
 def picture(path: Path, colour: int = 0) -> Path:

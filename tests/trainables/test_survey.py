@@ -1,0 +1,160 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spaces import DataError
+from trainables.survey import Survey, survey
+
+FilesBySplit = dict[str, set[str]]
+
+
+@pytest.fixture
+def copy(digits: Path, tmp_path: Path) -> Path:
+    """The digits, to be spoiled."""
+    return Path(shutil.copytree(digits, tmp_path / "digits"))
+
+
+@pytest.fixture
+def split_copy(digits: Path, tmp_path: Path) -> Path:
+    """The digits under train, val and test."""
+    root = tmp_path / "split"
+    for label in ("zero", "one"):
+        files = sorted((digits / label).iterdir())
+        for split, part in (("train", files[:20]), ("val", files[20:25]), ("test", files[25:30])):
+            (root / split / label).mkdir(parents=True)
+            for file in part:
+                shutil.copy(file, root / split / label)
+    return root
+
+
+def by_split(found: Survey) -> FilesBySplit:
+    data = found.dataset
+    return {s: {data.paths[r] for r in data.rows(s)} for s in ("train", "val", "test")}
+
+
+def test_an_unsplit_folder_is_split_70_15_15_in_every_class(digits: Path, cache: Path) -> None:
+    found = survey(digits, cache=cache)
+    for split, count in (("train", 28), ("val", 6), ("test", 6)):
+        assert found.dataset.counts(split) == {"one": count, "seven": count, "zero": count}
+    assert "stratified by class, seed 0" in found.split_made
+
+
+def test_the_split_depends_on_the_seed_alone(digits: Path, cache: Path, copy: Path) -> None:
+    assert by_split(survey(digits, cache=cache)) == by_split(survey(copy, cache=cache))
+    assert by_split(survey(digits, cache=cache)) != by_split(survey(digits, cache=cache, seed=1))
+
+
+def test_the_fingerprint_follows_content_and_not_place(
+    digits: Path, cache: Path, copy: Path
+) -> None:
+    before = survey(digits, cache=cache).dataset.fingerprint
+    assert survey(copy, cache=cache).dataset.fingerprint == before
+    next((copy / "one").iterdir()).unlink()
+    assert survey(copy, cache=cache).dataset.fingerprint != before
+
+
+def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
+    originals = sorted((copy / "one").iterdir())
+    for file in originals:
+        shutil.copy(file, file.with_name(f"copy-{file.name}"))
+    found = survey(copy, cache=cache)
+    for files in by_split(found).values():
+        for file in originals:
+            name = f"one/{file.name}"
+            assert (name in files) == (f"one/copy-{file.name}" in files)
+    assert sum("same bytes" in s.reason for s in found.suspects) == len(originals)
+
+
+def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, cache: Path) -> None:
+    leak = next((split_copy / "test" / "one").iterdir())
+    shutil.copy(leak, split_copy / "train" / "one" / "leak.png")
+    found = survey(split_copy, cache=cache)
+    assert found.split_made == "as given"
+    assert "train/one/leak.png" not in found.dataset.paths
+    assert f"test/one/{leak.name}" in found.dataset.paths
+    assert [s.reason for s in found.suspects] == [
+        "same bytes as an image of test, left out of train"
+    ]
+
+
+def test_one_image_under_two_labels_is_suspicious(copy: Path, cache: Path) -> None:
+    shutil.copy(next((copy / "one").iterdir()), copy / "seven" / "really.png")
+    reasons = [s.reason for s in survey(copy, cache=cache).suspects]
+    assert reasons == ["the same bytes are labelled one and seven"] * 2
+
+
+def test_a_missing_split_is_drawn_from_train(split_copy: Path, cache: Path) -> None:
+    shutil.rmtree(split_copy / "val")
+    found = survey(split_copy, cache=cache)
+    assert found.split_made.startswith("val 15% of the given train images")
+    assert found.dataset.counts("val") == {"one": 3, "zero": 3}
+    assert found.dataset.counts("test") == {"one": 5, "zero": 5}
+
+
+def test_different_classes_in_two_splits_are_refused_with_the_difference(
+    split_copy: Path, cache: Path
+) -> None:
+    (split_copy / "test" / "one").rename(split_copy / "test" / "two")
+    with pytest.raises(DataError, match="test also has two; test lacks one"):
+        survey(split_copy, cache=cache)
+
+
+def test_an_unreadable_image_is_left_out_and_listed(copy: Path, cache: Path) -> None:
+    broken = sorted((copy / "one").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:50])
+    found = survey(copy, cache=cache)
+    assert len(found.dataset) == 119
+    assert [(s.path, s.kind) for s in found.suspects] == [(f"one/{broken.name}", "bad")]
+
+
+def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None:
+    for file in sorted((copy / "one").iterdir())[:13]:
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"13 of 120 images can't be read, more than 10%"):
+        survey(copy, cache=cache)
+
+
+def test_a_class_left_empty_is_refused(copy: Path, cache: Path) -> None:
+    (copy / "eight").mkdir()
+    (copy / "eight" / "1.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match="No readable image is left of class eight"):
+        survey(copy, cache=cache)
+
+
+def test_a_class_too_small_to_split_is_refused(copy: Path, cache: Path) -> None:
+    for file in sorted((copy / "one").iterdir())[2:]:
+        file.unlink()
+    with pytest.raises(DataError, match="Class 'one' has 2 different images"):
+        survey(copy, cache=cache)
+
+
+def test_a_single_class_is_refused(copy: Path, cache: Path) -> None:
+    shutil.rmtree(copy / "one")
+    shutil.rmtree(copy / "seven")
+    with pytest.raises(DataError, match="needs two or more"):
+        survey(copy, cache=cache)
+
+
+def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (32, 32), 7).save(copy / "one" / "blank.png")
+    Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(copy / "one" / "tiny.png")
+    reasons = {s.path: s.reason for s in survey(copy, cache=cache).suspects}
+    assert reasons == {
+        "one/blank.png": "all pixels have one colour",
+        "one/tiny.png": "only 9x9 pixels",
+    }
+
+
+def test_a_table_of_absolute_paths_and_missing_files(digits: Path, tmp_path: Path) -> None:
+    files = [str(f) for label in ("one", "zero") for f in sorted((digits / label).iterdir())]
+    labels = [Path(f).parent.name for f in files]
+    table = pd.DataFrame({"path": [*files, "gone.png"], "label": [*labels, "one"]})
+    table.to_csv(tmp_path / "list.csv", index=False)
+    found = survey(tmp_path / "list.csv", cache=tmp_path)
+    assert len(found.dataset) == 80
+    assert found.suspects[0].reason == "file not found"
