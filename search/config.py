@@ -83,8 +83,8 @@ class SweepConfig(_Settings):
     """Start of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic: auto is bfloat16 autocast on a GPU that has it, else float32."""
-    gpus_per_trial: float | None = Field(None, ge=0)
-    """GPUs of a trial, a fraction to share one; unset is 1 where the cluster has GPUs."""
+    gpus_per_trial: float | None = Field(None, ge=0, le=1)
+    """Share of a GPU that a trial holds; unset is a whole one where the cluster has GPUs."""
     cpus_per_trial: float | None = Field(None, gt=0)
     """CPU cores of a trial; unset is 1, or an even share of them where trials hold GPUs."""
     concurrent: int | None = Field(None, ge=1)
@@ -115,11 +115,6 @@ class SweepConfig(_Settings):
             )
         if self.split.val_fraction + self.split.test_fraction >= 0.9:
             problems.append("split.val_fraction and split.test_fraction leave too little to train.")
-        if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-            problems.append(
-                f"gpus_per_trial above 1 must be whole, not {self.gpus_per_trial}; "
-                "a trial trains on one GPU or a share of it."
-            )
         if problems:
             raise ValueError("\n".join(problems))
         return self

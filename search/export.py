@@ -35,7 +35,8 @@ def export(
     """Write ``formats``, ``labels.txt`` and the model card below ``out``.
 
     Returns each format's largest difference in logits from the model on real test images, after
-    loading it again. Raises `ConfigError` where a format can't be had, `RunError` where one differs.
+    loading it again. Raises `ConfigError` where a format can't be had, `RunError` where one
+    differs.
     """
     need_packages(formats)
     stated = Preprocessing.of(final.params.backbone)

@@ -53,30 +53,34 @@ def start_ray(address: str) -> None:
 
 def fit_resources(config: SweepConfig) -> Resources:
     """Settle what a trial holds on the cluster that `start_ray` found. Raises `ConfigError`."""
-    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    of_gpu = config.gpus_per_trial
-    if of_gpu is None:
-        of_gpu = 1.0 if gpus else 0.0
-    by_gpu = _slots(gpus, of_gpu)
-    of_cpu = config.cpus_per_trial
-    if of_cpu is None:
-        share = cpus / by_gpu if by_gpu else 1.0
-        of_cpu = float(int(share)) if share >= 1 else share
-    if of_gpu > gpus or of_cpu > cpus:
-        raise ConfigError(
-            f"A trial asks for {of_cpu:g} CPUs and {of_gpu:g} GPUs but the cluster has {cpus:g} "
-            f"and {gpus:g}; lower cpus_per_trial or gpus_per_trial."
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+    gpu = config.gpus_per_trial
+    if gpu is None:
+        gpu = 1.0 if any(gpus for _, gpus in nodes) else 0.0
+    cpu = config.cpus_per_trial
+    if cpu is None:
+        shares = [cpus / _slots(gpus, gpu) for cpus, gpus in nodes if gpu and gpus]
+        share = min(shares, default=1.0)
+        cpu = float(int(share)) if share >= 1 else share
+    fits = 0
+    for cpus, gpus in nodes:
+        by_cpu = int(cpus / cpu + 1e-6)
+        fits += min(by_cpu, _slots(gpus, gpu)) if gpu else by_cpu
+    if fits == 0:
+        there = " and ".join(
+            f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in sorted(set(nodes))
         )
-    fits = min(slots for slots in (by_gpu, _slots(cpus, of_cpu)) if slots)
-    return Resources(of_cpu, of_gpu, min(config.concurrent or fits, fits))
+        raise ConfigError(
+            f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
+            f"{there}; lower cpus_per_trial or gpus_per_trial."
+        )
+    return Resources(cpu, gpu, min(config.concurrent or fits, fits))
 
 
-def _slots(total: float, each: float) -> int:
-    """How many trials fit, a share of a device never spanning two; 0 if they need none."""
-    if each == 0:
-        return 0
-    return int(total / each + 1e-6) if each >= 1 else int(total) * int(1 / each + 1e-6)
+def _slots(gpus: float, share: float) -> int:
+    """How many shares fit on a machine's GPUs, none spanning two of them."""
+    return int(gpus) * int(1 / share + 1e-6)
 
 
 def run_trials(
