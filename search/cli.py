@@ -177,7 +177,10 @@ def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
     from search.sweep import Sweep
 
-    _show(Sweep(config, given=args.config, progress=_progress()).run(), config)
+    result = Sweep(config, given=args.config, progress=_progress()).run()
+    _show(result, config)
+    if result.unfinished:
+        sys.exit(FAULT)
 
 
 def _compare(args: argparse.Namespace) -> None:

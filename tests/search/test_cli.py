@@ -1,6 +1,8 @@
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from search import SweepResult, cli
+from search.study import read_trials
 from trainables.predict import Predictor
 
 
@@ -98,6 +101,32 @@ def test_launch_says_what_came_out_and_what_to_do_next(
     assert (tmp_path / "r" / "told" / "sweep.toml").read_text() == file.read_text()
     settled = json.loads((tmp_path / "r" / "told" / "sweep.json").read_text())
     assert (settled["max_epochs"], settled["asha"]["reduction_factor"]) == (1, 3)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    given = {**settings, "name": "cut", "results_dir": tmp_path, "trials": 500, "concurrent": 1}
+    words = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(given)]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "cut" / "study.journal"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not (
+        journal.exists() and any(t.status == "stopped" for t in read_trials(journal))
+    ):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 1, err
+    assert "of 500 trials did not finish" in out
+    assert f"finesweep retrain cut --results-dir {tmp_path}" in out
+    assert "Traceback" not in err
+    ended = pd.read_parquet(tmp_path / "cut" / "trials.parquet")
+    assert len(ended) < 500
+    assert finesweep("retrain", "cut", "--results-dir", tmp_path) == 0
+    assert (tmp_path / "cut" / "export" / "model.safetensors").exists()
 
 
 @pytest.mark.slow
