@@ -63,14 +63,14 @@ def _run(argv: list[str]) -> None:
     if names and names[0] not in commands and argv[0] == names[0]:
         raise ConfigError(unknown("command", names[0], commands))
     args, extra = parser.parse_known_args(argv)
-    if args.command is None:
-        parser.print_help()
-        return
     if extra:
         flag = extra[0].partition("=")[0]
         if flag.startswith("-"):
-            raise ConfigError(unknown("flag", flag, commands[args.command].flags))
+            raise ConfigError(unknown("flag", flag, commands.get(args.command, parser).flags))
         raise ConfigError(f"Unexpected argument {flag!r}; see finesweep {args.command} --help.")
+    if args.command is None:
+        parser.print_help()
+        return
     args.handle(args)
 
 
@@ -177,7 +177,15 @@ def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
     from search.sweep import Sweep
 
-    result = Sweep(config, given=args.config, progress=_progress()).run()
+    sweep = Sweep(config, given=args.config, progress=_progress())
+    try:
+        result = sweep.run()
+    except KeyboardInterrupt:
+        if sweep.paths.trials.exists():  # the search itself was over
+            raise RunError(
+                f"Stopped; all trials are kept, 'finesweep retrain {sweep.paths.root}' goes on."
+            ) from None
+        raise
     _show(result, config)
     if result.unfinished:
         sys.exit(FAULT)
@@ -186,25 +194,27 @@ def _launch(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     import pandas as pd
 
-    from search.leaderboard import columns, trial_table
+    from search.leaderboard import columns, rank, trial_table
     from search.study import read_trials
     from search.words import print_table
 
     found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
     configs = [json.loads(paths.config.read_text(encoding="utf-8")) for paths in found]
     metric = configs[0]["metric"]
+    if any(config["metric"] != metric for config in configs):
+        print(f"The sweeps have different metrics; all are ranked by {metric}.", file=sys.stderr)
     tables = [
         trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
         for paths in found
     ]
-    table = pd.concat(tables, ignore_index=True)
-    from trainables.report import METRICS
-
-    table = table.sort_values(metric, ascending=METRICS[metric] == "min", kind="stable")
+    begun = [table for table in tables if not table.empty]
+    if not begun:
+        raise ConfigError(f"No trial of {', '.join(args.sweeps)} has begun yet; wait for one.")
+    table = rank(pd.concat(begun, ignore_index=True), metric)
     if args.csv:
         table.to_csv(args.csv, index=False)
     if args.json:
-        print(table.to_json(orient="records", indent=2))
+        print(table.to_json(orient="records", indent=2, double_precision=15))
     else:
         print_table(columns(table, metric))
     if args.tensorboard:
@@ -248,6 +258,8 @@ def _predict(args: argparse.Namespace) -> None:
     from trainables.sources import image_files
 
     files = [file for path in args.images for file in image_files(path)]
+    if args.top < 1:
+        raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     predictor = Predictor.load(args.export)
     readable = []
     for file in files:

@@ -9,19 +9,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from spaces import ConfigError
 from spaces.errors import sentences
-from trainables.report import METRICS
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        validate_default=True,
     )
 
 
@@ -101,6 +112,27 @@ class SweepConfig(_Settings):
     split: SplitSettings = SplitSettings()
     export: ExportSettings = ExportSettings()
 
+    @field_validator("data", "points", "results_dir", "cache_dir")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("space", "weights")
+    @classmethod
+    def _absolute_if_a_path(cls, value: str) -> str:
+        """A preset and "pretrained" are names; what lies on disk is found from anywhere."""
+        path = Path(value).expanduser()
+        return str(path.absolute()) if path.suffix == ".toml" or path.is_dir() else value
+
+    @field_validator("name")
+    @classmethod
+    def _made_up(cls, name: str, info: ValidationInfo) -> str:
+        """A name of the data's and the time, if none was given."""
+        if name or "data" not in info.data:
+            return name
+        made = f"{info.data['data'].stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        return re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-")
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = []
@@ -121,23 +153,11 @@ class SweepConfig(_Settings):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Validate nested ``values``; paths made absolute, the name filled in.
-
-        Raises `ConfigError` with every problem, a sentence each.
-        """
+        """Validate nested ``values``. Raises `ConfigError` with every problem, a sentence each."""
         try:
-            config = cls.model_validate(dict(values))
+            return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError.of(sentences(error, dict(settings()), "setting")) from None
-        made = f"{config.data.absolute().stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        return config.model_copy(
-            update={
-                "name": config.name or re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-"),
-                "data": config.data.expanduser().absolute(),
-                "results_dir": config.results_dir.expanduser().absolute(),
-                "cache_dir": config.cache_dir.expanduser().absolute(),
-            }
-        )
 
     def read_points(self) -> list[dict[str, object]]:
         """The points of ``points``, unchecked but for their shape. Raises `ConfigError`."""
@@ -193,6 +213,3 @@ def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(table, {})
         place[last] = value
     return merged
-
-
-__all__ = ["METRICS", "SweepConfig", "overlay", "read_toml", "settings"]

@@ -3,13 +3,16 @@
 import importlib.util
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import timm
 import torch
+from scipy.special import softmax
 from timm.models import save_for_hf
 from torch import nn
 
@@ -18,13 +21,15 @@ from search.paths import SweepPaths
 from search.retrain import FinalModel
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
-from trainables.images import read_rgb
 from trainables.model import Preprocessing, model_args
+from trainables.pixels import read_unchanged
 from trainables.predict import SIDECAR, ModelSpec
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
 CHECKED_IMAGES = 16
+_FILES = {"config.json", "model.safetensors", "model.onnx", "model.onnx.data", "model.pt2"}
+_FILES |= {"model.torchscript", "labels.txt", "README.md"}
 
 _log = logging.getLogger("finesweep")
 
@@ -49,12 +54,15 @@ def export(
     )
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
-    images = spec.preprocess([read_rgb(dataset.file(row)) for row in rows])
+    images = spec.preprocess([read_unchanged(dataset, row) for row in rows])
     with torch.inference_mode():
         expected = model(images).numpy()
+    _compare_with_test(expected, paths)
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
+    made = out.with_name(out.name + ".partial")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    (made / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
     differences: dict[str, float] = {}
     notes: list[str] = []
     for name in formats:
@@ -65,7 +73,7 @@ def export(
             )
             _log.warning(notes[-1])
             continue
-        run = _WRITERS[name](model, final, spec, images, out)
+        run = _WRITERS[name](model, final, spec, images, made)
         differences[name] = float(np.abs(run(images) - expected).max())
         if differences[name] > TOLERANCE:
             raise RunError(
@@ -73,8 +81,32 @@ def export(
                 f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
             )
     card = _model_card(final, dataset, spec, differences, notes)
-    (out / "README.md").write_text(card, encoding="utf-8")
+    (made / "README.md").write_text(card, encoding="utf-8")
+    _put_in_place(made, out)
     return differences
+
+
+def _compare_with_test(logits: np.ndarray, paths: SweepPaths) -> None:
+    """Raises `RunError` if the model read back doesn't answer as the one that was tested did."""
+    if not paths.predictions.exists():
+        return
+    table = pd.read_parquet(paths.predictions).filter(regex=r"^p\.").to_numpy()
+    difference = float(np.abs(softmax(logits, axis=1) - table[: len(logits)]).max())
+    if difference > TOLERANCE:
+        raise RunError(
+            f"The model in {paths.final_weights} answers otherwise than it did in the test, by up "
+            f"to {difference:.2g} in probability; retrain it."
+        )
+
+
+def _put_in_place(made: Path, out: Path) -> None:
+    """Move a checked export over an earlier one; other files in ``out`` are left alone."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _FILES - {path.name for path in made.iterdir()}:
+        (out / name).unlink(missing_ok=True)
+    for path in made.iterdir():
+        path.replace(out / path.name)
+    made.rmdir()
 
 
 Run = Callable[[torch.Tensor], np.ndarray]

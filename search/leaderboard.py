@@ -1,13 +1,13 @@
 """The trials as tables: for programs, for spreadsheets, for people."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pandas as pd
 
 from search.paths import SweepPaths
 from search.study import TrialRecord
 from spaces import RunError
+from trainables.files import write_whole
 from trainables.report import METRICS
 
 
@@ -30,10 +30,15 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     if table.empty:
         return table
     table = table.astype({"best_epoch": "Int64", **dict.fromkeys(METRICS, "float64")})
-    table["_failed"] = table["status"] == "failed"
-    ascending = METRICS[metric] == "min"
-    table = table.sort_values(["_failed", metric, "trial_id"], ascending=[True, ascending, True])
-    return table.drop(columns="_failed").reset_index(drop=True)
+    return rank(table, metric)
+
+
+def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The best first, failed trials last, equals in the order they had."""
+    sign = -1 if METRICS[metric] == "max" else 1
+    order = pd.DataFrame({"failed": table["status"] == "failed", "score": sign * table[metric]})
+    order = order.sort_values(["failed", "score"], kind="stable")
+    return table.loc[order.index].reset_index(drop=True)
 
 
 def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -58,16 +63,18 @@ def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
 def write_tables(paths: SweepPaths, trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     """Write ``trials.parquet``, ``trials.csv``, ``epochs.parquet`` and ``leaderboard.md``."""
     table = trial_table(trials, metric)
-    _whole(paths.trials, lambda path: table.to_parquet(path, index=False))
-    _whole(paths.trials_csv, lambda path: table.to_csv(path, index=False))
-    _whole(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
+    write_whole(paths.trials, lambda path: table.to_parquet(path, index=False))
+    write_whole(paths.trials_csv, lambda path: table.to_csv(path, index=False))
+    write_whole(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
     text = f"# {paths.root.name}\n\n{markdown(table, metric)}\n"
-    _whole(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
+    write_whole(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
     return table
 
 
 def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What people see of the table: the score first, and only parameters that vary."""
+    if table.empty:
+        return table
     params = [name for name in map(str, table.columns) if name.startswith("params.")]
     varying = [name for name in params if table[name].nunique() > 1]
     shown = ["trial_id", metric, "status", "epochs", "best_epoch", "seconds", *varying]
@@ -90,9 +97,3 @@ def _cell(value: object) -> str:
     if pd.isna(value):  # type: ignore[call-overload]
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    write(partial)
-    partial.replace(path)

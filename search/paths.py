@@ -72,6 +72,10 @@ class SweepPaths:
         """Ray Tune's own files."""
         return self.root / "ray"
 
+    def traceback(self, trial_id: str) -> Path:
+        """Where Ray leaves a crashed trial's traceback."""
+        return self.ray / trial_id / "error.txt"
+
     @property
     def tensorboard(self) -> Path:
         """Curves and HParams."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from search.config import SweepConfig
-from spaces import SearchSpace, TrialParams
+from spaces import SearchSpace, SpaceError, TrialParams
 from trainables.dataset import Dataset
 from trainables.finetune import make_optimizer
 from trainables.listing import SPLITS
@@ -190,28 +190,25 @@ def _try_models(
     weights: dict[str, Weights],
     native: dict[str, int],
 ) -> None:
-    """Build every backbone once as its extreme trial would: what timm refuses is heard now."""
-    extreme = {
-        field: max(space.dimensions[field].extremes, key=float)
-        for field in ("drop_path", "head_hidden")
-    }
-    sizes = space.dimensions["image_size"].extremes
-    for name in [n for n in space.backbones if n in weights]:
-        check_weights(space.params({"backbone": name}, native_image_size=native), weights[name])
-        for size in sizes:
-            values = {"backbone": name, "image_size": size, **extreme}
-            params = space.params(values, native_image_size=native)
-            _forward(params, weights[name])
-    for params in {
-        (p.backbone, p.image_size, p.drop_path, p.head_hidden): p for p in points
-    }.values():
+    """Build what trials may build, once each: what timm refuses is heard now."""
+    widest = max(space.dimensions["head_hidden"].extremes, key=float)
+    tried = [
+        space.params(
+            {"backbone": backbone, "image_size": size, "head_hidden": widest},
+            native_image_size=native,
+        )
+        for backbone, size in space.inputs(native)
+        if backbone in weights
+    ]
+    tried += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
+    for params in {p.backbone: p for p in tried}.values():
+        check_weights(params, weights[params.backbone])
+    for params in tried:
         _forward(params, weights[params.backbone])
 
 
 def _forward(params: TrialParams, weights: Weights) -> None:
     """One image through the model. Raises `SpaceError` if the size doesn't fit it."""
-    from spaces import SpaceError
-
     try:
         model = build_model(params, weights, 2).eval()
         with torch.inference_mode():

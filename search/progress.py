@@ -12,7 +12,7 @@ from rich.table import Table
 
 from search.sampler import NUMBER, PARAMS
 from search.study import trial_name
-from trainables.report import METRICS, EpochReport, better
+from trainables.report import METRICS, EpochReport, best_of
 
 _ROWS = 10
 _log = logging.getLogger("finesweep")
@@ -49,12 +49,10 @@ class LiveLeaderboard(Callback):
         name = self._name(trial)
         self._last[name] = report
         self._status.setdefault(name, "running")
-        best = self._best.get(name)
+        best = best_of((self._best.get(name), report), self._metric)
+        if best is not None:
+            self._best[name] = best
         value = getattr(report, self._metric)
-        if not report.diverged and (
-            best is None or better(self._metric, value, getattr(best, self._metric))
-        ):
-            self._best[name] = report
         _log.info("trial %s epoch %d: %s %.4f", name, report.epoch, self._metric, value)
         self._draw()
 
@@ -103,7 +101,8 @@ class LiveLeaderboard(Callback):
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
         sign = -1 if METRICS[self._metric] == "max" else 1
-        ranked = sorted(self._best, key=lambda n: sign * getattr(self._best[n], self._metric))
+        alive = [name for name in self._best if self._status[name] != "failed"]
+        ranked = sorted(alive, key=lambda n: sign * getattr(self._best[n], self._metric))
         for name in ranked[:_ROWS]:
             best = self._best[name]
             table.add_row(

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import ray
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.special import softmax
@@ -17,8 +18,9 @@ from search.paths import SweepPaths
 from search.study import TrialRecord
 from search.trial import TrialJob
 from spaces import RunError, TrialParams
-from trainables.dataset import Dataset, class_balance
+from trainables.dataset import Dataset, majority_share
 from trainables.evaluate import TestMetrics, logits_of, test_metrics
+from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
@@ -65,30 +67,38 @@ class FinalModel:
         return model.eval()
 
 
-def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
+@dataclass(frozen=True)
+class Refit:
+    """A retrained model and its answers to the test images, before anything is written."""
+
+    state: dict[str, torch.Tensor]
+    probabilities: np.ndarray
+    """``(test images, classes)``."""
+
+
+def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
 
     The learning-rate schedule is the trial's, cut off where its best epoch was. This is the only
-    place that looks at the test images. Uses every core, or a GPU where the machine has one.
-
-    Raises `RunError` if it diverges.
+    place that looks at the test images. Raises `RunError` if it diverges.
     """
-    prepare_process(threads=os.cpu_count() or 1)
+    prepare_process(threads=threads)
     best = trial.best(job.metric)
     assert best is not None, "only a trial with a finite epoch can be retrained"
-    dataset = job.dataset
-    store = job.stores[Preprocessing.of(trial.params.backbone).form(trial.params.image_size)]
+    stated = Preprocessing.of(trial.params.backbone)
+    store = job.stores[stated.form(trial.params.image_size)]
     tuning = FineTuning(
         trial.params,
         job.weights[trial.params.backbone],
-        num_classes=len(dataset.classes),
-        train=ImageSet.of(dataset, store, "train", "val"),
+        num_classes=len(job.dataset.classes),
+        train=ImageSet.of(job.dataset, store, "train", "val"),
         val=None,
         max_epochs=job.max_epochs,
         stop_after=best.epoch,
         seed=job.seed,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=job.device,
         precision=job.precision,
+        plateau_losses=[report.val_loss for report in trial.reports],
     )
     for report in finetune(tuning):
         _log.info(
@@ -103,24 +113,39 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
                 f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
                 f"{trial.trial_id}; retrain another one with --trial."
             )
-    test = ImageSet.of(dataset, store, "test")
-    stated = Preprocessing.of(trial.params.backbone)
-    probabilities = softmax(logits_of(tuning.model, test, stated, device=tuning.device), axis=1)
+    test = ImageSet.of(job.dataset, store, "test")
+    logits = logits_of(tuning.model, test, stated, device=tuning.device)
+    state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
+    return Refit(state, softmax(logits, axis=1))
+
+
+def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
+    """`refit` a trial and write what came of it.
+
+    Runs on a GPU of the cluster if trials did and Ray is up, else here with every core.
+    """
+    paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
+    if job.gpus > 0 and ray.is_initialized():
+        on_a_gpu: Any = ray.remote(num_gpus=1, num_cpus=job.cpus, max_retries=0)
+        task = on_a_gpu(refit)
+        fitted: Refit = ray.get(task.remote(job, trial, threads=max(1, int(job.cpus))))
+    else:
+        fitted = refit(job, trial, threads=os.cpu_count() or 1)
+    best = trial.best(job.metric)
+    assert best is not None
+    labels = job.dataset.labels[job.dataset.rows("test")]
     final = FinalModel(
-        test=test_metrics(probabilities, test.labels, dataset.classes),
-        majority_accuracy=class_balance(test.labels.tolist()),
+        test=test_metrics(fitted.probabilities, labels, job.dataset.classes),
+        majority_accuracy=majority_share(labels.tolist()),
         epochs=best.epoch,
         trial_id=trial.trial_id,
         val_accuracy=best.val_accuracy,
         params=trial.params,
     )
-    paths.retrained.mkdir(exist_ok=True)
-    state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
-    save_file(state, paths.final_weights)
-    _prediction_table(dataset, probabilities).to_parquet(paths.predictions, index=False)
-    partial = paths.metrics.with_suffix(".partial")  # last: its presence says the rest is whole
-    partial.write_text(json.dumps(final.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
-    partial.replace(paths.metrics)
+    table = _prediction_table(job.dataset, fitted.probabilities)
+    write_whole(paths.final_weights, lambda partial: save_file(fitted.state, partial))
+    write_whole(paths.predictions, lambda partial: table.to_parquet(partial, index=False))
+    write_json(paths.metrics, final.to_dict())
     return final
 
 

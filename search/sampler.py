@@ -5,11 +5,11 @@ Ray's own OptunaSearch tells trials that ASHA stopped as complete with their las
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from search.paths import SweepPaths
 from search.study import StudyJournal, trial_name
 from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport
@@ -26,7 +26,7 @@ class StudySearcher(Searcher):
 
     def __init__(
         self,
-        journal: Path,
+        paths: SweepPaths,
         space: SearchSpace,
         *,
         points: Sequence[TrialParams],
@@ -35,7 +35,7 @@ class StudySearcher(Searcher):
         seed: int,
     ) -> None:
         super().__init__(metric=metric, mode=METRICS[metric])
-        self._journal_file = journal
+        self._paths = paths
         self._space = space
         self._points = deque(points)
         self._native = dict(native_image_size)
@@ -50,7 +50,7 @@ class StudySearcher(Searcher):
     def journal(self) -> StudyJournal:
         """The open journal."""
         if self._journal is None:
-            self._journal = StudyJournal(self._journal_file, metric=self.metric, seed=self._seed)
+            self._journal = StudyJournal(self._paths.journal, metric=self.metric, seed=self._seed)
         return self._journal
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -80,8 +80,7 @@ class StudySearcher(Searcher):
             report = EpochReport.from_dict(result)
             self.journal.report(number, report)
         if error or report is None:
-            traceback = self._journal_file.parent / "ray" / trial_name(number) / "error.txt"
-            reason = f"its traceback is in {traceback}"
+            reason = f"its traceback is in {self._paths.traceback(trial_name(number))}"
             self.journal.end(number, "failed", error=reason)
         elif report.diverged:
             reason = f"the loss was no longer finite in epoch {report.epoch}"

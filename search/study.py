@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from spaces import TrialParams
-from trainables.report import METRICS, EpochReport, better
+from trainables.report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"
 _PARAMS, _ERROR, _EPOCH = "params", "error", "epoch_"
@@ -59,14 +59,7 @@ class TrialRecord:
 
     def best(self, metric: str) -> EpochReport | None:
         """Its best epoch by ``metric``; None if it has no finite one."""
-        best = None
-        for report in self.reports:
-            value = getattr(report, metric)
-            if not report.diverged and (
-                best is None or better(metric, value, getattr(best, metric))
-            ):
-                best = report
-        return best
+        return best_of(self.reports, metric)
 
 
 class StudyJournal:
@@ -83,7 +76,7 @@ class StudyJournal:
             sampler=optuna.samplers.TPESampler(seed=seed),
         )
         self._open: dict[int, optuna.Trial] = {}
-        self._best: dict[int, float] = {}
+        self._best: dict[int, EpochReport | None] = {}
         self._reported: dict[int, int] = {}
 
     def ask(
@@ -122,10 +115,8 @@ class StudyJournal:
         trial.set_user_attr(f"{_EPOCH}{report.epoch:04d}", report.to_dict())
         self._reported[number] = report.epoch
         if not report.diverged:
-            value = getattr(report, self._metric)
-            trial.report(value, step=report.epoch)
-            if number not in self._best or better(self._metric, value, self._best[number]):
-                self._best[number] = value
+            trial.report(getattr(report, self._metric), step=report.epoch)
+        self._best[number] = best_of((self._best.get(number), report), self._metric)
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end. A completed one counts with its best epoch."""
@@ -133,12 +124,14 @@ class StudyJournal:
         if error:
             trial.set_user_attr(_ERROR, error)
         state = next(state for state, name in _STATUS.items() if name == status)
-        value = self._best[number] if state is TrialState.COMPLETE else None
-        self._study.tell(trial, value, state=state)
+        best = self._best.get(number) if state is TrialState.COMPLETE else None
+        self._study.tell(trial, getattr(best, self._metric) if best else None, state=state)
 
 
 def read_trials(file: Path) -> list[TrialRecord]:
-    """Every trial of a journal that has its parameters, by number."""
+    """Every trial of a journal that has its parameters, by number; none if there is no journal."""
+    if not file.exists():
+        return []
     logging.getLogger("optuna").setLevel(logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(file)))
     study = optuna.load_study(study_name=STUDY, storage=storage)

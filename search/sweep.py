@@ -1,6 +1,5 @@
 """`Sweep`: the whole job, from images to an exported model; and its later steps alone."""
 
-import csv
 import importlib.metadata
 import json
 import logging
@@ -10,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from spaces import ConfigError
 from trainables.dataset import Dataset
+from trainables.files import write_json, write_whole
 from trainables.model import Preprocessing
 from trainables.pixels import PixelFormat, build_store
 from trainables.weights import find_weights
@@ -82,8 +82,8 @@ class Sweep:
 
         start_ray(self.config.address)
         resources = fit_resources(self.config)
-        self._record(plan)
         job = self._job(plan, cpus=resources.cpus, gpus=resources.gpus)
+        self._record(plan)
         _log.info(
             "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
         )
@@ -145,14 +145,12 @@ class Sweep:
         if self._given is not None:
             paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
-        with paths.bad_images.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("path", "kind", "reason"))
-            writer.writerows((s.path, s.kind, s.reason) for s in plan.survey.suspects)
+        suspects = pd.DataFrame(plan.survey.suspects, columns=["path", "kind", "reason"])
+        write_whole(paths.bad_images, lambda partial: suspects.to_csv(partial, index=False))
         dimensions = {field: dim.model_dump() for field, dim in plan.space.dimensions.items()}
-        _write_json(paths.space, {"name": plan.space.name, **dimensions})
-        _write_json(paths.environment, environment())
-        _write_json(paths.config, self.config.model_dump(mode="json"))
+        write_json(paths.space, {"name": plan.space.name, **dimensions})
+        write_json(paths.environment, environment())
+        write_json(paths.config, self.config.model_dump(mode="json"))
 
 
 def load_config(paths: SweepPaths) -> SweepConfig:
@@ -185,7 +183,7 @@ def retrain_sweep(
         seed=config.seed,
         precision=config.precision,
         cpus=os.cpu_count() or 1,
-        gpus=0,
+        gpus=float(config.gpus_per_trial != 0),
     )
     final = _hand_over(job, chosen, paths, config.export.formats, progress)
     return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
@@ -251,16 +249,10 @@ def _hand_over(
 
 def _formats(plan: Plan) -> list[PixelFormat]:
     """Every pixel format that a trial of the plan may ask for."""
-    sizes = plan.space.dimensions["image_size"].extremes
-    points = [(point.backbone, point.image_size) for point in plan.points]
-    forms = [plan.preprocessing[backbone].form(size) for backbone, size in points]
-    if len(points) < plan.config.trials:
-        for backbone in plan.space.backbones:
-            stated = plan.preprocessing[backbone]
-            forms += [
-                stated.form(size if isinstance(size, int) else stated.image_size) for size in sizes
-            ]
-    return list(dict.fromkeys(forms))
+    pairs = [(point.backbone, point.image_size) for point in plan.points]
+    if len(pairs) < plan.config.trials:
+        pairs += plan.space.inputs(plan.native_image_size)
+    return list(dict.fromkeys(plan.preprocessing[name].form(size) for name, size in pairs))
 
 
 def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:
@@ -270,10 +262,3 @@ def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> Tri
                 raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
             return trial
     raise ConfigError(f"No trial {name!r}; trials go from 0000 to {len(trials) - 1:04d}.")
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    text = json.dumps(values, indent=2, ensure_ascii=False, default=asdict)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)

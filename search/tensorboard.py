@@ -5,6 +5,7 @@ Its cells show a tag's last value: "best/..." therefore never gets worse.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from search.sampler import NUMBER, PARAMS
 from search.study import trial_name
-from spaces import Choices, Fixed, SearchSpace, TrialParams
-from trainables.report import METRICS, EpochReport, better
+from spaces import Choices, Range, SearchSpace, TrialParams
+from trainables.report import METRICS, EpochReport, best_of
 
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 
@@ -26,19 +27,22 @@ _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_secon
 class TensorBoardWriter(Callback):
     """Ray Tune callback; its writers are made when first needed, so that it can be pickled."""
 
-    def __init__(self, folder: Path, space: SearchSpace, *, metric: str) -> None:
+    def __init__(
+        self, folder: Path, space: SearchSpace, points: Sequence[TrialParams], *, metric: str
+    ) -> None:
         self._folder = folder
         self._space = space
+        self._points = points
         self._metric = metric
         self._writers: dict[str, SummaryWriter] = {}
-        self._best: dict[str, float] = {}
+        self._best: dict[str, EpochReport | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_writers": {}}
 
     def setup(self, *unused: Any, **info: Any) -> None:
         """Write the table's columns."""
-        columns = [_column(self._space, field) for field in TrialParams.model_fields]
+        columns = [_column(self._space, self._points, field) for field in TrialParams.model_fields]
         tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
         with SummaryWriter(str(self._folder)) as writer:
             _add(writer, hp.hparams_config_pb(columns, [hp.Metric(tag) for tag in tags]))
@@ -50,13 +54,10 @@ class TensorBoardWriter(Callback):
         report = EpochReport.from_dict(result)
         writer = self._writer(trial)
         values = {tag: getattr(report, tag) for tag in _CURVES}
-        name = trial.trial_id
-        if not report.diverged:
-            value = values[self._metric]
-            if name not in self._best or better(self._metric, value, self._best[name]):
-                self._best[name] = value
-        if name in self._best:
-            values[f"best/{self._metric}"] = self._best[name]
+        best = best_of((self._best.get(trial.trial_id), report), self._metric)
+        self._best[trial.trial_id] = best
+        if best is not None:
+            values[f"best/{self._metric}"] = getattr(best, self._metric)
         for tag, value in values.items():
             writer.add_scalar(tag, value, report.epoch)
         writer.flush()
@@ -103,10 +104,12 @@ def _add(writer: SummaryWriter, summary: Summary) -> None:
     writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
 
-def _column(space: SearchSpace, field: str) -> hp.HParam:
+def _column(space: SearchSpace, points: Sequence[TrialParams], field: str) -> hp.HParam:
+    """A column whose filter lets every trial through, also points outside the space."""
     dim = space.dimensions[field]
-    if isinstance(dim, Choices) and all(isinstance(c, str) for c in dim.choices):
-        return hp.HParam(field, hp.Discrete(list(dim.choices)))
-    if isinstance(dim, Fixed | Choices):
-        return hp.HParam(field)
-    return hp.HParam(field, hp.RealInterval(float(dim.low), float(dim.high)))
+    values = [*dim.extremes, *(getattr(point, field) for point in points)]
+    if isinstance(dim, Choices) and all(isinstance(value, str) for value in values):
+        return hp.HParam(field, hp.Discrete(list(dict.fromkeys(values))))
+    if isinstance(dim, Range):
+        return hp.HParam(field, hp.RealInterval(float(min(values)), float(max(values))))
+    return hp.HParam(field)

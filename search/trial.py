@@ -37,11 +37,15 @@ class TrialJob:
     cpus: float
     gpus: float
 
+    @property
+    def device(self) -> str:
+        """Where this process trains: a trial without a share of a GPU leaves them alone."""
+        return "cuda" if self.gpus > 0 and torch.cuda.is_available() else "cpu"
+
     def begin(self, params: TrialParams) -> FineTuning:
         """Set a trial up on this process's device."""
         stated = Preprocessing.of(params.backbone)
         store = self.stores[stated.form(params.image_size)]
-        device = "cuda" if self.gpus > 0 and torch.cuda.is_available() else "cpu"
         return FineTuning(
             params,
             self.weights[params.backbone],
@@ -52,7 +56,7 @@ class TrialJob:
             patience=self.patience,
             metric=self.metric,
             seed=self.seed,
-            device=device,
+            device=self.device,
             precision=self.precision,
         )
 
@@ -70,6 +74,9 @@ class FineTuneTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Make this actor run another trial."""
+        del self._tuning, self._reports  # two models at a time may not fit
+        if self._job.device == "cuda":
+            torch.cuda.empty_cache()
         self._begin(new_config[PARAMS])
         return True
 

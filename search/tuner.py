@@ -109,7 +109,7 @@ def run_trials(
         ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(
-                paths.journal,
+                paths,
                 space,
                 points=points,
                 native_image_size=native_image_size,
@@ -127,7 +127,7 @@ def run_trials(
             name=paths.ray.name,
             storage_path=str(paths.root),
             callbacks=[
-                TensorBoardWriter(paths.tensorboard, space, metric=config.metric),
+                TensorBoardWriter(paths.tensorboard, space, points, metric=config.metric),
                 LiveLeaderboard(
                     trials=config.trials, max_epochs=config.max_epochs, metric=config.metric
                 ),

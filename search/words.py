@@ -1,6 +1,7 @@
 """What the commands say to people."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -82,7 +83,8 @@ def plan_words(plan: dict[str, Any]) -> str:
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, name = result.paths, result.paths.root.name
-    where = "" if paths.root.parent.name == "results" else f" --results-dir {paths.root.parent}"
+    usual = paths.root.parent == Path("results").absolute()
+    where = "" if usual else f" --results-dir {paths.root.parent}"
     lines = []
     if result.unfinished:
         lines += [
@@ -111,4 +113,6 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
             f"  finesweep predict {result.export} IMAGES --top 3",
             f"  finesweep retrain {name} --trial ID{where}",
         ]
+        if not {"timm", "pt2"} & set(config.export.formats):
+            del lines[-2]  # predict opens those two
     return "\n".join(lines)

@@ -197,6 +197,16 @@ class SearchSpace:
         """Every backbone a trial of this space can have."""
         return tuple(str(value) for value in self.dimensions["backbone"].extremes)
 
+    def inputs(self, native_image_size: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Every pair of a backbone and an image size that a trial of this space can have."""
+        sizes = self.dimensions["image_size"].extremes
+        pairs = [
+            (backbone, native_image_size[backbone] if size == NATIVE else int(size))
+            for backbone in self.backbones
+            for size in sizes
+        ]
+        return list(dict.fromkeys(pairs))
+
     def distributions(self) -> "dict[str, BaseDistribution]":
         """The open dimensions as Optuna's distributions."""
         from optuna.distributions import (
@@ -236,8 +246,9 @@ class SearchSpace:
         problems = []
         if "backbone" not in self.dimensions:
             raise SpaceError(f"The space {self.name!r} names no backbone; add backbone.choices.")
-        if isinstance(self.dimensions["backbone"], Range):
-            raise SpaceError("backbone needs choices or a value, not a range.")
+        for field in ("backbone", "image_size"):  # each is prepared for before the sweep
+            if isinstance(self.dimensions[field], Range):
+                raise SpaceError(f"{field} needs choices or a value, not a range.")
         start = {f: d.start for f, d in self.dimensions.items()}
         for field, dim in self.dimensions.items():
             for value in dict.fromkeys((*dim.extremes, dim.start)):
@@ -247,6 +258,10 @@ class SearchSpace:
                     TrialParams.parse({**start, "image_size": 224, field: value})
                 except SpaceError as error:
                     problems += [p for p in str(error).splitlines() if p.startswith(field)]
+        for field, dim in self.open.items():
+            whole = TrialParams.model_fields[field].annotation is int
+            if whole and isinstance(dim, Range) and not dim.whole:
+                problems.append(f"{field} needs whole bounds, not {dim.low} and {dim.high}.")
         for field, (other, idle) in _IDLE.items():
             cause = self.dimensions[other]
             if field in self.open and isinstance(cause, Fixed) and cause.value == idle:
@@ -264,12 +279,22 @@ def preset_names() -> list[str]:
 
 
 def _dimension(field: str, entry: object) -> AnyDimension:
-    if not isinstance(entry, dict):
-        return Fixed.model_validate({"value": entry})
-    if "value" in entry:
-        return Fixed.model_validate(entry)
-    if "choices" in entry:
-        return Choices.model_validate(entry)
-    if TrialParams.model_fields[field].annotation is float:  # TOML's 0 and 1 are integers
-        entry = {k: float(v) if type(v) is int else v for k, v in entry.items()}
-    return Range.model_validate(entry)
+    table = entry if isinstance(entry, dict) else {"value": entry}
+    kind = TrialParams.model_fields[field].annotation
+    table = {key: _number(value, kind) for key, value in table.items()}
+    if "value" in table:
+        return Fixed.model_validate(table)
+    if "choices" in table:
+        return Choices.model_validate(table)
+    return Range.model_validate(table)
+
+
+def _number(value: object, kind: object) -> object:
+    """TOML writes 1 and 1e3 as it likes: give a number the kind that its field has."""
+    if isinstance(value, list):
+        return [_number(item, kind) for item in value]
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is int and type(value) is float and value.is_integer():
+        return int(value)
+    return value

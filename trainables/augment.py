@@ -26,7 +26,8 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
     """Randomly transform each image on its own; strength 0 changes nothing.
 
     ``images`` is ``(n, 3, h, w)`` float in [0, 1] and so is the result. ``generator`` must live on
-    the CPU whatever the images' device, so that a seed means the same everywhere.
+    the CPU whatever the images' device: what is drawn per image is then the same everywhere; the
+    noise is drawn on the device, from a seed that it gives.
 
     In order: crop and zoom, flip, rotation, shift and shear in one affine map (mirrored at the
     border); brightness, contrast, saturation; noise; erasing. Doesn't normalise.
@@ -35,10 +36,7 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
         return images
     images = _move(images, strength, generator)
     images = _recolour(images, strength, generator)
-    noise = torch.randn(images.shape, generator=generator) * _draw(
-        images, 0, strength * MAX_NOISE, generator
-    ).to("cpu").view(-1, 1, 1, 1)
-    images = (images + noise.to(images)).clamp_(0, 1)
+    images = _add_noise(images, strength, generator)
     return _erase(images, strength, generator)
 
 
@@ -90,6 +88,14 @@ def _recolour(images: torch.Tensor, strength: float, generator: torch.Generator)
     weights = torch.tensor([0.299, 0.587, 0.114], device=images.device, dtype=images.dtype)
     grey = (images * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     return (grey + (images - grey) * factor()).clamp_(0, 1)
+
+
+def _add_noise(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    seed = int(torch.randint(2**62, (), generator=generator))
+    local = torch.Generator(images.device).manual_seed(seed)
+    noise = torch.randn(images.shape, generator=local, device=images.device, dtype=images.dtype)
+    deviation = _draw(images, 0, strength * MAX_NOISE, generator).to(images.dtype)
+    return noise.mul_(deviation.view(-1, 1, 1, 1)).add_(images).clamp_(0, 1)
 
 
 def _erase(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:

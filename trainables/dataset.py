@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trainables.files import write_json, write_whole
 from trainables.listing import SPLITS, SplitName
 
 
@@ -26,6 +27,8 @@ class Dataset:
     """``(n,)`` int64."""
     splits: np.ndarray
     """``(n,)`` of "train", "val", "test"."""
+    digests: tuple[str, ...]
+    """Hash of each image's bytes."""
     fingerprint: str
     """Hash of every image's bytes, label and split."""
 
@@ -52,22 +55,17 @@ class Dataset:
                 "path": self.paths,
                 "label": [self.classes[k] for k in self.labels],
                 "split": self.splits,
+                "digest": self.digests,
             }
         )
-        frame.to_csv(table, index=False)
-        manifest.write_text(
-            json.dumps(
-                {
-                    "root": str(self.root),
-                    "fingerprint": self.fingerprint,
-                    "classes": list(self.classes),
-                    "counts": {split: self.counts(split) for split in SPLITS},
-                },
-                indent=2,
-                ensure_ascii=False,
-            ),
-            encoding="utf-8",
-        )
+        write_whole(table, lambda partial: frame.to_csv(partial, index=False))
+        facts = {
+            "root": str(self.root),
+            "fingerprint": self.fingerprint,
+            "classes": list(self.classes),
+            "counts": {split: self.counts(split) for split in SPLITS},
+        }
+        write_json(manifest, facts)
 
     @classmethod
     def read(cls, manifest: Path, table: Path) -> "Dataset":
@@ -82,10 +80,11 @@ class Dataset:
             paths=tuple(frame["path"]),
             labels=np.array([number[name] for name in frame["label"]], dtype=np.int64),
             splits=frame["split"].to_numpy(dtype=str),
+            digests=tuple(frame["digest"]),
             fingerprint=facts["fingerprint"],
         )
 
 
-def class_balance(labels: Sequence[int]) -> float:
+def majority_share(labels: Sequence[int]) -> float:
     """Share of the most frequent class: the accuracy of a constant answer."""
     return max(Counter(labels).values()) / len(labels)

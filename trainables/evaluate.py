@@ -33,10 +33,14 @@ def logits_of(
     device: torch.device,
     autocast: torch.dtype | None = None,
 ) -> np.ndarray:
-    """``(n, classes)`` float32 logits of all ``images``, in order. Puts ``model`` in eval mode."""
+    """``(n, classes)`` float32 logits of all ``images``, in order. Puts ``model`` in eval mode.
+
+    Without ``autocast`` a GPU computes in full float32, as an export on a CPU will.
+    """
     model.eval()
     parts = []
-    with torch.inference_mode():
+    tf32 = autocast is not None
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=tf32):
         for chosen in np.array_split(np.arange(len(images)), -(-len(images) // BATCH)):
             pixels = images.images(chosen).to(device).float().div_(255)
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):

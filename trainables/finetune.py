@@ -4,7 +4,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,8 +37,9 @@ Precision = Literal["auto", "fp32", "bf16"]
 class FineTuning:
     """The state of one fine-tune: model, optimizer, rates, and how far it has come.
 
-    The same arguments give the same numbers on the same machine, also when the run was broken off
-    between two epochs and went on from its `state_dict`. Seeds torch's global generator.
+    On a CPU the same arguments give the same numbers again, also when the run was broken off
+    between two epochs and went on from its `state_dict`; on a GPU, to within its kernels' rounding.
+    Seeds torch's global generator.
 
     Args:
         params: What to train and how.
@@ -53,6 +54,8 @@ class FineTuning:
         seed: Of the head, the order of images, dropout and augmentation.
         device: Where to train.
         precision: "auto" is bfloat16 autocast on a GPU that has it, else float32.
+        plateau_losses: What the "plateau" schedule goes by where there is no ``val``: the
+            validation losses of the trial that is repeated, by epoch.
     """
 
     def __init__(
@@ -70,12 +73,15 @@ class FineTuning:
         seed: int = 0,
         device: torch.device | str = "cpu",
         precision: Precision = "auto",
+        plateau_losses: Sequence[float] = (),
     ) -> None:
         if len(train) < 2:
             raise DataError(f"A fine-tune needs at least 2 training images, not {len(train)}.")
         self.params = params
         self.device = torch.device(device)
         self.epoch = 0
+        self.ended = False
+        self._plateau_losses = plateau_losses
         self._train, self._val = train, val
         self._epochs = min(stop_after or max_epochs, max_epochs)
         self._max_epochs = max_epochs
@@ -101,6 +107,7 @@ class FineTuning:
         """All that `load_state_dict` needs; tensors, numbers and strings only."""
         return {
             "epoch": self.epoch,
+            "ended": self.ended,
             "best": self._best,
             "since_best": self._since_best,
             "model": self.model.state_dict(),
@@ -111,6 +118,7 @@ class FineTuning:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict` of a fine-tune made with the same arguments."""
         self.epoch = state["epoch"]
+        self.ended = state["ended"]
         self._best = state["best"]
         self._since_best = state["since_best"]
         self.model.load_state_dict(state["model"])
@@ -132,7 +140,8 @@ class FineTuning:
             scores = scores_of(logits, self._val.labels)
         validated = self._val is None or math.isfinite(scores.loss)
         diverged = not (math.isfinite(train_loss) and validated)
-        self._rate.end_epoch(scores.loss)
+        known = self._val is not None or self.epoch >= len(self._plateau_losses)
+        self._rate.end_epoch(scores.loss if known else self._plateau_losses[self.epoch])
         self.epoch += 1
         report = EpochReport(
             epoch=self.epoch,
@@ -153,7 +162,8 @@ class FineTuning:
         self._best = value if improved else self._best
         self._since_best = 0 if improved else self._since_best + 1
         tired = self._patience is not None and self._since_best >= self._patience
-        return replace(report, is_last=diverged or tired or self.epoch >= self._epochs)
+        self.ended = diverged or tired or self.epoch >= self._epochs
+        return replace(report, is_last=self.ended)
 
     def _train_epoch(self) -> tuple[float, float, int]:
         """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early."""
@@ -191,7 +201,7 @@ class FineTuning:
 
     def _open_now(self) -> int:
         """Backbone groups that train in this epoch."""
-        if not self.params.gradual_unfreezing:
+        if not self.params.gradual_unfreezing or self._max_epochs == 1:
             return self._open_max
         return math.ceil(self._open_max * min(1.0, self.epoch / max(self._max_epochs / 2, 1)))
 
@@ -201,11 +211,8 @@ def finetune(tuning: FineTuning) -> Iterator[EpochReport]:
 
     Between two reports the caller may save ``tuning.state_dict()``, or stop asking.
     """
-    while True:
-        report = tuning.run_epoch()
-        yield report
-        if report.is_last:
-            return
+    while not tuning.ended:
+        yield tuning.run_epoch()
 
 
 def _mix(*numbers: int) -> int:
@@ -216,7 +223,7 @@ def _mix(*numbers: int) -> int:
 def _autocast(precision: Precision, device: torch.device) -> torch.dtype | None:
     if precision == "bf16":
         return torch.bfloat16
-    if precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(False):
         return torch.bfloat16
     return None
 

@@ -53,7 +53,12 @@ def _write_out(part: Any, folder: Path, split: SplitName | None, data: Path) -> 
         path = folder / f"{number:07d}.{_extension(content)}"
         if not path.exists() or path.stat().st_size != len(content):
             path.write_bytes(content)
-        rows.append(Row(path, names[example[labels[0]]], split))
+        label = example[labels[0]]
+        if label is None or label < 0:
+            raise DataError(
+                f"Image {number} of {data} has no label; drop such images or label them."
+            )
+        rows.append(Row(path, names[label], split))
     return rows
 
 

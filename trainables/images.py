@@ -1,14 +1,31 @@
 """One image file to 8-bit RGB, whatever its mode, depth, transparency or orientation."""
 
+import hashlib
 import io
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-# What Pillow raises on files that are no images, cut short, or far too large.
-IMAGE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+# What Pillow raises on files that are no images, cut short, damaged inside, or far too large.
+IMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+def digest_of(content: bytes) -> str:
+    """Hash of an image file's bytes: equal for exact copies."""
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 def read_rgb(source: Path | bytes) -> Image.Image:
@@ -23,7 +40,10 @@ def read_rgb(source: Path | bytes) -> Image.Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            try:
+                upright = ImageOps.exif_transpose(image)
+            except IMAGE_ERRORS:  # a damaged orientation is none
+                upright = image.copy()
     if upright.mode == "F":
         raise ValueError("floating-point pixels have no agreed range; save as 8 or 16 bit")
     if upright.mode.startswith("I"):

@@ -60,5 +60,5 @@ def eval_note(eval_is: str) -> str:
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sort key that puts "2" before "10"."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p)

@@ -1,8 +1,8 @@
 """A timm backbone as a trial wants it: its head, what of it trains, and at which learning rates."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import timm
@@ -52,6 +52,17 @@ def model_args(params: TrialParams) -> dict[str, Any]:
     return {"img_size": params.image_size} if resized else {}
 
 
+@lru_cache
+def has_drop_path(backbone: str) -> bool:
+    """Whether timm's model has stochastic depth to set."""
+    try:
+        with torch.device("meta"):
+            timm.create_model(backbone, drop_path_rate=0.1)
+    except TypeError:
+        return False
+    return True
+
+
 def build_model(
     params: TrialParams, weights: Weights, num_classes: int, *, exportable: bool = False
 ) -> nn.Module:
@@ -62,7 +73,7 @@ def build_model(
     or `WeightsError`.
     """
     args = {"drop_rate": params.dropout, "exportable": exportable, **model_args(params)}
-    if params.drop_path:
+    if params.drop_path and has_drop_path(params.backbone):
         args["drop_path_rate"] = params.drop_path
     if weights.file is not None:
         args["pretrained_cfg_overlay"] = {"file": str(weights.file), "custom_load": False}
@@ -71,14 +82,12 @@ def build_model(
             params.backbone, pretrained=weights.file is not None, num_classes=num_classes, **args
         )
     except TypeError as error:
-        if match := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-            field = {"drop_path_rate": "drop_path", "img_size": "image_size"}.get(match[1])
-            if field:
-                raise SpaceError(
-                    f"{params.backbone} has no {field} setting in timm, not "
-                    f"{getattr(params, field)}; leave {field} at its default."
-                ) from None
-        raise
+        if "img_size" not in str(error):
+            raise
+        raise SpaceError(
+            f"{params.backbone} takes images of one size in timm, not of {params.image_size} "
+            "pixels; leave image_size at native for it."
+        ) from None
     except (RuntimeError, KeyError) as error:
         if weights.file is None:
             raise
@@ -102,24 +111,32 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
     """
     if weights.file is None:
         return
+    plain = params.model_copy(update={"head_hidden": 0})
     made = []
     for source in (weights, Weights(weights.backbone, "none", None)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            made.append(dict(build_model(params, source, 2).named_parameters()))
+            model = build_model(plain, source, 2)
+        made.append({**dict(model.named_parameters()), **_statistics(model)})
     with_file, without = made
-    kept = [
-        name
-        for name, parameter in without.items()
-        if bool((parameter != parameter.flatten()[0]).any())
-        and torch.equal(parameter, with_file[name])
-    ]
+    kept = [name for name, tensor in without.items() if torch.equal(tensor, with_file[name])]
+    kept = [name for name in kept if name in _statistics(model) or _varies(without[name])]
     if kept:
         raise WeightsError(
             f"{weights.file} does not hold all weights of {weights.backbone}: {len(kept)} of its "
             f"{len(without)} tensors are missing, {kept[0]} first; save a timm state dict of that "
             "very model there."
         )
+
+
+def _statistics(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What BatchNorm layers have learned of the data: no training leaves it as it starts."""
+    return {n: b for n, b in model.named_buffers() if n.endswith(("running_mean", "running_var"))}
+
+
+def _varies(tensor: torch.Tensor) -> bool:
+    """Whether a parameter starts at random; constants tell nothing."""
+    return bool((tensor != tensor.flatten()[0]).any())
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:

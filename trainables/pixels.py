@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from spaces import DataError
 from trainables.dataset import Dataset
-from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
+from trainables.files import write_whole
+from trainables.images import digest_of, read_rgb, resize_square
 from trainables.listing import SplitName
 
 
@@ -48,38 +50,45 @@ def build_store(
 ) -> PixelStore:
     """Decode ``dataset`` into a file below ``cache``, or find it there from an earlier sweep.
 
-    Written to a temporary name and renamed: a file of that name is whole. Raises `DataError` if an
-    image has become unreadable since the dataset was surveyed.
+    A file of the store's name is whole, and holds these very bytes decoded in this order, however
+    they are labelled and split. Raises `DataError` if an image has changed since the survey.
     """
     key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([dataset.fingerprint, *dataset.paths, repr(form)]).encode())
+    key.update("\n".join([repr(form), *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
-    if store.file.exists():
-        return store
-    store.file.parent.mkdir(parents=True, exist_ok=True)
-    partial = store.file.with_suffix(f".{os.getpid()}.partial")
+    if not store.file.exists():
+        write_whole(store.file, lambda partial: _decode_all(dataset, form, partial, progress))
+    return store
+
+
+def _decode_all(
+    dataset: Dataset, form: PixelFormat, file: Path, progress: Callable[[int, int], None]
+) -> None:
     shape = (len(dataset), form.side, form.side, 3)
-    pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
 
     def decode(row: int) -> None:
-        try:
-            image = read_rgb(dataset.file(row))
-        except IMAGE_ERRORS as error:
-            raise DataError(
-                f"{dataset.file(row)} could be read before and can't now ({error}); "
-                "launch again, it will be left out."
-            ) from None
+        image = read_unchanged(dataset, row)
         pixels[row] = resize_square(image, form.side, form.interpolation)
 
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
+            progress(done, len(dataset))
+    pixels.flush()
+
+
+def read_unchanged(dataset: Dataset, row: int) -> Image.Image:
+    """Image ``row`` in RGB. Raises `DataError` if its file is not what was surveyed."""
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
-                progress(done, len(dataset))
-        pixels.flush()
-        partial.replace(store.file)
-    finally:
-        partial.unlink(missing_ok=True)
-    return store
+        content = dataset.file(row).read_bytes()
+    except OSError as error:
+        raise DataError(f"{dataset.file(row)} is gone ({error.strerror}); bring it back.") from None
+    if digest_of(content) != dataset.digests[row]:
+        raise DataError(
+            f"{dataset.file(row)} has changed since the data were read; launch a new sweep, "
+            "or bring the file back."
+        )
+    return read_rgb(content)
 
 
 @lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """`EpochReport`: what one epoch of a fine-tune came to. Light to import: no torch."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
@@ -32,7 +33,8 @@ class EpochReport:
     images_per_second: float
     """Training images over the wall time of the training part."""
     peak_memory_mib: float
-    """Of the process on a CPU, of torch's allocator on a GPU."""
+    """On a GPU what torch's allocator held in this epoch; on a CPU of the process so far, with
+    whatever it ran before."""
     is_last: bool
     """Whether the fine-tune ends here: max_epochs, patience, or divergence."""
     diverged: bool = False
@@ -46,6 +48,17 @@ class EpochReport:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Pick the fields out of ``values``, which may hold more."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
+    """The first best report by ``metric``; None if there is none that hasn't diverged."""
+    best = None
+    for report in reports:
+        if report is None or report.diverged:
+            continue
+        if best is None or better(metric, getattr(report, metric), getattr(best, metric)):
+            best = report
+    return best
 
 
 def better(metric: str, value: float, than: float) -> bool:

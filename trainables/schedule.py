@@ -7,9 +7,10 @@ from torch.optim import Optimizer
 
 from spaces import TrialParams
 
-CYCLES = 3
+CYCLES = 2.5
+"""From peak to peak; the half lets the last one end low."""
 LOW = 0.1
-"""Where a cycle starts and ends, as a share of the peak."""
+"""The bottom of a cycle, as a share of the peak."""
 PLATEAU_EPOCHS = 2
 """Epochs without a better validation loss after which "plateau" lowers the rate."""
 PLATEAU_FACTOR = 0.3
@@ -55,7 +56,7 @@ class LearningRate:
                 return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
             case "cyclic":
                 phase = (progress * CYCLES) % 1.0
-                return 1 - (1 - LOW) * abs(2 * phase - 1)
+                return LOW + (1 - LOW) * abs(2 * phase - 1)
             case "plateau":
                 return self._plateau
             case "constant":

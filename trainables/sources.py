@@ -1,17 +1,20 @@
 """Where labelled images are listed: folders, CSV or Parquet tables, Hugging Face datasets."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from PIL import Image
 
 from spaces import DataError
 from trainables.hf_source import read_hf_dataset
 from trainables.listing import Listing, Row, SplitName, eval_note, natural_key, split_name
 
+_IMAGE_SUFFIXES = {
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
+    *(".ppm", ".tga", ".tif", ".tiff", ".webp"),
+}
 _COLUMNS = {
     "path": ("path", "image", "image_path", "filename", "file", "file_name"),
     "label": ("label", "class", "target", "category"),
@@ -66,6 +69,7 @@ def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:
                     ignored["hidden folders" if label.is_dir() else "files outside classes"] += 1
     else:
         kind = "a folder per class"
+        _refuse_nested_splits(data, folders)
         for folder in folders:
             rows += [Row(path, folder.name) for path in _images(folder, ignored)]
         ignored["files outside classes"] += sum(p.is_file() for p in data.iterdir())
@@ -76,6 +80,16 @@ def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:
         )
     notes = (eval_note(eval_is),) if any(f.name.lower() == "eval" for f in folders) else ()
     return Listing(data, kind, tuple(rows), {k: n for k, n in ignored.items() if n}, notes)
+
+
+def _refuse_nested_splits(data: Path, folders: Sequence[Path]) -> None:
+    """Raises `DataError` if what looks like classes are splits of other names."""
+    inner = [{p.name for p in folder.iterdir() if p.is_dir()} for folder in folders]
+    if len(folders) > 1 and inner[0] and all(names == inner[0] for names in inner):
+        raise DataError(
+            f"The folders {', '.join(f.name for f in folders)} of {data} hold the same folders; "
+            "if they are splits, call them train, val and test."
+        )
 
 
 def _read_table(data: Path, eval_is: Literal["val", "test"]) -> Listing:
@@ -112,7 +126,7 @@ def _read_table(data: Path, eval_is: Literal["val", "test"]) -> Listing:
         if any(name.strip().lower() == "eval" for name in names):
             notes = (eval_note(eval_is),)
     paths = [data.parent / str(value) for value in table[found["path"]]]
-    labels = [str(value).strip() for value in table[found["label"]]]
+    labels = ["" if pd.isna(value) else str(value).strip() for value in table[found["label"]]]
     if "" in labels:
         raise DataError(f"{data} has {labels.count('')} rows without a label; fill or drop them.")
     if not labels:
@@ -127,13 +141,12 @@ def _hidden(path: Path) -> bool:
 
 def _images(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
     """Image files below ``folder``, at any depth, by name; counts the others in ``ignored``."""
-    suffixes = Image.registered_extensions()
     for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name)):
         if _hidden(path):
             ignored["hidden folders" if path.is_dir() else "hidden files"] += 1
         elif path.is_dir():
             yield from _images(path, ignored)
-        elif path.suffix.lower() in suffixes:
+        elif path.suffix.lower() in _IMAGE_SUFFIXES:
             yield path
         else:
             ignored["files that are no images"] += 1

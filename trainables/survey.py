@@ -13,7 +13,7 @@ import numpy as np
 
 from spaces import DataError
 from trainables.dataset import Dataset
-from trainables.images import IMAGE_ERRORS, read_rgb
+from trainables.images import IMAGE_ERRORS, digest_of, read_rgb
 from trainables.listing import SPLITS, Listing, Row, SplitName, natural_key
 from trainables.sources import read_source
 
@@ -91,7 +91,13 @@ def survey(
     ):
         seal.update(f"{image.digest}\0{row.label}\0{split}\n".encode())
     dataset = Dataset(
-        listing.root, classes, paths, labels, np.array(splits, dtype=str), seal.hexdigest()
+        root=listing.root,
+        classes=classes,
+        paths=paths,
+        labels=labels,
+        splits=np.array(splits, dtype=str),
+        digests=tuple(image.digest for _, image in kept),
+        fingerprint=seal.hexdigest(),
     )
     return Survey(dataset, listing.kind, made, listing.ignored, listing.notes, tuple(suspects))
 
@@ -125,7 +131,7 @@ def _open(path: Path) -> _Opened:
         oddity = "all pixels have one colour"
     elif min(image.size) < 16:
         oddity = f"only {image.width}x{image.height} pixels"
-    return _Opened(hashlib.blake2b(content, digest_size=12).hexdigest(), oddity=oddity)
+    return _Opened(digest_of(content), oddity=oddity)
 
 
 def _relative(path: Path, root: Path) -> str:

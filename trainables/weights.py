@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from spaces import WeightsError
 from spaces.errors import unknown
+from trainables.files import write_whole
 
 PRETRAINED = "pretrained"
 UNTRAINED = "untrained"
@@ -94,10 +95,7 @@ def _in_package(backbone: str, cache: Path) -> Weights | None:
     target = cache / "weights" / f"{base}-{version}.safetensors"
     if not target.exists():
         state = _timm_names(torch.load(source, weights_only=True, map_location="cpu"), base)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        save_file(state, partial)
-        partial.replace(target)
+        write_whole(target, lambda partial: save_file(state, partial))
     return Weights(backbone, f"package {package} {version}", target)
 
 

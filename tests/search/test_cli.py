@@ -51,6 +51,7 @@ def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
         (["compare", "nowhere"], "No sweep 'nowhere'"),
         (["export", "nowhere", "--formats", "onx"], "No sweep 'nowhere'"),
         (["predict", "nowhere", "x.png"], "The image 'x.png' does not exist."),
+        (["--versoin"], "Unknown flag '--versoin'"),
         (["retrain"], "The following arguments are required: SWEEP"),
     ],
 )

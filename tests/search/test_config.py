@@ -27,6 +27,24 @@ def test_paths_become_absolute_and_a_name_is_made() -> None:
     assert config.name.startswith("my_cells-")
 
 
+def test_a_config_made_without_parse_is_as_good(tmp_path: Path) -> None:
+    config = SweepConfig(data=tmp_path)
+    assert config.results_dir.is_absolute()
+    assert "~" not in str(config.cache_dir)
+    assert config.name.startswith(tmp_path.name)
+
+
+def test_a_folder_of_weights_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w").mkdir()
+    monkeypatch.chdir(tmp_path)
+    values = {"data": "d", "weights": "w", "space": "mine.toml"}
+    config = SweepConfig.parse(values)
+    assert (config.weights, config.space) == (str(tmp_path / "w"), str(tmp_path / "mine.toml"))
+    assert SweepConfig.parse({"data": "d"}).weights == "pretrained"
+
+
 def test_the_resolved_settings_are_read_back_as_they_were() -> None:
     config = SweepConfig.parse({"data": "d", "asha": {"grace_epochs": 2}})
     written = json.dumps(config.model_dump(mode="json"))

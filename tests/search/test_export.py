@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,29 @@ def test_the_model_card_says_what_an_honest_score_is(sweep: SweepResult) -> None
 def test_a_format_that_differs_is_an_error(
     sweep: SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(export_module, "_compare_with_test", lambda logits, paths: None)
     monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
     with pytest.raises(RunError, match="timm export of test_"):
-        export_sweep(sweep.paths, formats=["timm"], out=tmp_path)
+        export_sweep(sweep.paths, formats=["timm"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "it does not count before it was checked"
+
+
+def test_weights_that_are_not_those_tested_are_an_error(sweep: SweepResult, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    spoiled = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "spoiled")))
+    state = load_file(spoiled.final_weights)
+    save_file({n: t * 2 if t.ndim == 2 else t for n, t in state.items()}, spoiled.final_weights)
+    with pytest.raises(RunError, match="answers otherwise than it did in the test"):
+        export_sweep(spoiled, formats=["timm"])
+
+
+def test_an_export_over_another_leaves_nothing_of_it(sweep: SweepResult, tmp_path: Path) -> None:
+    export_sweep(sweep.paths, formats=["timm", "pt2"], out=tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    export_sweep(sweep.paths, formats=["pt2"], out=tmp_path)
+    kept = {"README.md", "labels.txt", "model.pt2", "notes.txt"}
+    assert {p.name for p in tmp_path.iterdir()} == kept
 
 
 def test_a_missing_package_is_told_before_a_sweep_starts(

@@ -5,6 +5,7 @@ import optuna
 import pytest
 
 from search.leaderboard import epoch_table, markdown, trial_table, winner
+from search.paths import SweepPaths
 from search.sampler import NUMBER, PARAMS, StudySearcher
 from search.study import StudyJournal, TrialRecord, read_trials
 from spaces import RunError, SearchSpace, TrialParams
@@ -40,9 +41,14 @@ def report(epoch: int, accuracy: float, *, is_last: bool = False) -> EpochReport
     )
 
 
-def searcher(journal: Path, points: tuple[TrialParams, ...] = (), seed: int = 0) -> StudySearcher:
+def searcher(folder: Path, points: tuple[TrialParams, ...] = (), seed: int = 0) -> StudySearcher:
     return StudySearcher(
-        journal, SPACE, points=points, native_image_size=SIZES, metric="val_accuracy", seed=seed
+        SweepPaths(folder),
+        SPACE,
+        points=points,
+        native_image_size=SIZES,
+        metric="val_accuracy",
+        seed=seed,
     )
 
 
@@ -58,8 +64,7 @@ def run(search: StudySearcher, name: str, *accuracies: float, ends: bool = True)
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     """A sweep of a completed, a stopped, a diverged, a crashed and a running trial."""
-    file = tmp_path / "study.journal"
-    search = searcher(file)
+    search = searcher(tmp_path)
     run(search, "x", 0.5, 0.9, 0.7)
     run(search, "y", 0.6, ends=False)
     run(search, "z", 0.95, NAN)
@@ -67,7 +72,7 @@ def journal(tmp_path: Path) -> Path:
     search.on_trial_complete("crash", None, error=True)
     search.suggest("running")
     search.on_trial_result("running", report(1, 0.1).to_dict())
-    return file
+    return tmp_path / "study.journal"
 
 
 def test_the_journal_knows_every_trial_and_epoch(journal: Path) -> None:
@@ -136,18 +141,19 @@ def test_points_come_first_and_may_set_what_the_space_keeps_fixed(tmp_path: Path
         SPACE.params({"unfreeze": 0.25, "dropout": 0.4}, native_image_size=SIZES),
         SPACE.params({"backbone": "b", "optimizer": "rmsprop"}, native_image_size=SIZES),
     )
-    search = searcher(tmp_path / "j", points)
+    search = searcher(tmp_path, points)
     configs = [search.suggest(name) for name in "xyz"]
     assert tuple(c[PARAMS] for c in configs[:2]) == points
     assert [c[NUMBER] for c in configs] == [0, 1, 2]
-    recorded: list[TrialRecord] = read_trials(tmp_path / "j")
+    recorded: list[TrialRecord] = read_trials(tmp_path / "study.journal")
     assert tuple(t.params for t in recorded[:2]) == points
     assert configs[2][PARAMS].backbone == "a"
 
 
 def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
-    def proposals(file: str, seed: int) -> list[TrialParams]:
-        search = searcher(tmp_path / file, seed=seed)
+    def proposals(name: str, seed: int) -> list[TrialParams]:
+        (tmp_path / name).mkdir()
+        search = searcher(tmp_path / name, seed=seed)
         made = []
         for i in range(14):
             made.append(search.suggest(str(i))[PARAMS])

@@ -128,7 +128,8 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     points = tmp_path / "points.json"
     points.write_text(json.dumps([{"learning_rate": 1e30, "optimizer": "sgd"}, {}]))
     values = {**settings, "points": points, "trials": 2, "gpus_per_trial": 0.5}
-    values |= {"cpus_per_trial": 0.5, "name": "shared", "retrain": False, "stopping": "none"}
+    values |= {"cpus_per_trial": 0.5, "name": "shared", "stopping": "none"}
+    values |= {"export": {"formats": ["timm"]}}
     config = SweepConfig.parse(values)
     assert fit_resources(config).concurrent == 2
     result = Sweep(config).run()
@@ -136,6 +137,7 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     failed = result.trials.set_index("status").loc["failed"]
     assert "no longer finite" in failed["error"]
     assert result.unfinished == 0
+    assert result.final is not None, "retrained by a task of the cluster"
 
 
 def test_trials_that_crash_are_failed_and_leave_their_traceback(

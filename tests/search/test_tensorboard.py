@@ -21,8 +21,8 @@ def test_every_trial_has_its_curves_and_all_of_its_parameters(sweep: SweepResult
     folders = {p.name.partition("-")[0]: p for p in sweep.paths.tensorboard.iterdir() if p.is_dir()}
     for trial in read_trials(sweep.paths.journal):
         read = events(folders[trial.trial_id])
-        curve = [(e.step, e.value) for e in read.Scalars("val_accuracy")]
-        assert curve == pytest.approx([(r.epoch, r.val_accuracy) for r in trial.reports])
+        curve = {e.step: e.value for e in read.Scalars("val_accuracy")}
+        assert curve == pytest.approx({r.epoch: r.val_accuracy for r in trial.reports})
         best = [e.value for e in read.Scalars("best/val_accuracy")]
         assert best == sorted(best)
         assert best[-1] == pytest.approx(max(r.val_accuracy for r in trial.reports))

@@ -37,6 +37,18 @@ def test_a_float_range_may_be_written_with_whole_numbers() -> None:
     assert not dim.whole
 
 
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    made = space(head_hidden={"low": 64, "high": 1e3}, image_size=224.0)
+    assert made.distributions()["head_hidden"].high == 1000
+    assert made.inputs(SIZES) == [("a", 224), ("b", 224)]
+
+
+def test_the_pairs_of_backbone_and_size_are_enumerated() -> None:
+    assert space().inputs(SIZES) == [("a", 32), ("b", 64)]
+    both = space(image_size={"choices": [32, 48]})
+    assert both.inputs(SIZES) == [("a", 32), ("a", 48), ("b", 32), ("b", 48)]
+
+
 def test_fields_become_optuna_distributions_of_their_kind() -> None:
     made = space(
         unfreeze={"low": 0, "high": 1},
@@ -70,6 +82,8 @@ def test_fixing_a_field_closes_it() -> None:
         ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "would change nothing"),
         ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
         ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
+        ({"image_size": {"low": 96, "high": 224}}, "image_size needs choices"),
+        ({"head_hidden": {"low": 64.5, "high": 1000}}, "head_hidden needs whole bounds"),
     ],
 )
 def test_a_wrong_space_is_refused_in_a_sentence(table: dict[str, object], sentence: str) -> None:

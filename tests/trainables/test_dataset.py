@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from trainables.dataset import Dataset, class_balance
+from trainables.dataset import Dataset, majority_share
 
 
 def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -14,4 +14,4 @@ def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: P
 
 
 def test_the_constant_answer_has_the_share_of_the_largest_class() -> None:
-    assert class_balance([0, 1, 1, 1]) == 0.75
+    assert majority_share([0, 1, 1, 1]) == 0.75

@@ -19,7 +19,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
     """Begin a fine-tune of the digits, some fields changed."""
 
     def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
-        keys = ("patience", "metric", "seed", "stop_after", "val")
+        keys = ("patience", "metric", "seed", "stop_after", "val", "plateau_losses")
         settings = {key: options.pop(key) for key in keys if key in options}
         settings.setdefault("val", val_set)
         chosen = TrialParams.parse({**params.model_dump(), **options})
@@ -65,6 +65,22 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
     again = begin(max_epochs=4, dropout=0.3, **fields)
     again.load_state_dict(torch.load(buffer, weights_only=True))
     assert [numbers(r) for r in finetune(again)] == whole[2:]
+
+
+def test_a_finished_one_does_not_go_on(begin: Any) -> None:
+    done = begin(max_epochs=2)
+    list(finetune(done))
+    again = begin(max_epochs=2)
+    again.load_state_dict(done.state_dict())
+    assert list(finetune(again)) == []
+
+
+def test_a_plateau_is_repeated_without_validation(begin: Any) -> None:
+    fields = {"schedule": "plateau", "learning_rate": 0.1, "max_epochs": 5, "val": None}
+    losses = [1.0, 1.1, 1.2, 0.9, 1.0]
+    again = list(finetune(begin(**fields, plateau_losses=losses)))
+    assert [r.learning_rate for r in again] == pytest.approx([0.1, 0.1, 0.1, 0.03, 0.03])
+    assert [r.learning_rate for r in finetune(begin(**fields))] == [0.1] * 5
 
 
 def test_patience_ends_it_early(begin: Any) -> None:

@@ -3,11 +3,12 @@ import timm
 import torch
 from torch import nn
 
-from spaces import SpaceError, TrialParams, WeightsError
+from spaces import TrialParams, WeightsError
 from trainables.model import (
     Preprocessing,
     backbone_groups,
     build_model,
+    has_drop_path,
     head_names,
     open_group_count,
     open_groups,
@@ -93,6 +94,17 @@ def test_frozen_batchnorm_keeps_its_statistics_unless_told_not_to(freeze: bool) 
     assert all(moved) if not freeze else not any(moved)
 
 
+def test_drop_path_is_set_where_a_backbone_has_it_and_passed_over_where_not() -> None:
+    assert not has_drop_path("vgg11")
+    assert made("vgg11", drop_path=0.1)(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+    rates = [
+        m.drop_prob
+        for m in made("convnext_atto", drop_path=0.1).modules()
+        if "DropPath" in str(type(m))
+    ]
+    assert max(rates) == pytest.approx(0.1)
+
+
 def test_frozen_parts_drop_nothing() -> None:
     model = made("test_efficientnet", dropout=0.0, drop_path=0.5)
     open_groups(model, 0)
@@ -128,8 +140,6 @@ def test_a_fixed_size_backbone_takes_another_size_when_asked() -> None:
 
 
 def test_what_timm_does_not_have_is_told_in_a_sentence() -> None:
-    with pytest.raises(SpaceError, match="vgg11 has no drop_path setting in timm"):
-        made("vgg11", drop_path=0.1)
     with pytest.raises(WeightsError, match="Unknown backbone"):
         made("resnet1")
 

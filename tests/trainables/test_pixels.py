@@ -37,7 +37,7 @@ def test_a_broken_off_store_leaves_no_file_that_looks_whole(digits: Path, tmp_pa
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
     found = survey(copy, cache=tmp_path).dataset
     found.file(60).write_bytes(b"spoiled since")
-    with pytest.raises(DataError, match="could be read before and can't now"):
+    with pytest.raises(DataError, match="has changed since the data were read"):
         build_store(found, FORM, cache=tmp_path)
     assert list((tmp_path / "pixels").iterdir()) == []
 

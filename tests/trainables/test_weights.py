@@ -54,14 +54,25 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, cache: Path, other
         check_weights(TrialParams(backbone="test_vit", image_size=160), weights)
 
 
+def test_a_file_without_batchnorm_statistics_is_refused(tmp_path: Path, cache: Path) -> None:
+    state = timm.create_model("test_resnet").state_dict()
+    parameters = {n: t for n, t in state.items() if "running" not in n}
+    save_file(parameters, tmp_path / "test_resnet.safetensors")
+    weights = find_weights("test_resnet", str(tmp_path), cache=cache)
+    with pytest.raises(WeightsError, match="does not hold all weights of test_resnet"):
+        check_weights(TrialParams(backbone="test_resnet"), weights)
+
+
 def test_weights_of_the_very_model_pass_whatever_their_number_of_classes(
     tmp_path: Path, cache: Path
 ) -> None:
     for backbone in ("test_vit", "test_efficientnet", "test_convnext"):
         saved = timm.create_model(backbone, num_classes=7)
-        save_file(saved.state_dict(), tmp_path / f"{backbone}.safetensors")
+        state = saved.state_dict()
+        moved = {n: t + 0.1 if "running" in n else t for n, t in state.items()}
+        save_file(moved, tmp_path / f"{backbone}.safetensors")
         weights = find_weights(backbone, str(tmp_path), cache=cache)
-        check_weights(TrialParams(backbone=backbone, image_size=160), weights)
+        check_weights(TrialParams(backbone=backbone, image_size=160, head_hidden=8), weights)
 
 
 def test_what_can_not_be_had_is_told_in_a_sentence(tmp_path: Path, cache: Path) -> None:
