@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,7 +117,9 @@ Run = Callable[[torch.Tensor], np.ndarray]
 def _write_timm(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
-    data_config = {
+    stated: Any = model.pretrained_cfg
+    model.pretrained_cfg = {  # type: ignore[assignment]
+        **stated,
         "input_size": [3, spec.image_size, spec.image_size],
         "interpolation": spec.interpolation,
         "mean": list(spec.mean),
@@ -130,8 +133,8 @@ def _write_timm(
         model_config={"num_classes": len(spec.labels), "label_names": list(spec.labels)},
         model_args=model_args(final.params) or None,
         safe_serialization=True,
-        data_config=data_config,
     )
+    model.pretrained_cfg = stated
     again = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
     return lambda x: np.asarray(again(x).detach().numpy())
 

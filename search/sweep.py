@@ -80,6 +80,7 @@ class Sweep:
         plan = make_plan(self.config, self._progress)
         from search.tuner import fit_resources, run_trials, start_ray  # Ray takes seconds to import
 
+        self._progress("starting Ray", 0, 0)
         start_ray(self.config.address)
         resources = fit_resources(self.config)
         job = self._job(plan, cpus=resources.cpus, gpus=resources.gpus)
