@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from spaces import DataError
 from trainables.dataset import Dataset
@@ -124,14 +125,21 @@ def _open(path: Path) -> _Opened:
         content = path.read_bytes()
         image = read_rgb(content)
     except IMAGE_ERRORS as error:
-        reason = "file not found" if isinstance(error, FileNotFoundError) else str(error)
-        return _Opened(error=reason.replace(str(path), "the file") or type(error).__name__)
+        return _Opened(error=_reason(error))
     oddity = ""
     if image.getcolors(maxcolors=1) is not None:
         oddity = "all pixels have one colour"
     elif min(image.size) < 16:
         oddity = f"only {image.width}x{image.height} pixels"
     return _Opened(digest_of(content), oddity=oddity)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "file not found"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known kind"
+    return str(error) or type(error).__name__
 
 
 def _relative(path: Path, root: Path) -> str:

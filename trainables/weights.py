@@ -4,6 +4,7 @@ All of them end as one local file, found before a sweep starts.
 """
 
 import importlib.metadata
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,14 +141,17 @@ def _on_hub(backbone: str) -> Weights:
         except LocalEntryNotFoundError:
             continue
     reason = "it holds no file " + " or ".join(names)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name)
             return Weights(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
+            break
         except LocalEntryNotFoundError:
             reason = "the hub can't be reached"
+            break
         except HfHubHTTPError as error:
             reason = str(error).splitlines()[0]
     hint = PACKAGES.get(backbone.partition(".")[0])

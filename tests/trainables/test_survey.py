@@ -108,6 +108,7 @@ def test_an_unreadable_image_is_left_out_and_listed(copy: Path, cache: Path) -> 
     found = survey(copy, cache=cache)
     assert len(found.dataset) == 119
     assert [(s.path, s.kind) for s in found.suspects] == [(f"one/{broken.name}", "bad")]
+    assert found.suspects[0].reason == "image file is truncated"
 
 
 def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None:
