@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from search.config import SweepConfig
 from spaces import SearchSpace, SpaceError, TrialParams
+from trainables.augment import augment
 from trainables.dataset import Dataset
 from trainables.finetune import make_optimizer
+from trainables.images import read_rgb, resize_square
 from trainables.listing import SPLITS
 from trainables.model import (
     Preprocessing,
@@ -24,6 +27,7 @@ from trainables.model import (
     train_mode,
     trainable_share,
 )
+from trainables.sources import check_source
 from trainables.survey import Survey, survey
 from trainables.weights import Weights, find_weights
 
@@ -66,7 +70,11 @@ class BackboneFacts:
 
 
 def make_plan(config: SweepConfig, progress: Progress = lambda what, done, total: None) -> Plan:
-    """Read the space and the points, find the weights, survey the images. Raises `UserError`."""
+    """Read the space and the points, find the weights, survey the images. Raises `UserError`.
+
+    What is quick to find out comes first.
+    """
+    check_source(config.data)
     space = SearchSpace.load(config.space)
     if config.image_size is not None:
         space = space.with_fixed(image_size=config.image_size)
@@ -167,11 +175,6 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
     """A picture: rows of strengths from 0 to 1, the same training images in each row."""
-    from PIL import Image
-
-    from trainables.augment import augment
-    from trainables.images import read_rgb, resize_square
-
     chosen = dataset.rows("train")[:: max(1, len(dataset.rows("train")) // images)][:images]
     side = 160
     squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear").copy() for r in chosen]

@@ -136,13 +136,7 @@ class Sweep:
         """Make the sweep's folder and write what is known before the first trial."""
         paths = self.paths
         paths.root.mkdir(parents=True)
-        handler = logging.FileHandler(paths.log, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
-            _log.removeHandler(old)
-            old.close()
-        _log.addHandler(handler)
-        _log.setLevel(logging.INFO)
+        _log_to(paths.log)
         if self._given is not None:
             paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
@@ -167,6 +161,7 @@ def retrain_sweep(
     Raises `UserError`.
     """
     config = load_config(paths)
+    _log_to(paths.log)
     trials = read_trials(paths.journal)
     chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
     params = chosen.params
@@ -222,6 +217,17 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
+
+
+def _log_to(file: Path) -> None:
+    """Have this process log to a sweep's file, and to no other sweep's."""
+    for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
+        _log.removeHandler(old)
+        old.close()
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
 
 
 def _commit() -> str | None:

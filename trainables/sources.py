@@ -28,13 +28,18 @@ def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "v
     ``eval_is`` says what a split called "eval" means. A Hugging Face dataset holds its images
     inside Arrow files: they are written out below ``cache`` once. Raises `DataError`.
     """
-    if not data.exists():
-        raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
+    check_source(data)
     if data.is_file():
         return _read_table(data, eval_is)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
         return read_hf_dataset(data, cache=cache, eval_is=eval_is)
     return _read_folder(data, eval_is)
+
+
+def check_source(data: Path) -> None:
+    """Raises `DataError` if there is nothing at ``data``."""
+    if not data.exists():
+        raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
 
 
 def image_files(path: Path) -> list[Path]:

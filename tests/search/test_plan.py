@@ -35,9 +35,10 @@ def test_without_stopping_every_epoch_is_expected() -> None:
 
 
 def test_weights_that_can_not_be_had_are_told_before_images_are_read(
-    settings: dict[str, Any],
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    values = {**settings, "weights": "pretrained", "data": "nowhere"}
+    (tmp_path / "empty").mkdir()
+    values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
     with pytest.raises(WeightsError, match="can't be had"):
         make_plan(SweepConfig.parse(values))
 
