@@ -34,10 +34,11 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The best first, failed trials last, equals in the order they had."""
+    """The best first, of equals the one of lower validation loss; failed trials last."""
     sign = -1 if METRICS[metric] == "max" else 1
-    order = pd.DataFrame({"failed": table["status"] == "failed", "score": sign * table[metric]})
-    order = order.sort_values(["failed", "score"], kind="stable")
+    failed = table["status"] == "failed"
+    order = table.assign(_failed=failed, _score=sign * table[metric])
+    order = order.sort_values(["_failed", "_score", "val_loss"], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
 
 

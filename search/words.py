@@ -1,5 +1,7 @@
 """What the commands say to people."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,14 @@ from search.config import SweepConfig
 if TYPE_CHECKING:
     from search.plan import Progress
     from search.sweep import SweepResult
+
+
+def program() -> str:
+    """How this program is called from here: by its name if the shell finds it."""
+    if shutil.which("finesweep"):
+        return "finesweep"
+    script = Path(sys.argv[0])
+    return os.path.relpath(script) if script.name == "finesweep" else "python -m search"
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -83,6 +93,7 @@ def plan_words(plan: dict[str, Any]) -> str:
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, name = result.paths, result.paths.root.name
+    finesweep = program()
     usual = paths.root.parent == Path("results").absolute()
     where = "" if usual else f" --results-dir {paths.root.parent}"
     lines = []
@@ -90,7 +101,7 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
         lines += [
             f"Stopped early: {result.unfinished} of {config.trials} trials did not finish; "
             f"what did is kept in {paths.root}.",
-            f"Go on with the best so far:  finesweep retrain {name}{where}",
+            f"Go on with the best so far:  {finesweep} retrain {name}{where}",
         ]
     if result.final is not None:
         test = result.final.test
@@ -107,11 +118,11 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
         lines += [f"Test          {paths.metrics}", f"Predictions   {paths.predictions}"]
     if result.export is not None:
         lines.append(f"Export        {result.export}")
-    lines += ["Next:", f"  finesweep compare {name} --tensorboard{where}"]
+    lines += ["Next:", f"  {finesweep} compare {name} --tensorboard{where}"]
     if result.export is not None:
         lines += [
-            f"  finesweep predict {result.export} IMAGES --top 3",
-            f"  finesweep retrain {name} --trial ID{where}",
+            f"  {finesweep} predict {result.export} IMAGES --top 3",
+            f"  {finesweep} retrain {name} --trial ID{where}",
         ]
         if not {"timm", "pt2"} & set(config.export.formats):
             del lines[-2]  # predict opens those two

@@ -11,6 +11,7 @@ import pytest
 
 from search import SweepResult, cli
 from search.study import read_trials
+from search.words import program
 from trainables.predict import Predictor
 
 
@@ -98,7 +99,7 @@ def test_launch_says_what_came_out_and_what_to_do_next(
     assert "Test accuracy " in text
     assert "the constant answer has 0.3333" in text
     assert f"Export        {tmp_path / 'r' / 'told' / 'export'}" in text
-    assert text.count("\n  finesweep ") == 3
+    assert text.count(f"\n  {program()} ") == 3
     assert (tmp_path / "r" / "told" / "sweep.toml").read_text() == file.read_text()
     settled = json.loads((tmp_path / "r" / "told" / "sweep.json").read_text())
     assert (settled["max_epochs"], settled["asha"]["reduction_factor"]) == (1, 3)
@@ -122,7 +123,7 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
     out, err = running.communicate(timeout=120)
     assert running.returncode == 1, err
     assert "of 500 trials did not finish" in out
-    assert f"finesweep retrain cut --results-dir {tmp_path}" in out
+    assert f"retrain cut --results-dir {tmp_path}" in out
     assert "Traceback" not in err
     ended = pd.read_parquet(tmp_path / "cut" / "trials.parquet")
     assert len(ended) < 500

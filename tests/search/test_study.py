@@ -110,6 +110,14 @@ def test_trials_are_ranked_by_their_best_epoch_and_failed_ones_last(journal: Pat
     assert "| 0000 | 0.9 | completed | 3 | 2 |" in markdown(table, "val_accuracy")
 
 
+def test_of_equal_trials_the_one_of_lower_loss_wins(journal: Path) -> None:
+    first = read_trials(journal)[0]
+    surer = replace(first, number=9, reports=(replace(first.reports[1], val_loss=0.01),))
+    table = trial_table([first, surer], "val_accuracy")
+    assert table["trial_id"].tolist() == ["0009", "0000"]
+    assert winner([first, surer], "val_accuracy") == surer
+
+
 def test_by_loss_the_lowest_wins(journal: Path) -> None:
     trials = read_trials(journal)
     assert winner(trials, "val_loss").trial_id == "0000"
