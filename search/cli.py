@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from search.config import Format, SweepConfig, overlay, read_toml, settings
 from search.paths import SweepPaths
@@ -143,7 +143,11 @@ def _add_settings(parser: _Parser) -> None:
             )
             continue
         default = "unset" if info.default is None else info.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
         doc = f"{info.description} [{default!s}]".replace("%", "%%")
+        if get_origin(info.annotation) is Literal:
+            doc += f" One of {', '.join(get_args(info.annotation))}."
         if name == "space":
             doc += f" Presets: {', '.join(preset_names())}."
         metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())

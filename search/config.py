@@ -25,6 +25,8 @@ from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 
+_NAMED_STARTS = ("pretrained", "untrained")
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
@@ -119,10 +121,11 @@ class SweepConfig(_Settings):
 
     @field_validator("space", "weights")
     @classmethod
-    def _absolute_if_a_path(cls, value: str) -> str:
+    def _absolute_if_a_path(cls, value: str, info: ValidationInfo) -> str:
         """A preset and "pretrained" are names; what lies on disk is found from anywhere."""
         path = Path(value).expanduser()
-        return str(path.absolute()) if path.suffix == ".toml" or path.is_dir() else value
+        is_path = path.suffix == ".toml" or (info.field_name == "weights" and path.is_dir())
+        return str(path.absolute()) if is_path and value not in _NAMED_STARTS else value
 
     @field_validator("name")
     @classmethod

@@ -251,6 +251,7 @@ def _hand_over(
     final = retrain(job, trial, paths)
     progress("exporting", 0, 0)
     export(final, job.dataset, paths, formats=formats, out=paths.export)
+    _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
     return final
 
 

@@ -73,7 +73,7 @@ def fit_resources(config: SweepConfig) -> Resources:
         )
         raise ConfigError(
             f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
-            f"{there}; lower cpus_per_trial or gpus_per_trial."
+            f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
         )
     return Resources(cpu, gpu, min(config.concurrent or fits, fits))
 

@@ -151,7 +151,8 @@ class SearchSpace:
         if path.suffix != ".toml":
             presets = preset_names()
             if name not in presets:
-                hint = "; a space file ends in .toml" if path.exists() else ""
+                file = path.with_name(path.name + ".toml")
+                hint = f" The file {file} exists: add its ending." if file.exists() else ""
                 raise SpaceError(unknown("space preset", name, presets) + hint)
             path = PRESETS / f"{name}.toml"
         try:
@@ -172,6 +173,9 @@ class SearchSpace:
         for field, entry in table.items():
             if field not in TrialParams.model_fields:
                 problems.append(unknown("parameter", field, TrialParams.model_fields))
+                continue
+            if isinstance(entry, list):
+                problems.append(f"{field} is a list; write a table with low and high, or choices.")
                 continue
             try:
                 dimensions[field] = _dimension(field, entry)

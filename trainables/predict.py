@@ -81,8 +81,8 @@ class Predictor:
             module = torch.export.load(export / "model.pt2", extra_files=extra).module()
             return cls(ModelSpec.from_json(extra[SIDECAR]), module)
         raise ConfigError(
-            f"{export} holds no model.safetensors with config.json and no model.pt2; "
-            "give the export folder of a sweep."
+            f"{export} holds no model.safetensors with config.json and no model.pt2, the formats "
+            "that predict opens; give the export folder of a sweep."
         )
 
     def logits(self, files: Sequence[Path]) -> np.ndarray:

@@ -42,7 +42,10 @@ def test_a_folder_of_weights_is_found_from_anywhere(
     values = {"data": "d", "weights": "w", "space": "mine.toml"}
     config = SweepConfig.parse(values)
     assert (config.weights, config.space) == (str(tmp_path / "w"), str(tmp_path / "mine.toml"))
-    assert SweepConfig.parse({"data": "d"}).weights == "pretrained"
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "pretrained").mkdir()
+    config = SweepConfig.parse({"data": "d", "space": "demo"})
+    assert (config.weights, config.space) == ("pretrained", "demo"), "names come before folders"
 
 
 def test_the_resolved_settings_are_read_back_as_they_were() -> None:

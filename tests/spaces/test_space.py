@@ -82,6 +82,7 @@ def test_fixing_a_field_closes_it() -> None:
         ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "would change nothing"),
         ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
         ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
+        ({"unfreeze": [0.0, 0.5]}, "unfreeze is a list; write a table with low and high"),
         ({"image_size": {"low": 96, "high": 224}}, "image_size needs choices"),
         ({"head_hidden": {"low": 64.5, "high": 1000}}, "head_hidden needs whole bounds"),
     ],
