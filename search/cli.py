@@ -257,7 +257,6 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    from trainables.images import IMAGE_ERRORS, read_rgb
     from trainables.predict import Predictor
     from trainables.sources import image_files
 
@@ -265,33 +264,23 @@ def _predict(args: argparse.Namespace) -> None:
     if args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     predictor = Predictor.load(args.export)
-    readable = []
-    for file in files:
-        try:
-            read_rgb(file)
-            readable.append(file)
-        except IMAGE_ERRORS as error:
-            print(f"{file} can't be read and is left out: {error}.", file=sys.stderr)
-    if not readable:
+    answers, labels = predictor.answers(files), predictor.spec.labels
+    for file, reason in answers.unreadable.items():
+        print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
+    if not answers.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
-    probabilities = predictor.probabilities(readable)
-    labels = predictor.spec.labels
-    rows = []
-    for file, row in zip(readable, probabilities, strict=True):
-        top = row.argsort()[::-1][: args.top]
-        rows.append((str(file), [(labels[k], float(row[k])) for k in top]))
     if args.csv:
         import pandas as pd
 
-        table = pd.DataFrame(
-            {"path": [str(f) for f in readable], "predicted": [r[1][0][0] for r in rows]}
-        )
+        best = [labels[k] for k in answers.probabilities.argmax(axis=1)]
+        table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
         for k, label in enumerate(labels):
-            table[f"p.{label}"] = probabilities[:, k]
+            table[f"p.{label}"] = answers.probabilities[:, k]
         table.to_csv(args.csv, index=False)
         return
-    for name, answers in rows:
-        print(name + "\t" + "\t".join(f"{label} {p:.4f}" for label, p in answers))
+    for file, row in zip(answers.files, answers.probabilities, strict=True):
+        top = row.argsort()[::-1][: args.top]
+        print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
 
 
 def _show(result: "SweepResult", config: SweepConfig) -> None:

@@ -124,7 +124,6 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
 
     Runs on a GPU of the cluster if trials did and Ray is up, else here with every core.
     """
-    paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
     if job.gpus > 0 and ray.is_initialized():
         on_a_gpu: Any = ray.remote(num_gpus=1, num_cpus=job.cpus, max_retries=0)
         task = on_a_gpu(refit)
@@ -143,6 +142,7 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
         params=trial.params,
     )
     table = _prediction_table(job.dataset, fitted.probabilities)
+    paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
     write_whole(paths.final_weights, lambda partial: save_file(fitted.state, partial))
     write_whole(paths.predictions, lambda partial: table.to_parquet(partial, index=False))
     write_json(paths.metrics, final.to_dict())

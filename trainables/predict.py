@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from spaces import ConfigError
-from trainables.images import read_rgb, resize_square
+from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
 
 SIDECAR = "finesweep.json"
 """Name of the `ModelSpec` inside a ``.pt2`` archive and of the ONNX metadata entry."""
@@ -55,6 +55,17 @@ class ModelSpec:
         return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to the files that could be read."""
+
+    files: tuple[Path, ...]
+    probabilities: np.ndarray
+    """``(files, classes)`` float32, each row summing to 1."""
+    unreadable: dict[Path, str]
+    """The other files, and why."""
+
+
 class Predictor:
     """Classifies image files with an export: its timm folder, else its ``.pt2``."""
 
@@ -85,14 +96,32 @@ class Predictor:
             "that predict opens; give the export folder of a sweep."
         )
 
+    def answers(self, files: Sequence[Path]) -> Answers:
+        """Classify what can be read, each file opened once."""
+        read: list[Path] = []
+        unreadable: dict[Path, str] = {}
+        parts = [np.empty((0, len(self.spec.labels)), np.float32)]
+        for start in range(0, len(files), BATCH):
+            images = []
+            for file in files[start : start + BATCH]:
+                try:
+                    images.append(read_rgb(file))
+                    read.append(file)
+                except IMAGE_ERRORS as error:
+                    unreadable[file] = str(error) or type(error).__name__
+            if images:
+                parts.append(self._logits(images))
+        probabilities = np.asarray(softmax(np.concatenate(parts), axis=1))
+        return Answers(tuple(read), probabilities, unreadable)
+
     def logits(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32. Raises one of `trainables.images.IMAGE_ERRORS`."""
-        parts = []
+        batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+        return np.concatenate([self._logits([read_rgb(f) for f in batch]) for batch in batches])
+
+    def _logits(self, images: Sequence[Image.Image]) -> np.ndarray:
         with torch.inference_mode():
-            for start in range(0, len(files), BATCH):
-                batch = self.spec.preprocess([read_rgb(f) for f in files[start : start + BATCH]])
-                parts.append(self._forward(batch).numpy())
-        return np.concatenate(parts)
+            return np.asarray(self._forward(self.spec.preprocess(images)).numpy())
 
     def probabilities(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32, each row summing to 1."""
