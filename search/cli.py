@@ -167,10 +167,10 @@ def _config(args: argparse.Namespace) -> SweepConfig:
 
 def _plan(args: argparse.Namespace) -> None:
     config = _config(args)
-    from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
+    from search.plan import backbone_facts, draft_plan, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
 
-    plan = make_plan(config, _progress())
+    plan = make_plan(draft_plan(config), _progress())
     document = plan_document(plan, backbone_facts(plan))
     if args.augment_preview:
         draw_augmentation(plan.survey.dataset, args.augment_preview)

@@ -95,7 +95,13 @@ class SweepConfig(_Settings):
     weights: str = "pretrained"
     """Start of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic: auto is bfloat16 autocast on a GPU that has it, else float32."""
+    """Arithmetic: auto is bfloat16 autocast where it is faster, measured on a CPU, else float32."""
+    features: Literal["float16", "float32", "off"] = "float16"
+    """How what frozen layers compute is kept for later epochs and trials; off computes it anew."""
+    views: int = Field(4, ge=1)
+    """Augmented views of an image in a search before they come round again."""
+    cache_gib: float = Field(50, gt=0)
+    """Room in cache_dir for decoded images and features; the least recently used make way."""
     gpus_per_trial: float | None = Field(None, ge=0, le=1)
     """Share of a GPU that a trial holds; unset is a whole one where the cluster has GPUs."""
     cpus_per_trial: float | None = Field(None, gt=0)
@@ -113,6 +119,11 @@ class SweepConfig(_Settings):
     asha: AshaSettings = AshaSettings()
     split: SplitSettings = SplitSettings()
     export: ExportSettings = ExportSettings()
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_gib` in bytes."""
+        return int(self.cache_gib * 2**30)
 
     @field_validator("data", "points", "results_dir", "cache_dir")
     @classmethod

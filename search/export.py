@@ -55,7 +55,7 @@ def export(
     )
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
-    images = spec.preprocess([read_unchanged(dataset, row) for row in rows])
+    images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])
     with torch.inference_mode():
         expected = model(images).numpy()
     _compare_with_test(expected, paths)

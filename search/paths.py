@@ -68,6 +68,11 @@ class SweepPaths:
         return self.root / "sweep.log"
 
     @property
+    def profile(self) -> Path:
+        """Where the time went."""
+        return self.root / "profile.json"
+
+    @property
     def ray(self) -> Path:
         """Ray Tune's own files."""
         return self.root / "ray"

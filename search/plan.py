@@ -1,17 +1,19 @@
 """What a launch understood, before anything is trained."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from search.config import SweepConfig
 from spaces import SearchSpace, SpaceError, TrialParams
-from trainables.augment import augment
+from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
 from trainables.finetune import make_optimizer
 from trainables.images import read_rgb, resize_square
@@ -27,21 +29,23 @@ from trainables.model import (
     train_mode,
     trainable_share,
 )
+from trainables.pixels import PixelFormat, Staged
+from trainables.prefix import CannotSplitError, split
 from trainables.sources import check_source
 from trainables.survey import Survey, survey
 from trainables.weights import Weights, find_weights
 
+_log = logging.getLogger("finesweep")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and of how much."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that is settled before a sweep: data, space, points, weights."""
+class Draft:
+    """What is settled before an image is opened: space, points, weights."""
 
     config: SweepConfig
-    survey: Survey
     space: SearchSpace
     points: tuple[TrialParams, ...]
     weights: dict[str, Weights]
@@ -52,6 +56,21 @@ class Plan:
     def native_image_size(self) -> dict[str, int]:
         """Each backbone's own input side in pixels."""
         return {name: stated.image_size for name, stated in self.preprocessing.items()}
+
+    @property
+    def forms(self) -> list[PixelFormat]:
+        """Every format of pixels that a trial may ask for."""
+        pairs = [(point.backbone, point.image_size) for point in self.points]
+        if len(pairs) < self.config.trials:
+            pairs += self.space.inputs(self.native_image_size)
+        return list(dict.fromkeys(self.preprocessing[name].form(size) for name, size in pairs))
+
+
+@dataclass(frozen=True)
+class Plan(Draft):
+    """Everything that is settled before a sweep: a draft, and the images."""
+
+    survey: Survey
 
 
 @dataclass(frozen=True)
@@ -69,11 +88,8 @@ class BackboneFacts:
     """Of one core of this machine at the space's default depth, a few steps long."""
 
 
-def make_plan(config: SweepConfig, progress: Progress = lambda what, done, total: None) -> Plan:
-    """Read the space and the points, find the weights, survey the images. Raises `UserError`.
-
-    What is quick to find out comes first.
-    """
+def draft_plan(config: SweepConfig) -> Draft:
+    """Read the space and the points, find the weights, try the models. Raises `UserError`."""
     check_source(config.data)
     space = SearchSpace.load(config.space)
     if config.image_size is not None:
@@ -89,6 +105,17 @@ def make_plan(config: SweepConfig, progress: Progress = lambda what, done, total
         used = list(dict.fromkeys([*used, *space.backbones]))
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
     _try_models(space, points, weights, native)
+    return Draft(config, space, points, weights, {name: stated[name] for name in used})
+
+
+def make_plan(
+    draft: Draft,
+    progress: Progress = lambda what, done, total: None,
+    *,
+    staged: Staged | None = None,
+) -> Plan:
+    """Survey the images, and put them into ``staged`` as they are opened. Raises `UserError`."""
+    config = draft.config
     surveyed = survey(
         config.data,
         cache=config.cache_dir,
@@ -96,10 +123,11 @@ def make_plan(config: SweepConfig, progress: Progress = lambda what, done, total
         test_fraction=config.split.test_fraction,
         seed=config.seed,
         eval_is=config.split.eval_is,
+        forms=draft.forms,
+        staged=staged,
         progress=lambda done, total: progress("reading images", done, total),
     )
-    preprocessing = {name: stated[name] for name in used}
-    return Plan(config, surveyed, space, points, weights, preprocessing)
+    return Plan(**vars(draft), survey=surveyed)
 
 
 def backbone_facts(plan: Plan) -> list[BackboneFacts]:
@@ -177,13 +205,14 @@ def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
     """A picture: rows of strengths from 0 to 1, the same training images in each row."""
     chosen = dataset.rows("train")[:: max(1, len(dataset.rows("train")) // images)][:images]
     side = 160
-    squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear").copy() for r in chosen]
-    batch = torch.stack([torch.from_numpy(s).permute(2, 0, 1).float() / 255 for s in squares])
+    squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear") for r in chosen]
+    batch = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+    numbers = np.random.default_rng(0).random((len(batch), NUMBERS))
     rows = []
     for strength in (0.0, 0.1, 0.3, 0.6, 1.0):
-        moved = augment(batch, strength, torch.Generator().manual_seed(0))
+        moved = augment(batch, np.full(len(batch), strength), numbers)
         rows.append(torch.cat(list(moved), dim=2))
-    sheet = (torch.cat(rows, dim=1) * 255).byte().permute(1, 2, 0).numpy()
+    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
     Image.fromarray(sheet).save(file)
 
 
@@ -207,15 +236,24 @@ def _try_models(
     for params in {p.backbone: p for p in tried}.values():
         check_weights(params, weights[params.backbone])
     for params in tried:
-        _forward(params, weights[params.backbone])
+        _try_model(params, weights[params.backbone])
 
 
-def _forward(params: TrialParams, weights: Weights) -> None:
-    """One image through the model. Raises `SpaceError` if the size doesn't fit it."""
+def _try_model(params: TrialParams, weights: Weights) -> None:
+    """A few images through the model. Raises `SpaceError` if the size doesn't fit it.
+
+    Says so if the model can't be split: its trials then compute every layer in every epoch.
+    """
     try:
-        model = build_model(params, weights, 2).eval()
-        with torch.inference_mode():
-            model(torch.zeros(1, 3, params.image_size, params.image_size))
+        model = build_model(params, weights, 2)
+        split(model, 0, params.image_size)
+    except CannotSplitError as reason:
+        _log.warning(
+            "%s can't be split into a frozen and a trained part (%s): its trials compute all of it "
+            "in every epoch.",
+            params.backbone,
+            reason,
+        )
     except (AssertionError, RuntimeError) as error:
         raise SpaceError(
             f"{params.backbone} can't take images of {params.image_size} pixels "

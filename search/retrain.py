@@ -20,10 +20,12 @@ from search.trial import TrialJob
 from spaces import RunError, TrialParams
 from trainables.dataset import Dataset, majority_share
 from trainables.evaluate import TestMetrics, logits_of, test_metrics
+from trainables.features import Inputs
 from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
+from trainables.prefix import whole
 from trainables.process import prepare_process
 from trainables.weights import Weights
 
@@ -79,7 +81,8 @@ class Refit:
 def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
 
-    The learning-rate schedule is the trial's, cut off where its best epoch was. This is the only
+    The learning-rate schedule is the trial's, cut off where its best epoch was; augmentation shows
+    no view twice. This is the only
     place that looks at the test images. Raises `RunError` if it diverges.
     """
     prepare_process(threads=threads)
@@ -98,6 +101,7 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
         seed=job.seed,
         device=job.device,
         precision=job.precision,
+        cache=job.cache,
         plateau_losses=[report.val_loss for report in trial.reports],
     )
     for report in finetune(tuning):
@@ -114,7 +118,8 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
                 f"{trial.trial_id}; retrain another one with --trial."
             )
     test = ImageSet.of(job.dataset, store, "test")
-    logits = logits_of(tuning.model, test, stated, device=tuning.device)
+    together = whole(tuning.model, trial.params.image_size)
+    logits = logits_of(tuning.model, Inputs(test, together, stated, device=tuning.device))
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
     return Refit(state, softmax(logits, axis=1))
 

@@ -8,10 +8,13 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -19,7 +22,8 @@ from search.config import Format, SweepConfig
 from search.export import export, need_packages
 from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
-from search.plan import Plan, Progress, make_plan
+from search.plan import Draft, Plan, Progress, draft_plan, make_plan
+from search.profile import StageClock, profile_words
 from search.retrain import FinalModel, retrain
 from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
@@ -27,9 +31,10 @@ from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.files import write_json, write_whole
 from trainables.model import Preprocessing
-from trainables.pixels import PixelFormat, build_store
+from trainables.pixels import PixelFormat, PixelStore, Staged, build_store
 from trainables.weights import find_weights
 
+_T = TypeVar("_T")
 _log = logging.getLogger("finesweep")
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 
@@ -51,6 +56,8 @@ class SweepResult:
     """The retrained winner and its test; None without ``retrain``."""
     export: Path | None = None
     """The folder to hand over."""
+    profile: dict[str, Any] | None = None
+    """``profile.json``: where a launch's time went."""
 
 
 class Sweep:
@@ -63,6 +70,8 @@ class Sweep:
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
+        self._clock = StageClock()
+        self._given_up = threading.Event()
 
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
@@ -77,60 +86,90 @@ class Sweep:
             )
         if self.config.retrain:
             need_packages(self.config.export.formats)
-        plan = make_plan(self.config, self._progress)
+        with self._clock.stage("check"):
+            draft = draft_plan(self.config)
         from search.tuner import fit_resources, run_trials, start_ray  # Ray takes seconds to import
 
-        self._progress("starting Ray", 0, 0)
-        start_ray(self.config.address)
-        resources = fit_resources(self.config)
-        job = self._job(plan, cpus=resources.cpus, gpus=resources.gpus)
+        with self._beside(lambda: self._prepare(draft)) as prepared:
+            with self._clock.stage("start"):
+                start_ray(self.config.address)
+            resources = fit_resources(self.config)
+            plan, stores = prepared.result()
+        job = TrialJob.of(
+            self.config,
+            plan.survey.dataset,
+            stores,
+            plan.weights,
+            cpus=resources.cpus,
+            gpus=resources.gpus,
+        )
         self._record(plan)
         _log.info(
             "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
         )
-        run_trials(
-            self.config,
-            self.paths,
-            job=job,
-            space=plan.space,
-            points=plan.points,
-            native_image_size=plan.native_image_size,
-            resources=resources,
-        )
+        with self._clock.stage("search"):
+            run_trials(
+                self.config,
+                self.paths,
+                job=job,
+                space=plan.space,
+                points=plan.points,
+                native_image_size=plan.native_image_size,
+                resources=resources,
+            )
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric)
         done = sum(trial.status != "running" for trial in trials)
-        result = SweepResult(self.paths, table, self.config.trials - done)
-        if result.unfinished or not self.config.retrain:
-            return result
-        chosen = winner(trials, self.config.metric)
-        final = _hand_over(job, chosen, self.paths, self.config.export.formats, self._progress)
-        return SweepResult(self.paths, table, 0, final, self.paths.export)
-
-    def _job(self, plan: Plan, *, cpus: float, gpus: float) -> TrialJob:
-        """Decode the images in every format that a trial may ask for."""
-        forms = _formats(plan)
-        stores = {
-            form: build_store(
-                plan.survey.dataset,
-                form,
-                cache=self.config.cache_dir,
-                progress=lambda done, total: self._progress("decoding images", done, total),
+        final = None
+        if done == self.config.trials and self.config.retrain:
+            chosen = winner(trials, self.config.metric)
+            final = _hand_over(
+                job, chosen, self.paths, self.config.export.formats, self._progress, self._clock
             )
-            for form in forms
-        }
-        return TrialJob(
-            dataset=plan.survey.dataset,
-            stores=stores,
-            weights=plan.weights,
-            max_epochs=self.config.max_epochs,
-            patience=self.config.patience,
-            metric=self.config.metric,
-            seed=self.config.seed,
-            precision=self.config.precision,
-            cpus=cpus,
-            gpus=gpus,
-        )
+        profile = self._clock.document(trials, resources.concurrent)
+        write_json(self.paths.profile, profile)
+        _log.info("where the time went: %s", profile_words(profile))
+        made = self.paths.export if final else None
+        return SweepResult(self.paths, table, self.config.trials - done, final, made, profile)
+
+    @contextmanager
+    def _beside(self, work: Callable[[], _T]) -> Iterator["Future[_T]"]:
+        """Have ``work`` done in a thread, given up at its next report of progress on an error here.
+
+        Ray can't be the one in the thread: its processes die with the thread that started them.
+        """
+        self._given_up.clear()
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                yield pool.submit(work)
+            except BaseException:
+                self._given_up.set()
+                raise
+
+    def _prepare(self, draft: Draft) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
+        """Survey the images, and decode them in every format that a trial may ask for."""
+
+        def progress(what: str, done: int, total: int) -> None:
+            if self._given_up.is_set():
+                raise CancelledError
+            self._progress(what, done, total)
+
+        with Staged(self.config.cache_dir) as staged:
+            with self._clock.stage("scan"):
+                plan = make_plan(draft, progress, staged=staged)
+            with self._clock.stage("decode"):
+                stores = {
+                    form: build_store(
+                        plan.survey.dataset,
+                        form,
+                        cache=self.config.cache_dir,
+                        budget_bytes=self.config.cache_bytes,
+                        staged=staged,
+                        progress=lambda done, total: progress("decoding images", done, total),
+                    )
+                    for form in draft.forms
+                }
+        return plan, stores
 
     def _record(self, plan: Plan) -> None:
         """Make the sweep's folder and write what is known before the first trial."""
@@ -167,21 +206,16 @@ def retrain_sweep(
     params = chosen.params
     dataset = Dataset.read(paths.dataset, paths.split)
     form = Preprocessing.of(params.backbone).form(params.image_size)
-    job = TrialJob(
-        dataset=dataset,
-        stores={form: build_store(dataset, form, cache=config.cache_dir)},
-        weights={
-            params.backbone: find_weights(params.backbone, config.weights, cache=config.cache_dir)
-        },
-        max_epochs=config.max_epochs,
-        patience=None,
-        metric=config.metric,
-        seed=config.seed,
-        precision=config.precision,
+    weights = find_weights(params.backbone, config.weights, cache=config.cache_dir)
+    job = TrialJob.of(
+        config,
+        dataset,
+        {form: build_store(dataset, form, cache=config.cache_dir)},
+        {params.backbone: weights},
         cpus=os.cpu_count() or 1,
         gpus=float(config.gpus_per_trial != 0),
     )
-    final = _hand_over(job, chosen, paths, config.export.formats, progress)
+    final = _hand_over(job, chosen, paths, config.export.formats, progress, StageClock())
     return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
 
 
@@ -245,22 +279,17 @@ def _hand_over(
     paths: SweepPaths,
     formats: Sequence[Format],
     progress: Progress,
+    clock: StageClock,
 ) -> FinalModel:
     """Retrain a trial, test it, export it."""
     progress("retraining", 0, 0)
-    final = retrain(job, trial, paths)
+    with clock.stage("retrain"):
+        final = retrain(job, trial, paths)
     progress("exporting", 0, 0)
-    export(final, job.dataset, paths, formats=formats, out=paths.export)
+    with clock.stage("export"):
+        export(final, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
     return final
-
-
-def _formats(plan: Plan) -> list[PixelFormat]:
-    """Every pixel format that a trial of the plan may ask for."""
-    pairs = [(point.backbone, point.image_size) for point in plan.points]
-    if len(pairs) < plan.config.trials:
-        pairs += plan.space.inputs(plan.native_image_size)
-    return list(dict.fromkeys(plan.preprocessing[name].form(size) for name, size in pairs))
 
 
 def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ray import tune
 
+from search.config import SweepConfig
 from search.sampler import PARAMS
 from spaces import TrialParams
 from trainables.dataset import Dataset
-from trainables.finetune import FineTuning, Precision, finetune
+from trainables.features import FeatureStore
+from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore
+from trainables.precision import Precision
 from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.weights import Weights
@@ -34,8 +37,43 @@ class TrialJob:
     metric: str
     seed: int
     precision: Precision
+    views: int
+    features: FeatureStore | None
+    """Where features are kept; None computes them in every epoch."""
+    cache: Path
     cpus: float
     gpus: float
+
+    @classmethod
+    def of(
+        cls,
+        config: SweepConfig,
+        dataset: Dataset,
+        stores: dict[PixelFormat, PixelStore],
+        weights: dict[str, Weights],
+        *,
+        cpus: float,
+        gpus: float,
+    ) -> Self:
+        """What a sweep's settings mean for each of its trials."""
+        features = None
+        if config.features != "off":
+            features = FeatureStore(config.cache_dir, config.cache_bytes, config.features)
+        return cls(
+            dataset=dataset,
+            stores=stores,
+            weights=weights,
+            max_epochs=config.max_epochs,
+            patience=config.patience,
+            metric=config.metric,
+            seed=config.seed,
+            precision=config.precision,
+            views=config.views,
+            features=features,
+            cache=config.cache_dir,
+            cpus=cpus,
+            gpus=gpus,
+        )
 
     @property
     def device(self) -> str:
@@ -58,6 +96,9 @@ class TrialJob:
             seed=self.seed,
             device=self.device,
             precision=self.precision,
+            views=self.views,
+            store=self.features,
+            cache=self.cache,
         )
 
 

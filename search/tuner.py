@@ -37,6 +37,8 @@ def start_ray(address: str) -> None:
     """
     if ray.is_initialized():
         return
+    if address == "local":  # its first workers import what trials need while images are read
+        os.environ.setdefault("RAY_preload_python_modules", "search.trial")
     try:
         ray.init(
             address=address,

@@ -18,33 +18,24 @@ from sklearn.metrics import (
 )
 from torch import nn
 
-from trainables.model import Preprocessing, normalise
-from trainables.pixels import ImageSet
-
-BATCH = 64
-"""Images per forward pass; the results do not depend on it."""
+from trainables.features import BATCH, Inputs
 
 
 def logits_of(
-    model: nn.Module,
-    images: ImageSet,
-    stated: Preprocessing,
-    *,
-    device: torch.device,
-    autocast: torch.dtype | None = None,
+    model: nn.Module, inputs: Inputs, *, autocast: torch.dtype | None = None
 ) -> np.ndarray:
-    """``(n, classes)`` float32 logits of all ``images``, in order. Puts ``model`` in eval mode.
+    """``(n, classes)`` float32 logits of all images, in order. Puts ``model`` in eval mode.
 
     Without ``autocast`` a GPU computes in full float32, as an export on a CPU will.
     """
     model.eval()
     parts = []
-    tf32 = autocast is not None
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=tf32):
-        for chosen in np.array_split(np.arange(len(images)), -(-len(images) // BATCH)):
-            pixels = images.images(chosen).to(device).float().div_(255)
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                parts.append(model(normalise(pixels, stated)).float().cpu().numpy())
+    device = next(model.parameters()).device.type
+    chosen = np.array_split(np.arange(len(inputs)), -(-len(inputs) // BATCH))
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=autocast is not None):
+        for features in inputs.batches(chosen):
+            with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
+                parts.append(inputs.split.suffix(features).float().cpu().numpy())
     return np.concatenate(parts)
 
 

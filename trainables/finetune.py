@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,24 +15,24 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spaces import DataError, TrialParams
-from trainables.augment import augment
 from trainables.evaluate import NO_SCORES, logits_of, scores_of
+from trainables.features import FeatureStore, Inputs
 from trainables.model import (
     Preprocessing,
     build_model,
     is_plain,
-    normalise,
     open_group_count,
     open_groups,
     parameter_groups,
     train_mode,
 )
 from trainables.pixels import ImageSet
+from trainables.precision import Precision, choose_arithmetic
+from trainables.prefix import split_for
 from trainables.report import METRICS, EpochReport, better
 from trainables.schedule import LearningRate
+from trainables.views import Views
 from trainables.weights import Weights
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 class FineTuning:
@@ -53,7 +54,10 @@ class FineTuning:
         metric: One of `METRICS`.
         seed: Of the head, the order of images, dropout and augmentation.
         device: Where to train.
-        precision: "auto" is bfloat16 autocast on a GPU that has it, else float32.
+        precision: "auto" is bfloat16 autocast where it is faster.
+        views: Augmented views of each image before they come round again; None never repeats one.
+        store: Where features of frozen prefixes are kept; None computes them each time.
+        cache: Where it is noted how fast bfloat16 is on this CPU; None takes float32.
         plateau_losses: What the "plateau" schedule goes by where there is no ``val``: the
             validation losses of the trial that is repeated, by epoch.
     """
@@ -73,6 +77,9 @@ class FineTuning:
         seed: int = 0,
         device: torch.device | str = "cpu",
         precision: Precision = "auto",
+        views: int | None = None,
+        store: FeatureStore | None = None,
+        cache: Path | None = None,
         plateau_losses: Sequence[float] = (),
     ) -> None:
         if len(train) < 2:
@@ -82,18 +89,41 @@ class FineTuning:
         self.epoch = 0
         self.ended = False
         self._plateau_losses = plateau_losses
-        self._train, self._val = train, val
+        self._train = train
+        self._views = Views(params.augment, views, seed)
         self._epochs = min(stop_after or max_epochs, max_epochs)
         self._max_epochs = max_epochs
         self._patience, self._metric, self._seed = patience, metric, seed
         self._best = -math.inf if METRICS[metric] == "max" else math.inf
         self._since_best = 0
-        self._stated = Preprocessing.of(params.backbone)
-        self._autocast = _autocast(precision, self.device)
+        stated = Preprocessing.of(params.backbone)
         torch.manual_seed(seed)
         model = build_model(params, weights, num_classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._open_max = open_group_count(model, params.unfreeze)
+        split = split_for(self.model, params)
+        arithmetic = choose_arithmetic(
+            precision,
+            self.model,
+            split,
+            image_size=params.image_size,
+            name=params.backbone,
+            cache=cache,
+        )
+        self._autocast = arithmetic.suffix
+
+        def feed(images: ImageSet, blocks: int) -> Inputs:
+            return Inputs(
+                images,
+                split,
+                stated,
+                device=self.device,
+                autocast=arithmetic.prefix,
+                store=store if store and store.admits(split, len(images), blocks) else None,
+            )
+
+        self._inputs = feed(train, self._views.blocks())
+        self._val = None if val is None else feed(val, 1)
         self._optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
         self._rate = LearningRate(self._optimizer, params, max_epochs=max_epochs)
         counts = np.bincount(train.labels, minlength=num_classes)
@@ -127,17 +157,18 @@ class FineTuning:
 
     def run_epoch(self) -> EpochReport:
         """Train and validate one epoch."""
-        began = time.perf_counter()
+        began, prefix = time.perf_counter(), [self._prefix_seconds]
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         train_loss, factor, seen = self._train_epoch()
         trained = time.perf_counter()
+        prefix.append(self._prefix_seconds)
         scores = NO_SCORES
         if self._val is not None and math.isfinite(train_loss):
-            logits = logits_of(
-                self.model, self._val, self._stated, device=self.device, autocast=self._autocast
-            )
-            scores = scores_of(logits, self._val.labels)
+            logits = logits_of(self.model, self._val, autocast=self._autocast)
+            scores = scores_of(logits, self._val.images.labels)
+        evaluated = time.perf_counter()
+        prefix.append(self._prefix_seconds)
         validated = self._val is None or math.isfinite(scores.loss)
         diverged = not (math.isfinite(train_loss) and validated)
         known = self._val is not None or self.epoch >= len(self._plateau_losses)
@@ -152,6 +183,8 @@ class FineTuning:
             val_macro_f1=scores.macro_f1,
             learning_rate=self.params.learning_rate * factor,
             seconds=time.perf_counter() - began,
+            prefix_seconds=prefix[2] - prefix[0],
+            evaluate_seconds=evaluated - trained - (prefix[2] - prefix[1]),
             images_per_second=seen / (trained - began),
             peak_memory_mib=_peak_memory_mib(self.device),
             is_last=False,
@@ -168,7 +201,6 @@ class FineTuning:
     def _train_epoch(self) -> tuple[float, float, int]:
         """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early."""
         torch.manual_seed(_mix(self._seed, self.epoch))
-        generator = torch.Generator().manual_seed(_mix(self._seed, self.epoch, 1))
         rng = np.random.default_rng([self._seed, self.epoch])
         open_groups(self.model, self._open_now())
         train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
@@ -177,15 +209,14 @@ class FineTuning:
             p for n, p in self.model.named_parameters() if p.requires_grad and not is_plain(n, p)
         ]
         total, seen, factor = 0.0, 0, 1.0
-        for step, chosen in enumerate(batches):
+        features_of = self._inputs.batches(batches, self._views, self.epoch)
+        for step, (chosen, features) in enumerate(zip(batches, features_of, strict=True)):
             factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
-            images = self._train.images(chosen).to(self.device, non_blocking=True)
-            images = augment(images.float().div_(255), self.params.augment, generator)
             labels = torch.from_numpy(self._train.labels[chosen]).to(self.device)
             with torch.autocast(
                 self.device.type, dtype=self._autocast, enabled=self._autocast is not None
             ):
-                logits = self.model(normalise(images, self._stated))
+                logits = self._inputs.split.suffix(features)
             loss = self._loss(logits.float(), labels)
             if self.params.l1:
                 loss = loss + self.params.l1 * sum(p.abs().sum() for p in penalised)
@@ -198,6 +229,10 @@ class FineTuning:
             total += value * len(chosen)
             seen += len(chosen)
         return total / seen, factor, seen
+
+    @property
+    def _prefix_seconds(self) -> float:
+        return self._inputs.seconds + (self._val.seconds if self._val else 0.0)
 
     def _open_now(self) -> int:
         """Backbone groups that train in this epoch."""
@@ -218,14 +253,6 @@ def finetune(tuning: FineTuning) -> Iterator[EpochReport]:
 def _mix(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _autocast(precision: Precision, device: torch.device) -> torch.dtype | None:
-    if precision == "bf16":
-        return torch.bfloat16
-    if precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(False):
-        return torch.bfloat16
-    return None
 
 
 def make_optimizer(groups: list[dict[str, Any]], name: str) -> Optimizer:

@@ -35,7 +35,7 @@ class Preprocessing:
         """Read timm's record. Raises `WeightsError` for an unknown backbone."""
         check_backbone(backbone)
         cfg = timm.get_pretrained_cfg(backbone)
-        data = resolve_data_config(pretrained_cfg=vars(cfg) if cfg else {})
+        data = resolve_data_config(pretrained_cfg=vars(cfg) if cfg else {"num_classes": 1000})
         method = data["interpolation"] if data["interpolation"] != "random" else "bilinear"
         fixed = bool(cfg and cfg.fixed_input_size)
         return cls(max(data["input_size"][1:]), method, data["mean"], data["std"], fixed)
@@ -230,10 +230,10 @@ def is_plain(name: str, parameter: nn.Parameter) -> bool:
 
 
 def normalise(images: torch.Tensor, stated: Preprocessing) -> torch.Tensor:
-    """``(n, 3, h, w)`` float in [0, 1] to what the backbone expects."""
-    mean = torch.tensor(stated.mean, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
-    std = torch.tensor(stated.std, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
-    return (images - mean) / std
+    """``(n, 3, h, w)`` uint8 to the floats that the backbone expects."""
+    mean = torch.tensor(stated.mean, device=images.device).view(1, 3, 1, 1).mul_(255)
+    std = torch.tensor(stated.std, device=images.device).view(1, 3, 1, 1).mul_(255)
+    return images.float().sub_(mean).div_(std)
 
 
 def _inside(name: str, modules: Iterable[str]) -> bool:

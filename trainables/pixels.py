@@ -2,17 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from spaces import DataError
+from trainables.cache import FEATURES, PIXELS, make_room, reserve
 from trainables.dataset import Dataset
 from trainables.files import write_whole
 from trainables.images import digest_of, read_rgb, resize_square
@@ -41,44 +44,120 @@ class PixelStore:
         return torch.from_numpy(_mapped(self.file)[rows]).permute(0, 3, 1, 2)
 
 
+class Staged:
+    """Images kept in every format as they are first opened, before it is known which belong.
+
+    `build_store` takes from it what it finds there, so that a first sweep decodes nothing twice.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._folder = cache / "pixels"
+        self._rows: dict[str, int] = {}
+        self._arrays: dict[PixelFormat, np.ndarray] = {}
+
+    def begin(self, forms: Sequence[PixelFormat], count: int) -> None:
+        """Make place for ``count`` images; where the disk has none, keep nothing."""
+        size = count * sum(form.side**2 * 3 for form in forms)
+        if make_room(self._folder.parent, size, 2**63):
+            self._folder.mkdir(exist_ok=True)
+            for form in forms:
+                self._arrays[form] = _new_array(self._file(form), count, form.side)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        for form in self._arrays:
+            self._file(form).unlink(missing_ok=True)
+
+    @property
+    def forms(self) -> tuple[PixelFormat, ...]:
+        """What is kept."""
+        return tuple(self._arrays)
+
+    def keep(self, row: int, digest: str, form: PixelFormat, image: Image.Image) -> None:
+        """Take in an image. Several threads may, each with rows of its own."""
+        self._arrays[form][row] = resize_square(image, form.side, form.interpolation)
+        self._rows[digest] = row
+
+    def find(self, form: PixelFormat, digest: str) -> np.ndarray | None:
+        """``(side, side, 3)`` uint8, if it is here."""
+        row = self._rows.get(digest)
+        return None if row is None or form not in self._arrays else self._arrays[form][row]
+
+    def _file(self, form: PixelFormat) -> Path:
+        return self._folder / f"{form.side}-{form.interpolation}.{os.getpid()}.staged"
+
+
 def build_store(
     dataset: Dataset,
     form: PixelFormat,
     *,
     cache: Path,
+    budget_bytes: int = 2**63,
+    staged: Staged | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PixelStore:
     """Decode ``dataset`` into a file below ``cache``, or find it there from an earlier sweep.
 
     A file of the store's name is whole, and holds these very bytes decoded in this order, however
-    they are labelled and split. Raises `DataError` if an image has changed since the survey.
+    they are labelled and split. Of several processes that want it, one makes it. Raises `DataError`
+    if an image has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
     key.update("\n".join([repr(form), *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
-    if not store.file.exists():
-        write_whole(store.file, lambda partial: _decode_all(dataset, form, partial, progress))
+    store.file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.file.with_suffix(".lock")):
+        if not store.file.exists():
+            for leftover in store.file.parent.glob(f"{store.file.name}.*.partial"):
+                leftover.unlink()  # of a process that died: we hold the lock
+            size = len(dataset) * form.side**2 * 3
+            if not make_room(cache, size, budget_bytes, PIXELS, FEATURES):
+                raise DataError(
+                    f"{len(dataset)} images of {form.side} pixels take {size / 2**30:.1f} GiB in "
+                    f"{cache}, and there is no room; raise cache_gib, name another cache_dir, or "
+                    "lower image_size."
+                )
+            write_whole(
+                store.file, lambda partial: _decode_all(dataset, form, partial, staged, progress)
+            )
+        os.utime(store.file)
     return store
 
 
+def _new_array(file: Path, count: int, side: int) -> np.ndarray:
+    shape = (count, side, side, 3)
+    array: np.ndarray = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    reserve(file)
+    return array
+
+
 def _decode_all(
-    dataset: Dataset, form: PixelFormat, file: Path, progress: Callable[[int, int], None]
+    dataset: Dataset,
+    form: PixelFormat,
+    file: Path,
+    staged: Staged | None,
+    progress: Callable[[int, int], None],
 ) -> None:
-    shape = (len(dataset), form.side, form.side, 3)
-    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = _new_array(file, len(dataset), form.side)
 
     def decode(row: int) -> None:
-        image = read_unchanged(dataset, row)
-        pixels[row] = resize_square(image, form.side, form.interpolation)
+        ready = staged.find(form, dataset.digests[row]) if staged else None
+        if ready is None:
+            image = read_unchanged(dataset, row, side=form.side)
+            ready = resize_square(image, form.side, form.interpolation)
+        pixels[row] = ready
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
             progress(done, len(dataset))
-    pixels.flush()
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
-def read_unchanged(dataset: Dataset, row: int) -> Image.Image:
-    """Image ``row`` in RGB. Raises `DataError` if its file is not what was surveyed."""
+def read_unchanged(dataset: Dataset, row: int, *, side: int) -> Image.Image:
+    """Image ``row`` as by `read_rgb`. Raises `DataError` if its file is not what was surveyed."""
     try:
         content = dataset.file(row).read_bytes()
     except OSError as error:
@@ -88,7 +167,7 @@ def read_unchanged(dataset: Dataset, row: int) -> Image.Image:
             f"{dataset.file(row)} has changed since the data were read; launch a new sweep, "
             "or bring the file back."
         )
-    return read_rgb(content)
+    return read_rgb(content, side=side)
 
 
 @lru_cache(maxsize=8)

@@ -105,7 +105,7 @@ class Predictor:
             images = []
             for file in files[start : start + BATCH]:
                 try:
-                    images.append(read_rgb(file))
+                    images.append(read_rgb(file, side=self.spec.image_size))
                     read.append(file)
                 except IMAGE_ERRORS as error:
                     unreadable[file] = str(error) or type(error).__name__
@@ -117,7 +117,10 @@ class Predictor:
     def logits(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32. Raises one of `trainables.images.IMAGE_ERRORS`."""
         batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-        return np.concatenate([self._logits([read_rgb(f) for f in batch]) for batch in batches])
+        side = self.spec.image_size
+        return np.concatenate(
+            [self._logits([read_rgb(file, side=side) for file in batch]) for batch in batches]
+        )
 
     def _logits(self, images: Sequence[Image.Image]) -> np.ndarray:
         with torch.inference_mode():

@@ -30,6 +30,10 @@ class EpochReport:
     """Of the head, at the epoch's last step."""
     seconds: float
     """Wall time of the epoch, validation included."""
+    prefix_seconds: float
+    """Of these, making images into the features that the trainable part starts from."""
+    evaluate_seconds: float
+    """Of these, validation, its share of the prefix left out."""
     images_per_second: float
     """Training images over the wall time of the training part."""
     peak_memory_mib: float

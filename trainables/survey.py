@@ -1,21 +1,19 @@
 """`survey`: list, open and split the images of a source; say what was found."""
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from spaces import DataError
 from trainables.dataset import Dataset
-from trainables.images import IMAGE_ERRORS, digest_of, read_rgb
 from trainables.listing import SPLITS, Listing, Row, SplitName, natural_key
+from trainables.opening import Opened, open_all
+from trainables.pixels import PixelFormat, Staged
 from trainables.sources import read_source
 
 MAX_UNREADABLE = 0.1
@@ -53,18 +51,27 @@ def survey(
     test_fraction: float = 0.15,
     seed: int = 0,
     eval_is: Literal["val", "test"] = "val",
+    forms: Sequence[PixelFormat] = (),
+    staged: Staged | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
     """List, open and split the images of ``data``.
 
-    Every image is decoded once: those that can't be are left out. A split that is not given is
-    drawn by ``seed``, stratified by class; images with the same bytes stay in one split.
+    Every image is decoded once, and put into ``staged`` in each of ``forms``; those that can't be
+    are left out. A split that is not given is drawn by ``seed``, stratified by class; images with
+    the same bytes stay in one split.
 
     Raises `DataError`.
     """
     listing = read_source(data.absolute(), cache=cache, eval_is=eval_is)
-    opened = _open_all([row.path for row in listing.rows], progress)
-    kept: list[tuple[Row, _Opened]] = []
+    opened = open_all(
+        [row.path for row in listing.rows],
+        cache=cache,
+        forms=forms,
+        staged=staged,
+        progress=progress,
+    )
+    kept: list[tuple[Row, Opened]] = []
     suspects: list[Suspect] = []
     for row, image in zip(listing.rows, opened, strict=True):
         if image.error:
@@ -103,45 +110,6 @@ def survey(
     return Survey(dataset, listing.kind, made, listing.ignored, listing.notes, tuple(suspects))
 
 
-@dataclass(frozen=True)
-class _Opened:
-    digest: str = ""
-    error: str = ""
-    oddity: str = ""
-
-
-def _open_all(paths: Sequence[Path], progress: Callable[[int, int], None]) -> list[_Opened]:
-    """Decode every file, in threads (Pillow's decoders let go of the interpreter lock)."""
-    opened = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for image in pool.map(_open, paths):
-            opened.append(image)
-            progress(len(opened), len(paths))
-    return opened
-
-
-def _open(path: Path) -> _Opened:
-    try:
-        content = path.read_bytes()
-        image = read_rgb(content)
-    except IMAGE_ERRORS as error:
-        return _Opened(error=_reason(error))
-    oddity = ""
-    if image.getcolors(maxcolors=1) is not None:
-        oddity = "all pixels have one colour"
-    elif min(image.size) < 16:
-        oddity = f"only {image.width}x{image.height} pixels"
-    return _Opened(digest_of(content), oddity=oddity)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "file not found"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known kind"
-    return str(error) or type(error).__name__
-
-
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -157,8 +125,8 @@ def _refuse_too_many_bad(listing: Listing, suspects: Sequence[Suspect]) -> None:
 
 
 def _drop_crossing(
-    kept: list[tuple[Row, _Opened]],
-) -> tuple[list[tuple[Row, _Opened]], list[tuple[Row, str]]]:
+    kept: list[tuple[Row, Opened]],
+) -> tuple[list[tuple[Row, Opened]], list[tuple[Row, str]]]:
     """Of equal images given to different splits, keep those in the split nearest to the test."""
     rank = {"test": 0, "val": 1, "train": 2, None: 3}
     home: dict[str, SplitName | None] = {}
@@ -173,7 +141,7 @@ def _drop_crossing(
     return stay, gone
 
 
-def _conflicts(kept: Sequence[tuple[Row, _Opened]], root: Path) -> list[Suspect]:
+def _conflicts(kept: Sequence[tuple[Row, Opened]], root: Path) -> list[Suspect]:
     """Copies: the same bytes under two labels, or several times under one."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row, image in kept:
@@ -189,7 +157,7 @@ def _conflicts(kept: Sequence[tuple[Row, _Opened]], root: Path) -> list[Suspect]
     return suspects
 
 
-def _class_map(listing: Listing, kept: Sequence[tuple[Row, _Opened]]) -> tuple[str, ...]:
+def _class_map(listing: Listing, kept: Sequence[tuple[Row, Opened]]) -> tuple[str, ...]:
     """Class names in natural order, from train if splits were given. Raises `DataError`."""
     by_split: Mapping[SplitName | None, set[str]] = defaultdict(set)
     for row, _ in kept:
@@ -217,7 +185,7 @@ def _class_map(listing: Listing, kept: Sequence[tuple[Row, _Opened]]) -> tuple[s
 
 
 def _split(
-    kept: Sequence[tuple[Row, _Opened]], val_fraction: float, test_fraction: float, seed: int
+    kept: Sequence[tuple[Row, Opened]], val_fraction: float, test_fraction: float, seed: int
 ) -> tuple[list[SplitName], str]:
     """The split of each image, and in words how it was made. Raises `DataError`."""
     given: list[SplitName | None] = [row.split for row, _ in kept]

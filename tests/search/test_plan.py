@@ -7,6 +7,7 @@ from PIL import Image
 from search.config import SweepConfig
 from search.plan import (
     backbone_facts,
+    draft_plan,
     draw_augmentation,
     expected_epochs,
     make_plan,
@@ -17,7 +18,7 @@ from trainables.dataset import Dataset
 
 
 def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:
-    plan = make_plan(SweepConfig.parse(settings))
+    plan = make_plan(draft_plan(SweepConfig.parse(settings)))
     document = plan_document(plan, backbone_facts(plan))
     assert document["classes"] == ["one", "seven", "zero"]
     assert document["counts"]["val"] == {"one": 6, "seven": 6, "zero": 6}
@@ -40,12 +41,12 @@ def test_weights_that_can_not_be_had_are_told_before_images_are_read(
     (tmp_path / "empty").mkdir()
     values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
     with pytest.raises(WeightsError, match="can't be had"):
-        make_plan(SweepConfig.parse(values))
+        make_plan(draft_plan(SweepConfig.parse(values)))
 
 
 def test_a_size_that_a_backbone_can_not_take_is_told(settings: dict[str, Any]) -> None:
     with pytest.raises(SpaceError, match="test_vit can't take images of 33 pixels"):
-        make_plan(SweepConfig.parse({**settings, "image_size": 33}))
+        draft_plan(SweepConfig.parse({**settings, "image_size": 33}))
 
 
 def test_the_augmentation_preview_has_a_row_per_strength(dataset: Dataset, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.leaderboard import winner
 from search.paths import SweepPaths
-from search.plan import make_plan
+from search.plan import draft_plan, make_plan
 from search.retrain import FinalModel
 from search.study import read_trials
 from search.sweep import retrain_sweep
@@ -144,22 +144,12 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
     config = SweepConfig.parse({**settings, "trials": 2, "points": None})
-    plan = make_plan(config)
+    plan = make_plan(draft_plan(config))
     paths = SweepPaths(tmp_path / "crash")
     paths.root.mkdir()
     nowhere = PixelStore(tmp_path / "removed.npy")
-    job = TrialJob(
-        dataset=plan.survey.dataset,
-        stores={stated.form(32): nowhere for stated in plan.preprocessing.values()},
-        weights=plan.weights,
-        max_epochs=2,
-        patience=None,
-        metric="val_accuracy",
-        seed=0,
-        precision="auto",
-        cpus=1,
-        gpus=0,
-    )
+    stores = {stated.form(32): nowhere for stated in plan.preprocessing.values()}
+    job = TrialJob.of(config, plan.survey.dataset, stores, plan.weights, cpus=1, gpus=0)
     run_trials(
         config,
         paths,

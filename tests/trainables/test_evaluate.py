@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from spaces import TrialParams
 from trainables import evaluate
 from trainables.evaluate import logits_of, scores_of
+from trainables.features import Inputs
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
+from trainables.prefix import whole
+from trainables.weights import Weights
 
 
 def test_scores_are_the_textbook_ones() -> None:
@@ -22,16 +26,19 @@ def test_logits_that_are_not_finite_give_no_scores() -> None:
 
 
 def test_logits_come_in_order_whatever_the_batch(
-    val_set: ImageSet, params: object, untrained: object, monkeypatch: pytest.MonkeyPatch
+    val_set: ImageSet,
+    params: TrialParams,
+    untrained: Weights,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = build_model(params, untrained, 3)
     torch.nn.init.normal_(model.classifier.weight)
     stated = Preprocessing.of("test_efficientnet")
-    whole = logits_of(model, val_set, stated, device=torch.device("cpu"))
+    inputs = Inputs(val_set, whole(model, 32), stated, device=torch.device("cpu"))
+    together = logits_of(model, inputs)
     monkeypatch.setattr(evaluate, "BATCH", 5)
-    parts = logits_of(model, val_set, stated, device=torch.device("cpu"))
-    assert whole.shape == (len(val_set), 3)
-    assert np.allclose(whole, parts, atol=1e-5)
+    assert together.shape == (len(val_set), 3)
+    assert np.allclose(together, logits_of(model, inputs), atol=1e-5)
 
 
 def test_the_test_metrics_of_a_known_confusion() -> None:

@@ -1,6 +1,7 @@
 import io
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from spaces import TrialParams
+from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, _batches, finetune
 from trainables.pixels import ImageSet
 from trainables.report import EpochReport
@@ -20,6 +22,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
 
     def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
         keys = ("patience", "metric", "seed", "stop_after", "val", "plateau_losses")
+        keys += ("store", "views", "cache")
         settings = {key: options.pop(key) for key in keys if key in options}
         settings.setdefault("val", val_set)
         chosen = TrialParams.parse({**params.model_dump(), **options})
@@ -32,7 +35,8 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
 
 def numbers(report: EpochReport) -> EpochReport:
     """A report without what is measured with a clock."""
-    return replace(report, seconds=0, images_per_second=0, peak_memory_mib=0)
+    timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
+    return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
 
 
 def test_it_learns_to_tell_digits_apart(begin: Any) -> None:
@@ -65,6 +69,30 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
     again = begin(max_epochs=4, dropout=0.3, **fields)
     again.load_state_dict(torch.load(buffer, weights_only=True))
     assert [numbers(r) for r in finetune(again)] == whole[2:]
+
+
+@pytest.mark.parametrize("unfreeze", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("fields", [{"augment": 0.3, "dropout": 0.3}, {"gradual_unfreezing": True}])
+def test_kept_features_change_no_loss(
+    begin: Any, tmp_path: Path, unfreeze: float, fields: dict[str, Any]
+) -> None:
+    store = FeatureStore(tmp_path, 2**26, "float32")
+    plain = list(finetune(begin(unfreeze=unfreeze, max_epochs=4, views=2, **fields)))
+    for _ in ("written", "read"):
+        kept = finetune(begin(unfreeze=unfreeze, max_epochs=4, views=2, store=store, **fields))
+        for ours, theirs in zip(kept, plain, strict=True):
+            assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
+            assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-4)
+    assert store.folder.exists() == (unfreeze < 1)
+
+
+def test_an_epoch_says_where_its_time_went(begin: Any, tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, 2**26)
+    first, second, third = finetune(begin(unfreeze=0.0, views=1, store=store))
+    for report in (first, second, third):
+        assert 0 <= report.prefix_seconds + report.evaluate_seconds <= report.seconds * 1.01
+    assert first.prefix_seconds > 0
+    assert third.prefix_seconds == 0
 
 
 def test_a_finished_one_does_not_go_on(begin: Any) -> None:

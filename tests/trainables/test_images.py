@@ -88,3 +88,36 @@ def test_resizing_is_what_timm_does_with_the_exported_settings(digits: Path) -> 
     theirs = create_transform(**config)(image)
     ours = resize_square(image, 32, "bicubic")
     assert np.allclose(theirs.permute(1, 2, 0).numpy() * 255, ours, atol=1e-4)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A large JPEG with some detail in it."""
+    y, x = np.mgrid[:400, :600]
+    waves = [128 + 100 * np.sin(x / (9 + 4 * k)) * np.cos(y / (11 + 3 * k)) for k in range(3)]
+    file = tmp_path / "waves.jpg"
+    Image.fromarray(np.stack(waves, axis=2).astype(np.uint8)).save(file, quality=92)
+    return file
+
+
+def test_a_jpeg_read_smaller_looks_the_same_after_resizing(photograph: Path) -> None:
+    small = read_rgb(photograph, side=64)
+    assert small.size == (300, 200)
+    full = resize_square(read_rgb(photograph), 64, "bicubic").astype(int)
+    assert np.abs(full - resize_square(small, 64, "bicubic")).mean() < 1.5
+    assert read_rgb(photograph, side=101).size == (600, 400)
+
+
+def test_jpegs_that_are_not_plain_are_read_as_ever(photograph: Path) -> None:
+    image = Image.open(photograph)
+    exif = Image.Exif()
+    exif[274] = 6
+    turned, inks = photograph.with_name("turned.jpg"), photograph.with_name("inks.jpg")
+    image.save(turned, exif=exif)
+    image.convert("CMYK").save(inks)
+    for file in (turned, inks):
+        plain = np.asarray(read_rgb(file))
+        assert np.array_equal(np.asarray(read_rgb(file, side=32)), plain)
+    cut = photograph.read_bytes()[:-500]
+    with pytest.raises(IMAGE_ERRORS):
+        read_rgb(cut, side=32)

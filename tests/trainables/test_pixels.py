@@ -1,4 +1,5 @@
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from spaces import DataError
 from trainables.dataset import Dataset
 from trainables.images import read_rgb, resize_square
-from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.pixels import ImageSet, PixelFormat, Staged, build_store
 from trainables.survey import survey
 
 FORM = PixelFormat(24, "bicubic")
@@ -26,9 +27,9 @@ def test_a_store_holds_what_decoding_each_image_gives(dataset: Dataset, tmp_path
 
 def test_a_store_is_found_again_and_not_made_twice(dataset: Dataset, tmp_path: Path) -> None:
     first = build_store(dataset, FORM, cache=tmp_path)
-    made = first.file.stat().st_mtime_ns
+    made = first.file.stat().st_ino
     assert build_store(dataset, FORM, cache=tmp_path) == first
-    assert first.file.stat().st_mtime_ns == made
+    assert first.file.stat().st_ino == made
     other = build_store(dataset, PixelFormat(24, "bilinear"), cache=tmp_path)
     assert other.file != first.file
 
@@ -39,7 +40,60 @@ def test_a_broken_off_store_leaves_no_file_that_looks_whole(digits: Path, tmp_pa
     found.file(60).write_bytes(b"spoiled since")
     with pytest.raises(DataError, match="has changed since the data were read"):
         build_store(found, FORM, cache=tmp_path)
-    assert list((tmp_path / "pixels").iterdir()) == []
+    assert [f.suffix for f in (tmp_path / "pixels").iterdir()] == [".lock"]
+
+
+def test_what_the_survey_opened_is_not_decoded_again(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(digits, tmp_path / "digits"))
+    (copy / "one" / "broken.png").write_bytes(b"no image")
+    alone = survey(copy, cache=tmp_path / "alone").dataset
+    expected = build_store(alone, FORM, cache=tmp_path / "alone")
+    monkeypatch.setattr("trainables.pixels.read_unchanged", None)
+    with Staged(tmp_path) as staged:
+        found = survey(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
+        store = build_store(found, FORM, cache=tmp_path, staged=staged)
+    rows = np.arange(len(found))
+    assert torch.equal(store.read(rows), expected.read(rows))
+    assert not list((tmp_path / "pixels").glob("*.staged"))
+
+
+def test_a_killed_process_leaves_nothing_that_stays(dataset: Dataset, tmp_path: Path) -> None:
+    store = build_store(dataset, FORM, cache=tmp_path)
+    half = store.file.with_name(f"{store.file.name}.1.partial")
+    store.file.rename(half)
+    assert build_store(dataset, FORM, cache=tmp_path).file.exists()
+    assert not half.exists()
+
+
+def test_two_processes_make_one_store(dataset: Dataset, tmp_path: Path) -> None:
+    decoded = []
+    with ThreadPoolExecutor(2) as pool:
+        made = [
+            pool.submit(
+                build_store,
+                dataset,
+                FORM,
+                cache=tmp_path,
+                progress=lambda done, total: decoded.append(done),
+            )
+            for _ in range(2)
+        ]
+    assert made[0].result() == made[1].result()
+    assert len(decoded) == len(dataset)
+
+
+def test_older_stores_make_way_and_what_cannot_fit_is_refused(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    one = build_store(dataset, FORM, cache=tmp_path, budget_bytes=400_000)
+    other = PixelFormat(24, "bilinear")
+    build_store(dataset, other, cache=tmp_path, budget_bytes=400_000)
+    assert not one.file.exists()
+    with pytest.raises(DataError, match="there is no room; raise cache_gib"):
+        build_store(dataset, PixelFormat(64, "bilinear"), cache=tmp_path, budget_bytes=400_000)
+    assert build_store(dataset, other, cache=tmp_path).file.exists()
 
 
 def test_an_image_set_is_the_rows_of_its_splits(dataset: Dataset, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trainables import opening
+from trainables.opening import open_all
+
+
+@pytest.fixture
+def files(digits: Path, tmp_path: Path) -> list[Path]:
+    return sorted(Path(shutil.copytree(digits / "one", tmp_path / "one")).iterdir())
+
+
+def opened_again(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Which files a second look opens."""
+    seen: list[Path] = []
+    real = opening._open
+    monkeypatch.setattr(
+        opening, "_open", lambda path, *rest: (seen.append(path), real(path, *rest))[1]
+    )
+    open_all(files, cache=cache)
+    return sorted(seen)
+
+
+def test_a_second_look_opens_nothing_and_finds_the_same(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_all(files, cache=tmp_path)
+    assert len({o.digest for o in first}) == len(files)
+    assert opened_again(files, tmp_path, monkeypatch) == []
+    assert open_all(files, cache=tmp_path) == first
+
+
+def test_what_is_new_or_changed_is_opened(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_all(files[1:], cache=tmp_path)
+    shutil.copyfile(files[2], files[3])
+    stat = files[4].stat()
+    files[4].write_bytes(files[4].read_bytes()[::-1])
+    os.utime(files[4], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert opened_again(files, tmp_path, monkeypatch) == [files[0], files[3], files[4]]
+    after = open_all(files, cache=tmp_path)
+    assert after[3].digest == after[2].digest == before[1].digest
+    assert after[4].error
+
+
+def test_a_missing_file_is_found_when_it_comes_back(files: list[Path], tmp_path: Path) -> None:
+    content = files[0].read_bytes()
+    files[0].unlink()
+    assert open_all(files, cache=tmp_path)[0].error == "file not found"
+    files[0].write_bytes(content)
+    assert open_all(files, cache=tmp_path)[0].digest

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from spaces import TrialParams
+from trainables import precision
+from trainables.model import build_model
+from trainables.precision import Arithmetic, choose_arithmetic
+from trainables.prefix import split
+from trainables.weights import Weights
+
+
+@pytest.fixture
+def choose(params: TrialParams, untrained: Weights, tmp_path: Path):  # type: ignore[no-untyped-def]
+    model = build_model(params, untrained, 3)
+    parts = split(model, 1, 32)
+
+    def chosen(wanted: precision.Precision, cache: Path | None = tmp_path) -> Arithmetic:
+        return choose_arithmetic(
+            wanted, model, parts, image_size=32, name="test_efficientnet", cache=cache
+        )
+
+    chosen.model = model  # type: ignore[attr-defined]
+    return chosen
+
+
+def test_what_is_asked_for_is_taken(choose) -> None:  # type: ignore[no-untyped-def]
+    assert choose("fp32") == Arithmetic(None, None)
+    assert choose("bf16") == Arithmetic(torch.bfloat16, torch.bfloat16)
+    assert choose("auto", None) == Arithmetic(None, None)
+
+
+def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    before = {n: t.clone() for n, t in choose.model.state_dict().items()}
+    first = choose("auto")
+    notes = json.loads((tmp_path / "precision.json").read_text())
+    ((machine, measured),) = notes.items()
+    ((case, speedups),) = measured.items()
+    assert torch.__version__ in machine
+    assert case.startswith("test_efficientnet at 32")
+    assert min(speedups.values()) > 0
+    assert choose("auto") == first
+    assert all(torch.equal(t, before[n]) for n, t in choose.model.state_dict().items())
+    assert all(p.grad is None for p in choose.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("speedups", "chosen"),
+    [
+        ({"prefix": 2.0, "suffix": 0.5}, Arithmetic(torch.bfloat16, None)),
+        ({"prefix": 1.1, "suffix": 1.2}, Arithmetic(None, torch.bfloat16)),
+    ],
+)
+def test_each_part_takes_what_is_plainly_faster(
+    choose, monkeypatch: pytest.MonkeyPatch, speedups: dict[str, float], chosen: Arithmetic
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(precision, "_speedups", lambda *unused: speedups)
+    assert choose("auto") == chosen

@@ -1,0 +1,177 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from spaces import TrialParams
+from trainables.model import (
+    Preprocessing,
+    build_model,
+    head_names,
+    open_group_count,
+    open_groups,
+    train_mode,
+)
+from trainables.prefix import CannotSplitError, split, split_for
+from trainables.weights import Weights
+
+FAMILIES = [
+    "vgg16",
+    "resnet50",
+    "inception_v3",
+    "inception_resnet_v2",
+    "densenet121",
+    "mobilenetv3_large_100",
+    "tf_efficientnet_lite0",
+    "convnext_atto",
+    "regnety_016",
+    "dm_nfnet_f0",
+    "maxvit_tiny_tf_224",
+    "vit_tiny_patch16_224",
+    "vit_small_patch14_reg4_dinov2",
+    "swin_tiny_patch4_window7_224",
+    "eva02_tiny_patch14_224",
+    "repvgg_a0",
+    "ghostnet_100",
+    "hrnet_w18_small",
+    "caformer_s18",
+    "hiera_tiny_224",
+    "levit_128",
+    "deit_tiny_distilled_patch16_224",
+    "mobilevit_s",
+]
+DEPTHS = (0.0, 0.25, 0.5)
+
+
+def made(params: TrialParams) -> nn.Module:
+    """An untrained model whose head doesn't start at zero."""
+    torch.manual_seed(0)
+    model = build_model(params, Weights(params.backbone, "none", None), 5)
+    for name in head_names(model):
+        for layer in model.get_submodule(name).modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.1)
+    return model
+
+
+def small(backbone: str, **fields: float) -> TrialParams:
+    stated = Preprocessing.of(backbone)
+    side = 96 if stated.image_size > 96 and not stated.fixed_input_size else stated.image_size
+    if "dinov2" in backbone:
+        side = 112
+    return TrialParams.parse({"backbone": backbone, "image_size": side, **fields})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", FAMILIES)
+def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str) -> None:
+    params = small(backbone, dropout=0.2)
+    model = made(params)
+    images = torch.rand(3, 3, params.image_size, params.image_size)
+    for unfreeze in DEPTHS:
+        parts = split(model, open_group_count(model, unfreeze), params.image_size)
+        before = copy.deepcopy(model.state_dict())
+        for training in (True, False):
+            if training:
+                train_mode(model, freeze_batchnorm=True)
+            else:
+                model.eval()
+            results = []
+            for run in (model, lambda images, parts=parts: parts.suffix(parts.prefix(images))):
+                torch.manual_seed(1)  # the same features are dropped
+                results.append(run(images))
+                model.load_state_dict(before)  # BatchNorm of what is open has moved
+            torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit"])
+@pytest.mark.parametrize("unfreeze", DEPTHS)
+def test_training_through_the_parts_gives_the_whole_models_gradients(
+    backbone: str, unfreeze: float
+) -> None:
+    params = small(backbone, dropout=0.3)
+    model = made(params)
+    parts = split(model, open_group_count(model, unfreeze), params.image_size)
+    images = torch.rand(4, 3, params.image_size, params.image_size)
+    gradients = []
+    for run in (model, lambda images: parts.suffix(parts.prefix(images))):
+        torch.manual_seed(1)
+        model.zero_grad()
+        run(images).square().sum().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    assert {n for n, g in gradients[0].items() if g is not None} == {
+        n for n, p in model.named_parameters() if p.requires_grad
+    }
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_alone_starts_from_one_vector_an_image() -> None:
+    for backbone in ("test_resnet", "test_efficientnet", "test_vit", "regnety_002"):
+        params = small(backbone, unfreeze=0.0)
+        model = made(params)
+        assert split_for(model, params).shapes == ((model.head_hidden_size,),)
+
+
+def test_depths_close_to_each_other_share_a_cut() -> None:
+    params = small("tf_efficientnet_lite0")
+    model = made(params)
+    shapes = {
+        unfreeze: split_for(model, params.model_copy(update={"unfreeze": unfreeze})).shapes
+        for unfreeze in (0.0, 0.1, 0.25, 0.3, 0.5)
+    }
+    assert shapes[0.1] == shapes[0.25]
+    assert shapes[0.3] == shapes[0.5]
+    assert len(set(shapes.values())) == 3
+
+
+def test_a_fingerprint_follows_the_weights_and_the_cut() -> None:
+    params = small("test_efficientnet")
+    model = made(params)
+    one = split(model, 0, 32).fingerprint
+    assert split(made(params), 0, 32).fingerprint == one
+    assert split(model, 2, 32).fingerprint != one
+    with torch.no_grad():
+        next(model.parameters()).mul_(2)
+    assert split(model, 0, 32).fingerprint != one
+
+
+@pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"freeze_batchnorm": False}])
+def test_what_leaves_nothing_to_keep_trains_whole(fields: dict[str, float]) -> None:
+    params = small("test_efficientnet", **{"unfreeze": 0.2, **fields})
+    parts = split_for(made(params), params)
+    assert parts.frozen is None
+    assert parts.shapes == ((3, params.image_size, params.image_size),)
+
+
+class Capricious(nn.Module):
+    """Does as its input says: torch.fx can't follow it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.pretrained_cfg = {"classifier": "model.classifier"}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.sum() > 0:
+            x = x * 2
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+def test_a_model_that_fx_cannot_follow_is_refused_with_the_reason() -> None:
+    with pytest.raises(CannotSplitError, match=r"torch.fx can't follow it \("):
+        split(Capricious(made(small("test_efficientnet"))), 0, 32)
+
+
+def test_frozen_parts_neither_drop_nor_move(untrained: Weights) -> None:
+    params = small("test_efficientnet", unfreeze=0.25, drop_path=0.5)
+    model = build_model(params, untrained, 3)
+    parts = split_for(model, params)
+    open_groups(model, open_group_count(model, params.unfreeze))
+    train_mode(model, freeze_batchnorm=True)
+    images = torch.rand(4, 3, params.image_size, params.image_size)
+    before = copy.deepcopy(model.state_dict())
+    first, again = parts.prefix(images), parts.prefix(images)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from trainables.pixels import ImageSet
+from trainables.views import LEVELS, Views
+
+ROWS = np.arange(4000)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.13, 0.5, 0.8, 1.0])
+def test_levels_are_the_two_around_a_strength_and_have_its_mean(strength: float) -> None:
+    levels = np.array(LEVELS)[Views(strength, 4, 0).levels(ROWS, 2)]
+    assert levels.mean() == pytest.approx(strength, abs=0.02)
+    assert len(np.unique(levels)) == (1 if strength in LEVELS else 2)
+
+
+def test_a_stronger_trial_raises_images_and_lowers_none() -> None:
+    weak, strong = (Views(s, 4, 0).levels(ROWS, 1) for s in (0.1, 0.4))
+    assert (strong >= weak).all()
+
+
+def test_views_come_round_again_or_never_do() -> None:
+    assert [Views(0.3, 3, 0).number(epoch) for epoch in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [Views(0.3, None, 0).number(epoch) for epoch in range(7)] == list(range(7))
+
+
+def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: ImageSet) -> None:
+    images, rows = train_set.images(np.arange(8)), np.arange(8) + 16_380
+    levels = np.full(8, 2)
+    first = Views(0.7, 4, 0).show(images, rows, 1, levels)
+    again = Views(1.0, None, 0).show(images[3:], rows[3:], 1, levels[3:])
+    assert torch.equal(first[3:], again)
+    assert not torch.equal(first, Views(0.7, 4, 0).show(images, rows, 2, levels))
+    assert not torch.equal(first, Views(0.7, 4, 1).show(images, rows, 1, levels))
+
+
+@pytest.mark.parametrize(("strength", "blocks"), [(0.0, 1), (0.2, 5), (0.5, 4), (0.7, 8), (1.0, 4)])
+def test_it_knows_how_many_sets_of_views_it_shows(strength: float, blocks: int) -> None:
+    assert Views(strength, 4, 0).blocks() == blocks

@@ -1,0 +1,235 @@
+"""What a trial's trainable part is fed: features of images, each computed once per machine.
+
+A `FeatureStore` keeps what frozen prefixes made of images and their views. The trial that first
+needs a row computes it in its ordinary epoch and writes it; later epochs and trials read it.
+"""
+
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from trainables.cache import FEATURES, make_room, reserve
+from trainables.model import Preprocessing, normalise
+from trainables.pixels import ImageSet
+from trainables.prefix import Features, Split
+from trainables.views import LEVELS, Views
+
+_log = logging.getLogger("finesweep")
+
+BATCH = 64
+"""Images that go through a prefix, or an evaluation, at a time; results do not depend on it."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A folder of features below the cache, bounded in size: the least recently used go first.
+
+    Features outlive the processes that made them, not a restart of the machine, after which what
+    had reached the disk would be anybody's guess.
+    """
+
+    cache: Path
+    budget_bytes: int
+    dtype: Literal["float16", "float32"] = "float16"
+
+    @property
+    def folder(self) -> Path:
+        """Where this boot of the machine keeps its features."""
+        boot = _BOOT.read_text().strip() if _BOOT.exists() else "boot"
+        return self.cache / "features" / boot
+
+    def admits(self, split: Split, images: int, views: int) -> bool:
+        """Whether keeping what the prefix makes of all views of the images is worth its bytes."""
+        width = sum(math.prod(shape) for shape in split.shapes)
+        size = images * views * width * np.dtype(self.dtype).itemsize
+        return split.frozen is not None and size <= self.budget_bytes
+
+    def open(self, key: str, rows: int, width: int) -> "Block | None":
+        """The block of a key, made if it isn't there; None if there is no room for it."""
+        file = self.folder / f"{key}.{self.dtype}"
+        item = np.dtype(self.dtype).itemsize
+        size = _aligned(rows) + rows * width * item
+        if not file.exists() and not self._make(file, size):
+            return None
+        try:
+            os.utime(file)
+            content = np.memmap(file, np.uint8, "r+")
+        except FileNotFoundError:  # evicted just now
+            return None
+        values = content[_aligned(rows) :].view(self.dtype).reshape(rows, width)
+        return Block(content[:rows], torch.from_numpy(values))
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch has it."""
+        return torch.float16 if self.dtype == "float16" else torch.float32
+
+    def _make(self, file: Path, size: int) -> bool:
+        """Reserve an empty block, at the cost of the least recently used ones."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.cache / "features" / "lock"):
+            if file.exists():
+                return True
+            if not make_room(self.cache, size, self.budget_bytes, FEATURES):
+                return False
+            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+            try:
+                partial.touch()
+                os.truncate(partial, size)
+                reserve(partial)
+                partial.rename(file)
+            except OSError as error:
+                _log.warning("features can't be kept (%s); they are computed again", error)
+                return False
+            finally:
+                partial.unlink(missing_ok=True)
+        return True
+
+
+@dataclass(frozen=True)
+class Block:
+    """The features of some images in one view, row for row, as far as they are known."""
+
+    known: np.ndarray
+    """``(rows,)`` uint8, mapped: 1 where a row has been written."""
+    values: torch.Tensor
+    """``(rows, width)``, mapped."""
+
+    def write(self, rows: np.ndarray, values: torch.Tensor) -> None:
+        """Keep some rows: first what they hold, then that it is known."""
+        self.values[torch.from_numpy(rows)] = values
+        self.known[rows] = 1
+
+
+def _aligned(rows: int) -> int:
+    return -(-rows // 64) * 64
+
+
+class Inputs:
+    """The features of an image set, batch by batch: read where they are kept, else computed."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        split: Split,
+        stated: Preprocessing,
+        *,
+        device: torch.device,
+        autocast: torch.dtype | None = None,
+        store: FeatureStore | None = None,
+    ) -> None:
+        self.images, self.split = images, split
+        self._stated, self._device, self._autocast = stated, device, autocast
+        self._store = store
+        self._blocks: dict[tuple[int, ...], Block | None] = {}
+        self._width = sum(math.prod(shape) for shape in split.shapes)
+        self.seconds = 0.0
+        """Spent so far on making images into features."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(
+        self, chosen: Sequence[np.ndarray], views: Views | None = None, epoch: int = 0
+    ) -> Iterator[Features]:
+        """The features of each batch of positions, on the device; without ``views``, as they are.
+
+        With a store, what is missing of several batches is computed together.
+        """
+        views = views or Views(0.0, None, 0)
+        if self._store is None:
+            for batch in chosen:
+                yield self._make(batch, views, epoch)
+            return
+        for group in _groups(chosen):
+            together = self._fetch(np.concatenate(group), views, epoch)
+            for flat in torch.split(together, [len(batch) for batch in group]):
+                yield self._shaped(flat.to(self._device, non_blocking=True))
+
+    def _fetch(self, chosen: np.ndarray, views: Views, epoch: int) -> torch.Tensor:
+        """``(n, width)`` float32 on the CPU, through the store."""
+        assert self._store is not None
+        number = views.number(epoch)
+        levels = views.levels(self.images.rows[chosen], number)
+        found = torch.empty(len(chosen), self._width)
+        missing = np.ones(len(chosen), dtype=bool)
+        for level in np.unique(levels).tolist():
+            if block := self._block(level, number, views.seed):
+                places = np.flatnonzero(levels == level)
+                places = places[block.known[chosen[places]] == 1]
+                found[places] = block.values[torch.from_numpy(chosen[places])].float()
+                missing[places] = False
+        todo = np.flatnonzero(missing)
+        for part in np.array_split(todo, -(-len(todo) // BATCH)) if len(todo) else ():
+            made = self._flat(self._make(chosen[part], views, epoch)).cpu()
+            rounded = made.to(self._store.torch_dtype)
+            held = rounded.isfinite().all(dim=1)
+            found[part] = torch.where(held[:, None], rounded.float(), made)
+            for level in np.unique(levels[part]).tolist():
+                if block := self._block(level, number, views.seed):
+                    inside = held.numpy() & (levels[part] == level)
+                    block.write(chosen[part][inside], rounded[inside])
+        return found
+
+    def _make(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
+        """Through the prefix, from pixels, in float32."""
+        began = time.perf_counter()
+        rows, number = self.images.rows[chosen], views.number(epoch)
+        images = self.images.images(chosen).to(self._device, non_blocking=True)
+        images = views.show(images, rows, number, views.levels(rows, number))
+        with torch.autocast(
+            self._device.type, dtype=self._autocast, enabled=self._autocast is not None
+        ):
+            features = self.split.prefix(normalise(images, self._stated))
+        self.seconds += time.perf_counter() - began
+        return tuple(feature.float() for feature in features)
+
+    def _block(self, level: int, number: int, seed: int) -> Block | None:
+        """Where the images' features in a view are kept, if they are."""
+        assert self._store is not None
+        view = (level, number, seed) if LEVELS[level] else (level,)
+        if view not in self._blocks:
+            key = hashlib.blake2b(digest_size=12)
+            key.update(f"{self.images.store.file.stem} {self.split.fingerprint} ".encode())
+            key.update(f"{self._autocast} {self._device.type} {view} ".encode())
+            key.update(self.images.rows.tobytes())
+            self._blocks[view] = self._store.open(key.hexdigest(), len(self), self._width)
+        return self._blocks[view]
+
+    def _flat(self, features: Features) -> torch.Tensor:
+        """One row an image; maps lie channels last."""
+        flat = [f.permute(0, 2, 3, 1) if f.ndim == 4 else f for f in features]
+        return torch.cat([f.reshape(len(f), -1) for f in flat], dim=1)
+
+    def _shaped(self, flat: torch.Tensor) -> Features:
+        """What `_flat` laid flat."""
+        parts = torch.split(flat, [math.prod(shape) for shape in self.split.shapes], dim=1)
+        return tuple(
+            part.view(-1, *shape[1:], shape[0]).permute(0, 3, 1, 2)
+            if len(shape) == 3
+            else part.reshape(-1, *shape)
+            for part, shape in zip(parts, self.split.shapes, strict=True)
+        )
+
+
+def _groups(batches: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Runs of batches with at least `BATCH` images, but for the last."""
+    group: list[np.ndarray] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(map(len, group)) >= BATCH:
+            yield group
+            group = []
+    if group:
+        yield group

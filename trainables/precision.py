@@ -1,0 +1,119 @@
+"""Which arithmetic a trial computes in: float32, or bfloat16 autocast where that is faster.
+
+On a CPU bfloat16 can be twice as fast or half as fast, by backbone and even by direction: so both
+are timed once, forward for the prefix and forward and back for what trains, and the answer is kept.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from trainables.files import write_json
+from trainables.prefix import Split
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+WORTH_IT = 1.15
+"""bfloat16 must be this many times as fast: nearer ones would change places with the noise."""
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Autocast types of the two parts of a split model; None is float32."""
+
+    prefix: torch.dtype | None
+    suffix: torch.dtype | None
+
+
+def choose_arithmetic(
+    precision: Precision,
+    model: nn.Module,
+    split: Split,
+    *,
+    image_size: int,
+    name: str,
+    cache: Path | None,
+) -> Arithmetic:
+    """What ``precision`` comes to for a model where it lies.
+
+    "auto" is bfloat16 on a GPU that has it; on a CPU what was measured here once for models of
+    this ``name``, and float32 without a ``cache`` to keep that in.
+    """
+    device = next(model.parameters()).device
+    if precision == "auto" and device.type == "cuda":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if precision == "auto" and cache is not None:
+        return _measured(model, split, image_size, name, cache)
+    dtype = torch.bfloat16 if precision == "bf16" else None
+    return Arithmetic(dtype, dtype)
+
+
+def _measured(
+    model: nn.Module, split: Split, image_size: int, name: str, cache: Path
+) -> Arithmetic:
+    """From the notes of this kind of machine, where they are made if need be."""
+    file = cache / "precision.json"
+    machine = f"{_cpu_name()}, torch {torch.__version__}"
+    key = f"{name} at {image_size}, {'x'.join(map(str, split.shapes[0]))}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        notes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        speedup = notes.get(machine, {}).get(key)
+        if speedup is None:
+            speedup = _speedups(model, split, image_size)
+            write_json(file, {**notes, machine: {**notes.get(machine, {}), key: speedup}})
+    chosen = [torch.bfloat16 if speedup[p] >= WORTH_IT else None for p in ("prefix", "suffix")]
+    return Arithmetic(*chosen)
+
+
+def _speedups(model: nn.Module, split: Split, image_size: int) -> dict[str, float]:
+    """Times as fast as float32 that bfloat16 is, for each part."""
+    was_training = model.training
+    model.eval()  # nothing drops, and BatchNorm statistics stay
+    images = torch.rand(_BATCH, 3, image_size, image_size)
+    images = images.contiguous(memory_format=torch.channels_last)
+    features = split.prefix(images)
+
+    def step() -> None:
+        loss: Any = split.suffix(features).float().sum()
+        loss.backward()
+
+    found = {"suffix": _speedup(step)}
+    model.zero_grad()
+    found["prefix"] = _speedup(lambda: split.prefix(images)) if split.frozen else found["suffix"]
+    model.train(was_training)
+    return found
+
+
+def _speedup(run: Callable[[], object]) -> float:
+    """From the best of a few runs each; gives up at once where bfloat16 is hopeless."""
+
+    def seconds(dtype: torch.dtype | None) -> float:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is not None):
+            began = time.perf_counter()
+            run()
+            return time.perf_counter() - began
+
+    first = [seconds(None), seconds(torch.bfloat16), seconds(None)]
+    if first[1] > 1.5 * first[2]:
+        return round(first[2] / first[1], 2)
+    times = [(seconds(None), seconds(torch.bfloat16)) for _ in range(3)]
+    return round(min(t[0] for t in times) / min(t[1] for t in times), 2)
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,351 @@
+"""Split a model where training begins: a frozen prefix, and the suffix that is trained.
+
+The model is traced with torch.fx, opening only modules that hold both frozen and trainable
+parameters. What depends on no trainable parameter and on no dropout is prefix; its outputs can be
+computed once and kept (`trainables.features`).
+"""
+
+import contextlib
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from timm.layers import (
+    DropBlock2d,
+    DropPath,
+    PatchDropout,
+    get_notrace_functions,
+    is_notrace_module,
+)
+from torch import fx, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from spaces import TrialParams
+from trainables.model import (
+    backbone_groups,
+    head_names,
+    open_group_count,
+    open_groups,
+    train_mode,
+)
+
+Features = tuple[torch.Tensor, ...]
+"""What a prefix gives for a batch of images; the first dimension of every tensor is the batch."""
+
+CUTS = (0.0, 0.25, 0.5)
+"""Where models are cut, as shares of their groups that lie behind: few, so that trials of nearly
+the same depth share features. Deeper training repays no kept features: they are large, and what
+they save is small."""
+
+_DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
+_DROPPING_FUNCTIONS = (
+    F.dropout,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    F.alpha_dropout,
+    F.feature_alpha_dropout,
+    F.scaled_dot_product_attention,
+)
+
+
+class CannotSplitError(Exception):
+    """Why a model can't be split, in a few words; it trains whole then."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A model in two parts that share its modules: ``suffix(prefix(images))`` is ``model(images)``.
+
+    The suffix follows the model between training and evaluation; the prefix always evaluates, and
+    without gradients.
+    """
+
+    prefix: Callable[[torch.Tensor], Features]
+    suffix: Callable[[Features], torch.Tensor]
+    shapes: tuple[tuple[int, ...], ...]
+    """Of one image's features."""
+    frozen: fx.GraphModule | None = None
+    """The prefix as a module; None if there is none."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the prefix computes and of the weights it does so with."""
+        assert self.frozen is not None
+        digest = hashlib.blake2b(self.frozen.code.encode(), digest_size=12)
+        for name, tensor in self.frozen.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+def whole(model: nn.Module, image_size: int) -> Split:
+    """No prefix: the suffix is all of ``model``, and an image is its own feature."""
+    return Split(
+        lambda images: (images,), lambda features: model(*features), ((3, image_size, image_size),)
+    )
+
+
+def split_for(model: nn.Module, params: TrialParams) -> Split:
+    """Split at the first of `CUTS` that has all that trains behind it, or not at all.
+
+    Where frozen BatchNorm statistics move there is nothing to keep. Leaves the groups of the cut
+    open and ``model`` in training mode.
+    """
+    groups = len(backbone_groups(model))
+    counts = [int(share * groups + 0.5) for share in CUTS]
+    behind = [count for count in counts if count >= open_group_count(model, params.unfreeze)]
+    if behind and params.freeze_batchnorm:
+        with contextlib.suppress(CannotSplitError):  # the plan said so
+            return split(model, behind[0], params.image_size)
+    return whole(model, params.image_size)
+
+
+def split(model: nn.Module, open_count: int, image_size: int) -> Split:
+    """Split ``model`` where its last ``open_count`` groups and the head are all that may train.
+
+    Opens those groups. Raises `CannotSplitError` if torch.fx can't follow the model, or if nothing
+    lies in front of the cut.
+    """
+    open_groups(model, open_count)
+    train_mode(model, freeze_batchnorm=True)
+    training = _trace(model)
+    trained = _trained(training, model)
+    model.eval()
+    evaluating = _trace(model)
+    train_mode(model, freeze_batchnorm=True)
+    names = [node.name for node in _frontier(training, trained)]
+    if names != [node.name for node in _frontier(evaluating, trained)]:
+        raise CannotSplitError("it is built differently for training and for evaluation")
+    if names == [_input(training).name]:
+        raise CannotSplitError("nothing lies in front of the cut")
+
+    prefix = _module(model, _prefix_graph(evaluating, names))
+    device = next(model.parameters()).device
+    probes = [torch.rand(n, 3, image_size, image_size, device=device) for n in (2, 3)]
+    with torch.no_grad():
+        border = _Border.of(*map(prefix, probes))
+    suffixes = {
+        mode: _module(model, _suffix_graph(graph, trained, names, border))
+        for mode, graph in ((True, training), (False, evaluating))
+    }
+
+    def run_prefix(images: torch.Tensor) -> Features:
+        with torch.no_grad():
+            return border.features(prefix(images))
+
+    def run_suffix(features: Features) -> torch.Tensor:
+        logits: torch.Tensor = suffixes[model.training](*features, *border.fixed)
+        return logits
+
+    made = Split(run_prefix, run_suffix, border.shapes, prefix)
+    _check(model, made, probes[1])
+    return made
+
+
+def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
+    """Raises `CannotSplitError` if the parts don't give what the whole gives."""
+    model.eval()
+    with torch.no_grad():
+        apart, together = made.suffix(made.prefix(images)), model(images)
+    train_mode(model, freeze_batchnorm=True)
+    if not torch.allclose(apart, together, rtol=1e-3, atol=1e-4):
+        raise CannotSplitError("its parts don't give what the whole gives")
+
+
+@dataclass(frozen=True)
+class _Border:
+    """What crosses from prefix to suffix, told apart by running two batch sizes."""
+
+    values: tuple[Any, ...]
+    """What the prefix gives for the first batch, nested values laid flat."""
+    kinds: tuple[Literal["feature", "fixed", "batch", "constant"], ...]
+    layout: Any
+
+    @classmethod
+    def of(cls, first: Any, second: Any) -> "_Border":
+        values, layout = tree_flatten(first)
+        kinds = [_kind(a, b) for a, b in zip(values, tree_leaves(second), strict=True)]
+        if "feature" not in kinds:
+            raise CannotSplitError("nothing in front of the cut depends on the images alone")
+        return cls(tuple(values), tuple(kinds), layout)
+
+    def features(self, given: Any) -> Features:
+        """Those of the prefix's values that differ by image."""
+        return tuple(self._only("feature", tree_leaves(given)))
+
+    @property
+    def fixed(self) -> Features:
+        """Tensors that are the same for all images."""
+        return tuple(self._only("fixed", self.values))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of one image's features."""
+        return tuple(tuple(t.shape[1:]) for t in self._only("feature", self.values))
+
+    def _only(self, kind: str, leaves: Iterable[Any]) -> list[Any]:
+        return [leaf for leaf, k in zip(leaves, self.kinds, strict=True) if k == kind]
+
+
+def _kind(a: Any, b: Any) -> Literal["feature", "fixed", "batch", "constant"]:
+    """Of a value at the border, from what it is for a batch of two and for one of three."""
+    if isinstance(a, torch.Tensor):
+        if a.shape == b.shape:
+            if torch.equal(a, b):
+                return "fixed"
+        elif (len(a), len(b)) == (2, 3) and a.shape[1:] == b.shape[1:]:
+            return "feature"
+    elif a == b:
+        return "constant"
+    elif (a, b) == (2, 3):
+        return "batch"
+    raise CannotSplitError("what crosses the cut can't be kept image by image")
+
+
+class _Tracer(fx.Tracer):
+    """Opens modules that mix frozen with trainable parameters, and those around the head.
+
+    The latter pool before they classify.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(autowrap_functions=tuple(get_notrace_functions()))
+        self._head = head_names(model)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if is_notrace_module(m) or (_of_torch(m) and not isinstance(m, nn.Sequential)):
+            return True
+        around = any(name.startswith(module_qualified_name + ".") for name in self._head)
+        return not around and len({p.requires_grad for p in m.parameters()}) < 2
+
+
+def _of_torch(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn")
+
+
+def _trace(model: nn.Module) -> fx.Graph:
+    _, *options = inspect.signature(model.forward).parameters.values()
+    given = {option.name: option.default for option in options}
+    try:
+        return _Tracer(model).trace(model, concrete_args=given)
+    except Exception as error:  # fx runs the model's own code on stand-ins: anything may come
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CannotSplitError(f"torch.fx can't follow it ({reason})") from None
+
+
+def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+    """``graph`` over the modules of ``model``, what it doesn't use left out."""
+    made = fx.GraphModule(model, graph)
+    made.graph.eliminate_dead_code()
+    made.delete_all_unused_submodules()
+    made.recompile()
+    return made
+
+
+def _input(graph: fx.Graph) -> fx.Node:
+    first: fx.Node = next(iter(graph.nodes))
+    return first
+
+
+def _trained(graph: fx.Graph, model: nn.Module) -> set[str]:
+    """Names of the nodes that depend on a trainable parameter, or on chance."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if any(n.name in found for n in node.all_input_nodes) or _varies(node, model):
+            found.add(node.name)
+    return found
+
+
+def _varies(node: fx.Node, model: nn.Module) -> bool:
+    if node.op == "call_module":
+        module = model.get_submodule(str(node.target))
+        trains = any(p.requires_grad for p in module.parameters())
+        return trains or (module.training and any(map(_drops, module.modules())))
+    if node.op == "get_attr":
+        value: Any = model
+        for name in str(node.target).split("."):
+            value = getattr(value, name)
+        return isinstance(value, nn.Parameter) and bool(value.requires_grad)
+    if node.op == "call_function" and node.target in _DROPPING_FUNCTIONS:
+        stated = node.kwargs.get("p", node.kwargs.get("dropout_p"))
+        if node.target is F.scaled_dot_product_attention:
+            return stated not in (None, 0)
+        return bool(node.kwargs.get("training", True)) and stated not in (None, 0)
+    return node.op == "output"
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a module drops something at random in training."""
+    rates = ("p", "drop_prob", "prob")  # as torch and timm call it
+    return isinstance(module, _DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
+
+
+def _from_images(graph: fx.Graph) -> set[fx.Node]:
+    """Nodes that depend on the input."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or found & set(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _frontier(graph: fx.Graph, trained: set[str]) -> list[fx.Node]:
+    """Nodes of the prefix whose values the suffix needs, in order."""
+    images = _from_images(graph)
+    return [
+        node
+        for node in graph.nodes
+        if node in images
+        and node.name not in trained
+        and any(user.name in trained for user in node.users)
+    ]
+
+
+def _prefix_graph(graph: fx.Graph, frontier: list[str]) -> fx.Graph:
+    """From the images to the values of ``frontier``, all else left out."""
+    wanted = {node for node in graph.nodes if node.name in frontier}
+    for node in reversed(graph.nodes):
+        if node in wanted:
+            wanted.update(node.all_input_nodes)
+    made = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        if node in wanted:
+            copies[node] = made.node_copy(node, copies.__getitem__)
+    by_name = {node.name: copy for node, copy in copies.items()}
+    made.output(tuple(by_name[name] for name in frontier))
+    return made
+
+
+def _suffix_graph(
+    graph: fx.Graph, trained: set[str], frontier: list[str], border: _Border
+) -> fx.Graph:
+    """From the features, then what is fixed, to the logits."""
+    made = fx.Graph()
+    features = [made.placeholder(f"feature_{k}") for k in range(border.kinds.count("feature"))]
+    fixed = [made.placeholder(f"fixed_{k}") for k in range(border.kinds.count("fixed"))]
+    sources = {"feature": iter(features), "fixed": iter(fixed)}
+    leaves: list[Any] = []
+    for kind, value in zip(border.kinds, border.values, strict=True):
+        if kind in sources:
+            leaves.append(next(sources[kind]))
+        elif kind == "batch":
+            leaves.append(made.call_method("size", (features[0], 0)))
+        else:
+            leaves.append(value)
+    given = tree_unflatten(leaves, border.layout)
+    by_name = {node.name: node for node in graph.nodes}
+    copies: dict[fx.Node, Any] = {
+        by_name[name]: value for name, value in zip(frontier, given, strict=True)
+    }
+    images = _from_images(graph)
+    for node in graph.nodes:
+        if node.name in trained or node not in images:
+            copies[node] = made.node_copy(node, copies.__getitem__)
+    return made
