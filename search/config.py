@@ -102,8 +102,8 @@ class SweepConfig(_Settings):
     """Augmented views of an image in a search before they come round again."""
     cache_gib: float = Field(50, gt=0)
     """Room in cache_dir for decoded images and features; the least recently used make way."""
-    gpus_per_trial: float | None = Field(None, ge=0, le=1)
-    """Share of a GPU that a trial holds; unset is a whole one where the cluster has GPUs."""
+    gpus_per_trial: float | Literal["auto"] = "auto"
+    """Share of a GPU that a trial holds; auto is by the memory that it is measured to take."""
     cpus_per_trial: float | None = Field(None, gt=0)
     """CPU cores of a trial; unset is 1, or an even share of them where trials hold GPUs."""
     concurrent: int | None = Field(None, ge=1)
@@ -137,6 +137,17 @@ class SweepConfig(_Settings):
         path = Path(value).expanduser()
         is_path = path.suffix == ".toml" or (info.field_name == "weights" and path.is_dir())
         return str(path.absolute()) if is_path and value not in _NAMED_STARTS else value
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        """One sentence for both of its kinds."""
+        try:
+            if value == "auto" or 0 <= float(str(value)) <= 1:
+                return value
+        except ValueError:
+            pass
+        raise ValueError(f"must be auto or a share from 0 to 1, not {value!r}.")
 
     @field_validator("name")
     @classmethod

@@ -129,10 +129,9 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
 
     Runs on a GPU of the cluster if trials did and Ray is up, else here with every core.
     """
-    if job.gpus > 0 and ray.is_initialized():
-        on_a_gpu: Any = ray.remote(num_gpus=1, num_cpus=job.cpus, max_retries=0)
-        task = on_a_gpu(refit)
-        fitted: Refit = ray.get(task.remote(job, trial, threads=max(1, int(job.cpus))))
+    if job.on_gpu and ray.is_initialized():
+        on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=0)
+        fitted: Refit = ray.get(on_a_gpu(refit).remote(job, trial, threads=1))
     else:
         fitted = refit(job, trial, threads=os.cpu_count() or 1)
     best = trial.best(job.metric)

@@ -88,7 +88,8 @@ class Sweep:
             need_packages(self.config.export.formats)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
-        from search.tuner import fit_resources, run_trials, start_ray  # Ray takes seconds to import
+        from search.resources import fit_resources, kinds_of, measure_shares
+        from search.tuner import run_trials, start_ray  # Ray takes seconds to import
 
         with self._beside(lambda: self._prepare(draft)) as prepared:
             with self._clock.stage("start"):
@@ -100,10 +101,17 @@ class Sweep:
             plan.survey.dataset,
             stores,
             plan.weights,
-            cpus=resources.cpus,
-            gpus=resources.gpus,
+            on_gpu=resources.gpus > 0,
         )
         self._record(plan)
+        with self._clock.stage("start"):
+            kinds = kinds_of(
+                plan.space,
+                plan.points,
+                plan.native_image_size,
+                drawn=len(plan.points) < self.config.trials,
+            )
+            resources = measure_shares(self.config, resources, job, kinds)
         _log.info(
             "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
         )
@@ -212,8 +220,7 @@ def retrain_sweep(
         dataset,
         {form: build_store(dataset, form, cache=config.cache_dir)},
         {params.backbone: weights},
-        cpus=os.cpu_count() or 1,
-        gpus=float(config.gpus_per_trial != 0),
+        on_gpu=config.gpus_per_trial != 0,
     )
     final = _hand_over(job, chosen, paths, config.export.formats, progress, StageClock())
     return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)

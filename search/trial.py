@@ -1,7 +1,7 @@
 """One trial as Ray Tune runs it: a class Trainable around `finetune`, reset in place."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from spaces import TrialParams
 from trainables.dataset import Dataset
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
+from trainables.memory import MemoryCase, MemoryTable
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore
 from trainables.precision import Precision
@@ -22,6 +23,8 @@ from trainables.report import EpochReport
 from trainables.weights import Weights
 
 _STATE = "state.pt"
+ESTIMATE_FACTOR = 1.5
+"""What an estimate of memory is multiplied by when a trial ran out of it."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class TrialJob:
     features: FeatureStore | None
     """Where features are kept; None computes them in every epoch."""
     cache: Path
-    cpus: float
-    gpus: float
+    on_gpu: bool
+    """Whether trials hold a share of one."""
 
     @classmethod
     def of(
@@ -52,8 +55,7 @@ class TrialJob:
         stores: dict[PixelFormat, PixelStore],
         weights: dict[str, Weights],
         *,
-        cpus: float,
-        gpus: float,
+        on_gpu: bool,
     ) -> Self:
         """What a sweep's settings mean for each of its trials."""
         features = None
@@ -71,25 +73,24 @@ class TrialJob:
             views=config.views,
             features=features,
             cache=config.cache_dir,
-            cpus=cpus,
-            gpus=gpus,
+            on_gpu=on_gpu,
         )
 
     @property
     def device(self) -> str:
         """Where this process trains: a trial without a share of a GPU leaves them alone."""
-        return "cuda" if self.gpus > 0 and torch.cuda.is_available() else "cpu"
+        return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
-    def begin(self, params: TrialParams) -> FineTuning:
-        """Set a trial up on this process's device."""
+    def begin(self, params: TrialParams, *, images: int | None = None) -> FineTuning:
+        """Set a trial up on this process's device; on so many ``images``, or all."""
         stated = Preprocessing.of(params.backbone)
         store = self.stores[stated.form(params.image_size)]
         return FineTuning(
             params,
             self.weights[params.backbone],
             num_classes=len(self.dataset.classes),
-            train=ImageSet.of(self.dataset, store, "train"),
-            val=ImageSet.of(self.dataset, store, "val"),
+            train=ImageSet.of(self.dataset, store, "train").first(images),
+            val=ImageSet.of(self.dataset, store, "val").first(images),
             max_epochs=self.max_epochs,
             patience=self.patience,
             metric=self.metric,
@@ -102,6 +103,31 @@ class TrialJob:
         )
 
 
+@dataclass(frozen=True)
+class GpuPeak:
+    """What a fine-tune took of a card."""
+
+    gpu: str
+    """The card's name."""
+    mib: float
+    total_mib: float
+
+
+def memory_table(cache: Path) -> MemoryTable:
+    """Where this machine keeps what trials take of its GPUs."""
+    return MemoryTable(cache / "gpu_memory.json")
+
+
+def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
+    """Three training steps and an evaluation on this process's GPU; None if it has none."""
+    if job.device != "cuda":
+        return None
+    tuning = replace(job, features=None).begin(params, images=3 * params.batch_size)
+    report = tuning.run_epoch()
+    card = torch.cuda.get_device_properties(0)
+    return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
+
+
 class FineTuneTrial(tune.Trainable):
     """One step is one epoch. The actor is used again for the next trial."""
 
@@ -109,7 +135,10 @@ class FineTuneTrial(tune.Trainable):
         self, config: dict[str, Any], *, job: TrialJob
     ) -> None:
         """Called once per actor."""
-        prepare_process(threads=max(1, int(job.cpus)))
+        held = self.trial_resources.required_resources if self.trial_resources else {}
+        prepare_process(threads=max(1, int(held.get("CPU", 1))))
+        if job.device == "cuda":  # Ray's shares are bookkeeping: this holds a trial to its own
+            torch.cuda.set_per_process_memory_fraction(held.get("GPU", 1.0))
         self._job = job
         self._begin(config[PARAMS])
 
@@ -124,6 +153,8 @@ class FineTuneTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run an epoch."""
         report = next(self._reports)
+        if self._tuning.ran_out:  # the next sweep gives its kind more
+            self._raise_estimate()
         return {**report.to_dict(), "done": report.is_last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -133,6 +164,12 @@ class FineTuneTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
         """Go on from a written state."""
         self._tuning.load_state_dict(torch.load(Path(checkpoint) / _STATE, weights_only=True))
+
+    def _raise_estimate(self) -> None:
+        table, case = memory_table(self._job.cache), MemoryCase.of(self._tuning.params)
+        card = torch.cuda.get_device_name() if self._job.device == "cuda" else "CPU"
+        table.put(card, case, ESTIMATE_FACTOR * table.read(card).get(str(case), 1000.0))
+        self._tuning.ran_out = False
 
     def _begin(self, params: TrialParams) -> None:
         self._tuning = self._job.begin(params)

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import ray
@@ -13,21 +12,13 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
-from search.sampler import NUMBER, StudySearcher
+from search.resources import Resources
+from search.sampler import NUMBER, PARAMS, StudySearcher
 from search.study import trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import FineTuneTrial, TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.report import METRICS
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What each trial holds of the cluster, and how many run at a time."""
-
-    cpus: float
-    gpus: float
-    concurrent: int
 
 
 def start_ray(address: str) -> None:
@@ -53,38 +44,6 @@ def start_ray(address: str) -> None:
         ) from None
 
 
-def fit_resources(config: SweepConfig) -> Resources:
-    """Settle what a trial holds on the cluster that `start_ray` found. Raises `ConfigError`."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
-    gpu = config.gpus_per_trial
-    if gpu is None:
-        gpu = 1.0 if any(gpus for _, gpus in nodes) else 0.0
-    cpu = config.cpus_per_trial
-    if cpu is None:
-        shares = [cpus / _slots(gpus, gpu) for cpus, gpus in nodes if gpu and gpus]
-        share = min(shares, default=1.0)
-        cpu = float(int(share)) if share >= 1 else share
-    fits = 0
-    for cpus, gpus in nodes:
-        by_cpu = int(cpus / cpu + 1e-6)
-        fits += min(by_cpu, _slots(gpus, gpu)) if gpu else by_cpu
-    if fits == 0:
-        there = " and ".join(
-            f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in sorted(set(nodes))
-        )
-        raise ConfigError(
-            f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
-            f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
-        )
-    return Resources(cpu, gpu, min(config.concurrent or fits, fits))
-
-
-def _slots(gpus: float, share: float) -> int:
-    """How many shares fit on a machine's GPUs, none spanning two of them."""
-    return int(gpus) * int(1 / share + 1e-6)
-
-
 def run_trials(
     config: SweepConfig,
     paths: SweepPaths,
@@ -107,7 +66,7 @@ def run_trials(
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(FineTuneTrial, job=job),
-            {"cpu": resources.cpus, "gpu": resources.gpus},
+            lambda drawn: resources.of(drawn[PARAMS]),
         ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(

@@ -28,7 +28,7 @@ from trainables.model import (
 )
 from trainables.pixels import ImageSet
 from trainables.precision import Precision, choose_arithmetic
-from trainables.prefix import split_for
+from trainables.prefix import Features, split_for
 from trainables.report import METRICS, EpochReport, better
 from trainables.schedule import LearningRate
 from trainables.views import Views
@@ -88,6 +88,9 @@ class FineTuning:
         self.device = torch.device(device)
         self.epoch = 0
         self.ended = False
+        self.ran_out = False
+        """Whether a step did not fit the device's memory; it was done in smaller ones."""
+        self._micro_batch = params.batch_size + 1
         self._plateau_losses = plateau_losses
         self._train = train
         self._views = Views(params.augment, views, seed)
@@ -101,15 +104,10 @@ class FineTuning:
         model = build_model(params, weights, num_classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._open_max = open_group_count(model, params.unfreeze)
-        split = split_for(self.model, params)
         arithmetic = choose_arithmetic(
-            precision,
-            self.model,
-            split,
-            image_size=params.image_size,
-            name=params.backbone,
-            cache=cache,
+            precision, self.model, params.backbone, params.image_size, cache=cache
         )
+        split = split_for(self.model, params)
         self._autocast = arithmetic.suffix
 
         def feed(images: ImageSet, blocks: int) -> Inputs:
@@ -205,7 +203,7 @@ class FineTuning:
         open_groups(self.model, self._open_now())
         train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
         batches = _batches(self._train.labels, self.params, rng)
-        penalised = [
+        self._penalised = [
             p for n, p in self.model.named_parameters() if p.requires_grad and not is_plain(n, p)
         ]
         total, seen, factor = 0.0, 0, 1.0
@@ -213,22 +211,60 @@ class FineTuning:
         for step, (chosen, features) in enumerate(zip(batches, features_of, strict=True)):
             factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
             labels = torch.from_numpy(self._train.labels[chosen]).to(self.device)
-            with torch.autocast(
-                self.device.type, dtype=self._autocast, enabled=self._autocast is not None
-            ):
-                logits = self._inputs.split.suffix(features)
-            loss = self._loss(logits.float(), labels)
-            if self.params.l1:
-                loss = loss + self.params.l1 * sum(p.abs().sum() for p in penalised)
-            value = loss.item()
+            value = self._step(features, labels)
             if not math.isfinite(value):
                 return value, factor, seen + len(chosen)
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
             total += value * len(chosen)
             seen += len(chosen)
         return total / seen, factor, seen
+
+    def _step(self, features: Features, labels: torch.Tensor) -> float:
+        """One update; its loss. One that is not finite updates nothing.
+
+        Out of memory, it goes on with half as many images at a time, and stays with that; BatchNorm
+        then sees the smaller batches.
+        """
+        while True:
+            try:
+                value = self._backward(features, labels)
+                break
+            except torch.OutOfMemoryError:
+                if min(self._micro_batch, len(labels)) < 2:
+                    raise
+                self._micro_batch = min(self._micro_batch, len(labels)) // 2
+                self.ran_out = True
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        if math.isfinite(value):
+            self._optimizer.step()
+        return value
+
+    def _backward(self, features: Features, labels: torch.Tensor) -> float:
+        """Gradients of a batch's loss, summed over its micro-batches; the loss."""
+        self._optimizer.zero_grad()
+        parts = [torch.split(f, self._micro_batch) for f in (*features, labels)]
+        whole = self._counted(labels)
+        total = 0.0
+        for *some, targets in zip(*parts, strict=True):
+            with torch.autocast(
+                self.device.type, dtype=self._autocast, enabled=self._autocast is not None
+            ):
+                logits = self._inputs.split.suffix(tuple(some))
+            loss = self._loss(logits.float(), targets) * (self._counted(targets) / whole)
+            total += float(loss.item())
+            if not math.isfinite(total):
+                return total
+            loss.backward()
+        if self.params.l1:
+            penalty = self.params.l1 * torch.stack([p.abs().sum() for p in self._penalised]).sum()
+            penalty.backward()  # type: ignore[no-untyped-call]
+            total += float(penalty.item())
+        return total
+
+    def _counted(self, labels: torch.Tensor) -> float:
+        """What the mean loss divides by: images, or their weights."""
+        weight = self._loss.weight
+        return float(len(labels)) if weight is None else float(weight[labels].sum().item())
 
     @property
     def _prefix_seconds(self) -> float:
@@ -259,11 +295,11 @@ def make_optimizer(groups: list[dict[str, Any]], name: str) -> Optimizer:
     """torch's optimizer of a `TrialParams.optimizer` name over `parameter_groups`."""
     match name:
         case "adamw":
-            return torch.optim.AdamW(groups)
+            return torch.optim.AdamW(groups, fused=True)
         case "adam":
-            return torch.optim.Adam(groups)
+            return torch.optim.Adam(groups, fused=True)
         case "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+            return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
         case _:
             return torch.optim.RMSprop(groups)
 

@@ -196,6 +196,13 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def first(self, count: int | None) -> "ImageSet":
+        """So many of them, over and over if there are fewer; all for None."""
+        if count is None:
+            return self
+        chosen = np.arange(count) % len(self)
+        return ImageSet(self.store, self.rows[chosen], self.labels[chosen])
+
     def images(self, chosen: np.ndarray) -> torch.Tensor:
         """``(m, 3, side, side)`` uint8 of positions ``chosen`` within this set."""
         return self.store.read(self.rows[chosen])

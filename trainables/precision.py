@@ -17,7 +17,6 @@ from filelock import FileLock
 from torch import nn
 
 from trainables.files import write_json
-from trainables.prefix import Split
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -35,62 +34,55 @@ class Arithmetic:
 
 
 def choose_arithmetic(
-    precision: Precision,
-    model: nn.Module,
-    split: Split,
-    *,
-    image_size: int,
-    name: str,
-    cache: Path | None,
+    precision: Precision, model: nn.Module, backbone: str, image_size: int, *, cache: Path | None
 ) -> Arithmetic:
     """What ``precision`` comes to for a model where it lies.
 
-    "auto" is bfloat16 on a GPU that has it; on a CPU what was measured here once for models of
-    this ``name``, and float32 without a ``cache`` to keep that in.
+    "auto" is bfloat16 on a GPU that has it; on a CPU what was measured here once for the
+    ``backbone``, and float32 without a ``cache`` to keep that in. Measuring opens all of ``model``.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if precision == "auto" and cache is not None:
-        return _measured(model, split, image_size, name, cache)
+        return _measured(model, backbone, image_size, cache)
     dtype = torch.bfloat16 if precision == "bf16" else None
     return Arithmetic(dtype, dtype)
 
 
-def _measured(
-    model: nn.Module, split: Split, image_size: int, name: str, cache: Path
-) -> Arithmetic:
+def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> Arithmetic:
     """From the notes of this kind of machine, where they are made if need be."""
     file = cache / "precision.json"
     machine = f"{_cpu_name()}, torch {torch.__version__}"
-    key = f"{name} at {image_size}, {'x'.join(map(str, split.shapes[0]))}"
+    key = f"{backbone} at {image_size}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
         notes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         speedup = notes.get(machine, {}).get(key)
         if speedup is None:
-            speedup = _speedups(model, split, image_size)
+            speedup = _speedups(model, image_size)
             write_json(file, {**notes, machine: {**notes.get(machine, {}), key: speedup}})
     chosen = [torch.bfloat16 if speedup[p] >= WORTH_IT else None for p in ("prefix", "suffix")]
     return Arithmetic(*chosen)
 
 
-def _speedups(model: nn.Module, split: Split, image_size: int) -> dict[str, float]:
-    """Times as fast as float32 that bfloat16 is, for each part."""
-    was_training = model.training
+def _speedups(model: nn.Module, image_size: int) -> dict[str, float]:
+    """Times as fast as float32 that bfloat16 is: forward, and forward and back."""
+    model.requires_grad_(True)
     model.eval()  # nothing drops, and BatchNorm statistics stay
     images = torch.rand(_BATCH, 3, image_size, image_size)
     images = images.contiguous(memory_format=torch.channels_last)
-    features = split.prefix(images)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
 
     def step() -> None:
-        loss: Any = split.suffix(features).float().sum()
+        loss: Any = model(images).float().sum()
         loss.backward()
 
-    found = {"suffix": _speedup(step)}
+    found = {"prefix": _speedup(forward), "suffix": _speedup(step)}
     model.zero_grad()
-    found["prefix"] = _speedup(lambda: split.prefix(images)) if split.frozen else found["suffix"]
-    model.train(was_training)
     return found
 
 

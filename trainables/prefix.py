@@ -54,6 +54,10 @@ _DROPPING_FUNCTIONS = (
 )
 
 
+_checked: "dict[str, _Border]" = {}
+"""What crosses the cut, by traced model: a process checks each kind of trial once."""
+
+
 class CannotSplitError(Exception):
     """Why a model can't be split, in a few words; it trains whole then."""
 
@@ -128,8 +132,11 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     prefix = _module(model, _prefix_graph(evaluating, names))
     device = next(model.parameters()).device
     probes = [torch.rand(n, 3, image_size, image_size, device=device) for n in (2, 3)]
-    with torch.no_grad():
-        border = _Border.of(*map(prefix, probes))
+    kind = f"{training.python_code('self').src} {names} {image_size} {device}"
+    border = _checked.get(kind)
+    if border is None:
+        with torch.no_grad():
+            border = _Border.of(*map(prefix, probes))
     suffixes = {
         mode: _module(model, _suffix_graph(graph, trained, names, border))
         for mode, graph in ((True, training), (False, evaluating))
@@ -144,7 +151,10 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
         return logits
 
     made = Split(run_prefix, run_suffix, border.shapes, prefix)
-    _check(model, made, probes[1])
+    if kind not in _checked:
+        _check(model, made, probes[1])
+        if not border.fixed:  # else it holds a part of these very weights
+            _checked[kind] = border
     return made
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import sys
 
+import cv2
 import torch
 
 # glibc's mallopt parameters, from malloc.h.
@@ -10,12 +11,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def prepare_process(*, threads: int) -> None:
-    """Give torch ``threads`` threads, and let freed memory stay with the process.
+    """Give torch and OpenCV ``threads`` threads, and let freed memory stay with the process.
 
     glibc hands every large freed tensor back to the kernel, which must zero the next one page by
     page: head-only training of an EfficientNet-Lite at 96 pixels is 1.5 times as fast without that.
     """
     torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if mallopt is not None:

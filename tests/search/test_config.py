@@ -63,7 +63,8 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"metric": "accuracy"}, "metric should be 'val_accuracy'"),
         ({"name": "a/b"}, "name may hold letters"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
-        ({"gpus_per_trial": 1.5}, "gpus_per_trial should be less than or equal to 1"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial: must be auto or a share from 0 to 1, not 1.5"),
+        ({"gpus_per_trial": "half"}, "gpus_per_trial: must be auto or a share from 0 to 1"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:

@@ -9,11 +9,12 @@ from search import Sweep, SweepConfig, SweepResult
 from search.leaderboard import winner
 from search.paths import SweepPaths
 from search.plan import draft_plan, make_plan
+from search.resources import Resources, fit_resources
 from search.retrain import FinalModel
 from search.study import read_trials
 from search.sweep import retrain_sweep
 from search.trial import TrialJob
-from search.tuner import Resources, fit_resources, run_trials
+from search.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
 from trainables.pixels import PixelStore
@@ -149,7 +150,7 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
     paths.root.mkdir()
     nowhere = PixelStore(tmp_path / "removed.npy")
     stores = {stated.form(32): nowhere for stated in plan.preprocessing.values()}
-    job = TrialJob.of(config, plan.survey.dataset, stores, plan.weights, cpus=1, gpus=0)
+    job = TrialJob.of(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
     run_trials(
         config,
         paths,

@@ -197,3 +197,45 @@ def test_weighted_loss_counts_rare_classes_more(begin: Any) -> None:
     even, weighted = begin(), begin(balance="weighted")
     assert torch.allclose(weighted._loss.weight, torch.ones(3))
     assert even._loss.weight is None
+
+
+class _SmallMemory:
+    """A suffix that fits so many images at a time."""
+
+    def __init__(self, suffix: Any, images: int) -> None:
+        self.suffix, self.images, self.refused = suffix, images, 0
+
+    def __call__(self, features: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if len(features[0]) > self.images and torch.is_grad_enabled():
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.suffix(features)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"balance": "weighted", "label_smoothing": 0.1, "l1": 1e-4}]
+)
+def test_out_of_memory_it_goes_on_with_smaller_steps_and_the_same_loss(
+    begin: Any, fields: dict[str, Any]
+) -> None:
+    options = {"unfreeze": 0.0, "dropout": 0.0, "max_epochs": 2, **fields}
+    plain = list(finetune(begin(**options)))
+    tight = begin(**options)
+    memory = _SmallMemory(tight._inputs.split.suffix, 5)
+    parts = replace(tight._inputs.split, suffix=memory)
+    tight._inputs.split = tight._val.split = parts
+    reports = list(finetune(tight))
+    assert tight.ran_out
+    assert memory.refused == 2, "from 16 to 8 to 4, and then no more"
+    for ours, theirs in zip(reports, plain, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
+
+
+def test_when_one_image_does_not_fit_it_fails(begin: Any) -> None:
+    tight = begin(unfreeze=0.0)
+    tight._inputs.split = replace(
+        tight._inputs.split, suffix=_SmallMemory(tight._inputs.split.suffix, 0)
+    )
+    with pytest.raises(torch.OutOfMemoryError):
+        next(finetune(tight))

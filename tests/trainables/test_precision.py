@@ -8,19 +8,15 @@ from spaces import TrialParams
 from trainables import precision
 from trainables.model import build_model
 from trainables.precision import Arithmetic, choose_arithmetic
-from trainables.prefix import split
 from trainables.weights import Weights
 
 
 @pytest.fixture
 def choose(params: TrialParams, untrained: Weights, tmp_path: Path):  # type: ignore[no-untyped-def]
     model = build_model(params, untrained, 3)
-    parts = split(model, 1, 32)
 
     def chosen(wanted: precision.Precision, cache: Path | None = tmp_path) -> Arithmetic:
-        return choose_arithmetic(
-            wanted, model, parts, image_size=32, name="test_efficientnet", cache=cache
-        )
+        return choose_arithmetic(wanted, model, "test_efficientnet", 32, cache=cache)
 
     chosen.model = model  # type: ignore[attr-defined]
     return chosen
@@ -39,7 +35,7 @@ def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> N
     ((machine, measured),) = notes.items()
     ((case, speedups),) = measured.items()
     assert torch.__version__ in machine
-    assert case.startswith("test_efficientnet at 32")
+    assert case == "test_efficientnet at 32"
     assert min(speedups.values()) > 0
     assert choose("auto") == first
     assert all(torch.equal(t, before[n]) for n, t in choose.model.state_dict().items())

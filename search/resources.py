@@ -1,0 +1,181 @@
+"""What each trial holds of the cluster: its share of a GPU from the memory it was measured to take.
+
+Ray's fractions are bookkeeping: nothing keeps a trial within its share but the cap that
+`search.trial` sets. CPUs go with the share.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import ray
+from ray import tune
+
+from search.config import SweepConfig
+from search.trial import GpuPeak, TrialJob, memory_table, probe_peak
+from spaces import ConfigError, SearchSpace, TrialParams
+from trainables.memory import DEPTHS, MemoryCase
+
+_log = logging.getLogger("finesweep")
+
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""What a trial can hold of a GPU: few, because an actor is only used again for the same share."""
+MARGIN = 1.15
+"""Of the measured peak: fragments, and batches that are worse."""
+CONTEXT_MIB = 600
+"""What a process takes of a card before its first tensor; torch does not count it."""
+
+Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
+"""Measures a fine-tune on one of the cluster's GPUs; None where its processes see none."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What trials hold, and how many run at a time."""
+
+    cpus: float
+    """Of a trial with ``gpus``, or without one."""
+    gpus: float
+    """The share of a GPU where nothing else was measured; 0 without GPUs."""
+    concurrent: int
+    shares: Mapping[MemoryCase, float] = field(default_factory=dict)
+    """Measured shares of a GPU."""
+
+    def of(self, params: TrialParams) -> tune.PlacementGroupFactory:
+        """Ray's request for one trial."""
+        gpus = self.shares.get(MemoryCase.of(params), self.gpus)
+        cpus = self.cpus * gpus / self.gpus if self.gpus else self.cpus
+        held = {"CPU": float(int(cpus)) if cpus >= 1 else cpus, "GPU": gpus}
+        return tune.PlacementGroupFactory([held])
+
+
+def fit_resources(config: SweepConfig) -> Resources:
+    """Settle what a trial holds on the cluster that Ray is connected to. Raises `ConfigError`."""
+    nodes = _nodes()
+    gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
+    if config.gpus_per_trial == "auto" and any(gpus for _, gpus in nodes):
+        gpu = 1.0
+    cpu = config.cpus_per_trial
+    if cpu is None:
+        shares = [cpus / _slots(gpus, gpu) for cpus, gpus in nodes if gpu and gpus]
+        share = min(shares, default=1.0)
+        cpu = float(int(share)) if share >= 1 else share
+    fits = _fits(nodes, cpu, gpu)
+    if fits == 0:
+        there = " and ".join(
+            f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in sorted(set(nodes))
+        )
+        raise ConfigError(
+            f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
+            f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
+        )
+    return Resources(cpu, gpu, min(config.concurrent or fits, fits))
+
+
+def measure_shares(
+    config: SweepConfig,
+    resources: Resources,
+    job: TrialJob,
+    trials: Iterable[TrialParams],
+    *,
+    probe: Probe | None = None,
+) -> Resources:
+    """Size the trials' shares of a GPU by what each kind of them takes, measured where unknown.
+
+    ``trials`` has one of every kind that may come, as `kinds_of` gives them. Does nothing unless
+    ``gpus_per_trial`` is "auto" and there is a GPU; where processes don't see one, a trial keeps a
+    whole one.
+    """
+    if config.gpus_per_trial != "auto" or not resources.gpus:
+        return resources
+    probe = probe or _probe_on_cluster
+    table = memory_table(config.cache_dir)
+    shares: dict[MemoryCase, float] = {}
+    known: Mapping[str, float] = {}
+    peak: GpuPeak | None = None
+    for params in trials:
+        case = MemoryCase.of(params)
+        if peak is None or str(case) not in known:
+            peak = probe(job, params)
+            if peak is None:
+                _log.warning("no GPU is seen by the workers; every trial holds a whole one")
+                return resources
+            known = table.read(peak.gpu)
+            if peak.mib > known.get(str(case), 0.0):  # it may have been raised since
+                table.put(peak.gpu, case, peak.mib)
+                known = table.read(peak.gpu)
+        shares[case] = share_of(known[str(case)], peak.total_mib)
+        _log.info("%s: %.0f MiB, %g of a GPU", case, known[str(case)], shares[case])
+    smallest = min(shares.values())
+    sized = replace(resources, shares=shares)
+    if config.cpus_per_trial is not None:
+        sized = replace(sized, cpus=config.cpus_per_trial / smallest)
+    fits = _fits(_nodes(), sized.cpus * smallest / sized.gpus, smallest)
+    return replace(sized, concurrent=min(config.concurrent or fits, fits))
+
+
+def share_of(mib: float, total_mib: float) -> float:
+    """The first of `SHARES` that holds a measured peak, its margin and a process."""
+    needed = (mib * MARGIN + CONTEXT_MIB) / total_mib
+    return next((share for share in SHARES if needed <= share), 1.0)
+
+
+def kinds_of(
+    space: SearchSpace,
+    points: Sequence[TrialParams],
+    native_image_size: Mapping[str, int],
+    *,
+    drawn: bool,
+) -> list[TrialParams]:
+    """One trial of every `MemoryCase` that may come, at the most that the case takes.
+
+    Of ``points``, and if any is ``drawn`` of the space.
+    """
+    trials = list(points)
+    if drawn:
+        depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
+        batches = [int(value) for value in space.dimensions["batch_size"].extremes]
+        powers = {2 ** (batch - 1).bit_length() for batch in batches}
+        powers |= {2**k for k in range(1, 16) if min(batches) <= 2**k <= max(batches)}
+        for (backbone, size), depth, batch in product(
+            space.inputs(native_image_size), DEPTHS, sorted(powers)
+        ):
+            below = max((d for d in DEPTHS if d < depth), default=-1.0)
+            if min(depths) <= depth and below < max(depths):
+                values = {"backbone": backbone, "image_size": size, "unfreeze": depth}
+                values |= {"batch_size": batch}
+                trials.append(space.params(values, native_image_size=native_image_size))
+    kinds: dict[MemoryCase, TrialParams] = {}
+    for params in trials:
+        case = MemoryCase.of(params)
+        most = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
+        kinds.setdefault(case, params.model_copy(update=most))
+    return list(kinds.values())
+
+
+def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
+    on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=0, max_calls=1)
+    peak: GpuPeak | None = ray.get(on_a_gpu(probe_peak).remote(job, params))
+    return peak
+
+
+def _nodes() -> list[tuple[float, float]]:
+    """CPUs and GPUs of each machine."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+
+
+def _fits(nodes: Iterable[tuple[float, float]], cpu: float, gpu: float) -> int:
+    """How many trials of this size run at a time."""
+    fits = 0
+    for cpus, gpus in nodes:
+        by_cpu = int(cpus / cpu + 1e-6)
+        fits += min(by_cpu, _slots(gpus, gpu)) if gpu else by_cpu
+    return fits
+
+
+def _slots(gpus: float, share: float) -> int:
+    """How many shares fit on a machine's GPUs, none spanning two of them."""
+    return int(gpus) * int(1 / share + 1e-6)

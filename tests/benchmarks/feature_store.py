@@ -1,0 +1,178 @@
+"""B6: epochs from kept features against computing them again; what half precision and views cost.
+
+python -m tests.benchmarks.feature_store [--guard-seeds 5]
+"""
+
+import argparse
+import statistics
+
+import cv2
+import numpy as np
+import torch
+from scipy import stats
+
+from spaces import TrialParams
+from tests.benchmarks.measuring import (
+    ROOT,
+    SCRATCH,
+    alternate,
+    fresh,
+    ratios,
+    spread,
+    write_table,
+)
+from trainables.dataset import Dataset
+from trainables.features import FeatureStore
+from trainables.finetune import FineTuning, finetune
+from trainables.model import Preprocessing
+from trainables.pixels import ImageSet, build_store
+from trainables.process import prepare_process
+from trainables.report import EpochReport
+from trainables.survey import survey
+from trainables.weights import Weights, find_weights
+
+STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
+
+
+def run(
+    dataset: Dataset,
+    params: TrialParams,
+    weights: Weights,
+    *,
+    epochs: int,
+    views: int | None,
+    store: FeatureStore | None,
+    seed: int = 0,
+) -> list[EpochReport]:
+    """One fine-tune in float32."""
+    form = Preprocessing.of(params.backbone).form(params.image_size)
+    pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
+    tuning = FineTuning(
+        params,
+        weights,
+        num_classes=len(dataset.classes),
+        train=ImageSet.of(dataset, pixels, "train"),
+        val=ImageSet.of(dataset, pixels, "val"),
+        max_epochs=epochs,
+        precision="fp32",
+        views=views,
+        store=store,
+        seed=seed,
+    )
+    return list(finetune(tuning))
+
+
+def by_depth(dataset: Dataset) -> list[str]:
+    """ResNet-18 at 128 px: an epoch whose features are kept, against one that computes them."""
+    lines = [
+        f"ResNet-18 (weights do not matter for time) at 128 px, batch 32, float32, one thread, "
+        f"{len(dataset.rows('train'))} images of ELPV, augmentation strength 0.3 with one view, "
+        "features in float16. An epoch with its validation, after a first one.",
+        "",
+        "| trains | kept, images/s | computed again, images/s | times as fast | aim |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    untrained = Weights("resnet18", "none", None)
+    for name, unfreeze, aim in (
+        ("head only", 0.0, 200),
+        ("last stage", 2 / 9, 1.8),
+        ("last two stages", 4 / 9, 1.3),
+    ):
+        params = TrialParams(backbone="resnet18", image_size=128, unfreeze=unfreeze)
+
+        def rate(store: FeatureStore | None, epochs: int, params: TrialParams = params) -> float:
+            last = run(dataset, params, untrained, epochs=epochs, views=1, store=store)[-1]
+            return len(dataset.rows("train")) / last.seconds
+
+        found = alternate({"kept": lambda: rate(STORE, 3), "computed": lambda: rate(None, 1)})
+        gain = ratios(found["kept"], found["computed"])
+        lines.append(
+            f"| {name} | {spread(found['kept'])} | {spread(found['computed'])} | "
+            f"**{spread(gain, 3)}** | {aim} |"
+        )
+    return lines
+
+
+def errors(dataset: Dataset) -> list[str]:
+    """Training losses with features kept, against the same trial that computes them."""
+    weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
+    lines = [
+        "Largest relative difference of an epoch's training or validation loss from the same trial "
+        "with the store off; lite0 at 96 px, 4 epochs, 2 views.",
+        "",
+        "| unfreeze | float32 | float16 |",
+        "| --- | --- | --- |",
+    ]
+    for unfreeze in (0.0, 0.2, 0.45):
+        params = TrialParams(backbone=weights.backbone, image_size=96, unfreeze=unfreeze)
+        plain = run(dataset, params, weights, epochs=4, views=2, store=None)
+        cells = []
+        for dtype in ("float32", "float16"):
+            store = FeatureStore(STORE.cache, STORE.budget_bytes, dtype)  # type: ignore[arg-type]
+            kept = run(dataset, params, weights, epochs=4, views=2, store=store)
+            pairs = [
+                (getattr(a, key), getattr(b, key))
+                for a, b in zip(kept, plain, strict=True)
+                for key in ("train_loss", "val_loss")
+            ]
+            cells.append(f"{max(abs(a / b - 1) for a, b in pairs):.1e}")
+        lines.append(f"| {unfreeze:g} | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def guard(seeds: int) -> list[str]:
+    """Four kept views of an image against a new one in every epoch: accuracy."""
+    weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
+    lines = [
+        f"Accuracy guard: best validation accuracy over 8 epochs, lite0 at 96 px, strength 0.3, "
+        f"{seeds} seeds of the split and the trial; default (4 views, float16) against a new view "
+        "in every epoch, nothing kept. Difference in points, with its 95% interval.",
+        "",
+        "| images | unfreeze | kept | fresh | difference, points (95%) | aim |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in ("elpv", "foods"):
+        for unfreeze in (0.0, 0.2):
+            params = TrialParams(
+                backbone=weights.backbone, image_size=96, unfreeze=unfreeze, learning_rate=2e-3
+            )
+            best: dict[str, list[float]] = {"kept": [], "fresh": []}
+            for seed in range(seeds):
+                data = ROOT / "data" / name
+                dataset = survey(data, cache=SCRATCH / "survey", seed=seed).dataset
+                for label, views, store in (("kept", 4, STORE), ("fresh", None, None)):
+                    reports = run(
+                        dataset, params, weights, epochs=8, views=views, store=store, seed=seed
+                    )
+                    best[label].append(max(report.val_accuracy for report in reports))
+            apart = 100 * (np.array(best["kept"]) - np.array(best["fresh"]))
+            half = stats.t.ppf(0.975, seeds - 1) * stats.sem(apart)
+            kept, new = (statistics.mean(best[label]) for label in ("kept", "fresh"))
+            lines.append(
+                f"| {name} | {unfreeze:g} | {kept:.4f} | {new:.4f} | {apart.mean():+.2f} "
+                f"({apart.mean() - half:+.2f} to {apart.mean() + half:+.2f}) | within 0.5 |"
+            )
+    return lines
+
+
+def main() -> None:
+    """Run all three parts and keep the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--guard-seeds", type=int, default=5)
+    args = parser.parse_args()
+    prepare_process(threads=1)
+    cv2.setNumThreads(1)
+    torch.manual_seed(0)
+    fresh(STORE.cache)
+    dataset = survey(ROOT / "data" / "elpv", cache=SCRATCH / "survey").dataset
+    lines = [*by_depth(dataset), "", *errors(dataset), "", *guard(args.guard_seeds)]
+    write_table(
+        "feature_store",
+        "B6: the feature store",
+        "python -m tests.benchmarks.feature_store",
+        lines,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What every benchmark shares: rounds A B A B, medians with spread, tables with their machine."""
+
+import os
+import platform
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from trainables.dataset import Dataset
+from trainables.listing import SPLITS
+from trainables.survey import survey
+
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / "results" / "benchmarks"
+SCRATCH = Path(os.environ.get("BENCH_SCRATCH", "/tmp/finesweep-bench"))
+
+
+def alternate(runs: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[str, list[float]]:
+    """Each run in turn, ``rounds`` times over: what each gave."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds):
+        for name, run in runs.items():
+            found[name].append(run())
+            print(f"  round {number + 1}, {name}: {found[name][-1]:.4g}", file=sys.stderr)
+    return found
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall seconds of a call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Median, and the least and the most in brackets."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def write_table(name: str, title: str, command: str, lines: Sequence[str]) -> None:
+    """Keep a table under results/benchmarks, with how and where it was made, and print it."""
+    packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "timm", "ray", "optuna"))
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    made = (
+        f"Made by `{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores of {_cpu()}, "
+        f"Python {platform.python_version()}, {packages}; load at the end {load}. "
+        "Median (least to most) over the rounds, run A B A B."
+    )
+    text = "\n".join([f"# {title}", "", made, "", *lines, ""])
+    TABLES.mkdir(parents=True, exist_ok=True)
+    (TABLES / f"{name}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
+    """Some images of ``data/NAME`` as train/val/test folders of links: one split for all."""
+    folder = SCRATCH / f"{name}-{images}"
+    whole = survey(ROOT / "data" / name, cache=SCRATCH / "survey", seed=seed).dataset
+    if not folder.exists():
+        share = min(1.0, images / len(whole))
+        for split in SPLITS:
+            rows = whole.rows(split)
+            for k, class_name in enumerate(whole.classes):
+                members = rows[whole.labels[rows] == k]
+                (folder / split / class_name).mkdir(parents=True)
+                for row in members[: max(2, round(share * len(members)))]:
+                    (folder / split / class_name / whole.file(row).name).symlink_to(whole.file(row))
+    return folder, survey(folder, cache=SCRATCH / "survey").dataset
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder of this name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,140 @@
+"""B3: what a trial and a report cost beside their training, against plain Ray Tune.
+
+    python -m tests.benchmarks.overhead
+
+Trials that train nothing: ours through the whole of `run_trials` (journal, TensorBoard,
+leaderboard, TPE), plain Tune with a function trainable and its defaults.
+"""
+
+import os
+from typing import Any
+
+import optuna
+from ray import tune
+
+import search.tuner
+from search.config import SweepConfig
+from search.paths import SweepPaths
+from search.plan import draft_plan, make_plan
+from search.resources import fit_resources
+from search.trial import TrialJob
+from tests.benchmarks.measuring import (
+    SCRATCH,
+    alternate,
+    fresh,
+    seconds,
+    split_folder,
+    spread,
+    write_table,
+)
+from trainables.report import EpochReport
+
+TRIALS, EPOCHS = 60, 40
+
+
+class NullTrial(search.tuner.FineTuneTrial):
+    """Does what a trial does but for the training."""
+
+    def _begin(self, params: Any) -> None:
+        self._epoch = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(None)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._epoch += 1
+        last = self._epoch == self._job.max_epochs
+        report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
+        return {**report.to_dict(), "done": last}
+
+
+def ours(trials: int, epochs: int) -> float:
+    """Wall seconds of a sweep of null trials, Ray being up."""
+    folder, _ = split_folder("elpv", 100)
+    config = SweepConfig.parse(
+        {
+            "data": folder,
+            "space": "demo",
+            "trials": trials,
+            "max_epochs": epochs,
+            "stopping": "none",
+            "gpus_per_trial": 0,
+            "cache_dir": SCRATCH / "overhead",
+        }
+    )
+    plan = make_plan(draft_plan(config))
+    paths = SweepPaths(fresh(SCRATCH / "overhead-results"))
+    search.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
+    return seconds(
+        lambda: search.tuner.run_trials(
+            config,
+            paths,
+            job=TrialJob.of(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
+            space=plan.space,
+            points=(),
+            native_image_size=plan.native_image_size,
+            resources=fit_resources(config),
+        )
+    )
+
+
+def plain(trials: int, epochs: int) -> float:
+    """The same with a function trainable and Tune's defaults."""
+
+    def null(config: dict[str, Any]) -> None:
+        for epoch in range(epochs):
+            tune.report({"val_accuracy": 0.9, "epoch": epoch})
+
+    tuner = tune.Tuner(
+        tune.with_resources(null, {"cpu": 1}),
+        param_space={"learning_rate": tune.loguniform(3e-4, 1e-2)},
+        tune_config=tune.TuneConfig(num_samples=trials),
+        run_config=tune.RunConfig(storage_path=str(fresh(SCRATCH / "plain-results")), verbose=0),
+    )
+    return seconds(tuner.fit)
+
+
+def optuna_alone(trials: int) -> float:
+    """TPE on the same number of trials, in memory."""
+
+    def objective(trial: optuna.Trial) -> float:
+        for k in range(7):
+            trial.suggest_float(f"x{k}", 0, 1)
+        return 0.9
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return seconds(lambda: study.optimize(objective, n_trials=trials))
+
+
+def main() -> None:
+    """Slopes between two sizes: what starting and ending take falls out."""
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    search.tuner.start_ray("local")
+    ours(4, 2)
+
+    def per_trial(run: Any) -> float:
+        return 1000 * (run(TRIALS, 1) - run(TRIALS // 6, 1)) / (TRIALS - TRIALS // 6)
+
+    def per_report(run: Any) -> float:
+        return 1000 * (run(4, EPOCHS) - run(4, 4)) / (4 * (EPOCHS - 4))
+
+    trial = alternate({"plain": lambda: per_trial(plain), "ours": lambda: per_trial(ours)})
+    report = alternate({"plain": lambda: per_report(plain), "ours": lambda: per_report(ours)})
+    alone = alternate({"optuna": lambda: 1000 * optuna_alone(TRIALS) / TRIALS})
+    lines = [
+        f"Wall milliseconds, two workers, {TRIALS} trials of one report, 4 trials of {EPOCHS}; the "
+        "slope between a long and a short sweep.",
+        "",
+        "| | Finesweep | plain Ray Tune | Optuna's TPE alone | aim |",
+        "| --- | --- | --- | --- | --- |",
+        f"| a trial | **{spread(trial['ours'], 3)}** | {spread(trial['plain'], 3)} | "
+        f"{spread(alone['optuna'], 3)} | 100 |",
+        f"| a report | **{spread(report['ours'], 3)}** | {spread(report['plain'], 3)} | | 5 |",
+    ]
+    write_table("overhead", "B3: overhead", "python -m tests.benchmarks.overhead", lines)
+
+
+if __name__ == "__main__":
+    main()

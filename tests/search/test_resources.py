@@ -1,0 +1,124 @@
+"""On logical GPUs, and with a stand-in for the probe that only a real card can answer."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config import SweepConfig
+from search.resources import Resources, fit_resources, kinds_of, measure_shares, share_of
+from search.trial import GpuPeak, TrialJob, memory_table, probe_peak
+from spaces import SearchSpace, TrialParams
+from trainables.dataset import Dataset
+from trainables.memory import MemoryCase
+
+CARD, GIB = "Some Card", 1024
+
+
+@pytest.fixture
+def job(dataset: Dataset, cache: Path, settings: dict[str, Any]) -> TrialJob:
+    return TrialJob.of(SweepConfig.parse(settings), dataset, {}, {}, on_gpu=True)
+
+
+class StandIn:
+    """Takes a MiB per image and pixel of side, and a hundred times that where all trains."""
+
+    def __init__(self) -> None:
+        self.asked: list[MemoryCase] = []
+
+    def __call__(self, job: TrialJob, params: TrialParams) -> GpuPeak:
+        self.asked.append(MemoryCase.of(params))
+        mib = params.batch_size * params.image_size * (1 if params.unfreeze == 0 else 10) / 2
+        return GpuPeak(CARD, mib, 80 * GIB)
+
+
+def trial(**fields: Any) -> TrialParams:
+    return TrialParams(**{"backbone": "test_vit", "image_size": 96, "batch_size": 32, **fields})
+
+
+@pytest.mark.parametrize(
+    ("mib", "share"), [(100, 1 / 8), (9_000, 1 / 4), (30_000, 1 / 2), (60_000, 1), (99_000, 1)]
+)
+def test_a_share_is_the_least_that_holds_the_peak_with_its_margin(mib: float, share: float) -> None:
+    assert share_of(mib, 80 * GIB) == share
+
+
+def test_trials_of_about_the_same_size_are_one_case() -> None:
+    assert MemoryCase.of(trial(unfreeze=0.3, batch_size=17)) == MemoryCase.of(trial(unfreeze=0.5))
+    assert MemoryCase.of(trial(unfreeze=0.51)) != MemoryCase.of(trial(unfreeze=0.5))
+    assert MemoryCase.of(trial(batch_size=33)).batch_size == 64
+
+
+def test_every_kind_of_trial_that_may_come_is_known_beforehand() -> None:
+    space = SearchSpace.from_table(
+        {
+            "backbone": {"choices": ["a", "b"]},
+            "image_size": 64,
+            "unfreeze": {"low": 0.1, "high": 0.6},
+            "batch_size": {"low": 16, "high": 48},
+        },
+        name="test",
+    )
+    kinds = kinds_of(space, [trial(unfreeze=0.0)], {"a": 64, "b": 64}, drawn=True)
+    cases = {MemoryCase.of(params) for params in kinds}
+    drawn = {(c.unfreeze, c.batch_size) for c in cases if c.backbone == "a"}
+    assert drawn == {(d, b) for d in (0.25, 0.5, 1.0) for b in (16, 32, 64)}
+    assert MemoryCase.of(trial(unfreeze=0.0)) in cases
+    assert len(kinds) == len(cases) == 19
+    assert kinds_of(space, [trial()], {}, drawn=False) == [trial(unfreeze=0.25)]
+
+
+def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
+    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+) -> None:
+    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
+    whole = fit_resources(config)
+    assert (whole.gpus, whole.concurrent) == (1.0, 1)
+    kinds = [trial(unfreeze=0.0), trial(unfreeze=1.0, batch_size=128)]
+    probe = StandIn()
+    sized = measure_shares(config, whole, job, kinds, probe=probe)
+    assert probe.asked == [MemoryCase.of(params) for params in kinds]
+    assert sized.of(trial(unfreeze=0.0)).required_resources["GPU"] == 1 / 8
+    assert sized.of(trial(unfreeze=1.0, batch_size=100)).required_resources["GPU"] == 1.0
+    assert sized.of(trial(backbone="unknown")).required_resources["GPU"] == 1.0
+    assert sized.of(trial(unfreeze=0.0)).required_resources["CPU"] == 1 / 8
+    assert sized.concurrent == 2, "the test's settings allow no more"
+    again = StandIn()
+    assert measure_shares(config, whole, job, kinds, probe=again) == sized
+    assert len(again.asked) == 1, "to learn the card's name"
+
+
+def test_a_raised_estimate_outlives_the_next_probe(
+    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+) -> None:
+    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
+    memory_table(tmp_path).put(CARD, MemoryCase.of(trial(unfreeze=0.0)), 30_000)
+    kinds = [trial(unfreeze=0.0)]
+    sized = measure_shares(config, fit_resources(config), job, kinds, probe=StandIn())
+    assert sized.of(kinds[0]).required_resources["GPU"] == 1 / 2
+
+
+def test_without_a_card_that_workers_see_trials_hold_whole_ones(
+    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+) -> None:
+    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
+    whole = fit_resources(config)
+    assert probe_peak(job, trial()) is None
+    assert measure_shares(config, whole, job, [trial()]) == whole
+    assert not memory_table(tmp_path).file.exists()
+
+
+def test_a_share_that_was_given_is_taken(
+    settings: dict[str, Any], ray_cluster: None, job: TrialJob
+) -> None:
+    config = SweepConfig.parse({**settings, "gpus_per_trial": 0.25, "cpus_per_trial": 0.25})
+    given = fit_resources(config)
+    assert measure_shares(config, given, job, [trial()], probe=StandIn()) == given
+    assert given.of(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
+
+
+def test_cpus_go_with_the_share() -> None:
+    eighth = Resources(16.0, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
+    assert eighth.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
+    assert replace(eighth, cpus=4.0).of(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}

@@ -1,0 +1,62 @@
+"""What fine-tunes take of a GPU's memory: measured once, kept by the card's name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from spaces import TrialParams
+from trainables.files import write_json
+from trainables.prefix import CUTS
+
+DEPTHS = (*CUTS, 1.0)
+"""Unfreeze depths that are told apart: where models are cut, and all of them."""
+
+
+@dataclass(frozen=True)
+class MemoryCase:
+    """Fine-tunes that take about the same memory."""
+
+    backbone: str
+    unfreeze: float
+    """The first of `DEPTHS` that opens as much."""
+    batch_size: int
+    """The next power of two."""
+    image_size: int
+
+    @classmethod
+    def of(cls, params: TrialParams) -> "MemoryCase":
+        """The case that a trial belongs to."""
+        depth = next(depth for depth in DEPTHS if params.unfreeze <= depth)
+        batch = 2 ** (params.batch_size - 1).bit_length()
+        return cls(params.backbone, depth, batch, params.image_size)
+
+    def __str__(self) -> str:
+        return f"{self.backbone} {self.unfreeze:g} batch {self.batch_size} at {self.image_size}"
+
+
+@dataclass(frozen=True)
+class MemoryTable:
+    """Peak MiB by a GPU's name and a case, in a JSON file that processes share."""
+
+    file: Path
+
+    def read(self, gpu: str) -> Mapping[str, float]:
+        """What is known of a card, by the case in words."""
+        return self._all().get(gpu, {})
+
+    def put(self, gpu: str, case: MemoryCase, mib: float) -> None:
+        """Keep a measurement, or a better estimate."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.file.with_suffix(".lock")):
+            known = self._all()
+            known.setdefault(gpu, {})[str(case)] = round(mib, 1)
+            write_json(self.file, known)
+
+    def _all(self) -> dict[str, dict[str, float]]:
+        if not self.file.exists():
+            return {}
+        known: dict[str, dict[str, float]] = json.loads(self.file.read_text(encoding="utf-8"))
+        return known
