@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check
+.PHONY: demo test check bench
 
 demo: .venv/demo ## Sweep, retrain, test and export on the ELPV solar cells, offline
 	$(BIN)/python examples/datasets.py elpv data/elpv
@@ -14,6 +14,14 @@ check: .venv/dev ## Lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/benchmarks
+	$(BIN)/python examples/datasets.py elpv data/elpv
+	$(BIN)/python examples/datasets.py foods data/foods
+	$(BIN)/python -m tests.benchmarks.input_pipeline
+	$(BIN)/python -m tests.benchmarks.feature_store
+	$(BIN)/python -m tests.benchmarks.overhead
+	$(BIN)/python -m tests.benchmarks.efficiency
 
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -30,9 +30,10 @@ from trainables.model import (
     trainable_share,
 )
 from trainables.pixels import PixelFormat, Staged
-from trainables.prefix import CannotSplitError, split
+from trainables.prefix import split
 from trainables.sources import check_source
 from trainables.survey import Survey, survey
+from trainables.tracing import CannotSplitError
 from trainables.weights import Weights, find_weights
 
 _log = logging.getLogger("finesweep")

@@ -12,7 +12,7 @@ from search.config import SweepConfig
 from search.sampler import PARAMS
 from spaces import TrialParams
 from trainables.dataset import Dataset
-from trainables.features import FeatureStore
+from trainables.features import GPU_BATCH, FeatureStore
 from trainables.finetune import FineTuning, finetune
 from trainables.memory import MemoryCase, MemoryTable
 from trainables.model import Preprocessing
@@ -119,10 +119,10 @@ def memory_table(cache: Path) -> MemoryTable:
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """Three training steps and an evaluation on this process's GPU; None if it has none."""
+    """A few training steps and a whole evaluation batch on this process's GPU, if it has one."""
     if job.device != "cuda":
         return None
-    tuning = replace(job, features=None).begin(params, images=3 * params.batch_size)
+    tuning = replace(job, features=None).begin(params, images=max(3 * params.batch_size, GPU_BATCH))
     report = tuning.run_epoch()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)

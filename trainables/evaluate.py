@@ -18,7 +18,7 @@ from sklearn.metrics import (
 )
 from torch import nn
 
-from trainables.features import BATCH, Inputs
+from trainables.features import Inputs
 
 
 def logits_of(
@@ -31,7 +31,7 @@ def logits_of(
     model.eval()
     parts = []
     device = next(model.parameters()).device.type
-    chosen = np.array_split(np.arange(len(inputs)), -(-len(inputs) // BATCH))
+    chosen = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=autocast is not None):
         for features in inputs.batches(chosen):
             with torch.autocast(device, dtype=autocast, enabled=autocast is not None):

@@ -26,7 +26,7 @@ from trainables.views import LEVELS, Views
 
 _log = logging.getLogger("finesweep")
 
-BATCH = 64
+BATCH, GPU_BATCH = 64, 256
 """Images that go through a prefix, or an evaluation, at a time; results do not depend on it."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -132,6 +132,8 @@ class Inputs:
         self.images, self.split = images, split
         self._stated, self._device, self._autocast = stated, device, autocast
         self._store = store
+        self.batch = GPU_BATCH if device.type == "cuda" else BATCH
+        """Images that go through the prefix, or an evaluation, at a time."""
         self._blocks: dict[tuple[int, ...], Block | None] = {}
         self._width = sum(math.prod(shape) for shape in split.shapes)
         self.seconds = 0.0
@@ -152,7 +154,7 @@ class Inputs:
             for batch in chosen:
                 yield self._make(batch, views, epoch)
             return
-        for group in _groups(chosen):
+        for group in _groups(chosen, self.batch):
             together = self._fetch(np.concatenate(group), views, epoch)
             for flat in torch.split(together, [len(batch) for batch in group]):
                 yield self._shaped(flat.to(self._device, non_blocking=True))
@@ -171,7 +173,7 @@ class Inputs:
                 found[places] = block.values[torch.from_numpy(chosen[places])].float()
                 missing[places] = False
         todo = np.flatnonzero(missing)
-        for part in np.array_split(todo, -(-len(todo) // BATCH)) if len(todo) else ():
+        for part in np.array_split(todo, -(-len(todo) // self.batch)) if len(todo) else ():
             made = self._flat(self._make(chosen[part], views, epoch)).cpu()
             rounded = made.to(self._store.torch_dtype)
             held = rounded.isfinite().all(dim=1)
@@ -183,7 +185,18 @@ class Inputs:
         return found
 
     def _make(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
-        """Through the prefix, from pixels, in float32."""
+        """Through the prefix, from pixels, in float32; by halves if memory asks for it."""
+        try:
+            return self._make_at_once(chosen, views, epoch)
+        except torch.OutOfMemoryError:
+            if len(chosen) < 2:
+                raise
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        halves = [self._make(half, views, epoch) for half in np.array_split(chosen, 2)]
+        return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
+
+    def _make_at_once(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
         began = time.perf_counter()
         rows, number = self.images.rows[chosen], views.number(epoch)
         images = self.images.images(chosen).to(self._device, non_blocking=True)
@@ -223,12 +236,12 @@ class Inputs:
         )
 
 
-def _groups(batches: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Runs of batches with at least `BATCH` images, but for the last."""
+def _groups(batches: Sequence[np.ndarray], images: int) -> Iterator[list[np.ndarray]]:
+    """Runs of batches with at least so many images, but for the last."""
     group: list[np.ndarray] = []
     for batch in batches:
         group.append(batch)
-        if sum(map(len, group)) >= BATCH:
+        if sum(map(len, group)) >= images:
             yield group
             group = []
     if group:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spaces import DataError, TrialParams
+from trainables.batches import training_batches
 from trainables.evaluate import NO_SCORES, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.model import (
@@ -202,7 +203,7 @@ class FineTuning:
         rng = np.random.default_rng([self._seed, self.epoch])
         open_groups(self.model, self._open_now())
         train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
-        batches = _batches(self._train.labels, self.params, rng)
+        batches = training_batches(self._train.labels, self.params, rng)
         self._penalised = [
             p for n, p in self.model.named_parameters() if p.requires_grad and not is_plain(n, p)
         ]
@@ -302,31 +303,6 @@ def make_optimizer(groups: list[dict[str, Any]], name: str) -> Optimizer:
             return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
         case _:
             return torch.optim.RMSprop(groups)
-
-
-def _batches(labels: np.ndarray, params: TrialParams, rng: np.random.Generator) -> list[np.ndarray]:
-    """An epoch's positions in random order, cut into batches; none has a single image.
-
-    "oversample" repeats images until every class is as frequent as the most frequent one,
-    "undersample" draws as many of each class as the rarest has.
-    """
-    order = np.arange(len(labels))
-    if params.balance in ("oversample", "undersample"):
-        by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-        sizes = [len(members) for members in by_class]
-        size = max(sizes) if params.balance == "oversample" else min(sizes)
-        order = np.concatenate([_draw(members, size, rng) for members in by_class])
-    order = rng.permutation(order)
-    batches = np.split(order, range(params.batch_size, len(order), params.batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:  # BatchNorm can't train on one image
-        batches[-2:] = [np.concatenate(batches[-2:])]
-    return batches
-
-
-def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """``size`` of ``members``, each as often as any other, to within one."""
-    whole, rest = divmod(size, len(members))
-    return np.concatenate([np.tile(members, whole), rng.permutation(members)[:rest]])
 
 
 def _peak_memory_mib(device: torch.device) -> float:

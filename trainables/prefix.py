@@ -7,31 +7,29 @@ computed once and kept (`trainables.features`).
 
 import contextlib
 import hashlib
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from timm.layers import (
-    DropBlock2d,
-    DropPath,
-    PatchDropout,
-    get_notrace_functions,
-    is_notrace_module,
-)
 from torch import fx, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from spaces import TrialParams
 from trainables.model import (
     backbone_groups,
-    head_names,
     open_group_count,
     open_groups,
     train_mode,
+)
+from trainables.tracing import (
+    CannotSplitError,
+    from_images,
+    frontier_nodes,
+    input_node,
+    trace,
+    trained_nodes,
 )
 
 Features = tuple[torch.Tensor, ...]
@@ -42,24 +40,8 @@ CUTS = (0.0, 0.25, 0.5)
 the same depth share features. Deeper training repays no kept features: they are large, and what
 they save is small."""
 
-_DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
-_DROPPING_FUNCTIONS = (
-    F.dropout,
-    F.dropout1d,
-    F.dropout2d,
-    F.dropout3d,
-    F.alpha_dropout,
-    F.feature_alpha_dropout,
-    F.scaled_dot_product_attention,
-)
-
-
 _checked: "dict[str, _Border]" = {}
 """What crosses the cut, by traced model: a process checks each kind of trial once."""
-
-
-class CannotSplitError(Exception):
-    """Why a model can't be split, in a few words; it trains whole then."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +100,15 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     """
     open_groups(model, open_count)
     train_mode(model, freeze_batchnorm=True)
-    training = _trace(model)
-    trained = _trained(training, model)
+    training = trace(model)
+    trained = trained_nodes(training, model)
     model.eval()
-    evaluating = _trace(model)
+    evaluating = trace(model)
     train_mode(model, freeze_batchnorm=True)
-    names = [node.name for node in _frontier(training, trained)]
-    if names != [node.name for node in _frontier(evaluating, trained)]:
+    names = [node.name for node in frontier_nodes(training, trained)]
+    if names != [node.name for node in frontier_nodes(evaluating, trained)]:
         raise CannotSplitError("it is built differently for training and for evaluation")
-    if names == [_input(training).name]:
+    if names == [input_node(training).name]:
         raise CannotSplitError("nothing lies in front of the cut")
 
     prefix = _module(model, _prefix_graph(evaluating, names))
@@ -218,37 +200,6 @@ def _kind(a: Any, b: Any) -> Literal["feature", "fixed", "batch", "constant"]:
     raise CannotSplitError("what crosses the cut can't be kept image by image")
 
 
-class _Tracer(fx.Tracer):
-    """Opens modules that mix frozen with trainable parameters, and those around the head.
-
-    The latter pool before they classify.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(autowrap_functions=tuple(get_notrace_functions()))
-        self._head = head_names(model)
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if is_notrace_module(m) or (_of_torch(m) and not isinstance(m, nn.Sequential)):
-            return True
-        around = any(name.startswith(module_qualified_name + ".") for name in self._head)
-        return not around and len({p.requires_grad for p in m.parameters()}) < 2
-
-
-def _of_torch(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn")
-
-
-def _trace(model: nn.Module) -> fx.Graph:
-    _, *options = inspect.signature(model.forward).parameters.values()
-    given = {option.name: option.default for option in options}
-    try:
-        return _Tracer(model).trace(model, concrete_args=given)
-    except Exception as error:  # fx runs the model's own code on stand-ins: anything may come
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CannotSplitError(f"torch.fx can't follow it ({reason})") from None
-
-
 def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     """``graph`` over the modules of ``model``, what it doesn't use left out."""
     made = fx.GraphModule(model, graph)
@@ -256,65 +207,6 @@ def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     made.delete_all_unused_submodules()
     made.recompile()
     return made
-
-
-def _input(graph: fx.Graph) -> fx.Node:
-    first: fx.Node = next(iter(graph.nodes))
-    return first
-
-
-def _trained(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Names of the nodes that depend on a trainable parameter, or on chance."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        if any(n.name in found for n in node.all_input_nodes) or _varies(node, model):
-            found.add(node.name)
-    return found
-
-
-def _varies(node: fx.Node, model: nn.Module) -> bool:
-    if node.op == "call_module":
-        module = model.get_submodule(str(node.target))
-        trains = any(p.requires_grad for p in module.parameters())
-        return trains or (module.training and any(map(_drops, module.modules())))
-    if node.op == "get_attr":
-        value: Any = model
-        for name in str(node.target).split("."):
-            value = getattr(value, name)
-        return isinstance(value, nn.Parameter) and bool(value.requires_grad)
-    if node.op == "call_function" and node.target in _DROPPING_FUNCTIONS:
-        stated = node.kwargs.get("p", node.kwargs.get("dropout_p"))
-        if node.target is F.scaled_dot_product_attention:
-            return stated not in (None, 0)
-        return bool(node.kwargs.get("training", True)) and stated not in (None, 0)
-    return node.op == "output"
-
-
-def _drops(module: nn.Module) -> bool:
-    """Whether a module drops something at random in training."""
-    rates = ("p", "drop_prob", "prob")  # as torch and timm call it
-    return isinstance(module, _DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
-
-
-def _from_images(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes that depend on the input."""
-    found: set[fx.Node] = set()
-    for node in graph.nodes:
-        if node.op == "placeholder" or found & set(node.all_input_nodes):
-            found.add(node)
-    return found
-
-
-def _frontier(graph: fx.Graph, trained: set[str]) -> list[fx.Node]:
-    """Nodes of the prefix whose values the suffix needs, in order."""
-    images = _from_images(graph)
-    return [
-        node
-        for node in graph.nodes
-        if node in images
-        and node.name not in trained
-        and any(user.name in trained for user in node.users)
-    ]
 
 
 def _prefix_graph(graph: fx.Graph, frontier: list[str]) -> fx.Graph:
@@ -354,7 +246,7 @@ def _suffix_graph(
     copies: dict[fx.Node, Any] = {
         by_name[name]: value for name, value in zip(frontier, given, strict=True)
     }
-    images = _from_images(graph)
+    images = from_images(graph)
     for node in graph.nodes:
         if node.name in trained or node not in images:
             copies[node] = made.node_copy(node, copies.__getitem__)

@@ -29,14 +29,13 @@ def test_logits_come_in_order_whatever_the_batch(
     val_set: ImageSet,
     params: TrialParams,
     untrained: Weights,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = build_model(params, untrained, 3)
     torch.nn.init.normal_(model.classifier.weight)
     stated = Preprocessing.of("test_efficientnet")
     inputs = Inputs(val_set, whole(model, 32), stated, device=torch.device("cpu"))
     together = logits_of(model, inputs)
-    monkeypatch.setattr(evaluate, "BATCH", 5)
+    inputs.batch = 5
     assert together.shape == (len(val_set), 3)
     assert np.allclose(together, logits_of(model, inputs), atol=1e-5)
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from spaces import TrialParams
 from trainables.features import FeatureStore
-from trainables.finetune import FineTuning, _batches, finetune
+from trainables.finetune import FineTuning, finetune
 from trainables.pixels import ImageSet
 from trainables.report import EpochReport
 from trainables.weights import Weights
@@ -167,30 +166,6 @@ def test_l1_shrinks_the_weights(begin: Any) -> None:
 def test_every_optimizer_lowers_the_loss(begin: Any, optimizer: str) -> None:
     reports = list(finetune(begin(max_epochs=4, optimizer=optimizer, learning_rate=3e-3)))
     assert reports[-1].train_loss < reports[0].train_loss
-
-
-UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 5)
-
-
-@pytest.mark.parametrize(
-    ("balance", "counts"),
-    [("none", [30, 10, 5]), ("oversample", [30, 30, 30]), ("undersample", [5, 5, 5])],
-)
-def test_balancing_draws_classes_evenly(
-    params: TrialParams, balance: str, counts: list[int]
-) -> None:
-    chosen = params.model_copy(update={"balance": balance})
-    batches = _batches(UNEVEN, chosen, np.random.default_rng(0))
-    drawn = np.concatenate(batches)
-    assert np.bincount(UNEVEN[drawn]).tolist() == counts
-    assert {len(b) for b in batches[:-1]} <= {16}
-    if balance != "undersample":
-        assert set(drawn) == set(range(45)), "nothing is left out"
-
-
-def test_no_batch_has_a_single_image(params: TrialParams) -> None:
-    batches = _batches(np.zeros(33, int), params, np.random.default_rng(0))
-    assert [len(b) for b in batches] == [16, 17]
 
 
 def test_weighted_loss_counts_rare_classes_more(begin: Any) -> None:

@@ -13,7 +13,8 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
-from trainables.prefix import CannotSplitError, split, split_for
+from trainables.prefix import split, split_for
+from trainables.tracing import CannotSplitError
 from trainables.weights import Weights
 
 FAMILIES = [

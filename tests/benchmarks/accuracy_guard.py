@@ -1,0 +1,71 @@
+"""B6's guard: accuracy with four kept views of an image, against a new view in every epoch.
+
+python -m tests.benchmarks.accuracy_guard [--seeds 5]
+"""
+
+import argparse
+import statistics
+
+import numpy as np
+from scipy import stats
+
+from spaces import TrialParams
+from tests.benchmarks.feature_store import STORE, run
+from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
+from trainables.process import prepare_process
+from trainables.survey import survey
+from trainables.weights import find_weights
+
+
+def guard(seeds: int) -> list[str]:
+    """Four kept views of an image against a new one in every epoch: accuracy."""
+    weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
+    lines = [
+        f"Accuracy guard: best validation accuracy over 8 epochs, lite0 at 96 px, strength 0.3, "
+        f"{seeds} seeds of the split and the trial; default (4 views, float16) against a new view "
+        "in every epoch, nothing kept. Difference in points, with its 95% interval.",
+        "",
+        "| images | unfreeze | kept | fresh | difference, points (95%) | aim |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in ("elpv", "foods"):
+        for unfreeze in (0.0, 0.2):
+            params = TrialParams(
+                backbone=weights.backbone, image_size=96, unfreeze=unfreeze, learning_rate=2e-3
+            )
+            best: dict[str, list[float]] = {"kept": [], "fresh": []}
+            for seed in range(seeds):
+                data = ROOT / "data" / name
+                dataset = survey(data, cache=SCRATCH / "survey", seed=seed).dataset
+                for label, views, store in (("kept", 4, STORE), ("fresh", None, None)):
+                    reports = run(
+                        dataset, params, weights, epochs=8, views=views, store=store, seed=seed
+                    )
+                    best[label].append(max(report.val_accuracy for report in reports))
+            apart = 100 * (np.array(best["kept"]) - np.array(best["fresh"]))
+            half = stats.t.ppf(0.975, seeds - 1) * stats.sem(apart)
+            kept, new = (statistics.mean(best[label]) for label in ("kept", "fresh"))
+            lines.append(
+                f"| {name} | {unfreeze:g} | {kept:.4f} | {new:.4f} | {apart.mean():+.2f} "
+                f"({apart.mean() - half:+.2f} to {apart.mean() + half:+.2f}) | within 0.5 |"
+            )
+    return lines
+
+
+def main() -> None:
+    """Run the seeds and keep the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    prepare_process(threads=1)
+    fresh(STORE.cache)
+    write_table(
+        "accuracy_guard",
+        "B6: the accuracy guard",
+        "python -m tests.benchmarks.accuracy_guard",
+        guard(args.seeds),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainables.tracing import frontier_nodes, trace, trained_nodes
+
+
+class Dropping(nn.Module):
+    """A frozen layer, dropout called in one of the ways there are, a head that trains."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.body, self.head, self.drop = nn.Linear(4, 4), nn.Linear(4, 2), nn.Dropout(0.3)
+        self.body.requires_grad_(False)
+        self.pretrained_cfg = {"classifier": "head"}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(x)
+        match self.way:
+            case "by place":
+                x = F.dropout(x, 0.3, self.training)
+            case "by name":
+                x = F.dropout(x, p=0.3, training=self.training)
+            case "by default":
+                x = F.dropout(x) if self.training else x
+            case "module":
+                x = self.drop(x)
+            case "attention":
+                x = F.scaled_dot_product_attention(x, x, x, None, 0.3 if self.training else 0.0)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("way", ["by place", "by name", "by default", "module", "attention"])
+def test_what_drops_at_random_lies_behind_the_cut(way: str) -> None:
+    model = Dropping(way)
+    training = trace(model.train())
+    (border,) = frontier_nodes(training, trained_nodes(training, model))
+    assert border.name == "body"
+    evaluating = trace(model.eval())
+    (border,) = frontier_nodes(evaluating, trained_nodes(evaluating, model))
+    assert border.name != "body" or way == "by default"
+
+
+def test_dropout_of_nothing_hinders_no_one() -> None:
+    model = Dropping("module")
+    model.drop.p = 0.0
+    graph = trace(model.train())
+    (border,) = frontier_nodes(graph, trained_nodes(graph, model))
+    assert border.name == "drop"
