@@ -1,8 +1,9 @@
 """What a launch understood, before anything is trained."""
 
 import logging
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from search.config import SweepConfig
-from spaces import SearchSpace, SpaceError, TrialParams
+from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
 from trainables.finetune import make_optimizer
@@ -30,7 +31,7 @@ from trainables.model import (
     trainable_share,
 )
 from trainables.pixels import PixelFormat, Staged
-from trainables.prefix import split
+from trainables.prefix import CUTS, split
 from trainables.sources import check_source
 from trainables.survey import Survey, survey
 from trainables.tracing import CannotSplitError
@@ -91,6 +92,7 @@ class BackboneFacts:
 
 def draft_plan(config: SweepConfig) -> Draft:
     """Read the space and the points, find the weights, try the models. Raises `UserError`."""
+    _check_cache(config.cache_dir)
     check_source(config.data)
     space = SearchSpace.load(config.space)
     if config.image_size is not None:
@@ -107,6 +109,17 @@ def draft_plan(config: SweepConfig) -> Draft:
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
     _try_models(space, points, weights, native)
     return Draft(config, space, points, weights, {name: stated[name] for name in used})
+
+
+def _check_cache(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"The cache_dir {cache} can't be written ({error.strerror}); name another one."
+        ) from None
 
 
 def make_plan(
@@ -236,30 +249,39 @@ def _try_models(
     tried += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
     for params in {p.backbone: p for p in tried}.values():
         check_weights(params, weights[params.backbone])
+    extremes = [float(value) for value in space.dimensions["unfreeze"].extremes]
+    opened = [p.unfreeze for p in points] + extremes
+    low, high = min(opened), max(opened)
+    cuts = [c for c, below in zip(CUTS, (-1.0, *CUTS), strict=False) if low <= c and below < high]
     for params in tried:
-        _try_model(params, weights[params.backbone])
+        _try_model(params, weights[params.backbone], cuts)
 
 
-def _try_model(params: TrialParams, weights: Weights) -> None:
+def _try_model(params: TrialParams, weights: Weights, depths: Sequence[float]) -> None:
     """A few images through the model. Raises `SpaceError` if the size doesn't fit it.
 
-    Says so if the model can't be split: its trials then compute every layer in every epoch.
+    Says so if it can't be cut at one of ``depths``: such trials compute all of it in every epoch.
     """
     try:
-        model = build_model(params, weights, 2)
-        split(model, 0, params.image_size)
-    except CannotSplitError as reason:
-        _log.warning(
-            "%s can't be split into a frozen and a trained part (%s): its trials compute all of it "
-            "in every epoch.",
-            params.backbone,
-            reason,
-        )
+        model = build_model(params, weights, 2).eval()
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, params.image_size, params.image_size))
     except (AssertionError, RuntimeError) as error:
         raise SpaceError(
             f"{params.backbone} can't take images of {params.image_size} pixels "
             f"({str(error).splitlines()[0]}); choose another image_size."
         ) from None
+    for depth in depths:
+        try:
+            split(model, open_group_count(model, depth), params.image_size)
+        except CannotSplitError as reason:
+            _log.warning(
+                "%s can't be split at %g of its depth (%s): such trials compute all of it in every "
+                "epoch.",
+                params.backbone,
+                depth,
+                reason,
+            )
 
 
 def _time_steps(model: torch.nn.Module, params: TrialParams, *, batch: int = 16) -> float:

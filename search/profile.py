@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.study import TrialRecord
+if TYPE_CHECKING:
+    from search.study import TrialRecord
 
-STAGES = ("check", "scan", "decode", "start", "search", "retrain", "export")
-"""In order; "start" is Ray's, beside "scan" and "decode"."""
+STAGES = ("load", "start", "check", "scan", "decode", "search", "retrain", "export")
+"""In order; "load" is this program's own imports, beside Ray's start."""
 
 
 class StageClock:
@@ -32,7 +33,7 @@ class StageClock:
                 spent = time.perf_counter() - began
                 self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
-    def document(self, trials: Sequence[TrialRecord], workers: int) -> dict[str, Any]:
+    def document(self, trials: "Sequence[TrialRecord]", workers: int) -> dict[str, Any]:
         """``profile.json``: the stages, and what the workers did while the search ran.
 
         ``wait`` is what is left of the workers' time: models set up, and what Ray and Optuna take.

@@ -14,7 +14,7 @@ import ray
 from ray import tune
 
 from search.config import SweepConfig
-from search.trial import GpuPeak, TrialJob, memory_table, probe_peak
+from search.trial import CONTEXT_MIB, GpuPeak, TrialJob, memory_table, probe_peak
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.memory import DEPTHS, MemoryCase
 
@@ -24,9 +24,6 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """What a trial can hold of a GPU: few, because an actor is only used again for the same share."""
 MARGIN = 1.15
 """Of the measured peak: fragments, and batches that are worse."""
-CONTEXT_MIB = 600
-"""What a process takes of a card before its first tensor; torch does not count it."""
-
 Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
 """Measures a fine-tune on one of the cluster's GPUs; None where its processes see none."""
 
@@ -37,6 +34,8 @@ class Resources:
 
     cpus: float
     """Of a trial with ``gpus``, or without one."""
+    cpus_follow: bool
+    """Whether a trial with a smaller share of a GPU has as much fewer CPUs."""
     gpus: float
     """The share of a GPU where nothing else was measured; 0 without GPUs."""
     concurrent: int
@@ -46,7 +45,7 @@ class Resources:
     def of(self, params: TrialParams) -> tune.PlacementGroupFactory:
         """Ray's request for one trial."""
         gpus = self.shares.get(MemoryCase.of(params), self.gpus)
-        cpus = self.cpus * gpus / self.gpus if self.gpus else self.cpus
+        cpus = self.cpus * gpus / self.gpus if self.gpus and self.cpus_follow else self.cpus
         held = {"CPU": float(int(cpus)) if cpus >= 1 else cpus, "GPU": gpus}
         return tune.PlacementGroupFactory([held])
 
@@ -71,7 +70,7 @@ def fit_resources(config: SweepConfig) -> Resources:
             f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
             f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
         )
-    return Resources(cpu, gpu, min(config.concurrent or fits, fits))
+    return Resources(cpu, config.cpus_per_trial is None, gpu, min(config.concurrent or fits, fits))
 
 
 def measure_shares(
@@ -96,23 +95,22 @@ def measure_shares(
     known: Mapping[str, float] = {}
     peak: GpuPeak | None = None
     for params in trials:
-        case = MemoryCase.of(params)
-        if peak is None or str(case) not in known:
+        case, noted = MemoryCase.of(params), job.memory_case(params)
+        if peak is None or noted not in known:
             peak = probe(job, params)
             if peak is None:
                 _log.warning("no GPU is seen by the workers; every trial holds a whole one")
                 return resources
             known = table.read(peak.gpu)
-            if peak.mib > known.get(str(case), 0.0):  # it may have been raised since
-                table.put(peak.gpu, case, peak.mib)
+            if peak.mib > known.get(noted, 0.0):  # it may have been raised since
+                table.put(peak.gpu, noted, peak.mib)
                 known = table.read(peak.gpu)
-        shares[case] = share_of(known[str(case)], peak.total_mib)
-        _log.info("%s: %.0f MiB, %g of a GPU", case, known[str(case)], shares[case])
-    smallest = min(shares.values())
+        shares[case] = share_of(known[noted], peak.total_mib)
+        _log.info("%s: %.0f MiB, %g of a GPU", case, known[noted], shares[case])
     sized = replace(resources, shares=shares)
-    if config.cpus_per_trial is not None:
-        sized = replace(sized, cpus=config.cpus_per_trial / smallest)
-    fits = _fits(_nodes(), sized.cpus * smallest / sized.gpus, smallest)
+    smallest = min(shares.values())
+    cpus = resources.cpus * smallest if resources.cpus_follow else resources.cpus
+    fits = _fits(_nodes(), cpus, smallest)
     return replace(sized, concurrent=min(config.concurrent or fits, fits))
 
 
@@ -138,19 +136,26 @@ def kinds_of(
         depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
         batches = [int(value) for value in space.dimensions["batch_size"].extremes]
         powers = {2 ** (batch - 1).bit_length() for batch in batches}
+        heaviest: dict[str, object] = {
+            "head_hidden": max(space.dimensions["head_hidden"].extremes, key=float)
+        }
+        if "adamw" in space.dimensions["optimizer"].extremes:
+            heaviest["optimizer"] = "adamw"
         powers |= {2**k for k in range(1, 16) if min(batches) <= 2**k <= max(batches)}
         for (backbone, size), depth, batch in product(
             space.inputs(native_image_size), DEPTHS, sorted(powers)
         ):
             below = max((d for d in DEPTHS if d < depth), default=-1.0)
             if min(depths) <= depth and below < max(depths):
-                values = {"backbone": backbone, "image_size": size, "unfreeze": depth}
-                values |= {"batch_size": batch}
+                values: dict[str, object] = {"backbone": backbone, "image_size": size}
+                values |= {"unfreeze": depth}
+                values |= {"batch_size": batch, **heaviest}
                 trials.append(space.params(values, native_image_size=native_image_size))
     kinds: dict[MemoryCase, TrialParams] = {}
     for params in trials:
         case = MemoryCase.of(params)
         most = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
+        most |= {"gradual_unfreezing": False}  # its first epoch would open nothing
         kinds.setdefault(case, params.model_copy(update=most))
     return list(kinds.values())
 

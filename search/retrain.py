@@ -89,7 +89,7 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     best = trial.best(job.metric)
     assert best is not None, "only a trial with a finite epoch can be retrained"
     stated = Preprocessing.of(trial.params.backbone)
-    store = job.stores[stated.form(trial.params.image_size)]
+    store = job.store_for(trial.params)
     tuning = FineTuning(
         trial.params,
         job.weights[trial.params.backbone],

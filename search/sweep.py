@@ -64,13 +64,18 @@ class Sweep:
     """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it."""
 
     def __init__(
-        self, config: SweepConfig, *, given: Path | None = None, progress: Progress = _silent
+        self,
+        config: SweepConfig,
+        *,
+        given: Path | None = None,
+        progress: Progress = _silent,
+        clock: StageClock | None = None,
     ) -> None:
         self.config = config
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
-        self._clock = StageClock()
+        self._clock = clock or StageClock()
         self._given_up = threading.Event()
 
     def run(self) -> SweepResult:
@@ -88,8 +93,9 @@ class Sweep:
             need_packages(self.config.export.formats)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
+        from search.cluster import start_ray
         from search.resources import fit_resources, kinds_of, measure_shares
-        from search.tuner import run_trials, start_ray  # Ray takes seconds to import
+        from search.tuner import run_trials  # Ray takes seconds to import
 
         with self._beside(lambda: self._prepare(draft)) as prepared:
             with self._clock.stage("start"):
@@ -162,21 +168,21 @@ class Sweep:
                 raise CancelledError
             self._progress(what, done, total)
 
-        with Staged(self.config.cache_dir) as staged:
-            with self._clock.stage("scan"):
-                plan = make_plan(draft, progress, staged=staged)
-            with self._clock.stage("decode"):
-                stores = {
-                    form: build_store(
-                        plan.survey.dataset,
-                        form,
-                        cache=self.config.cache_dir,
-                        budget_bytes=self.config.cache_bytes,
-                        staged=staged,
-                        progress=lambda done, total: progress("decoding images", done, total),
-                    )
-                    for form in draft.forms
-                }
+        staged = Staged(self.config.cache_dir)
+        with self._clock.stage("scan"):
+            plan = make_plan(draft, progress, staged=staged)
+        stores: dict[PixelFormat, PixelStore] = {}
+        with self._clock.stage("decode"):
+            for form in draft.forms:
+                stores[form] = build_store(
+                    plan.survey.dataset,
+                    form,
+                    cache=self.config.cache_dir,
+                    budget_bytes=self.config.cache_bytes,
+                    keep=[store.file for store in stores.values()],
+                    staged=staged,
+                    progress=lambda done, total: progress("decoding images", done, total),
+                )
         return plan, stores
 
     def _record(self, plan: Plan) -> None:
@@ -215,10 +221,17 @@ def retrain_sweep(
     dataset = Dataset.read(paths.dataset, paths.split)
     form = Preprocessing.of(params.backbone).form(params.image_size)
     weights = find_weights(params.backbone, config.weights, cache=config.cache_dir)
+    store = build_store(
+        dataset,
+        form,
+        cache=config.cache_dir,
+        budget_bytes=config.cache_bytes,
+        progress=lambda done, total: progress("decoding images", done, total),
+    )
     job = TrialJob.of(
         config,
         dataset,
-        {form: build_store(dataset, form, cache=config.cache_dir)},
+        {form: store},
         {params.backbone: weights},
         on_gpu=config.gpus_per_trial != 0,
     )

@@ -1,5 +1,6 @@
 """One trial as Ray Tune runs it: a class Trainable around `finetune`, reset in place."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,15 @@ from trainables.features import GPU_BATCH, FeatureStore
 from trainables.finetune import FineTuning, finetune
 from trainables.memory import MemoryCase, MemoryTable
 from trainables.model import Preprocessing
-from trainables.pixels import ImageSet, PixelFormat, PixelStore
+from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.precision import Precision
 from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.weights import Weights
 
 _STATE = "state.pt"
+CONTEXT_MIB = 600
+"""What a process takes of a card before its first tensor; torch does not count it."""
 ESTIMATE_FACTOR = 1.5
 """What an estimate of memory is multiplied by when a trial ran out of it."""
 
@@ -76,15 +79,28 @@ class TrialJob:
             on_gpu=on_gpu,
         )
 
+    def memory_case(self, params: TrialParams) -> str:
+        """What a trial's memory is noted under."""
+        return f"{MemoryCase.of(params)} {self.precision}"
+
     @property
     def device(self) -> str:
         """Where this process trains: a trial without a share of a GPU leaves them alone."""
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
+    def store_for(self, params: TrialParams) -> PixelStore:
+        """The images at a trial's size, marked as used; made again if somebody deleted them."""
+        form = Preprocessing.of(params.backbone).form(params.image_size)
+        store = self.stores[form]
+        try:
+            os.utime(store.file)
+        except FileNotFoundError:
+            return build_store(self.dataset, form, cache=self.cache)
+        return store
+
     def begin(self, params: TrialParams, *, images: int | None = None) -> FineTuning:
         """Set a trial up on this process's device; on so many ``images``, or all."""
-        stated = Preprocessing.of(params.backbone)
-        store = self.stores[stated.form(params.image_size)]
+        store = self.store_for(params)
         return FineTuning(
             params,
             self.weights[params.backbone],
@@ -138,7 +154,9 @@ class FineTuneTrial(tune.Trainable):
         held = self.trial_resources.required_resources if self.trial_resources else {}
         prepare_process(threads=max(1, int(held.get("CPU", 1))))
         if job.device == "cuda":  # Ray's shares are bookkeeping: this holds a trial to its own
-            torch.cuda.set_per_process_memory_fraction(held.get("GPU", 1.0))
+            total = torch.cuda.get_device_properties(0).total_memory / 2**20
+            share = held.get("GPU", 1.0) - CONTEXT_MIB / total
+            torch.cuda.set_per_process_memory_fraction(max(share, 0.01))
         self._job = job
         self._begin(config[PARAMS])
 
@@ -166,9 +184,10 @@ class FineTuneTrial(tune.Trainable):
         self._tuning.load_state_dict(torch.load(Path(checkpoint) / _STATE, weights_only=True))
 
     def _raise_estimate(self) -> None:
-        table, case = memory_table(self._job.cache), MemoryCase.of(self._tuning.params)
+        table = memory_table(self._job.cache)
+        case = self._job.memory_case(self._tuning.params)
         card = torch.cuda.get_device_name() if self._job.device == "cuda" else "CPU"
-        table.put(card, case, ESTIMATE_FACTOR * table.read(card).get(str(case), 1000.0))
+        table.put(card, case, ESTIMATE_FACTOR * table.read(card).get(case, 1000.0))
         self._tuning.ran_out = False
 
     def _begin(self, params: TrialParams) -> None:

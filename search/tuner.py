@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
@@ -17,31 +16,8 @@ from search.sampler import NUMBER, PARAMS, StudySearcher
 from search.study import trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import FineTuneTrial, TrialJob
-from spaces import ConfigError, SearchSpace, TrialParams
+from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS
-
-
-def start_ray(address: str) -> None:
-    """Connect to a cluster, or start one on this machine, unless this process has one already.
-
-    Raises `ConfigError` if there is none at ``address``.
-    """
-    if ray.is_initialized():
-        return
-    if address == "local":  # its first workers import what trials need while images are read
-        os.environ.setdefault("RAY_preload_python_modules", "search.trial")
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(
-            f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
-            "'ray start --head' or use --address local."
-        ) from None
 
 
 def run_trials(

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 from torch import nn
 
 from trainables.features import Inputs
+from trainables.memory import run_by_halves
 
 
 def logits_of(
@@ -29,14 +30,16 @@ def logits_of(
     Without ``autocast`` a GPU computes in full float32, as an export on a CPU will.
     """
     model.eval()
-    parts = []
     device = next(model.parameters()).device.type
-    chosen = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
+
+    def answer(chosen: np.ndarray) -> np.ndarray:
+        (features,) = inputs.batches([chosen])
+        with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
+            return np.asarray(inputs.split.suffix(features).float().cpu().numpy())
+
+    batches = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=autocast is not None):
-        for features in inputs.batches(chosen):
-            with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
-                parts.append(inputs.split.suffix(features).float().cpu().numpy())
-    return np.concatenate(parts)
+        return np.concatenate([part for b in batches for part in run_by_halves(answer, b)])
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import timm
 import torch
 from filelock import FileLock
 
 from trainables.cache import FEATURES, make_room, reserve
+from trainables.memory import run_by_halves
 from trainables.model import Preprocessing, normalise
 from trainables.pixels import ImageSet
 from trainables.prefix import Features, Split
@@ -28,6 +30,8 @@ _log = logging.getLogger("finesweep")
 
 BATCH, GPU_BATCH = 64, 256
 """Images that go through a prefix, or an evaluation, at a time; results do not depend on it."""
+_FORMAT = 1
+"""Raised when the same key would mean other features: a change of `augment`, views or splits."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -35,8 +39,8 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 class FeatureStore:
     """A folder of features below the cache, bounded in size: the least recently used go first.
 
-    Features outlive the processes that made them, not a restart of the machine, after which what
-    had reached the disk would be anybody's guess.
+    Features outlive the processes that made them; on Linux not a restart of the machine, after
+    which what had reached the disk would be anybody's guess.
     """
 
     cache: Path
@@ -49,7 +53,7 @@ class FeatureStore:
         boot = _BOOT.read_text().strip() if _BOOT.exists() else "boot"
         return self.cache / "features" / boot
 
-    def admits(self, split: Split, images: int, views: int) -> bool:
+    def admits(self, split: Split, images: int, views: float) -> bool:
         """Whether keeping what the prefix makes of all views of the images is worth its bytes."""
         width = sum(math.prod(shape) for shape in split.shapes)
         size = images * views * width * np.dtype(self.dtype).itemsize
@@ -65,7 +69,7 @@ class FeatureStore:
         try:
             os.utime(file)
             content = np.memmap(file, np.uint8, "r+")
-        except FileNotFoundError:  # evicted just now
+        except OSError:  # evicted just now, or not ours to write
             return None
         values = content[_aligned(rows) :].view(self.dtype).reshape(rows, width)
         return Block(content[:rows], torch.from_numpy(values))
@@ -78,16 +82,15 @@ class FeatureStore:
     def _make(self, file: Path, size: int) -> bool:
         """Reserve an empty block, at the cost of the least recently used ones."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
         with FileLock(self.cache / "features" / "lock"):
             if file.exists():
                 return True
             if not make_room(self.cache, size, self.budget_bytes, FEATURES):
                 return False
-            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
             try:
-                partial.touch()
-                os.truncate(partial, size)
-                reserve(partial)
+                with partial.open("wb") as empty:
+                    reserve(empty.fileno(), size)
                 partial.rename(file)
             except OSError as error:
                 _log.warning("features can't be kept (%s); they are computed again", error)
@@ -185,16 +188,9 @@ class Inputs:
         return found
 
     def _make(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
-        """Through the prefix, from pixels, in float32; by halves if memory asks for it."""
-        try:
-            return self._make_at_once(chosen, views, epoch)
-        except torch.OutOfMemoryError:
-            if len(chosen) < 2:
-                raise
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        halves = [self._make(half, views, epoch) for half in np.array_split(chosen, 2)]
-        return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
+        """Through the prefix, from pixels, in float32."""
+        parts = run_by_halves(lambda some: self._make_at_once(some, views, epoch), chosen)
+        return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
 
     def _make_at_once(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
         began = time.perf_counter()
@@ -215,7 +211,8 @@ class Inputs:
         if view not in self._blocks:
             key = hashlib.blake2b(digest_size=12)
             key.update(f"{self.images.store.file.stem} {self.split.fingerprint} ".encode())
-            key.update(f"{self._autocast} {self._device.type} {view} ".encode())
+            key.update(f"{self._autocast} {self._device.type} {self._stated} {view} ".encode())
+            key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
             key.update(self.images.rows.tobytes())
             self._blocks[view] = self._store.open(key.hexdigest(), len(self), self._width)
         return self._blocks[view]

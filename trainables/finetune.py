@@ -111,7 +111,7 @@ class FineTuning:
         split = split_for(self.model, params)
         self._autocast = arithmetic.suffix
 
-        def feed(images: ImageSet, blocks: int) -> Inputs:
+        def feed(images: ImageSet, blocks: float) -> Inputs:
             return Inputs(
                 images,
                 split,
@@ -222,20 +222,20 @@ class FineTuning:
     def _step(self, features: Features, labels: torch.Tensor) -> float:
         """One update; its loss. One that is not finite updates nothing.
 
-        Out of memory, it goes on with half as many images at a time, and stays with that; BatchNorm
-        then sees the smaller batches.
+        Out of memory, it goes on with half as many images at a time, at least two, and stays with
+        that; BatchNorm then sees the smaller batches, and has seen those that did not fit.
         """
         while True:
             try:
                 value = self._backward(features, labels)
                 break
             except torch.OutOfMemoryError:
-                if min(self._micro_batch, len(labels)) < 2:
+                if min(self._micro_batch, len(labels)) < 4:
                     raise
-                self._micro_batch = min(self._micro_batch, len(labels)) // 2
-                self.ran_out = True
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+            self._micro_batch = min(self._micro_batch, len(labels)) // 2
+            self.ran_out = True
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
         if math.isfinite(value):
             self._optimizer.step()
         return value
@@ -243,7 +243,8 @@ class FineTuning:
     def _backward(self, features: Features, labels: torch.Tensor) -> float:
         """Gradients of a batch's loss, summed over its micro-batches; the loss."""
         self._optimizer.zero_grad()
-        parts = [torch.split(f, self._micro_batch) for f in (*features, labels)]
+        count = max(1, len(labels) // self._micro_batch)  # no part of one image: BatchNorm
+        parts = [torch.tensor_split(f, count) for f in (*features, labels)]
         whole = self._counted(labels)
         total = 0.0
         for *some, targets in zip(*parts, strict=True):

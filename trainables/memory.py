@@ -1,15 +1,20 @@
-"""What fine-tunes take of a GPU's memory: measured once, kept by the card's name."""
+"""What fine-tunes take of a GPU's memory, kept by the card's name; and when it is not enough."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
+import torch
 from filelock import FileLock
 
 from spaces import TrialParams
 from trainables.files import write_json
 from trainables.prefix import CUTS
+
+_T = TypeVar("_T")
 
 DEPTHS = (*CUTS, 1.0)
 """Unfreeze depths that are told apart: where models are cut, and all of them."""
@@ -47,12 +52,12 @@ class MemoryTable:
         """What is known of a card, by the case in words."""
         return self._all().get(gpu, {})
 
-    def put(self, gpu: str, case: MemoryCase, mib: float) -> None:
+    def put(self, gpu: str, case: str, mib: float) -> None:
         """Keep a measurement, or a better estimate."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             known = self._all()
-            known.setdefault(gpu, {})[str(case)] = round(mib, 1)
+            known.setdefault(gpu, {})[case] = round(mib, 1)
             write_json(self.file, known)
 
     def _all(self) -> dict[str, dict[str, float]]:
@@ -60,3 +65,15 @@ class MemoryTable:
             return {}
         known: dict[str, dict[str, float]] = json.loads(self.file.read_text(encoding="utf-8"))
         return known
+
+
+def run_by_halves(run: Callable[[np.ndarray], _T], chosen: np.ndarray) -> list[_T]:
+    """``run`` on ``chosen`` or, where that doesn't fit the memory, on its halves in turn."""
+    try:
+        return [run(chosen)]
+    except torch.OutOfMemoryError:
+        if len(chosen) < 2:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return [part for half in np.array_split(chosen, 2) for part in run_by_halves(run, half)]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from trainables.files import write_json
@@ -68,11 +69,12 @@ class _Notes:
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
         name = hashlib.blake2b(root.encode(), digest_size=12).hexdigest()
-        self._file = cache / "opened" / f"{name}.json"
+        self._file = cache / "opened" / f"{name}-pillow-{PIL.__version__}.json"
         self._notes: dict[str, tuple[tuple[int, ...], Opened]] = {}
         self._changed = False
         if self._file.exists():
-            for path, (seen, opened) in json.loads(self._file.read_text("utf-8")).items():
+            notes = json.loads(self._file.read_text(encoding="utf-8"))
+            for path, (seen, opened) in notes.items():
                 if tuple(seen) == _marks(Path(path)):
                     self._notes[path] = (tuple(seen), Opened(**opened))
 
@@ -87,9 +89,10 @@ class _Notes:
         self._changed = True
 
     def write(self) -> None:
-        """For the next sweep."""
+        """For the next sweep. What could not be read may have been a fault of the disk's."""
         if self._changed:
-            write_json(self._file, {p: (s, asdict(o)) for p, (s, o) in self._notes.items()})
+            readable = {p: (s, asdict(o)) for p, (s, o) in self._notes.items() if not o.error}
+            write_json(self._file, readable)
 
 
 def _marks(path: Path) -> tuple[int, ...]:

@@ -2,23 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from spaces import DataError
-from trainables.cache import FEATURES, PIXELS, make_room, reserve
+from trainables.cache import FEATURES, PIXELS, free_bytes, make_room, reserve
 from trainables.dataset import Dataset
 from trainables.files import write_whole
-from trainables.images import digest_of, read_rgb, resize_square
+from trainables.images import IMAGE_ERRORS, digest_of, read_rgb, resize_square
 from trainables.listing import SplitName
 
 
@@ -48,27 +49,27 @@ class Staged:
     """Images kept in every format as they are first opened, before it is known which belong.
 
     `build_store` takes from it what it finds there, so that a first sweep decodes nothing twice.
+    Lies in files without a name: they go with the process.
     """
 
     def __init__(self, cache: Path) -> None:
-        self._folder = cache / "pixels"
+        self._cache = cache
         self._rows: dict[str, int] = {}
         self._arrays: dict[PixelFormat, np.ndarray] = {}
 
     def begin(self, forms: Sequence[PixelFormat], count: int) -> None:
         """Make place for ``count`` images; where the disk has none, keep nothing."""
         size = count * sum(form.side**2 * 3 for form in forms)
-        if make_room(self._folder.parent, size, 2**63):
-            self._folder.mkdir(exist_ok=True)
+        if count == 0 or free_bytes(self._cache) < 2 * size:  # the stores come on top
+            return
+        try:
             for form in forms:
-                self._arrays[form] = _new_array(self._file(form), count, form.side)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        for form in self._arrays:
-            self._file(form).unlink(missing_ok=True)
+                with tempfile.TemporaryFile(dir=self._cache) as file:
+                    reserve(file.fileno(), count * form.side**2 * 3)
+                    shape = (count, form.side, form.side, 3)
+                    self._arrays[form] = np.memmap(file, np.uint8, "r+", shape=shape)
+        except OSError:
+            self._arrays.clear()
 
     @property
     def forms(self) -> tuple[PixelFormat, ...]:
@@ -85,9 +86,6 @@ class Staged:
         row = self._rows.get(digest)
         return None if row is None or form not in self._arrays else self._arrays[form][row]
 
-    def _file(self, form: PixelFormat) -> Path:
-        return self._folder / f"{form.side}-{form.interpolation}.{os.getpid()}.staged"
-
 
 def build_store(
     dataset: Dataset,
@@ -95,25 +93,27 @@ def build_store(
     *,
     cache: Path,
     budget_bytes: int = 2**63,
+    keep: Collection[Path] = (),
     staged: Staged | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PixelStore:
     """Decode ``dataset`` into a file below ``cache``, or find it there from an earlier sweep.
 
     A file of the store's name is whole, and holds these very bytes decoded in this order, however
-    they are labelled and split. Of several processes that want it, one makes it. Raises `DataError`
-    if an image has changed since the survey, or if there is no room.
+    they are labelled and split. Of several processes that want it, one makes it. To make room,
+    files that were not used lately are deleted, but for ``keep``. Raises `DataError` if an image
+    has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
     key.update("\n".join([repr(form), *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.file.with_suffix(".lock")):
+    with _held(store.file.with_suffix(".lock"), lambda: progress(0, len(dataset))):
         if not store.file.exists():
             for leftover in store.file.parent.glob(f"{store.file.name}.*.partial"):
                 leftover.unlink()  # of a process that died: we hold the lock
             size = len(dataset) * form.side**2 * 3
-            if not make_room(cache, size, budget_bytes, PIXELS, FEATURES):
+            if not make_room(cache, size, budget_bytes, PIXELS, FEATURES, keep=keep):
                 raise DataError(
                     f"{len(dataset)} images of {form.side} pixels take {size / 2**30:.1f} GiB in "
                     f"{cache}, and there is no room; raise cache_gib, name another cache_dir, or "
@@ -126,11 +126,20 @@ def build_store(
     return store
 
 
-def _new_array(file: Path, count: int, side: int) -> np.ndarray:
-    shape = (count, side, side, 3)
-    array: np.ndarray = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    reserve(file)
-    return array
+@contextmanager
+def _held(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; ``waiting`` is called every second until it can be had, and may raise."""
+    held = FileLock(lock)
+    while True:
+        try:
+            held.acquire(timeout=1)
+            break
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _decode_all(
@@ -140,7 +149,10 @@ def _decode_all(
     staged: Staged | None,
     progress: Callable[[int, int], None],
 ) -> None:
-    pixels = _new_array(file, len(dataset), form.side)
+    shape = (len(dataset), form.side, form.side, 3)
+    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    with file.open("r+b") as made:
+        reserve(made.fileno(), file.stat().st_size)
 
     def decode(row: int) -> None:
         ready = staged.find(form, dataset.digests[row]) if staged else None
@@ -152,8 +164,7 @@ def _decode_all(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
             progress(done, len(dataset))
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
+    pixels.flush()
 
 
 def read_unchanged(dataset: Dataset, row: int, *, side: int) -> Image.Image:
@@ -167,7 +178,10 @@ def read_unchanged(dataset: Dataset, row: int, *, side: int) -> Image.Image:
             f"{dataset.file(row)} has changed since the data were read; launch a new sweep, "
             "or bring the file back."
         )
-    return read_rgb(content, side=side)
+    try:
+        return read_rgb(content, side=side)
+    except IMAGE_ERRORS as error:
+        raise DataError(f"{dataset.file(row)} can't be read ({error}); remove it.") from None
 
 
 @lru_cache(maxsize=8)

@@ -4,8 +4,10 @@ On a CPU bfloat16 can be twice as fast or half as fast, by backbone and even by 
 are timed once, forward for the prefix and forward and back for what trains, and the answer is kept.
 """
 
+import hashlib
 import json
 import platform
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,19 +53,29 @@ def choose_arithmetic(
 
 
 def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> Arithmetic:
-    """From the notes of this kind of machine, where they are made if need be."""
-    file = cache / "precision.json"
-    machine = f"{_cpu_name()}, torch {torch.__version__}"
+    """From the notes of this kind of machine, where they are made if need be.
+
+    Of several processes that want one answer, one measures; different ones are measured together.
+    """
     key = f"{backbone} at {image_size}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
-        notes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        speedup = notes.get(machine, {}).get(key)
+    notes = cache / "precision" / f"{_machine()}.json"
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    with FileLock(notes.with_name(f"{name}.lock")):
+        speedup = _read(notes).get(key)
         if speedup is None:
             speedup = _speedups(model, image_size)
-            write_json(file, {**notes, machine: {**notes.get(machine, {}), key: speedup}})
+            with FileLock(notes.with_suffix(".lock")):
+                write_json(notes, {**_read(notes), key: speedup})
     chosen = [torch.bfloat16 if speedup[p] >= WORTH_IT else None for p in ("prefix", "suffix")]
     return Arithmetic(*chosen)
+
+
+def _read(notes: Path) -> dict[str, dict[str, float]]:
+    if not notes.exists():
+        return {}
+    known: dict[str, dict[str, float]] = json.loads(notes.read_text(encoding="utf-8"))
+    return known
 
 
 def _speedups(model: nn.Module, image_size: int) -> dict[str, float]:
@@ -102,10 +114,12 @@ def _speedup(run: Callable[[], object]) -> float:
     return round(min(t[0] for t in times) / min(t[1] for t in times), 2)
 
 
-def _cpu_name() -> str:
+def _machine() -> str:
+    """The kind of CPU and the version of torch, as a file's name."""
+    name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()} {torch.backends.cpu.get_cpu_capability()}"
-    return f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = models[0].partition(":")[2] if models else name
+    words = f"{name} {torch.backends.cpu.get_cpu_capability()} torch {torch.__version__}"
+    return "-".join(re.findall(r"[A-Za-z0-9.]+", words))

@@ -19,12 +19,14 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from spaces import TrialParams
 from trainables.model import (
     backbone_groups,
+    head_names,
     open_group_count,
     open_groups,
     train_mode,
 )
 from trainables.tracing import (
     CannotSplitError,
+    first_line,
     from_images,
     frontier_nodes,
     input_node,
@@ -58,12 +60,14 @@ class Split:
     """Of one image's features."""
     frozen: fx.GraphModule | None = None
     """The prefix as a module; None if there is none."""
+    architecture: str = ""
+    """What the model is and where it is cut, in a few words and a hash."""
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what the prefix computes and of the weights it does so with."""
         assert self.frozen is not None
-        digest = hashlib.blake2b(self.frozen.code.encode(), digest_size=12)
+        digest = hashlib.blake2b(f"{self.architecture} ".encode(), digest_size=12)
         for name, tensor in self.frozen.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().data)
@@ -98,6 +102,17 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     Opens those groups. Raises `CannotSplitError` if torch.fx can't follow the model, or if nothing
     lies in front of the cut.
     """
+    try:
+        return _split(model, open_count, image_size)
+    except (CannotSplitError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the traced parts run the model's code piecemeal: anything may come
+        raise CannotSplitError(f"its traced parts don't run ({first_line(error)})") from None
+    finally:
+        train_mode(model, freeze_batchnorm=True)
+
+
+def _split(model: nn.Module, open_count: int, image_size: int) -> Split:
     open_groups(model, open_count)
     train_mode(model, freeze_batchnorm=True)
     training = trace(model)
@@ -114,8 +129,9 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     prefix = _module(model, _prefix_graph(evaluating, names))
     device = next(model.parameters()).device
     probes = [torch.rand(n, 3, image_size, image_size, device=device) for n in (2, 3)]
-    kind = f"{training.python_code('self').src} {names} {image_size} {device}"
-    border = _checked.get(kind)
+    architecture = f"{_architecture(model)} cut at {names} for {image_size}"
+    border = _checked.get(f"{architecture} {device}")
+    fresh = border is None
     if border is None:
         with torch.no_grad():
             border = _Border.of(*map(prefix, probes))
@@ -132,21 +148,46 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
         logits: torch.Tensor = suffixes[model.training](*features, *border.fixed)
         return logits
 
-    made = Split(run_prefix, run_suffix, border.shapes, prefix)
-    if kind not in _checked:
+    made = Split(run_prefix, run_suffix, border.shapes, prefix, architecture)
+    if fresh:
         _check(model, made, probes[1])
         if not border.fixed:  # else it holds a part of these very weights
-            _checked[kind] = border
+            _checked[f"{architecture} {device}"] = border
     return made
 
 
+def _architecture(model: nn.Module) -> str:
+    """Hash of all that two models must share to do the same with the same weights.
+
+    Dropout is left out: it does nothing in a prefix, and every trial has its own.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    digest.update(f"{type(model).__name__} {cfg.get('architecture')} ".encode())
+    for name, module in model.named_modules():
+        rate = "" if isinstance(module, nn.modules.dropout._DropoutNd) else module.extra_repr()
+        digest.update(f"{name} {type(module).__name__} {rate} ".encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+    return digest.hexdigest()
+
+
 def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
-    """Raises `CannotSplitError` if the parts don't give what the whole gives."""
+    """Raises `CannotSplitError` if the parts don't give what the whole gives.
+
+    With a head of random weights: one that starts at zero would say yes to anything.
+    """
+    heads = [p for name in head_names(model) for p in model.get_submodule(name).parameters()]
+    kept = [p.detach().clone() for p in heads]
+    random = torch.Generator().manual_seed(0)
     model.eval()
     with torch.no_grad():
+        for parameter in heads:
+            parameter.copy_(torch.randn(parameter.shape, generator=random) / 10)
         apart, together = made.suffix(made.prefix(images)), model(images)
-    train_mode(model, freeze_batchnorm=True)
-    if not torch.allclose(apart, together, rtol=1e-3, atol=1e-4):
+        for parameter, value in zip(heads, kept, strict=True):
+            parameter.copy_(value)
+    if not torch.allclose(apart, together, rtol=1e-3, atol=1e-3 * float(together.abs().max())):
         raise CannotSplitError("its parts don't give what the whole gives")
 
 
@@ -155,7 +196,7 @@ class _Border:
     """What crosses from prefix to suffix, told apart by running two batch sizes."""
 
     values: tuple[Any, ...]
-    """What the prefix gives for the first batch, nested values laid flat."""
+    """Nested values laid flat: constants and what is fixed, and of features an image's shape."""
     kinds: tuple[Literal["feature", "fixed", "batch", "constant"], ...]
     layout: Any
 
@@ -165,7 +206,11 @@ class _Border:
         kinds = [_kind(a, b) for a, b in zip(values, tree_leaves(second), strict=True)]
         if "feature" not in kinds:
             raise CannotSplitError("nothing in front of the cut depends on the images alone")
-        return cls(tuple(values), tuple(kinds), layout)
+        kept = [
+            tuple(value.shape[1:]) if kind == "feature" else value
+            for value, kind in zip(values, kinds, strict=True)
+        ]
+        return cls(tuple(kept), tuple(kinds), layout)
 
     def features(self, given: Any) -> Features:
         """Those of the prefix's values that differ by image."""
@@ -179,7 +224,7 @@ class _Border:
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Of one image's features."""
-        return tuple(tuple(t.shape[1:]) for t in self._only("feature", self.values))
+        return tuple(self._only("feature", self.values))
 
     def _only(self, kind: str, leaves: Iterable[Any]) -> list[Any]:
         return [leaf for leaf, k in zip(leaves, self.kinds, strict=True) if k == kind]

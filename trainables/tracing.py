@@ -59,8 +59,12 @@ def trace(model: nn.Module) -> fx.Graph:
     try:
         return _Tracer(model).trace(model, concrete_args=given)
     except Exception as error:  # fx runs the model's own code on stand-ins: anything may come
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CannotSplitError(f"torch.fx can't follow it ({reason})") from None
+        raise CannotSplitError(f"torch.fx can't follow it ({first_line(error)})") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, shortly."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def input_node(graph: fx.Graph) -> fx.Node:

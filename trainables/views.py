@@ -5,6 +5,7 @@ that what a frozen prefix makes of a view can be kept. A trial of any strength d
 one of the two levels around it, and hits that strength in the mean.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,11 +53,11 @@ class Views:
         """Transform ``(n, 3, h, w)`` uint8 images of dataset ``rows`` into their views."""
         return augment(images, np.array(LEVELS)[levels], self._numbers(rows, number)[:, :NUMBERS])
 
-    def blocks(self) -> int:
+    def blocks(self) -> float:
         """How many sets of views of all images there are at this strength."""
         upper = int(np.searchsorted(LEVELS, self.strength))
         used = {upper} if LEVELS[upper] == self.strength else {upper - 1, upper}
-        return sum(1 if level == 0 else self.count or 0 for level in used)
+        return sum(1 if level == 0 else self.count or math.inf for level in used)
 
     def _numbers(self, rows: np.ndarray, number: int) -> np.ndarray:
         """``(n, NUMBERS + 1)`` float32 in [0, 1): the last is for the level."""

@@ -18,8 +18,8 @@ from multiprocessing.queues import Queue
 import torch
 from ray import tune
 
+from search.cluster import start_ray
 from search.study import read_trials
-from search.tuner import start_ray
 from spaces import TrialParams
 from tests.benchmarks.fixed_trials import link_weights, points
 from tests.benchmarks.measuring import (

@@ -76,7 +76,7 @@ def by_depth(dataset: Dataset) -> list[str]:
             last = run(dataset, params, untrained, epochs=epochs, views=1, store=store)[-1]
             return len(dataset.rows("train")) / last.seconds
 
-        found = alternate({"kept": lambda: rate(STORE, 3), "computed": lambda: rate(None, 1)})
+        found = alternate({"kept": lambda: rate(STORE, 3), "computed": lambda: rate(None, 2)})
         gain = ratios(found["kept"], found["computed"])
         lines.append(
             f"| {name} | {spread(found['kept'])} | {spread(found['computed'])} | "

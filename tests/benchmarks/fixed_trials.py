@@ -1,6 +1,6 @@
 """B1: the same twenty trials by Finesweep and by a docs-style Ray Tune script.
 
-    python tests/benchmarks/fixed_trials.py [elpv|fashion] [--images 800] [--rounds 3]
+    python -m tests.benchmarks.fixed_trials [elpv|fashion] [--images 800] [--rounds 3]
 
 40% head only, 30% a quarter, 10% a half, 20% all of an EfficientNet-Lite, without early stopping;
 whole processes from a cold start and an empty cache, two workers each.

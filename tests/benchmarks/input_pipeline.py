@@ -6,9 +6,7 @@ python -m tests.benchmarks.input_pipeline
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -16,6 +14,7 @@ from torchvision.datasets import ImageFolder
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
 from trainables.model import Preprocessing, normalise
 from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.process import prepare_process
 from trainables.survey import survey
 from trainables.views import Views
 
@@ -56,8 +55,7 @@ def store_rate(images: ImageSet, count: int) -> float:
 
 def main() -> None:
     """Measure both sizes on two sets."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    prepare_process(threads=1)
     lines = [
         "One process, one thread. ELPV: grey PNG of 300 px; foods: colour JPEG of about 300 px.",
         "Ours at augmentation strength 0.3, its decoding done before (see the last column).",

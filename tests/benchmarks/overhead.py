@@ -13,6 +13,7 @@ import optuna
 from ray import tune
 
 import search.tuner
+from search.cluster import start_ray
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.plan import draft_plan, make_plan
@@ -111,7 +112,7 @@ def optuna_alone(trials: int) -> float:
 def main() -> None:
     """Slopes between two sizes: what starting and ending take falls out."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    search.tuner.start_ray("local")
+    start_ray("local")
     ours(4, 2)
 
     def per_trial(run: Any) -> float:

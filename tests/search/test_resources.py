@@ -93,7 +93,7 @@ def test_a_raised_estimate_outlives_the_next_probe(
     settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
     config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
-    memory_table(tmp_path).put(CARD, MemoryCase.of(trial(unfreeze=0.0)), 30_000)
+    memory_table(tmp_path).put(CARD, job.memory_case(trial(unfreeze=0.0)), 30_000)
     kinds = [trial(unfreeze=0.0)]
     sized = measure_shares(config, fit_resources(config), job, kinds, probe=StandIn())
     assert sized.of(kinds[0]).required_resources["GPU"] == 1 / 2
@@ -119,6 +119,9 @@ def test_a_share_that_was_given_is_taken(
 
 
 def test_cpus_go_with_the_share() -> None:
-    eighth = Resources(16.0, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
+    eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
     assert eighth.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert replace(eighth, cpus=4.0).of(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
+    given = replace(eighth, cpus=2.0, cpus_follow=False)
+    assert given.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
+    assert given.of(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}

@@ -18,6 +18,7 @@ from search.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
 from trainables.pixels import PixelStore
+from trainables.weights import Weights
 
 pytestmark = pytest.mark.slow
 
@@ -148,9 +149,11 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
     plan = make_plan(draft_plan(config))
     paths = SweepPaths(tmp_path / "crash")
     paths.root.mkdir()
-    nowhere = PixelStore(tmp_path / "removed.npy")
-    stores = {stated.form(32): nowhere for stated in plan.preprocessing.values()}
-    job = TrialJob.of(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
+    deleted = PixelStore(tmp_path / "deleted.npy")
+    stores = dict.fromkeys(plan.forms, deleted)
+    removed = tmp_path / "removed.safetensors"
+    weights = {name: Weights(name, "a file", removed) for name in plan.weights}
+    job = TrialJob.of(config, plan.survey.dataset, stores, weights, on_gpu=False)
     run_trials(
         config,
         paths,
@@ -158,13 +161,13 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
         space=plan.space,
         points=(),
         native_image_size=plan.native_image_size,
-        resources=Resources(1, 0, 2),
+        resources=Resources(1, True, 0, 2),
     )
     trials = read_trials(paths.journal)
     assert [t.status for t in trials] == ["failed", "failed"]
     for trial in trials:
         traceback = Path(trial.error.removeprefix("its traceback is in "))
-        assert "removed.npy" in traceback.read_text()
+        assert "removed.safetensors" in traceback.read_text(), "not the images: they are made again"
     with pytest.raises(RunError, match="None of 2 trials has a finished epoch"):
         winner(trials, config.metric)
 

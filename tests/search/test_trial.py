@@ -9,7 +9,6 @@ from search.plan import draft_plan, make_plan
 from search.sampler import PARAMS
 from search.trial import FineTuneTrial, TrialJob, memory_table
 from spaces import TrialParams
-from trainables.memory import MemoryCase
 from trainables.pixels import build_store
 
 
@@ -58,7 +57,7 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     trial = start(params)
     trial._tuning.ran_out = True
     trial.train()
-    case = str(MemoryCase.of(params))
+    case = trial._job.memory_case(params)
     table = memory_table(trial._job.cache)
     first = table.read("CPU")[case]
     trial.train()

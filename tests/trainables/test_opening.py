@@ -45,6 +45,7 @@ def test_what_is_new_or_changed_is_opened(
     after = open_all(files, cache=tmp_path)
     assert after[3].digest == after[2].digest == before[1].digest
     assert after[4].error
+    assert opened_again(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
 
 
 def test_a_missing_file_is_found_when_it_comes_back(files: list[Path], tmp_path: Path) -> None:

@@ -51,12 +51,12 @@ def test_what_the_survey_opened_is_not_decoded_again(
     alone = survey(copy, cache=tmp_path / "alone").dataset
     expected = build_store(alone, FORM, cache=tmp_path / "alone")
     monkeypatch.setattr("trainables.pixels.read_unchanged", None)
-    with Staged(tmp_path) as staged:
-        found = survey(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
-        store = build_store(found, FORM, cache=tmp_path, staged=staged)
+    staged = Staged(tmp_path)
+    found = survey(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
+    store = build_store(found, FORM, cache=tmp_path, staged=staged)
     rows = np.arange(len(found))
     assert torch.equal(store.read(rows), expected.read(rows))
-    assert not list((tmp_path / "pixels").glob("*.staged"))
+    assert {f.suffix for f in (tmp_path / "pixels").iterdir()} == {".npy", ".lock"}
 
 
 def test_a_killed_process_leaves_nothing_that_stays(dataset: Dataset, tmp_path: Path) -> None:
@@ -89,6 +89,9 @@ def test_older_stores_make_way_and_what_cannot_fit_is_refused(
 ) -> None:
     one = build_store(dataset, FORM, cache=tmp_path, budget_bytes=400_000)
     other = PixelFormat(24, "bilinear")
+    with pytest.raises(DataError, match="there is no room"):
+        build_store(dataset, other, cache=tmp_path, budget_bytes=400_000, keep=[one.file])
+    assert one.file.exists()
     build_store(dataset, other, cache=tmp_path, budget_bytes=400_000)
     assert not one.file.exists()
     with pytest.raises(DataError, match="there is no room; raise cache_gib"):

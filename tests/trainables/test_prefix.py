@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from spaces import TrialParams
+from trainables import prefix
 from trainables.model import (
     Preprocessing,
     build_model,
@@ -176,3 +177,27 @@ def test_frozen_parts_neither_drop_nor_move(untrained: Weights) -> None:
     first, again = parts.prefix(images), parts.prefix(images)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_models_of_one_make_and_different_size_are_told_apart() -> None:
+    for depth in (0.0, 0.25):
+        shapes = []
+        for backbone in ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_tiny_patch16_224"):
+            params = small(backbone, unfreeze=depth)
+            shapes.append(split_for(made(params), params).shapes)
+        assert shapes[0] == shapes[2] != shapes[1]
+
+
+def test_parts_that_give_something_else_are_refused_though_the_head_starts_at_zero(
+    untrained: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = small("test_efficientnet", unfreeze=0.25, image_size=48)
+    model = build_model(params, untrained, 3)
+    kept = copy.deepcopy(model.state_dict())
+    features = prefix._Border.features
+    monkeypatch.setattr(
+        prefix._Border, "features", lambda self, given: tuple(2 * f for f in features(self, given))
+    )
+    with pytest.raises(CannotSplitError, match="don't give what the whole gives"):
+        split(model, 1, 48)
+    assert all(torch.equal(t, kept[n]) for n, t in model.state_dict().items())

@@ -38,3 +38,4 @@ def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: Imag
 @pytest.mark.parametrize(("strength", "blocks"), [(0.0, 1), (0.2, 5), (0.5, 4), (0.7, 8), (1.0, 4)])
 def test_it_knows_how_many_sets_of_views_it_shows(strength: float, blocks: int) -> None:
     assert Views(strength, 4, 0).blocks() == blocks
+    assert Views(strength, None, 0).blocks() == (1 if strength == 0 else np.inf)
