@@ -183,7 +183,9 @@ def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
     clock = StageClock()
     from search.cluster import start_ray
+    from trainables.sources import check_source
 
+    check_source(config.data)
     with ThreadPoolExecutor(1) as beside:  # torch takes as long to import as Ray to start
         loading = beside.submit(_load_sweep, clock)
         with clock.stage("start"):

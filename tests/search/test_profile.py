@@ -1,0 +1,38 @@
+import json
+import time
+
+import pytest
+
+from search import SweepResult
+from search.profile import STAGES, StageClock, profile_words
+from search.study import read_trials
+
+
+def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:
+    clock = StageClock()
+    with clock.stage("scan"), clock.stage("start"):
+        time.sleep(0.05)
+    with pytest.raises(ValueError, match="broken"), clock.stage("scan"):
+        time.sleep(0.05)
+        raise ValueError("broken")
+    stages = clock.document([], workers=2)["stages"]
+    assert 0.1 <= stages["scan"] < 0.2
+    assert 0.05 <= stages["start"] < 0.1
+    assert list(stages) == [stage for stage in STAGES if stage in stages]
+
+
+def test_a_sweep_says_where_its_time_went(sweep: SweepResult) -> None:
+    profile = json.loads(sweep.paths.profile.read_text())
+    assert profile == sweep.profile
+    assert {"check", "scan", "start", "decode", "search", "retrain", "export"} <= set(
+        profile["stages"]
+    )
+    assert profile["wall_seconds"] >= profile["stages"]["search"]
+    spent = profile["worker_seconds"]
+    epochs = sum(trial.seconds for trial in read_trials(sweep.paths.journal))
+    assert spent["prefix"] + spent["train"] + spent["evaluate"] == pytest.approx(epochs, abs=0.05)
+    whole = profile["workers"] * profile["stages"]["search"]
+    assert sum(spent.values()) == pytest.approx(whole, abs=0.1)
+    words = profile_words(profile)
+    assert words.startswith(f"{profile['wall_seconds']:.0f} s: ")
+    assert "of the search prefix" in words
