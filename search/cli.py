@@ -5,18 +5,16 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from search.config import Format, SweepConfig, overlay, read_toml, settings
 from search.paths import SweepPaths
-from search.profile import StageClock
 from spaces import ConfigError, RunError, UserError, preset_names
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
-    from search.sweep import Sweep, SweepResult
+    from search.sweep import SweepResult
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -181,17 +179,9 @@ def _plan(args: argparse.Namespace) -> None:
 
 def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
-    clock = StageClock()
-    from search.cluster import start_ray
-    from trainables.sources import check_source
+    from search.sweep import Sweep
 
-    check_source(config.data)
-    with ThreadPoolExecutor(1) as beside:  # torch takes as long to import as Ray to start
-        loading = beside.submit(_load_sweep, clock)
-        with clock.stage("start"):
-            start_ray(config.address)
-        made = loading.result()
-    sweep = made(config, given=args.config, progress=_progress(), clock=clock)
+    sweep = Sweep(config, given=args.config, progress=_progress())
     try:
         result = sweep.run()
     except KeyboardInterrupt:
@@ -203,12 +193,6 @@ def _launch(args: argparse.Namespace) -> None:
     _show(result, config)
     if result.unfinished:
         sys.exit(FAULT)
-
-
-def _load_sweep(clock: StageClock) -> "type[Sweep]":
-    with clock.stage("load"):
-        from search.sweep import Sweep
-    return Sweep
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.study import TrialRecord
 
-STAGES = ("load", "start", "check", "scan", "decode", "search", "retrain", "export")
-"""In order; "load" is this program's own imports, beside Ray's start."""
+STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
+"""In order; "start" is Ray's, beside "scan" and "decode"."""
 
 
 class StageClock:

@@ -69,13 +69,12 @@ class Sweep:
         *,
         given: Path | None = None,
         progress: Progress = _silent,
-        clock: StageClock | None = None,
     ) -> None:
         self.config = config
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
-        self._clock = clock or StageClock()
+        self._clock = StageClock()
         self._given_up = threading.Event()
 
     def run(self) -> SweepResult:
