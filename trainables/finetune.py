@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
@@ -22,9 +21,9 @@ from trainables.model import (
     Preprocessing,
     build_model,
     is_plain,
+    make_optimizer,
     open_group_count,
     open_groups,
-    parameter_groups,
     train_mode,
 )
 from trainables.pixels import ImageSet
@@ -123,7 +122,7 @@ class FineTuning:
 
         self._inputs = feed(train, self._views.blocks())
         self._val = None if val is None else feed(val, 1)
-        self._optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
+        self._optimizer = make_optimizer(model, params)
         self._rate = LearningRate(self._optimizer, params, max_epochs=max_epochs)
         counts = np.bincount(train.labels, minlength=num_classes)
         weight = None
@@ -204,9 +203,6 @@ class FineTuning:
         open_groups(self.model, self._open_now())
         train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
         batches = training_batches(self._train.labels, self.params, rng)
-        self._penalised = [
-            p for n, p in self.model.named_parameters() if p.requires_grad and not is_plain(n, p)
-        ]
         total, seen, factor = 0.0, 0, 1.0
         features_of = self._inputs.batches(batches, self._views, self.epoch)
         for step, (chosen, features) in enumerate(zip(batches, features_of, strict=True)):
@@ -258,7 +254,9 @@ class FineTuning:
                 return total
             loss.backward()
         if self.params.l1:
-            penalty = self.params.l1 * torch.stack([p.abs().sum() for p in self._penalised]).sum()
+            trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+            sizes = [p.abs().sum() for n, p in trained if not is_plain(n, p)]
+            penalty = self.params.l1 * torch.stack(sizes).sum()
             penalty.backward()  # type: ignore[no-untyped-call]
             total += float(penalty.item())
         return total
@@ -291,19 +289,6 @@ def finetune(tuning: FineTuning) -> Iterator[EpochReport]:
 def _mix(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def make_optimizer(groups: list[dict[str, Any]], name: str) -> Optimizer:
-    """torch's optimizer of a `TrialParams.optimizer` name over `parameter_groups`."""
-    match name:
-        case "adamw":
-            return torch.optim.AdamW(groups, fused=True)
-        case "adam":
-            return torch.optim.Adam(groups, fused=True)
-        case "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
-        case _:
-            return torch.optim.RMSprop(groups)
 
 
 def _peak_memory_mib(device: torch.device) -> float:

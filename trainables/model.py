@@ -11,6 +11,7 @@ from timm.data.config import resolve_data_config
 from timm.models import group_parameters
 from timm.optim._param_groups import auto_group_layers
 from torch import nn
+from torch.optim import Optimizer
 
 from spaces import SpaceError, TrialParams, WeightsError
 from trainables.pixels import PixelFormat
@@ -224,6 +225,20 @@ def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, An
                 tensors = [parameters[n] for n in members]
                 groups.append({"params": tensors, "lr": rate, "weight_decay": decay})
     return groups
+
+
+def make_optimizer(model: nn.Module, params: TrialParams) -> Optimizer:
+    """The trial's update rule over its `parameter_groups`."""
+    groups = parameter_groups(model, params)
+    match params.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, fused=True)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups)
 
 
 def is_plain(name: str, parameter: nn.Parameter) -> bool:

@@ -114,15 +114,14 @@ def _open(path: Path, row: int, staged: Staged | None) -> Opened:
                 by = reduction(content, form.side)
                 images[by] = images.get(by) or read_rgb(content, side=form.side)
                 staged.keep(row, digest, form, images[by])
-        image = min(images.items())[1] if images else read_rgb(content)
+        image = next(iter(images.values())) if images else read_rgb(content)
     except IMAGE_ERRORS as error:
         return Opened(error=_reason(error))
     oddity = ""
-    width, height = (size * min(images, default=1) for size in image.size)
     if image.getcolors(maxcolors=1) is not None:
         oddity = "all pixels have one colour"
-    elif min(width, height) < 16:
-        oddity = f"only {width}x{height} pixels"
+    elif min(image.size) < 16:  # none that was reduced
+        oddity = f"only {image.width}x{image.height} pixels"
     return Opened(digest, oddity=oddity)
 
 

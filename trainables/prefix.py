@@ -102,17 +102,6 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     Opens those groups. Raises `CannotSplitError` if torch.fx can't follow the model, or if nothing
     lies in front of the cut.
     """
-    try:
-        return _split(model, open_count, image_size)
-    except (CannotSplitError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # the traced parts run the model's code piecemeal: anything may come
-        raise CannotSplitError(f"its traced parts don't run ({first_line(error)})") from None
-    finally:
-        train_mode(model, freeze_batchnorm=True)
-
-
-def _split(model: nn.Module, open_count: int, image_size: int) -> Split:
     open_groups(model, open_count)
     train_mode(model, freeze_batchnorm=True)
     training = trace(model)
@@ -134,7 +123,7 @@ def _split(model: nn.Module, open_count: int, image_size: int) -> Split:
     fresh = border is None
     if border is None:
         with torch.no_grad():
-            border = _Border.of(*map(prefix, probes))
+            border = _Border.of(*(_run(prefix, probe) for probe in probes))
     suffixes = {
         mode: _module(model, _suffix_graph(graph, trained, names, border))
         for mode, graph in ((True, training), (False, evaluating))
@@ -154,6 +143,16 @@ def _split(model: nn.Module, open_count: int, image_size: int) -> Split:
         if not border.fixed:  # else it holds a part of these very weights
             _checked[f"{architecture} {device}"] = border
     return made
+
+
+def _run(part: Callable[[Any], Any], given: Any) -> Any:
+    """Run a traced part for the first time. Raises `CannotSplitError`."""
+    try:
+        return part(given)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # the model's own code, torn from its context: anything may come
+        raise CannotSplitError(f"its traced parts don't run ({first_line(error)})") from None
 
 
 def _architecture(model: nn.Module) -> str:
@@ -184,9 +183,10 @@ def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
     with torch.no_grad():
         for parameter in heads:
             parameter.copy_(torch.randn(parameter.shape, generator=random) / 10)
-        apart, together = made.suffix(made.prefix(images)), model(images)
+        apart, together = _run(made.suffix, made.prefix(images)), model(images)
         for parameter, value in zip(heads, kept, strict=True):
             parameter.copy_(value)
+    train_mode(model, freeze_batchnorm=True)
     if not torch.allclose(apart, together, rtol=1e-3, atol=1e-3 * float(together.abs().max())):
         raise CannotSplitError("its parts don't give what the whole gives")
 

@@ -33,12 +33,11 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.finetune import make_optimizer
 from trainables.model import (
     build_model,
+    make_optimizer,
     open_group_count,
     open_groups,
-    parameter_groups,
     train_mode,
 )
 from trainables.process import prepare_process
@@ -53,7 +52,7 @@ def bare_seconds(params: TrialParams, train: int, val: int) -> float:
     untrained = Weights(params.backbone, "none", None)
     model = build_model(params, untrained, 2).to(memory_format=torch.channels_last)
     open_groups(model, open_group_count(model, params.unfreeze))
-    optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
+    optimizer = make_optimizer(model, params)
     images = torch.rand(64, 3, params.image_size, params.image_size)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.arange(64) % 2

@@ -11,7 +11,7 @@ from spaces import TrialParams
 from trainables.features import FeatureStore, Inputs
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
-from trainables.prefix import split
+from trainables.prefix import Split, split
 from trainables.views import Views
 from trainables.weights import Weights
 
@@ -184,3 +184,15 @@ def test_processes_fill_one_block_together_and_a_killed_one_leaves_only_whole_ro
     assert len(known) >= 3 * 1024 + 50
     rows = block.values[torch.from_numpy(known)]
     assert (rows == torch.from_numpy(known).float()[:, None]).all()
+
+
+def test_several_features_of_an_image_come_back_as_they_went(
+    train_set: ImageSet, params: TrialParams
+) -> None:
+    given = (torch.rand(6, 2, 3, 4), torch.rand(6, 5), torch.rand(6, 4, 7), torch.rand(6, 3, 2, 2))
+    shapes = tuple(tuple(feature.shape[1:]) for feature in given)
+    parts = Split(lambda images: given, lambda features: features[1], shapes)
+    stated = Preprocessing.of(params.backbone)
+    inputs = Inputs(train_set, parts, stated, device=torch.device("cpu"))
+    for went, came in zip(given, inputs._shaped(inputs._flat(given)), strict=True):
+        assert torch.equal(went, came)
