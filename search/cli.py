@@ -167,7 +167,8 @@ def _config(args: argparse.Namespace) -> SweepConfig:
 
 def _plan(args: argparse.Namespace) -> None:
     config = _config(args)
-    from search.plan import backbone_facts, draft_plan, draw_augmentation, make_plan, plan_document
+    from search.draft import draft_plan
+    from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
 
     plan = make_plan(draft_plan(config), _progress())

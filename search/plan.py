@@ -1,9 +1,6 @@
 """What a launch understood, before anything is trained."""
 
-import logging
-import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,59 +10,25 @@ import torch
 from PIL import Image
 
 from search.config import SweepConfig
-from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
+from search.draft import Draft, Progress
+from spaces import TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
-from trainables.finetune import make_optimizer
 from trainables.images import read_rgb, resize_square
 from trainables.listing import SPLITS
 from trainables.model import (
-    Preprocessing,
     backbone_groups,
     build_model,
-    check_weights,
+    make_optimizer,
     open_group_count,
     open_groups,
-    parameter_groups,
     train_mode,
     trainable_share,
 )
-from trainables.pixels import PixelFormat, Staged
-from trainables.prefix import CUTS, split
-from trainables.sources import check_source
+from trainables.pixels import Staged
 from trainables.survey import Survey, survey
-from trainables.tracing import CannotSplitError
-from trainables.weights import Weights, find_weights
 
-_log = logging.getLogger("finesweep")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how far it is, and of how much."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What is settled before an image is opened: space, points, weights."""
-
-    config: SweepConfig
-    space: SearchSpace
-    points: tuple[TrialParams, ...]
-    weights: dict[str, Weights]
-    """By backbone, of the space's backbones and those the points name."""
-    preprocessing: dict[str, Preprocessing]
-
-    @property
-    def native_image_size(self) -> dict[str, int]:
-        """Each backbone's own input side in pixels."""
-        return {name: stated.image_size for name, stated in self.preprocessing.items()}
-
-    @property
-    def forms(self) -> list[PixelFormat]:
-        """Every format of pixels that a trial may ask for."""
-        pairs = [(point.backbone, point.image_size) for point in self.points]
-        if len(pairs) < self.config.trials:
-            pairs += self.space.inputs(self.native_image_size)
-        return list(dict.fromkeys(self.preprocessing[name].form(size) for name, size in pairs))
 
 
 @dataclass(frozen=True)
@@ -88,38 +51,6 @@ class BackboneFacts:
     """By unfreeze level: the share of all parameters that train."""
     train_images_per_second: float
     """Of one core of this machine at the space's default depth, a few steps long."""
-
-
-def draft_plan(config: SweepConfig) -> Draft:
-    """Read the space and the points, find the weights, try the models. Raises `UserError`."""
-    _check_cache(config.cache_dir)
-    check_source(config.data)
-    space = SearchSpace.load(config.space)
-    if config.image_size is not None:
-        space = space.with_fixed(image_size=config.image_size)
-    raw_points = config.read_points()
-    named = [str(point["backbone"]) for point in raw_points if "backbone" in point]
-    names = list(dict.fromkeys([*space.backbones, *named]))
-    stated = {name: Preprocessing.of(name) for name in names}
-    native = {name: s.image_size for name, s in stated.items()}
-    points = tuple(space.params(point, native_image_size=native) for point in raw_points)
-    used = list(dict.fromkeys(p.backbone for p in points))
-    if len(points) < config.trials:
-        used = list(dict.fromkeys([*used, *space.backbones]))
-    weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
-    _try_models(space, points, weights, native)
-    return Draft(config, space, points, weights, {name: stated[name] for name in used})
-
-
-def _check_cache(cache: Path) -> None:
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"The cache_dir {cache} can't be written ({error.strerror}); name another one."
-        ) from None
 
 
 def make_plan(
@@ -230,60 +161,6 @@ def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
     Image.fromarray(sheet).save(file)
 
 
-def _try_models(
-    space: SearchSpace,
-    points: tuple[TrialParams, ...],
-    weights: dict[str, Weights],
-    native: dict[str, int],
-) -> None:
-    """Build what trials may build, once each: what timm refuses is heard now."""
-    widest = max(space.dimensions["head_hidden"].extremes, key=float)
-    tried = [
-        space.params(
-            {"backbone": backbone, "image_size": size, "head_hidden": widest},
-            native_image_size=native,
-        )
-        for backbone, size in space.inputs(native)
-        if backbone in weights
-    ]
-    tried += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
-    for params in {p.backbone: p for p in tried}.values():
-        check_weights(params, weights[params.backbone])
-    extremes = [float(value) for value in space.dimensions["unfreeze"].extremes]
-    opened = [p.unfreeze for p in points] + extremes
-    low, high = min(opened), max(opened)
-    cuts = [c for c, below in zip(CUTS, (-1.0, *CUTS), strict=False) if low <= c and below < high]
-    for params in tried:
-        _try_model(params, weights[params.backbone], cuts)
-
-
-def _try_model(params: TrialParams, weights: Weights, depths: Sequence[float]) -> None:
-    """A few images through the model. Raises `SpaceError` if the size doesn't fit it.
-
-    Says so if it can't be cut at one of ``depths``: such trials compute all of it in every epoch.
-    """
-    try:
-        model = build_model(params, weights, 2).eval()
-        with torch.inference_mode():
-            model(torch.zeros(1, 3, params.image_size, params.image_size))
-    except (AssertionError, RuntimeError) as error:
-        raise SpaceError(
-            f"{params.backbone} can't take images of {params.image_size} pixels "
-            f"({str(error).splitlines()[0]}); choose another image_size."
-        ) from None
-    for depth in depths:
-        try:
-            split(model, open_group_count(model, depth), params.image_size)
-        except CannotSplitError as reason:
-            _log.warning(
-                "%s can't be split at %g of its depth (%s): such trials compute all of it in every "
-                "epoch.",
-                params.backbone,
-                depth,
-                reason,
-            )
-
-
 def _time_steps(model: torch.nn.Module, params: TrialParams, *, batch: int = 16) -> float:
     """Training images per second on one core, from two steps after a first one."""
     threads = torch.get_num_threads()
@@ -291,7 +168,7 @@ def _time_steps(model: torch.nn.Module, params: TrialParams, *, batch: int = 16)
     open_groups(model, open_group_count(model, params.unfreeze))
     train_mode(model, freeze_batchnorm=True)
     model = model.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(parameter_groups(model, params), params.optimizer)
+    optimizer = make_optimizer(model, params)
     images = torch.rand(batch, 3, params.image_size, params.image_size)
     began = 0.0
     for step in range(3):

@@ -4,13 +4,44 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.study import TrialRecord
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
 """In order; "start" is Ray's, beside "scan" and "decode"."""
+
+
+@dataclass(frozen=True)
+class WorkerSeconds:
+    """What all workers together did while the search ran."""
+
+    prefix: float
+    """Computed what frozen layers give."""
+    train: float
+    evaluate: float
+    wait: float
+    """The rest: models set up, and what Ray and Optuna take."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """``profile.json``."""
+
+    wall_seconds: float
+    stages: dict[str, float]
+    """Wall seconds by the name in `STAGES`; those side by side count each."""
+    workers: int
+    worker_seconds: WorkerSeconds
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.stages.items())
+        spent = asdict(self.worker_seconds)
+        whole = sum(spent.values()) or 1.0
+        parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in spent.items())
+        return f"{self.wall_seconds:.0f} s: {stages}; of the search {parts}"
 
 
 class StageClock:
@@ -33,34 +64,21 @@ class StageClock:
                 spent = time.perf_counter() - began
                 self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
-    def document(self, trials: "Sequence[TrialRecord]", workers: int) -> dict[str, Any]:
-        """``profile.json``: the stages, and what the workers did while the search ran.
-
-        ``wait`` is what is left of the workers' time: models set up, and what Ray and Optuna take.
-        """
+    def profile(self, trials: "Sequence[TrialRecord]", workers: int) -> Profile:
+        """Where it went so far, when ``workers`` ran ``trials`` while the search lasted."""
         reports = [report for trial in trials for report in trial.reports]
         prefix = sum(report.prefix_seconds for report in reports)
         evaluate = sum(report.evaluate_seconds for report in reports)
         epochs = sum(report.seconds for report in reports)
         whole = workers * self._seconds.get("search", 0.0)
-        spent = {
-            "prefix": prefix,
-            "train": epochs - prefix - evaluate,
-            "evaluate": evaluate,
-            "wait": max(0.0, whole - epochs),
-        }
-        return {
-            "wall_seconds": round(time.perf_counter() - self._began, 2),
-            "stages": {s: round(self._seconds[s], 2) for s in STAGES if s in self._seconds},
-            "workers": workers,
-            "worker_seconds": {name: round(seconds, 2) for name, seconds in spent.items()},
-        }
-
-
-def profile_words(profile: dict[str, Any]) -> str:
-    """The document as one line."""
-    stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in profile["stages"].items())
-    shares = profile["worker_seconds"]
-    whole = sum(shares.values()) or 1.0
-    parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in shares.items())
-    return f"{profile['wall_seconds']:.0f} s: {stages}; of the search {parts}"
+        return Profile(
+            wall_seconds=round(time.perf_counter() - self._began, 2),
+            stages={s: round(self._seconds[s], 2) for s in STAGES if s in self._seconds},
+            workers=workers,
+            worker_seconds=WorkerSeconds(
+                prefix=round(prefix, 2),
+                train=round(epochs - prefix - evaluate, 2),
+                evaluate=round(evaluate, 2),
+                wait=round(max(0.0, whole - epochs), 2),
+            ),
+        )

@@ -11,12 +11,14 @@ from itertools import product
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from search.config import SweepConfig
-from search.trial import CONTEXT_MIB, GpuPeak, TrialJob, memory_table, probe_peak
+from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
-from trainables.memory import DEPTHS, MemoryCase
+from trainables.features import GPU_BATCH
+from trainables.memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 
 _log = logging.getLogger("finesweep")
 
@@ -24,6 +26,18 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """What a trial can hold of a GPU: few, because an actor is only used again for the same share."""
 MARGIN = 1.15
 """Of the measured peak: fragments, and batches that are worse."""
+
+
+@dataclass(frozen=True)
+class GpuPeak:
+    """What a fine-tune took of a card."""
+
+    gpu: str
+    """The card's name."""
+    mib: float
+    total_mib: float
+
+
 Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
 """Measures a fine-tune on one of the cluster's GPUs; None where its processes see none."""
 
@@ -74,9 +88,8 @@ def fit_resources(config: SweepConfig) -> Resources:
 
 
 def measure_shares(
-    config: SweepConfig,
-    resources: Resources,
     job: TrialJob,
+    resources: Resources,
     trials: Iterable[TrialParams],
     *,
     probe: Probe | None = None,
@@ -87,10 +100,11 @@ def measure_shares(
     ``gpus_per_trial`` is "auto" and there is a GPU; where processes don't see one, a trial keeps a
     whole one.
     """
+    config = job.config
     if config.gpus_per_trial != "auto" or not resources.gpus:
         return resources
     probe = probe or _probe_on_cluster
-    table = memory_table(config.cache_dir)
+    table = MemoryTable.of(config.cache_dir)
     shares: dict[MemoryCase, float] = {}
     known: Mapping[str, float] = {}
     peak: GpuPeak | None = None
@@ -158,6 +172,17 @@ def kinds_of(
         most |= {"gradual_unfreezing": False}  # its first epoch would open nothing
         kinds.setdefault(case, params.model_copy(update=most))
     return list(kinds.values())
+
+
+def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
+    """A few training steps and a whole evaluation batch on this process's GPU, if it has one."""
+    if job.device != "cuda":
+        return None
+    anew = replace(job, config=job.config.model_copy(update={"features": "off"}))
+    tuning = anew.begin(params, images=max(3 * params.batch_size, GPU_BATCH))
+    report = tuning.run_epoch()
+    card = torch.cuda.get_device_properties(0)
+    return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
 
 
 def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:

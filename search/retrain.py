@@ -82,11 +82,11 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
 
     The learning-rate schedule is the trial's, cut off where its best epoch was; augmentation shows
-    no view twice. This is the only
-    place that looks at the test images. Raises `RunError` if it diverges.
+    no view twice. This is the only place that looks at the test images. Raises `RunError` if it
+    diverges.
     """
     prepare_process(threads=threads)
-    best = trial.best(job.metric)
+    best = trial.best(job.config.metric)
     assert best is not None, "only a trial with a finite epoch can be retrained"
     stated = Preprocessing.of(trial.params.backbone)
     store = job.store_for(trial.params)
@@ -96,12 +96,12 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
         num_classes=len(job.dataset.classes),
         train=ImageSet.of(job.dataset, store, "train", "val"),
         val=None,
-        max_epochs=job.max_epochs,
+        max_epochs=job.config.max_epochs,
         stop_after=best.epoch,
-        seed=job.seed,
+        seed=job.config.seed,
         device=job.device,
-        precision=job.precision,
-        cache=job.cache,
+        precision=job.config.precision,
+        cache=job.config.cache_dir,
         plateau_losses=[report.val_loss for report in trial.reports],
     )
     for report in finetune(tuning):
@@ -134,7 +134,7 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
         fitted: Refit = ray.get(on_a_gpu(refit).remote(job, trial, threads=1))
     else:
         fitted = refit(job, trial, threads=os.cpu_count() or 1)
-    best = trial.best(job.metric)
+    best = trial.best(job.config.metric)
     assert best is not None
     labels = job.dataset.labels[job.dataset.rows("test")]
     final = FinalModel(

@@ -1,29 +1,25 @@
 """`Sweep`: the whole job, from images to an exported model; and its later steps alone."""
 
-import importlib.metadata
 import json
 import logging
-import os
-import platform
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
 from search.config import Format, SweepConfig
+from search.draft import Draft, Progress, draft_plan
+from search.environment import environment
 from search.export import export, need_packages
 from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
-from search.plan import Draft, Plan, Progress, draft_plan, make_plan
-from search.profile import StageClock, profile_words
+from search.plan import Plan, make_plan
+from search.profile import Profile, StageClock
 from search.retrain import FinalModel, retrain
 from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
@@ -36,7 +32,6 @@ from trainables.weights import find_weights
 
 _T = TypeVar("_T")
 _log = logging.getLogger("finesweep")
-_PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -56,8 +51,8 @@ class SweepResult:
     """The retrained winner and its test; None without ``retrain``."""
     export: Path | None = None
     """The folder to hand over."""
-    profile: dict[str, Any] | None = None
-    """``profile.json``: where a launch's time went."""
+    profile: Profile | None = None
+    """Where a launch's time went."""
 
 
 class Sweep:
@@ -101,7 +96,7 @@ class Sweep:
                 start_ray(self.config.address)
             resources = fit_resources(self.config)
             plan, stores = prepared.result()
-        job = TrialJob.of(
+        job = TrialJob(
             self.config,
             plan.survey.dataset,
             stores,
@@ -116,15 +111,14 @@ class Sweep:
                 plan.native_image_size,
                 drawn=len(plan.points) < self.config.trials,
             )
-            resources = measure_shares(self.config, resources, job, kinds)
+            resources = measure_shares(job, resources, kinds)
         _log.info(
             "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
         )
         with self._clock.stage("search"):
             run_trials(
-                self.config,
+                job,
                 self.paths,
-                job=job,
                 space=plan.space,
                 points=plan.points,
                 native_image_size=plan.native_image_size,
@@ -136,12 +130,10 @@ class Sweep:
         final = None
         if done == self.config.trials and self.config.retrain:
             chosen = winner(trials, self.config.metric)
-            final = _hand_over(
-                job, chosen, self.paths, self.config.export.formats, self._progress, self._clock
-            )
-        profile = self._clock.document(trials, resources.concurrent)
-        write_json(self.paths.profile, profile)
-        _log.info("where the time went: %s", profile_words(profile))
+            final = _hand_over(job, chosen, self.paths, self._progress, self._clock)
+        profile = self._clock.profile(trials, resources.concurrent)
+        write_json(self.paths.profile, asdict(profile))
+        _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None
         return SweepResult(self.paths, table, self.config.trials - done, final, made, profile)
 
@@ -227,14 +219,14 @@ def retrain_sweep(
         budget_bytes=config.cache_bytes,
         progress=lambda done, total: progress("decoding images", done, total),
     )
-    job = TrialJob.of(
+    job = TrialJob(
         config,
         dataset,
         {form: store},
         {params.backbone: weights},
         on_gpu=config.gpus_per_trial != 0,
     )
-    final = _hand_over(job, chosen, paths, config.export.formats, progress, StageClock())
+    final = _hand_over(job, chosen, paths, progress, StageClock())
     return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
 
 
@@ -257,21 +249,6 @@ def export_sweep(
     )
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware and commit: what a result depends on besides the settings."""
-    import torch
-
-    return {
-        "finesweep": importlib.metadata.version("finesweep"),
-        "commit": _commit(),
-        "python": sys.version.split()[0],
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
-
-
 def _log_to(file: Path) -> None:
     """Have this process log to a sweep's file, and to no other sweep's."""
     for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
@@ -283,20 +260,10 @@ def _log_to(file: Path) -> None:
     _log.setLevel(logging.INFO)
 
 
-def _commit() -> str | None:
-    """The commit of this code, where it lies in a git checkout and git is there."""
-    if shutil.which("git") is None:
-        return None
-    words = ["git", "rev-parse", "HEAD"]
-    asked = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return asked.stdout.strip() or None
-
-
 def _hand_over(
     job: TrialJob,
     trial: TrialRecord,
     paths: SweepPaths,
-    formats: Sequence[Format],
     progress: Progress,
     clock: StageClock,
 ) -> FinalModel:
@@ -306,6 +273,7 @@ def _hand_over(
         final = retrain(job, trial, paths)
     progress("exporting", 0, 0)
     with clock.stage("export"):
+        formats = job.config.export.formats
         export(final, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
     return final

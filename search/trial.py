@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from ray import tune
@@ -13,75 +13,40 @@ from search.config import SweepConfig
 from search.sampler import PARAMS
 from spaces import TrialParams
 from trainables.dataset import Dataset
-from trainables.features import GPU_BATCH, FeatureStore
+from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
-from trainables.memory import MemoryCase, MemoryTable
+from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
-from trainables.precision import Precision
 from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.weights import Weights
 
 _STATE = "state.pt"
-CONTEXT_MIB = 600
-"""What a process takes of a card before its first tensor; torch does not count it."""
-ESTIMATE_FACTOR = 1.5
-"""What an estimate of memory is multiplied by when a trial ran out of it."""
 
 
 @dataclass(frozen=True)
 class TrialJob:
     """What all trials of a sweep share; put into Ray's object store once."""
 
+    config: SweepConfig
     dataset: Dataset
     stores: dict[PixelFormat, PixelStore]
     weights: dict[str, Weights]
     """By backbone."""
-    max_epochs: int
-    patience: int | None
-    metric: str
-    seed: int
-    precision: Precision
-    views: int
-    features: FeatureStore | None
-    """Where features are kept; None computes them in every epoch."""
-    cache: Path
     on_gpu: bool
     """Whether trials hold a share of one."""
 
-    @classmethod
-    def of(
-        cls,
-        config: SweepConfig,
-        dataset: Dataset,
-        stores: dict[PixelFormat, PixelStore],
-        weights: dict[str, Weights],
-        *,
-        on_gpu: bool,
-    ) -> Self:
-        """What a sweep's settings mean for each of its trials."""
-        features = None
-        if config.features != "off":
-            features = FeatureStore(config.cache_dir, config.cache_bytes, config.features)
-        return cls(
-            dataset=dataset,
-            stores=stores,
-            weights=weights,
-            max_epochs=config.max_epochs,
-            patience=config.patience,
-            metric=config.metric,
-            seed=config.seed,
-            precision=config.precision,
-            views=config.views,
-            features=features,
-            cache=config.cache_dir,
-            on_gpu=on_gpu,
-        )
+    @property
+    def features(self) -> FeatureStore | None:
+        """Where features are kept; None computes them in every epoch."""
+        if self.config.features == "off":
+            return None
+        return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
 
     def memory_case(self, params: TrialParams) -> str:
         """What a trial's memory is noted under."""
-        return f"{MemoryCase.of(params)} {self.precision}"
+        return f"{MemoryCase.of(params)} {self.config.precision}"
 
     @property
     def device(self) -> str:
@@ -95,7 +60,7 @@ class TrialJob:
         try:
             os.utime(store.file)
         except FileNotFoundError:
-            return build_store(self.dataset, form, cache=self.cache)
+            return build_store(self.dataset, form, cache=self.config.cache_dir)
         return store
 
     def begin(self, params: TrialParams, *, images: int | None = None) -> FineTuning:
@@ -107,41 +72,16 @@ class TrialJob:
             num_classes=len(self.dataset.classes),
             train=ImageSet.of(self.dataset, store, "train").first(images),
             val=ImageSet.of(self.dataset, store, "val").first(images),
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            metric=self.metric,
-            seed=self.seed,
+            max_epochs=self.config.max_epochs,
+            patience=self.config.patience,
+            metric=self.config.metric,
+            seed=self.config.seed,
             device=self.device,
-            precision=self.precision,
-            views=self.views,
+            precision=self.config.precision,
+            views=self.config.views,
             store=self.features,
-            cache=self.cache,
+            cache=self.config.cache_dir,
         )
-
-
-@dataclass(frozen=True)
-class GpuPeak:
-    """What a fine-tune took of a card."""
-
-    gpu: str
-    """The card's name."""
-    mib: float
-    total_mib: float
-
-
-def memory_table(cache: Path) -> MemoryTable:
-    """Where this machine keeps what trials take of its GPUs."""
-    return MemoryTable(cache / "gpu_memory.json")
-
-
-def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """A few training steps and a whole evaluation batch on this process's GPU, if it has one."""
-    if job.device != "cuda":
-        return None
-    tuning = replace(job, features=None).begin(params, images=max(3 * params.batch_size, GPU_BATCH))
-    report = tuning.run_epoch()
-    card = torch.cuda.get_device_properties(0)
-    return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
 
 
 class FineTuneTrial(tune.Trainable):
@@ -172,7 +112,10 @@ class FineTuneTrial(tune.Trainable):
         """Run an epoch."""
         report = next(self._reports)
         if self._tuning.ran_out:  # the next sweep gives its kind more
-            self._raise_estimate()
+            self._tuning.ran_out = False
+            table = MemoryTable.of(self._job.config.cache_dir)
+            case = self._job.memory_case(self._tuning.params)
+            table.raise_estimate(torch.cuda.get_device_name(), case)
         return {**report.to_dict(), "done": report.is_last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -182,13 +125,6 @@ class FineTuneTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
         """Go on from a written state."""
         self._tuning.load_state_dict(torch.load(Path(checkpoint) / _STATE, weights_only=True))
-
-    def _raise_estimate(self) -> None:
-        table = memory_table(self._job.cache)
-        case = self._job.memory_case(self._tuning.params)
-        card = torch.cuda.get_device_name() if self._job.device == "cuda" else "CPU"
-        table.put(card, case, ESTIMATE_FACTOR * table.read(card).get(case, 1000.0))
-        self._tuning.ran_out = False
 
     def _begin(self, params: TrialParams) -> None:
         self._tuning = self._job.begin(params)

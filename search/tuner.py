@@ -21,10 +21,9 @@ from trainables.report import METRICS
 
 
 def run_trials(
-    config: SweepConfig,
+    job: TrialJob,
     paths: SweepPaths,
     *,
-    job: TrialJob,
     space: SearchSpace,
     points: Sequence[TrialParams],
     native_image_size: Mapping[str, int],
@@ -34,6 +33,7 @@ def run_trials(
 
     Ctrl-C ends it early: the trials that ran then stay "running" in the journal.
     """
+    config = job.config
     np.random.seed(config.seed)  # ASHA draws its brackets from the global generator
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from search.config import SweepConfig
-from search.profile import profile_words
 
 if TYPE_CHECKING:
-    from search.plan import Progress
+    from search.draft import Progress
     from search.sweep import SweepResult
 
 
@@ -119,8 +118,8 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
         lines += [f"Test          {paths.metrics}", f"Predictions   {paths.predictions}"]
     if result.export is not None:
         lines.append(f"Export        {result.export}")
-    if result.profile:
-        lines.append(f"Time          {profile_words(result.profile)}")
+    if result.profile is not None:
+        lines.append(f"Time          {result.profile}")
     lines += ["Next:", f"  {finesweep} compare {name} --tensorboard{where}"]
     if result.export is not None:
         lines += [

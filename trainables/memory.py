@@ -18,6 +18,11 @@ _T = TypeVar("_T")
 
 DEPTHS = (*CUTS, 1.0)
 """Unfreeze depths that are told apart: where models are cut, and all of them."""
+CONTEXT_MIB = 600
+"""What a process takes of a card before its first tensor; torch does not count it."""
+_RAISED_BY = 1.5
+"""What an estimate is multiplied by when a fine-tune ran out of memory."""
+_UNKNOWN_MIB = 1000.0
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,29 @@ class MemoryTable:
 
     file: Path
 
+    @classmethod
+    def of(cls, cache: Path) -> "MemoryTable":
+        """This machine's."""
+        return cls(cache / "gpu_memory.json")
+
     def read(self, gpu: str) -> Mapping[str, float]:
         """What is known of a card, by the case in words."""
         return self._all().get(gpu, {})
 
     def put(self, gpu: str, case: str, mib: float) -> None:
-        """Keep a measurement, or a better estimate."""
+        """Keep a measurement."""
+        self._change(gpu, case, lambda known: mib)
+
+    def raise_estimate(self, gpu: str, case: str) -> None:
+        """Expect more of a case, because it ran out of memory."""
+        self._change(gpu, case, lambda known: _RAISED_BY * known)
+
+    def _change(self, gpu: str, case: str, changed: Callable[[float], float]) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             known = self._all()
-            known.setdefault(gpu, {})[case] = round(mib, 1)
+            card = known.setdefault(gpu, {})
+            card[case] = round(changed(card.get(case, _UNKNOWN_MIB)), 1)
             write_json(self.file, known)
 
     def _all(self) -> dict[str, dict[str, float]]:

@@ -15,8 +15,9 @@ from ray import tune
 import search.tuner
 from search.cluster import start_ray
 from search.config import SweepConfig
+from search.draft import draft_plan
 from search.paths import SweepPaths
-from search.plan import draft_plan, make_plan
+from search.plan import make_plan
 from search.resources import fit_resources
 from search.trial import TrialJob
 from tests.benchmarks.measuring import (
@@ -71,7 +72,7 @@ def ours(trials: int, epochs: int) -> float:
         lambda: search.tuner.run_trials(
             config,
             paths,
-            job=TrialJob.of(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
+            job=TrialJob(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
             space=plan.space,
             points=(),
             native_image_size=plan.native_image_size,

@@ -5,15 +5,14 @@ import pytest
 from PIL import Image
 
 from search.config import SweepConfig
+from search.draft import draft_plan
 from search.plan import (
     backbone_facts,
-    draft_plan,
     draw_augmentation,
     expected_epochs,
     make_plan,
     plan_document,
 )
-from spaces import SpaceError, WeightsError
 from trainables.dataset import Dataset
 
 
@@ -33,20 +32,6 @@ def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:
 def test_without_stopping_every_epoch_is_expected() -> None:
     values = {"data": "d", "trials": 4, "max_epochs": 5, "stopping": "none"}
     assert expected_epochs(SweepConfig.parse(values)) == 20
-
-
-def test_weights_that_can_not_be_had_are_told_before_images_are_read(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    (tmp_path / "empty").mkdir()
-    values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
-    with pytest.raises(WeightsError, match="can't be had"):
-        make_plan(draft_plan(SweepConfig.parse(values)))
-
-
-def test_a_size_that_a_backbone_can_not_take_is_told(settings: dict[str, Any]) -> None:
-    with pytest.raises(SpaceError, match="test_vit can't take images of 33 pixels"):
-        draft_plan(SweepConfig.parse({**settings, "image_size": 33}))
 
 
 def test_the_augmentation_preview_has_a_row_per_strength(dataset: Dataset, tmp_path: Path) -> None:

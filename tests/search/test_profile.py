@@ -1,10 +1,11 @@
 import json
 import time
+from dataclasses import asdict
 
 import pytest
 
 from search import SweepResult
-from search.profile import STAGES, StageClock, profile_words
+from search.profile import STAGES, StageClock
 from search.study import read_trials
 
 
@@ -15,7 +16,7 @@ def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:
     with pytest.raises(ValueError, match="broken"), clock.stage("scan"):
         time.sleep(0.05)
         raise ValueError("broken")
-    stages = clock.document([], workers=2)["stages"]
+    stages = clock.profile([], workers=2).stages
     assert 0.1 <= stages["scan"] < 0.2
     assert 0.05 <= stages["start"] < 0.1
     assert list(stages) == [stage for stage in STAGES if stage in stages]
@@ -23,7 +24,8 @@ def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:
 
 def test_a_sweep_says_where_its_time_went(sweep: SweepResult) -> None:
     profile = json.loads(sweep.paths.profile.read_text())
-    assert profile == sweep.profile
+    assert sweep.profile is not None
+    assert profile == asdict(sweep.profile)
     assert {"check", "scan", "start", "decode", "search", "retrain", "export"} <= set(
         profile["stages"]
     )
@@ -33,6 +35,6 @@ def test_a_sweep_says_where_its_time_went(sweep: SweepResult) -> None:
     assert spent["prefix"] + spent["train"] + spent["evaluate"] == pytest.approx(epochs, abs=0.05)
     whole = profile["workers"] * profile["stages"]["search"]
     assert sum(spent.values()) == pytest.approx(whole, abs=0.1)
-    words = profile_words(profile)
+    words = str(sweep.profile)
     assert words.startswith(f"{profile['wall_seconds']:.0f} s: ")
     assert "of the search prefix" in words

@@ -7,18 +7,27 @@ from typing import Any
 import pytest
 
 from search.config import SweepConfig
-from search.resources import Resources, fit_resources, kinds_of, measure_shares, share_of
-from search.trial import GpuPeak, TrialJob, memory_table, probe_peak
+from search.resources import (
+    GpuPeak,
+    Resources,
+    fit_resources,
+    kinds_of,
+    measure_shares,
+    probe_peak,
+    share_of,
+)
+from search.trial import TrialJob
 from spaces import SearchSpace, TrialParams
 from trainables.dataset import Dataset
-from trainables.memory import MemoryCase
+from trainables.memory import MemoryCase, MemoryTable
 
 CARD, GIB = "Some Card", 1024
 
 
 @pytest.fixture
-def job(dataset: Dataset, cache: Path, settings: dict[str, Any]) -> TrialJob:
-    return TrialJob.of(SweepConfig.parse(settings), dataset, {}, {}, on_gpu=True)
+def job(dataset: Dataset, settings: dict[str, Any], tmp_path: Path) -> TrialJob:
+    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
+    return TrialJob(config, dataset, {}, {}, on_gpu=True)
 
 
 class StandIn:
@@ -70,14 +79,13 @@ def test_every_kind_of_trial_that_may_come_is_known_beforehand() -> None:
 
 
 def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
-    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+    ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
-    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
-    whole = fit_resources(config)
+    whole = fit_resources(job.config)
     assert (whole.gpus, whole.concurrent) == (1.0, 1)
     kinds = [trial(unfreeze=0.0), trial(unfreeze=1.0, batch_size=128)]
     probe = StandIn()
-    sized = measure_shares(config, whole, job, kinds, probe=probe)
+    sized = measure_shares(job, whole, kinds, probe=probe)
     assert probe.asked == [MemoryCase.of(params) for params in kinds]
     assert sized.of(trial(unfreeze=0.0)).required_resources["GPU"] == 1 / 8
     assert sized.of(trial(unfreeze=1.0, batch_size=100)).required_resources["GPU"] == 1.0
@@ -85,28 +93,26 @@ def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
     assert sized.of(trial(unfreeze=0.0)).required_resources["CPU"] == 1 / 8
     assert sized.concurrent == 2, "the test's settings allow no more"
     again = StandIn()
-    assert measure_shares(config, whole, job, kinds, probe=again) == sized
+    assert measure_shares(job, whole, kinds, probe=again) == sized
     assert len(again.asked) == 1, "to learn the card's name"
 
 
 def test_a_raised_estimate_outlives_the_next_probe(
-    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+    ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
-    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
-    memory_table(tmp_path).put(CARD, job.memory_case(trial(unfreeze=0.0)), 30_000)
+    MemoryTable.of(tmp_path).put(CARD, job.memory_case(trial(unfreeze=0.0)), 30_000)
     kinds = [trial(unfreeze=0.0)]
-    sized = measure_shares(config, fit_resources(config), job, kinds, probe=StandIn())
+    sized = measure_shares(job, fit_resources(job.config), kinds, probe=StandIn())
     assert sized.of(kinds[0]).required_resources["GPU"] == 1 / 2
 
 
 def test_without_a_card_that_workers_see_trials_hold_whole_ones(
-    settings: dict[str, Any], ray_cluster: None, job: TrialJob, tmp_path: Path
+    ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
-    config = SweepConfig.parse({**settings, "gpus_per_trial": "auto", "cache_dir": tmp_path})
-    whole = fit_resources(config)
+    whole = fit_resources(job.config)
     assert probe_peak(job, trial()) is None
-    assert measure_shares(config, whole, job, [trial()]) == whole
-    assert not memory_table(tmp_path).file.exists()
+    assert measure_shares(job, whole, [trial()]) == whole
+    assert not MemoryTable.of(tmp_path).file.exists()
 
 
 def test_a_share_that_was_given_is_taken(
@@ -114,7 +120,7 @@ def test_a_share_that_was_given_is_taken(
 ) -> None:
     config = SweepConfig.parse({**settings, "gpus_per_trial": 0.25, "cpus_per_trial": 0.25})
     given = fit_resources(config)
-    assert measure_shares(config, given, job, [trial()], probe=StandIn()) == given
+    assert measure_shares(replace(job, config=config), given, [trial()], probe=StandIn()) == given
     assert given.of(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
 
 

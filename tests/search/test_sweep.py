@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
+from search.draft import draft_plan
 from search.leaderboard import winner
 from search.paths import SweepPaths
-from search.plan import draft_plan, make_plan
+from search.plan import make_plan
 from search.resources import Resources, fit_resources
 from search.retrain import FinalModel
 from search.study import read_trials
@@ -153,7 +154,7 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
     stores = dict.fromkeys(plan.forms, deleted)
     removed = tmp_path / "removed.safetensors"
     weights = {name: Weights(name, "a file", removed) for name in plan.weights}
-    job = TrialJob.of(config, plan.survey.dataset, stores, weights, on_gpu=False)
+    job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     run_trials(
         config,
         paths,

@@ -5,10 +5,12 @@ import pytest
 from ray import tune
 
 from search.config import SweepConfig
-from search.plan import draft_plan, make_plan
+from search.draft import draft_plan
+from search.plan import make_plan
 from search.sampler import PARAMS
-from search.trial import FineTuneTrial, TrialJob, memory_table
+from search.trial import FineTuneTrial, TrialJob
 from spaces import TrialParams
+from trainables.memory import MemoryTable
 from trainables.pixels import build_store
 
 
@@ -19,7 +21,7 @@ def start(settings: dict[str, Any], ray_cluster: None) -> Callable[[TrialParams]
     plan = make_plan(draft_plan(config))
     cache = config.cache_dir
     stores = {f: build_store(plan.survey.dataset, f, cache=cache) for f in plan.forms}
-    job = TrialJob.of(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
+    job = TrialJob(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
     made = tune.with_parameters(FineTuneTrial, job=job)
     return lambda params: made(config={PARAMS: params})
 
@@ -51,15 +53,16 @@ def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
 
 
 def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
-    start: Callable[[TrialParams], FineTuneTrial],
+    start: Callable[[TrialParams], FineTuneTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some Card")
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.0)
     trial = start(params)
     trial._tuning.ran_out = True
     trial.train()
     case = trial._job.memory_case(params)
-    table = memory_table(trial._job.cache)
-    first = table.read("CPU")[case]
+    table = MemoryTable.of(trial._job.config.cache_dir)
+    first = table.read("Some Card")[case]
     trial.train()
-    assert table.read("CPU")[case] == first, "once for each time"
+    assert table.read("Some Card")[case] == first, "once for each time"
     table.file.unlink()
