@@ -8,19 +8,15 @@ same steps in a loop on tensors in memory, two such loops side by side as the wo
 
 import json
 import os
-import queue
 import subprocess
 import sys
-import time
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
 
-import torch
 from ray import tune
 
 from search.cluster import start_ray
 from search.study import read_trials
 from spaces import TrialParams
+from tests.benchmarks.bare_loop import WORKERS, bare_seconds, bare_times
 from tests.benchmarks.fixed_trials import link_weights, points
 from tests.benchmarks.measuring import (
     ROOT,
@@ -33,51 +29,8 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.model import (
-    build_model,
-    make_optimizer,
-    open_group_count,
-    open_groups,
-    train_mode,
-)
-from trainables.process import prepare_process
-from trainables.weights import Weights
 
-WORKERS, EPOCHS, TRIALS, IMAGES = 2, 3, 8, 800
-
-
-def bare_seconds(params: TrialParams, train: int, val: int) -> float:
-    """The steps of one trial on tensors in memory: forward, back, update, validation."""
-    prepare_process(threads=1)
-    untrained = Weights(params.backbone, "none", None)
-    model = build_model(params, untrained, 2).to(memory_format=torch.channels_last)
-    open_groups(model, open_group_count(model, params.unfreeze))
-    optimizer = make_optimizer(model, params)
-    images = torch.rand(64, 3, params.image_size, params.image_size)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(64) % 2
-    began = time.perf_counter()
-    for _ in range(EPOCHS):
-        train_mode(model, freeze_batchnorm=True)
-        for start in range(0, train, params.batch_size):
-            count = min(params.batch_size, train - start)
-            loss = torch.nn.functional.cross_entropy(model(images[:count]), labels[:count])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            for start in range(0, val, 64):
-                model(images[: min(64, val - start)])
-    return time.perf_counter() - began
-
-
-def _worker(todo: "Queue[TrialParams]", done: "Queue[float]", train: int, val: int) -> None:
-    while True:
-        try:
-            done.put(bare_seconds(todo.get_nowait(), train, val))
-        except queue.Empty:
-            return
+EPOCHS, TRIALS, IMAGES = 3, 8, 800
 
 
 def main() -> None:
@@ -89,23 +42,11 @@ def main() -> None:
     work = fresh(SCRATCH / "efficiency")
     (work / "points.json").write_text(json.dumps(chosen))
     weights = link_weights(2)
-    context = get_context("spawn")
+    amount = {"train": train, "val": val, "classes": 2, "epochs": EPOCHS}
     start_ray("local")
 
     def bare() -> float:
-        todo, done = context.Queue(), context.Queue()
-        for params in trials:
-            todo.put(params)
-        time.sleep(1)
-        workers = [
-            context.Process(target=_worker, args=(todo, done, train, val)) for _ in range(WORKERS)
-        ]
-        for worker in workers:
-            worker.start()
-        total = sum(done.get() for _ in trials)
-        for worker in workers:
-            worker.join()
-        return total
+        return sum(bare_times(trials, **amount))
 
     def ours() -> float:
         results = fresh(work / "results")
@@ -122,7 +63,7 @@ def main() -> None:
 
     def plain() -> float:
         def trainable(config: dict[str, TrialParams]) -> None:
-            tune.report({"seconds": bare_seconds(config["params"], train, val)})
+            tune.report({"seconds": bare_seconds(config["params"], **amount)})
 
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),

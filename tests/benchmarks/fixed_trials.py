@@ -19,6 +19,8 @@ import numpy as np
 
 from search.paths import SweepPaths
 from search.study import read_trials
+from spaces import TrialParams
+from tests.benchmarks.bare_loop import WORKERS, bare_times
 from tests.benchmarks.measuring import (
     ROOT,
     SCRATCH,
@@ -77,7 +79,8 @@ def main() -> None:
     weights = link_weights(2)
     first: dict[str, list[float]] = {"ours": [], "docs": []}
     scores: dict[str, list[dict[float, list[float]]]] = {"ours": [], "docs": []}
-    busy: dict[str, list[dict[float, float]]] = {"ours": [], "docs": []}
+    busy: dict[str, list[dict[float, float]]] = {"ours": [], "docs": [], "bare": []}
+    trials = [TrialParams.parse(point) for point in points()]
 
     def ours() -> float:
         fresh(work / "cache")
@@ -122,7 +125,21 @@ def main() -> None:
         busy["docs"].append(time_by_depth)
         return wall
 
-    found = alternate({"docs": docs, "ours": ours}, args.rounds)
+    def bare() -> float:
+        times = bare_times(
+            trials,
+            train=len(dataset.rows("train")),
+            val=len(dataset.rows("val")),
+            classes=len(dataset.classes),
+            epochs=args.epochs,
+        )
+        time_by_depth: dict[float, float] = {}
+        for params, spent in zip(trials, times, strict=True):
+            time_by_depth[params.unfreeze] = time_by_depth.get(params.unfreeze, 0.0) + spent
+        busy["bare"].append(time_by_depth)
+        return sum(times) / WORKERS
+
+    found = alternate({"docs": docs, "ours": ours, "bare": bare}, args.rounds)
     faster = ratios(found["docs"], found["ours"])
     lines = [
         f"Twenty trials of {args.epochs} epochs on {len(dataset.rows('train'))} training images of "
@@ -132,28 +149,35 @@ def main() -> None:
         "| --- | --- |",
         f"| docs-style Ray Tune script | {spread(found['docs'])} |",
         f"| Finesweep | {spread(found['ours'])} |",
+        f"| bare loop without Ray, images or a store: the floor | {spread(found['bare'])} |",
         f"| **times as fast** (aim: 3) | **{spread(faster, 3)}** |",
         f"| first result, docs-style (B4) | {spread(first['docs'], 3)} |",
         f"| first result, Finesweep | {spread(first['ours'], 3)} |",
         f"| **times as soon** (aim: 1.5) | **{spread(ratios(first['docs'], first['ours']), 3)}** |",
         "",
-        "| trials | times as fast, epochs alone | validation accuracy, docs-style | Finesweep |",
-        "| --- | --- | --- | --- |",
+        "Epochs alone, and what they came to:",
+        "",
+        "| trials | times as fast as docs-style | the bare loop is | validation accuracy, "
+        "docs-style | Finesweep |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for depth in sorted(set(DEPTHS)):
-        gain = [d[depth] / o[depth] for d, o in zip(busy["docs"], busy["ours"], strict=True)]
+        gain, floor = (
+            spread([d[depth] / o[depth] for d, o in zip(busy["docs"], busy[name], strict=True)], 3)
+            for name in ("ours", "bare")
+        )
         means = [
             statistics.mean(statistics.mean(run[depth]) for run in scores[name])
             for name in ("docs", "ours")
         ]
         count = DEPTHS.count(depth)
         scored = f"{means[0]:.4f} | {means[1]:.4f}"
-        lines.append(f"| {count} at unfreeze {depth:g} | {spread(gain, 3)} | {scored} |")
+        lines.append(f"| {count} at unfreeze {depth:g} | {gain} | {floor} | {scored} |")
     both = [
         statistics.mean(v for run in scores[name] for values in run.values() for v in values)
         for name in ("docs", "ours")
     ]
-    lines.append(f"| all | | {both[0]:.4f} | {both[1]:.4f} |")
+    lines.append(f"| all | | | {both[0]:.4f} | {both[1]:.4f} |")
     write_table(
         f"fixed_trials_{args.data}",
         f"B1: twenty fixed trials, {args.data}",

@@ -46,7 +46,7 @@ class NullTrial(search.tuner.FineTuneTrial):
 
     def step(self) -> dict[str, Any]:
         self._epoch += 1
-        last = self._epoch == self._job.max_epochs
+        last = self._epoch == self._job.config.max_epochs
         report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
         return {**report.to_dict(), "done": last}
 
@@ -70,9 +70,8 @@ def ours(trials: int, epochs: int) -> float:
     search.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
     return seconds(
         lambda: search.tuner.run_trials(
-            config,
+            TrialJob(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
             paths,
-            job=TrialJob(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
             space=plan.space,
             points=(),
             native_image_size=plan.native_image_size,
