@@ -156,9 +156,8 @@ def test_trials_that_crash_are_failed_and_leave_their_traceback(
     weights = {name: Weights(name, "a file", removed) for name in plan.weights}
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     run_trials(
-        config,
+        job,
         paths,
-        job=job,
         space=plan.space,
         points=(),
         native_image_size=plan.native_image_size,
