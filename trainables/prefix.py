@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import torch
@@ -17,6 +17,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from spaces import TrialParams
+from trainables.folding import fold, foldable
 from trainables.model import (
     backbone_groups,
     head_names,
@@ -42,8 +43,8 @@ CUTS = (0.0, 0.25, 0.5)
 the same depth share features. Deeper training repays no kept features: they are large, and what
 they save is small."""
 
-_checked: "dict[str, _Border]" = {}
-"""What crosses the cut, by traced model: a process checks each kind of trial once."""
+_checked: "dict[str, tuple[_Border, dict[str, str]]]" = {}
+"""What crosses the cut, and what is folded, by traced model: checked once for each in a process."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +120,26 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     device = next(model.parameters()).device
     probes = [torch.rand(n, 3, image_size, image_size, device=device) for n in (2, 3)]
     architecture = f"{_architecture(model)} cut at {names} for {image_size}"
-    border = _checked.get(f"{architecture} {device}")
-    fresh = border is None
-    if border is None:
+    key = f"{architecture} {device}"
+    fresh = key not in _checked
+    if fresh:
         with torch.no_grad():
             border = _Border.of(*(_run(prefix, probe) for probe in probes))
+            pairs = foldable(prefix, probes[0])
+    else:
+        border, pairs = _checked[key]
     suffixes = {
         mode: _module(model, _suffix_graph(graph, trained, names, border))
         for mode, graph in ((True, training), (False, evaluating))
     }
 
+    @cache
+    def folded() -> fx.GraphModule:
+        return fold(prefix, pairs)
+
     def run_prefix(images: torch.Tensor) -> Features:
         with torch.no_grad():
-            return border.features(prefix(images))
+            return border.features(folded()(images))
 
     def run_suffix(features: Features) -> torch.Tensor:
         logits: torch.Tensor = suffixes[model.training](*features, *border.fixed)
@@ -141,7 +149,7 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     if fresh:
         _check(model, made, probes[1])
         if not border.fixed:  # else it holds a part of these very weights
-            _checked[f"{architecture} {device}"] = border
+            _checked[key] = (border, pairs)
     return made
 
 

@@ -175,8 +175,10 @@ def test_processes_fill_one_block_together_and_a_killed_one_leaves_only_whole_ro
     workers = [context.Process(target=_write_rows, args=(store, k)) for k in range(4)]
     for worker in workers:
         worker.start()
-    while not (block := store.open("shared", 4096, 256)) or block.known[3::4].sum() < 50:
-        pass
+    block = store.open("shared", 4096, 256)
+    assert block is not None
+    while block.known[3::4].sum() < 50:
+        assert all(worker.exitcode in (None, 0) for worker in workers)
     workers[3].kill()
     for worker in workers:
         worker.join()

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from spaces import TrialParams
 from trainables import prefix
@@ -65,9 +66,16 @@ def small(backbone: str, **fields: float) -> TrialParams:
     return TrialParams.parse({"backbone": backbone, "image_size": side, **fields})
 
 
+@pytest.fixture
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefixes that keep their BatchNorms: equal to the last digits, not only to rounding."""
+    monkeypatch.setattr(prefix, "foldable", lambda part, images: {})
+    monkeypatch.setattr(prefix, "_checked", {})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", FAMILIES)
-def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str) -> None:
+def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str, unfolded: None) -> None:
     params = small(backbone, dropout=0.2)
     model = made(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
@@ -87,10 +95,26 @@ def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str) -> N
             torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", FAMILIES)
+def test_a_folded_prefix_of_a_family_gives_the_same_to_rounding(backbone: str) -> None:
+    params = small(backbone)
+    model = made(params)
+    images = torch.rand(3, 3, params.image_size, params.image_size)
+    parts = split(model, 0, params.image_size)
+    assert parts.frozen is not None
+    with torch.no_grad():
+        values = tree_leaves(parts.frozen(images))
+    plain = [v for v in values if isinstance(v, torch.Tensor) and len(v) == 3]
+    for feature, before in zip(parts.prefix(images), plain, strict=True):
+        scale = float(before.abs().max())
+        torch.testing.assert_close(feature, before, rtol=0, atol=1e-4 * scale)
+
+
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit"])
 @pytest.mark.parametrize("unfreeze", DEPTHS)
 def test_training_through_the_parts_gives_the_whole_models_gradients(
-    backbone: str, unfreeze: float
+    backbone: str, unfreeze: float, unfolded: None
 ) -> None:
     params = small(backbone, dropout=0.3)
     model = made(params)

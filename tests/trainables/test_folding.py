@@ -1,0 +1,71 @@
+import pytest
+import timm
+import torch
+from timm.layers import StdConv2d
+from torch import fx, nn
+
+from trainables.folding import fold, foldable
+from trainables.prefix import split
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def frozen_part(backbone: str) -> fx.GraphModule:
+    """A model without its head, with statistics as training leaves them, evaluating."""
+    torch.manual_seed(0)
+    model = timm.create_model(backbone, num_classes=3)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    frozen = split(model, 0, 64).frozen
+    assert frozen is not None
+    return frozen
+
+
+@pytest.mark.parametrize(
+    ("backbone", "batchnorms"),
+    [("resnet18", 20), ("tf_efficientnet_lite0", 49), ("mobilenetv3_small_100", 34)],
+)
+def test_every_batchnorm_behind_a_convolution_is_folded(backbone: str, batchnorms: int) -> None:
+    part = frozen_part(backbone)
+    with torch.no_grad():
+        pairs = foldable(part, IMAGES)
+        before, after = part(IMAGES)[0], fold(part, pairs)(IMAGES)[0]
+    assert len(pairs) == batchnorms
+    left = [m for m in fold(part, pairs).modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not left
+    assert [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)], "the model keeps its own"
+    assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+    assert not torch.equal(before, after)
+
+
+def test_what_comes_before_its_convolution_stays() -> None:
+    with torch.no_grad():
+        pairs = foldable(frozen_part("resnetv2_50d_gn"), IMAGES)
+        assert pairs == {}, "GroupNorm, in front of convolutions"
+        pairs = foldable(frozen_part("densenet121"), IMAGES)
+    assert pairs["features.conv0"] == "features.norm0"
+    assert all("norm1" not in name for name in pairs.values())
+
+
+def test_a_convolution_that_standardises_its_weights_is_left_alone() -> None:
+    with torch.no_grad():
+        assert foldable(frozen_part("skresnext50_32x4d"), IMAGES)
+        assert foldable(frozen_part("nf_resnet26"), IMAGES) == {}
+        assert foldable(Standardised(), IMAGES) == {}
+
+
+class Standardised(fx.GraphModule):
+    """A weight-standardised convolution with a BatchNorm behind it."""
+
+    def __init__(self) -> None:
+        whole = nn.Sequential(StdConv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+        nn.init.uniform_(whole[1].running_var, 2, 3)
+        graph = fx.Graph()
+        images = graph.placeholder("images")
+        convolved = graph.call_module("0", (images,))
+        graph.output((graph.call_module("1", (convolved,)),))
+        super().__init__(whole, graph)
