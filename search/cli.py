@@ -180,9 +180,18 @@ def _plan(args: argparse.Namespace) -> None:
 
 def _launch(args: argparse.Namespace) -> None:
     config = _config(args)
+    from search.checks import check_at_once
+    from search.profile import StageClock
+
+    clock = StageClock()
+    check_at_once(config)
+    from search.cluster import start_ray_beside_importing
+
+    with clock.stage("start"):
+        start_ray_beside_importing("search.sweep", config.address)
     from search.sweep import Sweep
 
-    sweep = Sweep(config, given=args.config, progress=_progress())
+    sweep = Sweep(config, given=args.config, progress=_progress(), clock=clock)
     try:
         result = sweep.run()
     except KeyboardInterrupt:

@@ -1,22 +1,29 @@
 """Ray: found, or started on this machine. Light: this is all that a launch needs to begin with."""
 
+import importlib
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import ray
 
 from spaces import ConfigError
 
+TRIALS = "search.trial"
+"""The module that workers import before they are asked for a trial: it takes them seconds."""
+
 
 def start_ray(address: str) -> None:
     """Connect to a cluster, or start one on this machine, unless this process has one already.
 
-    Call it from the main thread: what Ray starts ends with the thread that started it. Nothing is
-    preloaded into its workers: Tune's actors get new processes all the same, and those that
-    preloaded only stand in their way (measured: first result 3 s later). Raises `ConfigError` if
-    there is no cluster at ``address``.
+    Call it from the main thread: what Ray starts ends with the thread that started it. A local
+    cluster's first workers import what trials need while the images are read; `search.tuner` sees
+    to it that Tune takes them over. Raises `ConfigError` if there is no cluster at ``address``.
     """
     if ray.is_initialized():
         return
+    if address == "local":
+        os.environ.setdefault("RAY_preload_python_modules", TRIALS)
     try:
         ray.init(
             address=address,
@@ -29,3 +36,11 @@ def start_ray(address: str) -> None:
             f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
             "'ray start --head' or use --address local."
         ) from None
+
+
+def start_ray_beside_importing(module: str, address: str) -> None:
+    """`start_ray`, while a thread imports ``module``."""
+    with ThreadPoolExecutor(1) as pool:
+        imported = pool.submit(importlib.import_module, module)
+        start_ray(address)
+        imported.result()

@@ -1,6 +1,5 @@
 """Where a sweep's time went, stage by stage: ``profile.json``."""
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from search.study import TrialRecord
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
-"""In order; "start" is Ray's, beside "scan" and "decode"."""
+"""In order; "start" is Ray's, and imports beside it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Profile:
 
     wall_seconds: float
     stages: dict[str, float]
-    """Wall seconds by the name in `STAGES`; those side by side count each."""
+    """Wall seconds by the name in `STAGES`."""
     workers: int
     worker_seconds: WorkerSeconds
 
@@ -45,12 +44,11 @@ class Profile:
 
 
 class StageClock:
-    """Wall seconds of each stage of one sweep. Stages may run side by side."""
+    """Wall seconds of each stage of one sweep."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._seconds: dict[str, float] = {}
-        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -60,9 +58,8 @@ class StageClock:
         try:
             yield
         finally:
-            with self._lock:
-                spent = time.perf_counter() - began
-                self._seconds[name] = self._seconds.get(name, 0.0) + spent
+            spent = time.perf_counter() - began
+            self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
     def profile(self, trials: "Sequence[TrialRecord]", workers: int) -> Profile:
         """Where it went so far, when ``workers`` ran ``trials`` while the search lasted."""

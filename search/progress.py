@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.sampler import NUMBER, PARAMS
 from search.study import trial_name
+from search.trial import NUMBER, PARAMS
 from trainables.report import METRICS, EpochReport, best_of
 
 _ROWS = 10

@@ -19,10 +19,11 @@ from search.study import TrialRecord
 from search.trial import TrialJob
 from spaces import RunError, TrialParams
 from trainables.dataset import Dataset, majority_share
-from trainables.evaluate import TestMetrics, logits_of, test_metrics
+from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
+from trainables.metrics import TestMetrics, test_metrics
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
 from trainables.prefix import whole

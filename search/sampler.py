@@ -11,11 +11,9 @@ from ray.tune.search import Searcher
 
 from search.paths import SweepPaths
 from search.study import StudyJournal, trial_name
+from search.trial import NUMBER, PARAMS
 from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport
-
-NUMBER, PARAMS = "number", "params"
-"""Keys of the configuration that Ray hands to a trial."""
 
 
 class StudySearcher(Searcher):

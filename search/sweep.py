@@ -2,16 +2,14 @@
 
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 
+from search.checks import check_at_once
+from search.cluster import start_ray
 from search.config import Format, SweepConfig
 from search.draft import Draft, Progress, draft_plan
 from search.environment import environment
@@ -20,9 +18,11 @@ from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
 from search.plan import Plan, make_plan
 from search.profile import Profile, StageClock
+from search.resources import fit_resources, kinds_of, measure_shares
 from search.retrain import FinalModel, retrain
 from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
+from search.tuner import run_trials
 from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.files import write_json, write_whole
@@ -30,7 +30,6 @@ from trainables.model import Preprocessing
 from trainables.pixels import PixelFormat, PixelStore, Staged, build_store
 from trainables.weights import find_weights
 
-_T = TypeVar("_T")
 _log = logging.getLogger("finesweep")
 
 
@@ -56,7 +55,10 @@ class SweepResult:
 
 
 class Sweep:
-    """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it."""
+    """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it.
+
+    ``clock`` may have run already, for what was done before there could be a sweep.
+    """
 
     def __init__(
         self,
@@ -64,13 +66,13 @@ class Sweep:
         *,
         given: Path | None = None,
         progress: Progress = _silent,
+        clock: StageClock | None = None,
     ) -> None:
         self.config = config
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
-        self._clock = StageClock()
-        self._given_up = threading.Event()
+        self._clock = clock or StageClock()
 
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
@@ -78,24 +80,15 @@ class Sweep:
         Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
         `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
         """
-        if self.paths.root.exists():
-            raise ConfigError(
-                f"The sweep {self.config.name!r} exists in {self.config.results_dir}; choose "
-                "another --name, or see it with 'finesweep compare'."
-            )
-        if self.config.retrain:
-            need_packages(self.config.export.formats)
+        check_at_once(self.config)
         with self._clock.stage("check"):
+            if self.config.retrain:
+                need_packages(self.config.export.formats)
             draft = draft_plan(self.config)
-        from search.cluster import start_ray
-        from search.resources import fit_resources, kinds_of, measure_shares
-        from search.tuner import run_trials  # Ray takes seconds to import
-
-        with self._beside(lambda: self._prepare(draft)) as prepared:
-            with self._clock.stage("start"):
-                start_ray(self.config.address)
-            resources = fit_resources(self.config)
-            plan, stores = prepared.result()
+        with self._clock.stage("start"):
+            start_ray(self.config.address)
+        resources = fit_resources(self.config)
+        plan, stores = self._prepare(draft)
         job = TrialJob(
             self.config,
             plan.survey.dataset,
@@ -137,31 +130,11 @@ class Sweep:
         made = self.paths.export if final else None
         return SweepResult(self.paths, table, self.config.trials - done, final, made, profile)
 
-    @contextmanager
-    def _beside(self, work: Callable[[], _T]) -> Iterator["Future[_T]"]:
-        """Have ``work`` done in a thread, given up at its next report of progress on an error here.
-
-        Ray can't be the one in the thread: its processes die with the thread that started them.
-        """
-        self._given_up.clear()
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                yield pool.submit(work)
-            except BaseException:
-                self._given_up.set()
-                raise
-
     def _prepare(self, draft: Draft) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""
-
-        def progress(what: str, done: int, total: int) -> None:
-            if self._given_up.is_set():
-                raise CancelledError
-            self._progress(what, done, total)
-
         staged = Staged(self.config.cache_dir)
         with self._clock.stage("scan"):
-            plan = make_plan(draft, progress, staged=staged)
+            plan = make_plan(draft, self._progress, staged=staged)
         stores: dict[PixelFormat, PixelStore] = {}
         with self._clock.stage("decode"):
             for form in draft.forms:
@@ -172,7 +145,7 @@ class Sweep:
                     budget_bytes=self.config.cache_bytes,
                     keep=[store.file for store in stores.values()],
                     staged=staged,
-                    progress=lambda done, total: progress("decoding images", done, total),
+                    progress=lambda done, total: self._progress("decoding images", done, total),
                 )
         return plan, stores
 

@@ -16,8 +16,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
-from search.sampler import NUMBER, PARAMS
 from search.study import trial_name
+from search.trial import NUMBER, PARAMS
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 

@@ -10,7 +10,6 @@ import torch
 from ray import tune
 
 from search.config import SweepConfig
-from search.sampler import PARAMS
 from spaces import TrialParams
 from trainables.dataset import Dataset
 from trainables.features import FeatureStore
@@ -22,6 +21,8 @@ from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.weights import Weights
 
+NUMBER, PARAMS = "number", "params"
+"""Keys of the configuration that Ray hands to a trial."""
 _STATE = "state.pt"
 
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
 from search.resources import Resources
-from search.sampler import NUMBER, PARAMS, StudySearcher
+from search.sampler import StudySearcher
 from search.study import trial_name
 from search.tensorboard import TensorBoardWriter
-from search.trial import FineTuneTrial, TrialJob
+from search.trial import NUMBER, PARAMS, FineTuneTrial, TrialJob
 from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS
 
@@ -38,6 +39,9 @@ def run_trials(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.concurrent)
+    # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
+    # hands a waiting worker only to those that have none: the first result came 5 s later.
+    class_cache.DEFAULT_ENV_VARS = {}
     mode = METRICS[config.metric]
     tuner = tune.Tuner(
         tune.with_resources(

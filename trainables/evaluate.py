@@ -1,21 +1,12 @@
-"""From images to logits, and from logits to the metrics of an epoch and of a test."""
+"""From images to logits, and from logits to the metrics of an epoch.
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+Light to import, for every worker does: what a test is told in is `trainables.metrics`.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
-from scipy.stats import binomtest
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
 from torch import nn
 
 from trainables.features import Inputs
@@ -60,85 +51,33 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
     if not np.isfinite(logits).all():
         return NO_SCORES
     predicted = logits.argmax(axis=1)
-    losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    losses = _cross_entropy(logits.astype(np.float64), labels)
     return Scores(
         loss=float(losses.mean()),
         accuracy=float((predicted == labels).mean()),
-        balanced_accuracy=_balanced_accuracy(labels, predicted),
-        macro_f1=_macro_f1(labels, predicted, logits.shape[1]),
+        balanced_accuracy=balanced_accuracy(labels, predicted),
+        macro_f1=macro_f1(labels, predicted, logits.shape[1]),
     )
 
 
-@dataclass(frozen=True)
-class TestMetrics:
-    """The honest result: a model's answers on images nothing was tuned on."""
-
-    __test__ = False  # not a pytest class
-
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
-    """Wilson's interval (Wilson 1927)."""
-    balanced_accuracy: float
-    macro_f1: float
-    roc_auc: float | None
-    """One against the rest, mean over classes; None where a class has no test image."""
-    confusion_matrix: list[list[int]]
-    """Rows are true classes, columns predicted ones."""
-    classes: list[str]
-    per_class: dict[str, dict[str, float]]
-    """``precision``, ``recall``, ``f1`` and ``images`` of each class."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in ``metrics.json``."""
-        return asdict(self)
-
-
-def test_metrics(
-    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
-) -> TestMetrics:
-    """All metrics of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
-    predicted = probabilities.argmax(axis=1)
-    numbers = np.arange(len(classes))
-    right = int((predicted == labels).sum())
-    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=numbers, zero_division=0
-    )
-    return TestMetrics(
-        accuracy=right / len(labels),
-        accuracy_ci95=(float(interval.low), float(interval.high)),
-        balanced_accuracy=_balanced_accuracy(labels, predicted),
-        macro_f1=_macro_f1(labels, predicted, len(classes)),
-        roc_auc=_roc_auc(labels, probabilities),
-        confusion_matrix=confusion_matrix(labels, predicted, labels=numbers).tolist(),
-        classes=list(classes),
-        per_class={
-            name: {
-                "precision": float(precision[k]),
-                "recall": float(recall[k]),
-                "f1": float(f1[k]),
-                "images": int(support[k]),
-            }
-            for k, name in enumerate(classes)
-        },
-    )
-
-
-def _balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     """Mean recall over the classes that ``labels`` has."""
-    with warnings.catch_warnings():  # a predicted class without a true image is no fault here
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-        return float(balanced_accuracy_score(labels, predicted))
+    images = np.bincount(labels)
+    right = np.bincount(labels[labels == predicted], minlength=len(images))
+    return float((right[images > 0] / images[images > 0]).mean())
 
 
-def _macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    every = np.arange(num_classes)
-    return float(f1_score(labels, predicted, labels=every, average="macro", zero_division=0))
+def macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
+    """Mean F1 over all classes; 0 for one that has no image and is never predicted."""
+    right = np.bincount(labels[labels == predicted], minlength=num_classes)
+    both = np.bincount(labels, minlength=num_classes)
+    both = both + np.bincount(predicted, minlength=num_classes)
+    return float((2 * right / np.maximum(both, 1)).mean())
 
 
-def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
-    if len(np.unique(labels)) < probabilities.shape[1]:
-        return None
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """``(n,)`` losses."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    chosen = shifted[np.arange(len(labels)), labels]
+    losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - chosen
+    return losses

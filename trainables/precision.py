@@ -40,16 +40,22 @@ def choose_arithmetic(
 ) -> Arithmetic:
     """What ``precision`` comes to for a model where it lies.
 
-    "auto" is bfloat16 on a GPU that has it; on a CPU what was measured here once for the
-    ``backbone``, and float32 without a ``cache`` to keep that in. Measuring opens all of ``model``.
+    "auto" is bfloat16 on a GPU that has it; on a CPU that may have it what was measured here once
+    for the ``backbone``, else, and without a ``cache`` to keep that in, float32. Measuring opens
+    all of ``model``.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if precision == "auto" and cache is not None:
+    if precision == "auto" and cache is not None and _may_be_worth_it():
         return _measured(model, backbone, image_size, cache)
     dtype = torch.bfloat16 if precision == "bf16" else None
     return Arithmetic(dtype, dtype)
+
+
+def _may_be_worth_it() -> bool:
+    """Not where bfloat16 is emulated: 10 to 20 times as slow, and slow to find out."""
+    return torch.backends.cpu.get_cpu_capability() not in ("NO AVX", "AVX2")
 
 
 def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> Arithmetic:

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from spaces import DataError
 from trainables.hf_source import read_hf_dataset
 from trainables.listing import Listing, Row, SplitName, eval_note, natural_key, split_name
@@ -98,6 +96,8 @@ def _refuse_nested_splits(data: Path, folders: Sequence[Path]) -> None:
 
 
 def _read_table(data: Path, eval_is: Literal["val", "test"]) -> Listing:
+    import pandas as pd  # most data are folders
+
     try:
         table = (
             pd.read_parquet(data)

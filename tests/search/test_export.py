@@ -19,8 +19,8 @@ from search.retrain import FinalModel
 from search.sweep import export_sweep
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
-from trainables.evaluate import TestMetrics
 from trainables.images import read_rgb
+from trainables.metrics import TestMetrics
 from trainables.model import build_model
 from trainables.predict import SIDECAR, ModelSpec, Predictor
 from trainables.weights import Weights

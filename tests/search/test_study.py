@@ -6,8 +6,9 @@ import pytest
 
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.paths import SweepPaths
-from search.sampler import NUMBER, PARAMS, StudySearcher
+from search.sampler import StudySearcher
 from search.study import StudyJournal, TrialRecord, read_trials
+from search.trial import NUMBER, PARAMS
 from spaces import RunError, SearchSpace, TrialParams
 from trainables.report import EpochReport
 

@@ -7,8 +7,7 @@ from ray import tune
 from search.config import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
-from search.sampler import PARAMS
-from search.trial import FineTuneTrial, TrialJob
+from search.trial import PARAMS, FineTuneTrial, TrialJob
 from spaces import TrialParams
 from trainables.memory import MemoryTable
 from trainables.pixels import build_store

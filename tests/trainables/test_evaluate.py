@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from spaces import TrialParams
-from trainables import evaluate
-from trainables.evaluate import logits_of, scores_of
+from trainables.evaluate import balanced_accuracy, logits_of, macro_f1, scores_of
 from trainables.features import Inputs
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
@@ -40,19 +40,13 @@ def test_logits_come_in_order_whatever_the_batch(
     assert np.allclose(together, logits_of(model, inputs), atol=1e-5)
 
 
-def test_the_test_metrics_of_a_known_confusion() -> None:
-    labels = np.array([0] * 8 + [1] * 2)
-    probabilities = np.array([[0.9, 0.1]] * 7 + [[0.4, 0.6]] + [[0.2, 0.8], [0.7, 0.3]])
-    metrics = evaluate.test_metrics(probabilities, labels, ["sound", "broken"])
-    assert metrics.accuracy == 0.8
-    low, high = metrics.accuracy_ci95
-    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)  # Wilson, 8 of 10
-    assert metrics.confusion_matrix == [[7, 1], [1, 1]]
-    assert metrics.per_class["broken"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
-    assert metrics.roc_auc == pytest.approx(15 / 16)
-
-
-def test_several_classes_have_a_roc_auc_unless_one_has_no_image() -> None:
-    probabilities = np.eye(3)[[0, 1, 2, 2]] * 0.8 + 0.2 / 3
-    assert evaluate.test_metrics(probabilities, np.array([0, 1, 2, 2]), "abc").roc_auc == 1
-    assert evaluate.test_metrics(probabilities, np.array([0, 1, 1, 1]), "abc").roc_auc is None
+@pytest.mark.parametrize("missing", [(), (2,), (0, 3)])
+def test_the_scores_of_uneven_classes_are_those_of_scikit_learn(missing: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(len(missing))
+    there = [k for k in range(5) if k not in missing]
+    labels, predicted = rng.choice(there, 200), rng.integers(5, size=200)
+    f1 = f1_score(labels, predicted, labels=range(5), average="macro", zero_division=0)
+    assert macro_f1(labels, predicted, 5) == pytest.approx(f1)
+    seen = np.where(np.isin(predicted, missing), there[0], predicted)  # it warns of others
+    expected = balanced_accuracy_score(labels, seen)
+    assert balanced_accuracy(labels, seen) == pytest.approx(expected)
