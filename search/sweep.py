@@ -80,10 +80,10 @@ class Sweep:
         Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
         `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
         """
+        if self.config.retrain:
+            need_packages(self.config.export.formats)
         check_at_once(self.config)
         with self._clock.stage("check"):
-            if self.config.retrain:
-                need_packages(self.config.export.formats)
             draft = draft_plan(self.config)
         with self._clock.stage("start"):
             start_ray(self.config.address)

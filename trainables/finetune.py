@@ -15,6 +15,7 @@ from torch import nn
 
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
+from trainables.depthwise import quicken_depthwise
 from trainables.evaluate import NO_SCORES, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.model import (
@@ -102,6 +103,8 @@ class FineTuning:
         stated = Preprocessing.of(params.backbone)
         torch.manual_seed(seed)
         model = build_model(params, weights, num_classes)
+        if self.device.type == "cpu":
+            quicken_depthwise(model)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._open_max = open_group_count(model, params.unfreeze)
         arithmetic = choose_arithmetic(

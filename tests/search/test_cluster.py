@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.cluster import start_ray
+from spaces import ConfigError
+
+SCRIPT = """
+import json, subprocess, sys, time
+
+from search import Sweep, SweepConfig
+from search.cluster import start_ray
+from search.tensorboard import TensorBoardWriter
+
+
+def waiting():
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    return {int(line.split()[0]) for line in listed.splitlines() if "ray::IDLE" in line}
+
+
+others = waiting()
+start_ray("local")
+while len(waiting() - others) < 2:
+    time.sleep(0.2)
+before = waiting() - others
+used = set()
+seen = TensorBoardWriter.on_trial_result
+TensorBoardWriter.on_trial_result = lambda *given, result, **info: (
+    used.add(result["pid"]), seen(*given, result=result, **info)
+)
+Sweep(SweepConfig.parse(json.loads(sys.argv[1]))).run()
+print(json.dumps([sorted(before), sorted(used)]))
+"""
+
+
+@pytest.mark.slow
+def test_tune_takes_over_the_workers_that_have_imported_already(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    values = {**settings, "name": "taken", "results_dir": tmp_path, "trials": 2, "points": None}
+    given = json.dumps({**values, "max_epochs": 1, "retrain": False}, default=str)
+    command = [sys.executable, "-c", SCRIPT, given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    before, used = json.loads(done.stdout.splitlines()[-1])
+    assert used
+    assert set(used) <= set(before)
+
+
+def test_an_address_where_no_cluster_answers_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", _nobody)
+    with pytest.raises(ConfigError, match=r"No Ray cluster answers at 'auto' .*--address local"):
+        start_ray("auto")
+
+
+def _nobody(**given: object) -> None:
+    raise ConnectionError("Could not find any running Ray instance.")
