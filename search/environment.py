@@ -17,14 +17,22 @@ _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow",
 def environment() -> dict[str, Any]:
     """Versions, hardware and commit: what a result depends on besides the settings."""
     return {
-        "finesweep": importlib.metadata.version("finesweep"),
+        "finesweep": _version("finesweep"),
         "commit": _commit(),
         "python": sys.version.split()[0],
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
+
+
+def _version(package: str) -> str | None:
+    """None for one that is not installed: this code may lie on the path as it was checked out."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:
