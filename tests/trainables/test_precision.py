@@ -12,7 +12,11 @@ from trainables.weights import Weights
 
 
 @pytest.fixture
-def choose(params: TrialParams, untrained: Weights, tmp_path: Path):  # type: ignore[no-untyped-def]
+def choose(  # type: ignore[no-untyped-def]
+    params: TrialParams, untrained: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """``choose_arithmetic`` for a small model, as on a CPU with AVX-512, whatever runs the test."""
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     model = build_model(params, untrained, 3)
 
     def chosen(wanted: precision.Precision, cache: Path | None = tmp_path) -> Arithmetic:
@@ -26,6 +30,14 @@ def test_what_is_asked_for_is_taken(choose) -> None:  # type: ignore[no-untyped-
     assert choose("fp32") == Arithmetic(None, None)
     assert choose("bf16") == Arithmetic(torch.bfloat16, torch.bfloat16)
     assert choose("auto", None) == Arithmetic(None, None)
+
+
+def test_a_cpu_that_only_emulates_bfloat16_is_not_measured(
+    choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+    assert choose("auto") == Arithmetic(None, None)
+    assert not (tmp_path / "precision").exists()
 
 
 def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
