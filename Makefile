@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench chaos
 
 demo: .venv/demo ## Sweep, retrain, test and export on the ELPV solar cells, offline
 	$(BIN)/python examples/datasets.py elpv data/elpv
@@ -22,6 +22,10 @@ bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/b
 	$(BIN)/python -m tests.benchmarks.feature_store
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.efficiency
+
+chaos: .venv/dev ## A hundred kills over twenty sweeps, and over a stock script; an hour
+	$(BIN)/python examples/datasets.py elpv data/elpv
+	$(BIN)/python -m tests.chaos
 
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
-from search.config import Format, SweepConfig, overlay, read_toml, settings
+from search.config import RESUMABLE, Format, SweepConfig, overlay, read_toml, settings
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError, UserError, preset_names
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
-    from search.sweep import SweepResult
+    from search.profile import StageClock
+    from search.sweep import Sweep, SweepResult
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -96,6 +97,11 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     plan.add_argument("--augment-preview", metavar="FILE.png", type=Path, help="Draw augmentation.")
     launch = command("launch", _launch, "Sweep, retrain the winner, test it once, export it.")
     _add_settings(launch)
+    resume = command(
+        "resume", _resume, "Go on with a sweep that was broken off, or give it more trials."
+    )
+    resume.add_argument("sweep", metavar="SWEEP")
+    _add_flags(resume, shown=RESUMABLE)
 
     compare = command("compare", _compare, "Rank the trials of one or several sweeps.")
     compare.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
@@ -113,7 +119,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         "--formats", metavar="A,B", help=f"Some of {','.join(get_args(Format))}; as launched."
     )
     hand.add_argument("--out", metavar="DIR", type=Path, help="Folder to write to.")
-    for sub in (compare, again, hand):
+    for sub in (resume, compare, again, hand):
         sub.add_argument("--results-dir", metavar="DIR", type=Path, default=Path("results"))
     predict = command("predict", _predict, "Classify images with an export.")
     predict.add_argument("export", metavar="EXPORT_DIR", type=Path)
@@ -129,40 +135,52 @@ def _add_settings(parser: _Parser) -> None:
         "data", metavar="DATA", nargs="?", help=SweepConfig.model_fields["data"].description
     )
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="Settings; flags win.")
+    _add_flags(parser)
+
+
+def _add_flags(parser: _Parser, *, shown: Sequence[str] | None = None) -> None:
+    """Flags that set nothing unless given; with ``shown``, the help keeps quiet of others."""
     for name, info in settings():
-        if name == "data":
+        if name == "data" or (shown and name == "results_dir"):
             continue
-        flag = "--" + name.replace("_", "-")
+        flag, told = "--" + name.replace("_", "-"), shown is None or name in shown
         if info.annotation is bool:
             parser.add_argument(
                 flag,
                 dest=name,
                 action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS,
-                help=info.description,
+                help=info.description if told else argparse.SUPPRESS,
             )
             continue
         default = "unset" if info.default is None else info.default
         if isinstance(default, tuple):
             default = ",".join(default)
-        doc = f"{info.description} [{default!s}]".replace("%", "%%")
+        doc = f"{info.description} [{default!s}]" if shown is None else str(info.description)
+        doc = doc.replace("%", "%%")
         if get_origin(info.annotation) is Literal:
             doc += f" One of {', '.join(get_args(info.annotation))}."
         if name == "space":
             doc += f" Presets: {', '.join(preset_names())}."
         metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())
+        doc = doc if told else argparse.SUPPRESS
         parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
 
 
 def _config(args: argparse.Namespace) -> SweepConfig:
     given = dict(read_toml(args.config)) if args.config else {}
+    return SweepConfig.parse(overlay(given, _flags(args)))
+
+
+def _flags(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as flags, by dotted name."""
     known = dict(settings())
     flags: dict[str, Any] = {}
     for name, value in vars(args).items():
         if name in known and value is not None:
             listed = str(known[name].annotation).startswith("tuple")
             flags[name] = value.split(",") if listed else value
-    return SweepConfig.parse(overlay(given, flags))
+    return flags
 
 
 def _plan(args: argparse.Namespace) -> None:
@@ -185,22 +203,45 @@ def _launch(args: argparse.Namespace) -> None:
 
     clock = StageClock()
     check_at_once(config)
+    _start(config, clock)
+    from search.sweep import Sweep
+
+    sweep = Sweep(config, given=args.config, progress=_progress(), clock=clock)
+    _run_sweep(sweep, sweep.run)
+
+
+def _resume(args: argparse.Namespace) -> None:
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    changes = {name: value for name, value in _flags(args).items() if name != "results_dir"}
+    from search.checks import config_to_resume
+    from search.profile import StageClock
+
+    clock = StageClock()
+    _start(config_to_resume(paths, changes), clock)
+    from search.sweep import Sweep
+
+    sweep = Sweep.existing(paths, changes, progress=_progress(), clock=clock)
+    _run_sweep(sweep, sweep.resume)
+
+
+def _start(config: SweepConfig, clock: "StageClock") -> None:
+    """Start Ray and import what a sweep needs, side by side."""
     from search.cluster import start_ray_beside_importing
 
     with clock.stage("start"):
         start_ray_beside_importing("search.sweep", config.address)
-    from search.sweep import Sweep
 
-    sweep = Sweep(config, given=args.config, progress=_progress(), clock=clock)
+
+def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
+    from search.words import how_to_resume
+
     try:
-        result = sweep.run()
+        result = run()
     except KeyboardInterrupt:
-        if sweep.paths.trials.exists():  # the search itself was over
-            raise RunError(
-                f"Stopped; all trials are kept, 'finesweep retrain {sweep.paths.root}' goes on."
-            ) from None
-        raise
-    _show(result, config)
+        if not sweep.paths.config.exists():
+            raise
+        raise RunError(f"Stopped; nothing is lost. Go on:  {how_to_resume(sweep.paths)}") from None
+    _show(result, sweep.config)
     if result.unfinished:
         sys.exit(FAULT)
 
@@ -247,7 +288,8 @@ def _serve_tensorboard(found: Sequence[SweepPaths]) -> None:
 
 def _retrain(args: argparse.Namespace) -> None:
     paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.sweep import load_config, retrain_sweep
+    from search.checks import load_config
+    from search.sweep import retrain_sweep
 
     _show(retrain_sweep(paths, trial=args.trial, progress=_progress()), load_config(paths))
 

@@ -25,6 +25,19 @@ from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 
+RESUMABLE = (
+    "trials",
+    "concurrent",
+    "gpus_per_trial",
+    "cpus_per_trial",
+    "address",
+    "cache_dir",
+    "cache_gib",
+    "retrain",
+    "export.formats",
+)
+"""Settings that may change when a sweep is resumed: no trial's numbers depend on them."""
+
 _NAMED_STARTS = ("pretrained", "untrained")
 
 
@@ -135,7 +148,9 @@ class SweepConfig(_Settings):
     def _absolute_if_a_path(cls, value: str, info: ValidationInfo) -> str:
         """A preset and "pretrained" are names; what lies on disk is found from anywhere."""
         path = Path(value).expanduser()
-        is_path = path.suffix == ".toml" or (info.field_name == "weights" and path.is_dir())
+        is_path = path.suffix in (".toml", ".json") or (
+            info.field_name == "weights" and path.is_dir()
+        )
         return str(path.absolute()) if is_path and value not in _NAMED_STARTS else value
 
     @field_validator("gpus_per_trial", mode="before")

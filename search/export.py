@@ -18,7 +18,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from search.config import Format
-from search.paths import SweepPaths
+from search.paths import CARD, SweepPaths
 from search.retrain import FinalModel
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
@@ -30,7 +30,7 @@ TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
 CHECKED_IMAGES = 16
 _FILES = {"config.json", "model.safetensors", "model.onnx", "model.onnx.data", "model.pt2"}
-_FILES |= {"model.torchscript", "labels.txt", "README.md"}
+_FILES |= {"model.torchscript", "labels.txt", CARD}
 
 _log = logging.getLogger("finesweep")
 
@@ -82,7 +82,7 @@ def export(
                 f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
             )
     card = _model_card(final, dataset, spec, differences, notes)
-    (made / "README.md").write_text(card, encoding="utf-8")
+    (made / CARD).write_text(card, encoding="utf-8")
     _put_in_place(made, out)
     return differences
 
@@ -101,11 +101,15 @@ def _compare_with_test(logits: np.ndarray, paths: SweepPaths) -> None:
 
 
 def _put_in_place(made: Path, out: Path) -> None:
-    """Move a checked export over an earlier one; other files in ``out`` are left alone."""
+    """Move a checked export over an earlier one; other files in ``out`` are left alone.
+
+    Its card goes first and comes back last: its presence says that the rest is whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    (out / CARD).unlink(missing_ok=True)
     for name in _FILES - {path.name for path in made.iterdir()}:
         (out / name).unlink(missing_ok=True)
-    for path in made.iterdir():
+    for path in sorted(made.iterdir(), key=lambda path: path.name == CARD):
         path.replace(out / path.name)
     made.rmdir()
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from spaces import ConfigError
 
+CARD = "README.md"
+"""The model card in an export's folder."""
+
 
 @dataclass(frozen=True)
 class SweepPaths:
@@ -38,6 +41,11 @@ class SweepPaths:
         return self.root / "space.json"
 
     @property
+    def points(self) -> Path:
+        """The points that are tried first, every field filled in."""
+        return self.root / "points.json"
+
+    @property
     def environment(self) -> Path:
         """Versions, hardware, commit."""
         return self.root / "environment.json"
@@ -63,6 +71,16 @@ class SweepPaths:
         return self.root / "study.journal"
 
     @property
+    def driver(self) -> Path:
+        """Who runs the sweep, while somebody does."""
+        return self.root / "driver.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by that process."""
+        return self.root / "driver.lock"
+
+    @property
     def log(self) -> Path:
         """What happened when."""
         return self.root / "sweep.log"
@@ -77,9 +95,19 @@ class SweepPaths:
         """Ray Tune's own files."""
         return self.root / "ray"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what running trials would go on from."""
+        return self.root / "checkpoints"
+
+    @property
+    def failures(self) -> Path:
+        """Folder of what is known of failures."""
+        return self.root / "failures"
+
     def traceback(self, trial_id: str) -> Path:
-        """Where Ray leaves a crashed trial's traceback."""
-        return self.ray / trial_id / "error.txt"
+        """A trial's failures, each with its traceback."""
+        return self.failures / f"{trial_id}.txt"
 
     @property
     def tensorboard(self) -> Path:
@@ -130,3 +158,8 @@ class SweepPaths:
     def export(self) -> Path:
         """Folder of what is handed over."""
         return self.root / "export"
+
+    @property
+    def card(self) -> Path:
+        """The export's model card; there once the export is whole."""
+        return self.export / CARD

@@ -1,90 +1,70 @@
-"""The live leaderboard in the terminal; where there is no terminal, lines in the sweep's log."""
+"""The live leaderboard in the terminal; where there is none, the sweep's log has lines."""
 
-import logging
 import time
-from typing import Any
+from typing import Self
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.study import trial_name
-from search.trial import NUMBER, PARAMS
+from search.study import Status, trial_name
+from spaces import TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 
 _ROWS = 10
-_log = logging.getLogger("finesweep")
 
 
-class LiveLeaderboard(Callback):
-    """Ray Tune callback: running, stopped, failed, the best so far, and when it will end."""
+class LiveLeaderboard:
+    """An `Observer`: running, stopped, failed, the best so far, and when it will end.
 
-    def __init__(self, *, trials: int, max_epochs: int, metric: str) -> None:
+    Draws within a ``with``, if somebody can look.
+    """
+
+    def __init__(self, trials: int, max_epochs: int, *, metric: str) -> None:
         self._trials, self._max_epochs, self._metric = trials, max_epochs, metric
-        self._best: dict[str, EpochReport] = {}
-        self._last: dict[str, EpochReport] = {}
-        self._status: dict[str, str] = {}
-        self._names: dict[str, str] = {}
-        self._began = time.monotonic()
+        self._best: dict[int, EpochReport] = {}
+        self._epochs: dict[int, int] = {}
+        self._status: dict[int, Status] = {}
+        self._backbones: dict[int, str] = {}
+        self._began, self._done_before = time.monotonic(), 0
         self._live: Live | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_live": None}
-
-    def setup(self, *unused: Any, **info: Any) -> None:
-        """Start drawing, if somebody can look."""
-        self._began = time.monotonic()
+    def __enter__(self) -> Self:
         console = Console()
         if console.is_terminal:
             self._live = Live(console=console, refresh_per_second=2, transient=True)
             self._live.start()
+        return self
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Take in an epoch."""
-        report = EpochReport.from_dict(result)
-        name = self._name(trial)
-        self._last[name] = report
-        self._status.setdefault(name, "running")
-        best = best_of((self._best.get(name), report), self._metric)
-        if best is not None:
-            self._best[name] = best
-        value = getattr(report, self._metric)
-        _log.info("trial %s epoch %d: %s %.4f", name, report.epoch, self._metric, value)
-        self._draw()
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Take in a trial's end."""
-        name = self._name(trial)
-        last = self._last[name]
-        ended = "completed" if last.is_last else "stopped"
-        self._status[name] = "failed" if last.diverged else ended
-        _log.info("trial %s %s after %d epochs", name, self._status[name], last.epoch)
-        self._draw()
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Take in a failure."""
-        name = self._name(trial)
-        self._status[name] = "failed"
-        _log.error("trial %s failed; see %s", name, trial.error_file)
-        self._draw()
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Stop drawing."""
+    def __exit__(self, *raised: object) -> None:
         if self._live is not None:
             self._live.stop()
 
-    def _name(self, trial: Trial) -> str:
-        name = trial_name(trial.config[NUMBER])
-        self._names[name] = trial.config[PARAMS].backbone
-        return name
+    def start_clock(self) -> None:
+        """From now on time counts; what is done already was done before."""
+        self._began, self._done_before = time.monotonic(), self._done
+
+    def begin(self, number: int, params: TrialParams) -> None:
+        """Take in a trial."""
+        self._backbones[number], self._status[number] = params.backbone, "running"
+        self._epochs[number] = 0
+
+    def report(self, number: int, report: EpochReport) -> None:
+        """Take in an epoch."""
+        self._epochs[number] = report.epoch
+        best = best_of((self._best.get(number), report), self._metric)
+        if best is not None:
+            self._best[number] = best
+        self._draw()
+
+    def end(self, number: int, status: Status) -> None:
+        """Take in a trial's end."""
+        self._status[number] = status
+        self._draw()
+
+    @property
+    def _done(self) -> int:
+        return sum(status != "running" for status in self._status.values())
 
     def _draw(self) -> None:
         if self._live is not None:
@@ -92,32 +72,32 @@ class LiveLeaderboard(Callback):
 
     def _table(self) -> Table:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
-        done = sum(status != "running" for status in self._status.values())
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
-            title=f"{done} of {self._trials} trials done: {summary}; {self._eta(done)}",
+            title=f"{self._done} of {self._trials} trials done: {summary}; {self._eta()}",
             title_justify="left",
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
         sign = -1 if METRICS[self._metric] == "max" else 1
-        alive = [name for name in self._best if self._status[name] != "failed"]
+        alive = [number for number in self._best if self._status[number] != "failed"]
         ranked = sorted(alive, key=lambda n: sign * getattr(self._best[n], self._metric))
-        for name in ranked[:_ROWS]:
-            best = self._best[name]
+        for number in ranked[:_ROWS]:
+            best = self._best[number]
             table.add_row(
-                name,
-                self._names[name],
+                trial_name(number),
+                self._backbones[number],
                 f"{getattr(best, self._metric):.4f}",
                 str(best.epoch),
-                f"{self._last[name].epoch}/{self._max_epochs}",
-                self._status[name],
+                f"{self._epochs[number]}/{self._max_epochs}",
+                self._status[number],
             )
         return table
 
-    def _eta(self, done: int) -> str:
+    def _eta(self) -> str:
         """From the trials done so far; says nothing before there are some."""
+        done = self._done - self._done_before
         if done == 0:
             return "time left not known yet"
-        left = (time.monotonic() - self._began) / done * (self._trials - done)
+        left = (time.monotonic() - self._began) / done * (self._trials - self._done)
         return f"about {left / 60:.0f} min left"

@@ -1,93 +1,209 @@
 """Optuna as Ray Tune's searcher, told the truth about stopped, failed and diverged trials.
 
-Ray's own OptunaSearch tells trials that ASHA stopped as complete with their last value.
+Ray's own OptunaSearch tells trials that ASHA stopped as complete with their last value. This one
+also says when a sweep is over, and hands out again what was broken off, from its checkpoint: a
+killed driver's trials and those of a lost worker are one case.
 """
 
+import logging
+import pickle
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ray.exceptions import RayTaskError
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from search.attempts import Attempts, Failure
+from search.checkpoints import Checkpoints
+from search.config import SweepConfig
 from search.paths import SweepPaths
-from search.study import StudyJournal, trial_name
-from search.trial import NUMBER, PARAMS
+from search.study import Observer, Status, StudyJournal, trial_name
+from search.trial import AGAIN, NUMBER, PARAMS, STATE
 from spaces import SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport
 
+_log = logging.getLogger("finesweep")
+
 
 class StudySearcher(Searcher):
-    """Hands out ``points`` first, then what the study's sampler proposes in ``space``.
+    """Hands out trials that were broken off, then ``points``, then what the sampler proposes.
 
-    Ray may pickle it, but its state is the journal, which it opens when first asked.
+    Ray may pickle it, without its journal: that one is never read back from Ray's files.
     """
 
     def __init__(
         self,
+        journal: StudyJournal,
+        checkpoints: Checkpoints,
         paths: SweepPaths,
+        config: SweepConfig,
         space: SearchSpace,
         *,
         points: Sequence[TrialParams],
         native_image_size: Mapping[str, int],
-        metric: str,
-        seed: int,
+        observers: Sequence[Observer] = (),
     ) -> None:
-        super().__init__(metric=metric, mode=METRICS[metric])
+        super().__init__(metric=config.metric, mode=METRICS[config.metric])
+        self._journal = journal
+        self._checkpoints = checkpoints
         self._paths = paths
+        self._trials = config.trials
         self._space = space
-        self._points = deque(points)
         self._native = dict(native_image_size)
-        self._seed = seed
+        self._observers = observers
+        self._params = {record.number: record.params for record in journal.records}
+        self._points = deque(points[len(self._params) :])
+        self._again: deque[int] = deque()
         self._numbers: dict[str, int] = {}
-        self._journal: StudyJournal | None = None
+        """Of Ray's trials that are running."""
+        self._attempts = Attempts()
+        for record in journal.records:
+            self._tell_history(record.number, record.reports, record.status)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_journal": None}
+        return {**self.__dict__, "_journal": None, "_observers": ()}
 
     @property
-    def journal(self) -> StudyJournal:
-        """The open journal."""
-        if self._journal is None:
-            self._journal = StudyJournal(self._paths.journal, metric=self.metric, seed=self._seed)
-        return self._journal
+    def hopeless(self) -> str | None:
+        """Why no trial of the sweep can be expected to work; None while one can."""
+        return self._attempts.hopeless
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
+    def settle(self, number: int, status: Status, *, error: str = "") -> None:
+        """Record a trial's end."""
+        self._journal.end(number, status, error=error)
+        self._checkpoints.remove(number)
+        _log.info("trial %s %s", trial_name(number), f"{status}: {error}" if error else status)
+        for observer in self._observers:
+            observer.end(number, status)
+
+    def take_up(self, number: int) -> None:
+        """Hand a trial out again that was broken off."""
+        self._again.append(number)
+
+    def suggest(  # type: ignore[override]  # Ray's own FINISHED is a string
+        self, trial_id: str
+    ) -> dict[str, Any] | str | None:
         """The next trial's number and parameters. ``trial_id`` is Ray's."""
-        distributions = self._space.distributions()
-        if self._points:
-            params = self._points.popleft()
-            number = self.journal.ask_at(params, distributions)
-        else:
-            number, values = self.journal.ask(distributions)
-            params = self._space.params(values, native_image_size=self._native)
-        self.journal.begin(number, params)
+        again = bool(self._again)
+        if self.hopeless or not (again or len(self._params) < self._trials):
+            return None if self._numbers else Searcher.FINISHED
+        number = self._again.popleft() if again else self._begin()
         self._numbers[trial_id] = number
-        return {NUMBER: number, PARAMS: params}
+        return {NUMBER: number, PARAMS: self._params[number], AGAIN: again}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch after which the trial goes on."""
-        self.journal.report(self._numbers[trial_id], EpochReport.from_dict(result))
+        self._report(self._numbers[trial_id], EpochReport.from_dict(result))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record a trial's last epoch, and whether it finished, was stopped, or failed."""
-        number = self._numbers[trial_id]
-        report = None
-        if result is not None and "epoch" in result:
-            report = EpochReport.from_dict(result)
-            self.journal.report(number, report)
-        if error or report is None:
-            reason = f"its traceback is in {self._paths.traceback(trial_name(number))}"
-            self.journal.end(number, "failed", error=reason)
-        elif report.diverged:
-            reason = f"the loss was no longer finite in epoch {report.epoch}"
-            self.journal.end(number, "failed", error=reason)
+        """Record a trial's last epoch, and whether it finished, was stopped, or diverged."""
+        if error or result is None or "epoch" not in result:
+            return  # `TuneEvents` says why
+        number = self._numbers.pop(trial_id)
+        report = EpochReport.from_dict(result)
+        self._report(number, report)
+        status, reason = outcome(report)
+        self.settle(number, status, error=reason)
+
+    def on_trial_failure(self, trial_id: str, failure: Failure) -> None:
+        """Keep what is known of a failure, and try the trial again where that may help."""
+        number = self._numbers.pop(trial_id)
+        name, file = trial_name(number), self._paths.traceback(trial_name(number))
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(failure.text.rstrip() + "\n\n")
+        if self._attempts.again(number, failure):
+            _log.warning("trial %s is taken up again: %s", name, failure.cause)
+            self.take_up(number)
         else:
-            self.journal.end(number, "completed" if report.is_last else "stopped")
+            self.settle(number, "failed", error=f"{failure.cause}; see {file}")
+
+    def keep(self, trial_id: str, state: np.ndarray) -> None:
+        """Keep the state of a trial that goes on, after its epoch was recorded."""
+        self._checkpoints.write(self._numbers[trial_id], state)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save beside the journal."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore beside the journal."""
+
+    def _begin(self) -> int:
+        distributions = self._space.distributions()
+        if self._points:
+            params = self._points.popleft()
+            number = self._journal.ask_at(params, distributions)
+        else:
+            number, values = self._journal.ask(distributions)
+            params = self._space.params(values, native_image_size=self._native)
+        self._journal.begin(number, params)
+        self._params[number] = params
+        for observer in self._observers:
+            observer.begin(number, params)
+        return number
+
+    def _report(self, number: int, report: EpochReport) -> None:
+        if self._journal.report(number, report):
+            self._attempts.went_well(number)
+            name, value = trial_name(number), getattr(report, self.metric)
+            _log.info("trial %s epoch %d: %s %.4f", name, report.epoch, self.metric, value)
+            for observer in self._observers:
+                observer.report(number, report)
+
+    def _tell_history(self, number: int, reports: Sequence[EpochReport], status: Status) -> None:
+        for observer in self._observers:
+            observer.begin(number, self._params[number])
+            for report in reports:
+                observer.report(number, report)
+            if status != "running":
+                observer.end(number, status)
+
+
+def outcome(last: EpochReport) -> tuple[Status, str]:
+    """How a trial ended whose last epoch this is, and why if it failed."""
+    if last.diverged:
+        return "failed", f"the loss was no longer finite in epoch {last.epoch}"
+    return "completed" if last.is_last else "stopped", ""
+
+
+class TuneEvents(Callback):
+    """What Tune tells its callbacks but not its searcher: states, and why a trial failed."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take the state out of a result, which Tune keeps."""
+        state = result.pop(STATE, None)
+        if state is not None and not result["done"]:
+            self._searcher.keep(trial.trial_id, state)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Say why a trial failed."""
+        self._searcher.on_trial_failure(trial.trial_id, _failure(trial))
+
+
+def _failure(trial: Trial) -> Failure:
+    """What Ray knows of a trial's failure."""
+    error: Exception | None = None
+    if trial.pickled_error_file:
+        with suppress(Exception):  # of a class that only the worker has
+            error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    if error is None:
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown"
+        return Failure(text.strip().splitlines()[-1], text, is_exception=False)
+    raised = error.cause if isinstance(error, RayTaskError) else None
+    cause = str(error) if raised is None else f"{type(raised).__name__}: {raised}"
+    return Failure(cause.splitlines()[0], str(error), is_exception=raised is not None)

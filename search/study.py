@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import optuna
 from optuna.storages import JournalStorage
@@ -62,29 +62,55 @@ class TrialRecord:
         return best_of(self.reports, metric)
 
 
+class Observer(Protocol):
+    """Is told what becomes of each trial, once and in order."""
+
+    def begin(self, number: int, params: TrialParams) -> None:
+        """A trial begins."""
+
+    def report(self, number: int, report: EpochReport) -> None:
+        """It finished an epoch."""
+
+    def end(self, number: int, status: Status) -> None:
+        """It is over."""
+
+
 class StudyJournal:
-    """Writes a sweep's journal. One process at a time may hold one."""
+    """Writes a sweep's journal. One process at a time may hold one.
+
+    A journal that another process was killed over is mended: a last line that is cut short goes,
+    and so does Optuna's lock.
+    """
 
     def __init__(self, file: Path, *, metric: str, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
+        _trim(file)
+        self.records = read_trials(file)
+        """What the journal held when it was opened."""
         self._metric = metric
+        self._storage = JournalStorage(JournalFileBackend(str(file)))
         self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(file))),
+            storage=self._storage,
             study_name=STUDY,
             load_if_exists=True,
             direction="maximize" if METRICS[metric] == "max" else "minimize",
-            sampler=optuna.samplers.TPESampler(seed=seed),
         )
-        self._open: dict[int, optuna.Trial] = {}
-        self._best: dict[int, EpochReport | None] = {}
-        self._reported: dict[int, int] = {}
+        begun = self._study.get_trials(deepcopy=False)
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(begun))
+        self._study_id = self._storage.get_study_id_from_name(STUDY)
+        known = {record.number: record for record in self.records}
+        self._best = {n: record.best(metric) for n, record in known.items()}
+        self._reported = {n: len(record.reports) for n, record in known.items()}
+        for trial in begun:
+            if trial.state is TrialState.RUNNING:
+                self._mend(trial, known.get(trial.number))
 
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
     ) -> tuple[int, dict[str, object]]:
         """Begin a trial at a point that the sampler proposes: its number, its open values."""
         trial = self._study.ask(dict(distributions))
-        self._open[trial.number] = trial
         return trial.number, dict(trial.params)
 
     def ask_at(
@@ -98,34 +124,60 @@ class StudyJournal:
             for field, value in params.model_dump().items()
             if field in distributions and _contains(distributions[field], value)
         }
-        self._study.enqueue_trial(values)
-        trial = self._study.ask({field: distributions[field] for field in values})
-        self._open[trial.number] = trial
-        return trial.number
+        point = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=values,
+            distributions={field: distributions[field] for field in values},
+        )
+        trial_id = self._storage.create_new_trial(self._study_id, point)
+        return self._storage.get_trial_number_from_id(trial_id)
 
     def begin(self, number: int, params: TrialParams) -> None:
         """Record what a trial that was asked for is to run."""
-        self._open[number].set_user_attr(_PARAMS, params.model_dump())
+        self._storage.set_trial_user_attr(self._id(number), _PARAMS, params.model_dump())
 
-    def report(self, number: int, report: EpochReport) -> None:
-        """Record an epoch; one that is recorded already is passed over."""
+    def report(self, number: int, report: EpochReport) -> bool:
+        """Record an epoch, and say whether it is new: one that is recorded is passed over."""
         if report.epoch <= self._reported.get(number, 0):
-            return
-        trial = self._open[number]
-        trial.set_user_attr(f"{_EPOCH}{report.epoch:04d}", report.to_dict())
+            return False
+        trial_id = self._id(number)
+        attr = f"{_EPOCH}{report.epoch:04d}"
+        self._storage.set_trial_user_attr(trial_id, attr, report.to_dict())
         self._reported[number] = report.epoch
         if not report.diverged:
-            trial.report(getattr(report, self._metric), step=report.epoch)
+            value = getattr(report, self._metric)
+            self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
         self._best[number] = best_of((self._best.get(number), report), self._metric)
+        return True
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end. A completed one counts with its best epoch."""
-        trial = self._open.pop(number)
         if error:
-            trial.set_user_attr(_ERROR, error)
+            self._storage.set_trial_user_attr(self._id(number), _ERROR, error)
         state = next(state for state, name in _STATUS.items() if name == status)
         best = self._best.get(number) if state is TrialState.COMPLETE else None
-        self._study.tell(trial, getattr(best, self._metric) if best else None, state=state)
+        self._study.tell(number, getattr(best, self._metric) if best else None, state=state)
+
+    def _mend(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
+        """Add what was still to be written of a trial when the driver was killed."""
+        if record is None:  # it never had its parameters
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            return
+        for report in record.reports:
+            if report.epoch not in trial.intermediate_values and not report.diverged:
+                value = getattr(report, self._metric)
+                self._storage.set_trial_intermediate_value(trial._trial_id, report.epoch, value)
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def _trim(file: Path) -> None:
+    """Cut off what follows the last whole line."""
+    if file.exists():
+        with file.open("r+b") as journal:
+            written = journal.read()
+            journal.truncate(written.rfind(b"\n") + 1)
 
 
 def read_trials(file: Path) -> list[TrialRecord]:
@@ -134,6 +186,8 @@ def read_trials(file: Path) -> list[TrialRecord]:
         return []
     logging.getLogger("optuna").setLevel(logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(file)))
+    if not storage.get_all_studies():  # the driver was killed at once
+        return []
     study = optuna.load_study(study_name=STUDY, storage=storage)
     return [_record(t) for t in study.get_trials(deepcopy=False) if _PARAMS in t.user_attrs]
 

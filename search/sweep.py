@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from search.checks import check_at_once
+from search.checks import check_at_once, config_to_resume, load_config, only_driver
 from search.cluster import start_ray
 from search.config import Format, SweepConfig
 from search.draft import Draft, Progress, draft_plan
@@ -18,7 +18,7 @@ from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
 from search.plan import Plan, make_plan
 from search.profile import Profile, StageClock
-from search.resources import fit_resources, kinds_of, measure_shares
+from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.retrain import FinalModel, retrain
 from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
@@ -74,21 +74,74 @@ class Sweep:
         self._progress = progress
         self._clock = clock or StageClock()
 
+    @classmethod
+    def existing(
+        cls,
+        paths: SweepPaths,
+        changes: Mapping[str, object] | None = None,
+        *,
+        progress: Progress = _silent,
+        clock: StageClock | None = None,
+    ) -> "Sweep":
+        """A sweep that was launched, to `resume`, with settings of `RESUMABLE` changed.
+
+        Raises `ConfigError`.
+        """
+        return cls(config_to_resume(paths, changes or {}), progress=progress, clock=clock)
+
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
 
         Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
         `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
         """
+        check_at_once(self.config)
+        plan, stores, resources = self._plan()
+        self._make_folder()
+        with only_driver(self.paths):
+            self._record(plan)
+            return self._search(plan, stores, resources)
+
+    def resume(self) -> SweepResult:
+        """Go on where the sweep was broken off, however that was; or run more trials.
+
+        Finished trials stay as they are, interrupted ones go on from their checkpoints. Raises
+        what `run` does, and `ConfigError` if the images are others by now.
+        """
+        with only_driver(self.paths):
+            begun = len(read_trials(self.paths.journal))
+            if begun > self.config.trials:
+                raise ConfigError(
+                    f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
+                )
+            plan, stores, resources = self._plan()
+            recorded = Dataset.read(self.paths.dataset, self.paths.split)
+            if plan.survey.dataset.fingerprint != recorded.fingerprint:
+                raise ConfigError(
+                    f"The images in {self.config.data} are not those that the sweep "
+                    f"{self.config.name!r} was launched with; bring them back, or launch another."
+                )
+            _log_to(self.paths.log)
+            _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
+            write_json(self.paths.config, self.config.model_dump(mode="json"))
+            return self._search(plan, stores, resources)
+
+    def _plan(self) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
+        """Settle everything that can be before a trial, starting Ray. Raises `UserError`."""
         if self.config.retrain:
             need_packages(self.config.export.formats)
-        check_at_once(self.config)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
         with self._clock.stage("start"):
             start_ray(self.config.address)
         resources = fit_resources(self.config)
         plan, stores = self._prepare(draft)
+        return plan, stores, resources
+
+    def _search(
+        self, plan: Plan, stores: dict[PixelFormat, PixelStore], resources: Resources
+    ) -> SweepResult:
+        """Run the trials that are left, and hand over the winner."""
         job = TrialJob(
             self.config,
             plan.survey.dataset,
@@ -96,7 +149,6 @@ class Sweep:
             plan.weights,
             on_gpu=resources.gpus > 0,
         )
-        self._record(plan)
         with self._clock.stage("start"):
             kinds = kinds_of(
                 plan.space,
@@ -123,7 +175,9 @@ class Sweep:
         final = None
         if done == self.config.trials and self.config.retrain:
             chosen = winner(trials, self.config.metric)
-            final = _hand_over(job, chosen, self.paths, self._progress, self._clock)
+            final = _handed_over(chosen, self.paths) or _hand_over(
+                job, chosen, self.paths, self._progress, self._clock
+            )
         profile = self._clock.profile(trials, resources.concurrent)
         write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
@@ -149,25 +203,29 @@ class Sweep:
                 )
         return plan, stores
 
+    def _make_folder(self) -> None:
+        try:
+            self.paths.root.mkdir(parents=True)
+        except FileExistsError:
+            raise ConfigError(
+                f"Another launch has just begun the sweep {self.config.name!r}; "
+                "choose another --name."
+            ) from None
+
     def _record(self, plan: Plan) -> None:
-        """Make the sweep's folder and write what is known before the first trial."""
+        """Write what is known before the first trial; ``sweep.json`` says that all of it is."""
         paths = self.paths
-        paths.root.mkdir(parents=True)
         _log_to(paths.log)
         if self._given is not None:
             paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
         suspects = pd.DataFrame(plan.survey.suspects, columns=["path", "kind", "reason"])
         write_whole(paths.bad_images, lambda partial: suspects.to_csv(partial, index=False))
-        dimensions = {field: dim.model_dump() for field, dim in plan.space.dimensions.items()}
-        write_json(paths.space, {"name": plan.space.name, **dimensions})
+        write_json(paths.space, plan.space.to_table())
+        points = json.dumps([point.model_dump() for point in plan.points], indent=2)
+        write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
         write_json(paths.environment, environment())
         write_json(paths.config, self.config.model_dump(mode="json"))
-
-
-def load_config(paths: SweepPaths) -> SweepConfig:
-    """The settings of a sweep that was launched."""
-    return SweepConfig.parse(json.loads(paths.config.read_text(encoding="utf-8")))
 
 
 def retrain_sweep(
@@ -241,6 +299,7 @@ def _hand_over(
     clock: StageClock,
 ) -> FinalModel:
     """Retrain a trial, test it, export it."""
+    paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
     progress("retraining", 0, 0)
     with clock.stage("retrain"):
         final = retrain(job, trial, paths)
@@ -250,6 +309,14 @@ def _hand_over(
         export(final, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
     return final
+
+
+def _handed_over(trial: TrialRecord, paths: SweepPaths) -> FinalModel | None:
+    """The final model, if an earlier run of the sweep made it of this trial, and exported it."""
+    if not (paths.metrics.exists() and paths.card.exists()):
+        return None
+    final = FinalModel.read(paths)
+    return final if final.trial_id == trial.trial_id else None
 
 
 def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:

@@ -7,97 +7,74 @@ Its cells show a tag's last value: "best/..." therefore never gets worse.
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
-from search.study import trial_name
-from search.trial import NUMBER, PARAMS
+from search.study import Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 
 
-class TensorBoardWriter(Callback):
-    """Ray Tune callback; its writers are made when first needed, so that it can be pickled."""
+class TensorBoardWriter:
+    """An `Observer` that writes into an empty folder, within a ``with``."""
 
     def __init__(
         self, folder: Path, space: SearchSpace, points: Sequence[TrialParams], *, metric: str
     ) -> None:
         self._folder = folder
-        self._space = space
-        self._points = points
         self._metric = metric
-        self._writers: dict[str, SummaryWriter] = {}
-        self._best: dict[str, EpochReport | None] = {}
+        self._columns = [_column(space, points, field) for field in TrialParams.model_fields]
+        self._writers: dict[int, SummaryWriter] = {}
+        self._best: dict[int, EpochReport | None] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_writers": {}}
-
-    def setup(self, *unused: Any, **info: Any) -> None:
+    def __enter__(self) -> Self:
         """Write the table's columns."""
-        columns = [_column(self._space, self._points, field) for field in TrialParams.model_fields]
         tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
         with SummaryWriter(str(self._folder)) as writer:
-            _add(writer, hp.hparams_config_pb(columns, [hp.Metric(tag) for tag in tags]))
+            _add(writer, hp.hparams_config_pb(self._columns, [hp.Metric(tag) for tag in tags]))
+        return self
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def begin(self, number: int, params: TrialParams) -> None:
+        """Write a trial's parameters."""
+        name = trial_name(number)
+        writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
+        values = params.model_dump()
+        _add(writer, hp.hparams_pb(values, trial_id=name, start_time_secs=time.time()))
+        self._writers[number] = writer
+
+    def report(self, number: int, report: EpochReport) -> None:
         """Write an epoch."""
-        report = EpochReport.from_dict(result)
-        writer = self._writer(trial)
         values = {tag: getattr(report, tag) for tag in _CURVES}
-        best = best_of((self._best.get(trial.trial_id), report), self._metric)
-        self._best[trial.trial_id] = best
+        best = best_of((self._best.get(number), report), self._metric)
+        self._best[number] = best
         if best is not None:
             values[f"best/{self._metric}"] = getattr(best, self._metric)
         for tag, value in values.items():
-            writer.add_scalar(tag, value, report.epoch)
-        writer.flush()
+            self._writers[number].add_scalar(tag, value, report.epoch)
+        self._writers[number].flush()
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """End a trial's record; a diverged one as a failure."""
-        failed = bool(trial.last_result and trial.last_result.get("diverged"))
-        self._end(trial, failed=failed)
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """End a trial's record as a failure."""
-        self._end(trial, failed=True)
-
-    def _writer(self, trial: Trial) -> SummaryWriter:
-        if trial.trial_id not in self._writers:
-            params: TrialParams = trial.config[PARAMS]
-            name = trial_name(trial.config[NUMBER])
-            writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
-            values = params.model_dump()
-            _add(writer, hp.hparams_pb(values, trial_id=name, start_time_secs=time.time()))
-            self._writers[trial.trial_id] = writer
-        return self._writers[trial.trial_id]
-
-    def _end(self, trial: Trial, *, failed: bool) -> None:
-        status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
-        ended = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+    def end(self, number: int, status: Status) -> None:
+        """End a trial's record."""
+        code = api_pb2.STATUS_FAILURE if status == "failed" else api_pb2.STATUS_SUCCESS
+        ended = plugin_data_pb2.SessionEndInfo(status=code, end_time_secs=time.time())
         data = plugin_data_pb2.HParamsPluginData(session_end_info=ended)
         value = Summary.Value(
             tag=metadata.SESSION_END_INFO_TAG,
             metadata=metadata.create_summary_metadata(data),
             tensor=metadata.NULL_TENSOR,
         )
-        writer = self._writer(trial)
-        _add(writer, Summary(value=[value]))
-        writer.close()
-        del self._writers[trial.trial_id]
+        with self._writers.pop(number) as writer:
+            _add(writer, Summary(value=[value]))
 
 
 def _add(writer: SummaryWriter, summary: Summary) -> None:

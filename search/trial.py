@@ -1,29 +1,28 @@
 """One trial as Ray Tune runs it: a class Trainable around `finetune`, reset in place."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
+from search.checkpoints import Checkpoints, pack
 from search.config import SweepConfig
 from spaces import TrialParams
 from trainables.dataset import Dataset
 from trainables.features import FeatureStore
-from trainables.finetune import FineTuning, finetune
+from trainables.finetune import FineTuning
 from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.process import prepare_process
-from trainables.report import EpochReport
 from trainables.weights import Weights
 
-NUMBER, PARAMS = "number", "params"
-"""Keys of the configuration that Ray hands to a trial."""
-_STATE = "state.pt"
+NUMBER, PARAMS, AGAIN = "number", "params", "again"
+"""Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""
+STATE = "state"
+"""Key of a result: what the trial would go on from, packed."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class FineTuneTrial(tune.Trainable):
     """One step is one epoch. The actor is used again for the next trial."""
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], *, job: TrialJob
+        self, config: dict[str, Any], *, job: TrialJob, checkpoints: Checkpoints
     ) -> None:
         """Called once per actor."""
         held = self.trial_resources.required_resources if self.trial_resources else {}
@@ -98,35 +97,35 @@ class FineTuneTrial(tune.Trainable):
             total = torch.cuda.get_device_properties(0).total_memory / 2**20
             share = held.get("GPU", 1.0) - CONTEXT_MIB / total
             torch.cuda.set_per_process_memory_fraction(max(share, 0.01))
-        self._job = job
-        self._begin(config[PARAMS])
+        self._job, self._checkpoints = job, checkpoints
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Make this actor run another trial."""
-        del self._tuning, self._reports  # two models at a time may not fit
+        """Make this actor run another trial; the first step begins it, and may raise."""
+        self._tuning: FineTuning | None = None  # two models at a time may not fit
+        self._asked = new_config
         if self._job.device == "cuda":
             torch.cuda.empty_cache()
-        self._begin(new_config[PARAMS])
         return True
 
     def step(self) -> dict[str, Any]:
         """Run an epoch."""
-        report = next(self._reports)
+        if self._tuning is None:
+            self._tuning = self._begin(self._asked)
+        report = self._tuning.run_epoch()
         if self._tuning.ran_out:  # the next sweep gives its kind more
             self._tuning.ran_out = False
             table = MemoryTable.of(self._job.config.cache_dir)
             case = self._job.memory_case(self._tuning.params)
             table.raise_estimate(torch.cuda.get_device_name(), case)
-        return {**report.to_dict(), "done": report.is_last}
+        result = {**report.to_dict(), "done": report.is_last}
+        if not report.is_last:
+            result[STATE] = pack(self._tuning.state_dict())
+        return result
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the state after the last epoch."""
-        torch.save(self._tuning.state_dict(), Path(checkpoint_dir) / _STATE)
-
-    def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
-        """Go on from a written state."""
-        self._tuning.load_state_dict(torch.load(Path(checkpoint) / _STATE, weights_only=True))
-
-    def _begin(self, params: TrialParams) -> None:
-        self._tuning = self._job.begin(params)
-        self._reports: Iterator[EpochReport] = finetune(self._tuning)
+    def _begin(self, asked: dict[str, Any]) -> FineTuning:
+        tuning = self._job.begin(asked[PARAMS])
+        state = self._checkpoints.read(asked[NUMBER]) if asked[AGAIN] else None
+        if state is not None:
+            tuning.load_state_dict(state)
+        return tuning

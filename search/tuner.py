@@ -2,23 +2,24 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ray import tune
 from ray.tune.execution import class_cache
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from search.config import SweepConfig
+from search.checkpoints import Checkpoints
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
 from search.resources import Resources
-from search.sampler import StudySearcher
-from search.study import trial_name
+from search.sampler import StudySearcher, TuneEvents, outcome
+from search.stopping import stopping_rule
+from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import NUMBER, PARAMS, FineTuneTrial, TrialJob
-from spaces import SearchSpace, TrialParams
-from trainables.report import METRICS
+from search.words import how_to_resume
+from spaces import RunError, SearchSpace, TrialParams
 
 
 def run_trials(
@@ -30,65 +31,82 @@ def run_trials(
     native_image_size: Mapping[str, int],
     resources: Resources,
 ) -> None:
-    """Run all trials; what they came to is in the journal. Needs a started Ray.
+    """Run all trials that the journal does not say are over. Needs a started Ray.
 
-    Ctrl-C ends it early: the trials that ran then stay "running" in the journal.
+    What they came to is in the journal, and what it knew before is made again from it: ASHA's
+    rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that ran then stay
+    "running" in the journal. Raises `RunError` if the first trials all fail in the same way.
     """
     config = job.config
-    np.random.seed(config.seed)  # ASHA draws its brackets from the global generator
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.concurrent)
+    os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
     # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
     # hands a waiting worker only to those that have none: the first result came 5 s later.
     class_cache.DEFAULT_ENV_VARS = {}
-    mode = METRICS[config.metric]
-    tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(FineTuneTrial, job=job),
-            lambda drawn: resources.of(drawn[PARAMS]),
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(
-                paths,
-                space,
-                points=points,
-                native_image_size=native_image_size,
-                metric=config.metric,
-                seed=config.seed,
+    np.random.seed(config.seed)  # ASHA draws its brackets from the global generator
+    journal = StudyJournal(paths.journal, metric=config.metric, seed=config.seed)
+    checkpoints = Checkpoints.here(paths.checkpoints)
+    shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    with (
+        TensorBoardWriter(paths.tensorboard, space, points, metric=config.metric) as curves,
+        LiveLeaderboard(config.trials, config.max_epochs, metric=config.metric) as leaderboard,
+    ):
+        searcher = StudySearcher(
+            journal,
+            checkpoints,
+            paths,
+            config,
+            space,
+            points=points,
+            native_image_size=native_image_size,
+            observers=[curves, leaderboard],
+        )
+        scheduler = stopping_rule(config)
+        for record in journal.records:
+            stop = scheduler.remember(record)
+            if record.status != "running":
+                continue
+            if record.reports and (stop or record.reports[-1].is_last):
+                status, error = outcome(record.reports[-1])  # its end alone was not written
+                searcher.settle(record.number, status, error=error)
+            else:
+                searcher.take_up(record.number)
+        leaderboard.start_clock()
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints),
+                lambda drawn: resources.of(drawn[PARAMS]),
             ),
-            scheduler=_scheduler(config, mode),
-            num_samples=config.trials,
-            max_concurrent_trials=resources.concurrent,
-            reuse_actors=True,
-            trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
-            trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
-        ),
-        run_config=tune.RunConfig(
-            name=paths.ray.name,
-            storage_path=str(paths.root),
-            callbacks=[
-                TensorBoardWriter(paths.tensorboard, space, points, metric=config.metric),
-                LiveLeaderboard(
-                    trials=config.trials, max_epochs=config.max_epochs, metric=config.metric
-                ),
-            ],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    tuner.fit()
-
-
-def _scheduler(config: SweepConfig, mode: str) -> TrialScheduler:
-    if config.stopping == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
-    return ASHAScheduler(
-        time_attr="epoch",
-        metric=config.metric,
-        mode=mode,
-        max_t=config.max_epochs,
-        grace_period=config.asha.grace_epochs,
-        reduction_factor=config.asha.reduction_factor,
-    )
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,  # the searcher says when there are no more
+                max_concurrent_trials=resources.concurrent,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
+                trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
+            ),
+            run_config=tune.RunConfig(
+                name=paths.ray.name,
+                storage_path=str(paths.root),
+                callbacks=[TuneEvents(searcher)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        try:
+            tuner.fit()
+        except OSError as error:
+            raise RunError(
+                f"The sweep's folder can't be written any more ({error}). What was recorded is "
+                f"kept; mend that, then go on:  {how_to_resume(paths)}"
+            ) from error
+    if searcher.hopeless:
+        raise RunError(
+            f"The first trials all failed in the same way, so the sweep stopped: "
+            f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
+            f"on:  {how_to_resume(paths)}"
+        )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.config import SweepConfig
+from search.paths import SweepPaths
 
 if TYPE_CHECKING:
     from search.draft import Progress
@@ -90,18 +91,28 @@ def plan_words(plan: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def how_to_resume(paths: SweepPaths) -> str:
+    """The command that goes on with a sweep."""
+    return f"{program()} resume {paths.root.name}{_where(paths)}"
+
+
+def _where(paths: SweepPaths) -> str:
+    """The flag that finds a sweep which is not in the usual place."""
+    usual = paths.root.parent == Path("results").absolute()
+    return "" if usual else f" --results-dir {paths.root.parent}"
+
+
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, name = result.paths, result.paths.root.name
-    finesweep = program()
-    usual = paths.root.parent == Path("results").absolute()
-    where = "" if usual else f" --results-dir {paths.root.parent}"
+    finesweep, where = program(), _where(result.paths)
     lines = []
     if result.unfinished:
         lines += [
             f"Stopped early: {result.unfinished} of {config.trials} trials did not finish; "
             f"what did is kept in {paths.root}.",
-            f"Go on with the best so far:  {finesweep} retrain {name}{where}",
+            f"Go on:  {how_to_resume(paths)}",
+            f"Or hand over the best so far:  {finesweep} retrain {name}{where}",
         ]
     if result.final is not None:
         test = result.final.test

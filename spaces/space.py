@@ -1,5 +1,6 @@
 """`SearchSpace`: which fields of `TrialParams` are open, between which bounds, and why."""
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -146,9 +147,12 @@ class SearchSpace:
 
     @classmethod
     def load(cls, name: str) -> "SearchSpace":
-        """Read a preset by its name or a TOML file by its path. Raises `SpaceError`."""
+        """Read a preset by its name, or a TOML file or a sweep's ``space.json`` by its path.
+
+        Raises `SpaceError`.
+        """
         path = Path(name)
-        if path.suffix != ".toml":
+        if path.suffix not in (".toml", ".json"):
             presets = preset_names()
             if name not in presets:
                 file = path.with_name(path.name + ".toml")
@@ -156,12 +160,21 @@ class SearchSpace:
                 raise SpaceError(unknown("space preset", name, presets) + hint)
             path = PRESETS / f"{name}.toml"
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except FileNotFoundError:
             raise SpaceError(f"The space file {path} does not exist.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SpaceError(f"The space file {path} is not valid TOML: {error}.") from None
-        return cls.from_table(table, name=path.stem)
+        except ValueError as error:
+            kind = path.suffix[1:].upper()
+            raise SpaceError(f"The space file {path} is not valid {kind}: {error}.") from None
+        if not isinstance(table, dict):
+            raise SpaceError(f"The space file {path} must hold a table of parameters.")
+        name = str(table.pop("name")) if path.suffix == ".json" and "name" in table else path.stem
+        return cls.from_table(table, name=name)
+
+    def to_table(self) -> dict[str, object]:
+        """What `from_table` makes this space of again, and its name: a ``space.json``."""
+        return {"name": self.name, **{f: dim.model_dump() for f, dim in self.dimensions.items()}}
 
     @classmethod
     def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":

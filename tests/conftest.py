@@ -1,8 +1,10 @@
 """Shared real things: scanned digits as images, small timm models, a Ray cluster."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never ask the hub; one says it can't be had
@@ -15,6 +17,7 @@ from PIL import Image
 from ray.cluster_utils import Cluster
 from sklearn.datasets import load_digits
 
+from search import Sweep, SweepConfig, SweepResult
 from spaces import TrialParams
 from trainables.dataset import Dataset
 from trainables.pixels import ImageSet, PixelFormat, build_store
@@ -22,6 +25,28 @@ from trainables.survey import survey
 from trainables.weights import Weights
 
 torch.set_num_threads(1)
+
+SPACE = """
+[backbone]
+choices = ["test_efficientnet", "test_vit"]
+[image_size]
+value = 32
+[unfreeze]
+low = 0.5
+high = 1
+default = 1
+[learning_rate]
+low = 1e-3
+high = 1e-2
+log = true
+[backbone_lr_scale]
+value = 1.0
+[augment]
+low = 0.0
+high = 0.2
+[batch_size]
+value = 16
+"""
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +119,29 @@ def ray_cluster() -> Iterator[None]:
     yield
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def settings(digits: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of a small sweep over the digits."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    (folder / "space.toml").write_text(SPACE)
+    (folder / "points.json").write_text(json.dumps([{"label_smoothing": 0.1}]))
+    return {
+        "data": digits,
+        "space": str(folder / "space.toml"),
+        "points": folder / "points.json",
+        "weights": "untrained",
+        "trials": 5,
+        "max_epochs": 3,
+        "gpus_per_trial": 0,
+        "concurrent": 2,
+        "results_dir": folder / "results",
+        "cache_dir": cache,
+    }
+
+
+@pytest.fixture(scope="session")
+def sweep(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
+    """Its result."""
+    return Sweep(SweepConfig.parse({**settings, "name": "digits"})).run()

@@ -135,13 +135,19 @@ class FineTuning:
         self._loss.to(self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs; tensors, numbers and strings only."""
+        """All that `load_state_dict` needs; tensors, numbers and strings only.
+
+        Of the model all but what stays frozen.
+        """
+        held = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
+        frozen = {name for name, p in self.model.named_parameters() if id(p) not in held}
+        model = {n: t for n, t in self.model.state_dict().items() if n not in frozen}
         return {
             "epoch": self.epoch,
             "ended": self.ended,
             "best": self._best,
             "since_best": self._since_best,
-            "model": self.model.state_dict(),
+            "model": model,
             "optimizer": self._optimizer.state_dict(),
             "rate": self._rate.state_dict(),
         }
@@ -152,7 +158,8 @@ class FineTuning:
         self.ended = state["ended"]
         self._best = state["best"]
         self._since_best = state["since_best"]
-        self.model.load_state_dict(state["model"])
+        unknown = self.model.load_state_dict(state["model"], strict=False).unexpected_keys
+        assert not unknown, f"a state of another model: {unknown}"
         self._optimizer.load_state_dict(state["optimizer"])
         self._rate.load_state_dict(state["rate"])
 

@@ -2,24 +2,26 @@
 
     python -m tests.benchmarks.overhead
 
-Trials that train nothing: ours through the whole of `run_trials` (journal, TensorBoard,
-leaderboard, TPE), plain Tune with a function trainable and its defaults.
+Trials that train nothing: ours through the whole of `run_trials` (journal, checkpoints,
+TensorBoard, leaderboard, TPE), plain Tune with a function trainable and its defaults.
 """
 
 import os
 from typing import Any
 
 import optuna
+import torch
 from ray import tune
 
 import search.tuner
+from search.checkpoints import pack
 from search.cluster import start_ray
 from search.config import SweepConfig
 from search.draft import draft_plan
 from search.paths import SweepPaths
 from search.plan import make_plan
 from search.resources import fit_resources
-from search.trial import TrialJob
+from search.trial import STATE, TrialJob
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,
@@ -35,20 +37,20 @@ PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 
 
 class NullTrial(search.tuner.FineTuneTrial):
-    """Does what a trial does but for the training."""
-
-    def _begin(self, params: Any) -> None:
-        self._epoch = 0
+    """Does what a trial does but for the training; its state is a head's."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(None)
+        self._epoch = 0
         return True
 
     def step(self) -> dict[str, Any]:
         self._epoch += 1
         last = self._epoch == self._job.config.max_epochs
         report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
-        return {**report.to_dict(), "done": last}
+        result = {**report.to_dict(), "done": last}
+        if not last:
+            result[STATE] = pack({"head": torch.zeros(2, 1280), "moments": torch.zeros(2, 2, 1280)})
+        return result
 
 
 def ours(trials: int, epochs: int) -> float:

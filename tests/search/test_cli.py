@@ -9,25 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from search import SweepResult, cli
+from search import SweepResult
 from search.study import read_trials
 from search.words import program
+from tests.search.commands import finesweep, flags
 from trainables.predict import Predictor
-
-
-def finesweep(*words: object) -> int:
-    """Run a command here; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
-def flags(settings: dict[str, Any]) -> list[str]:
-    given = []
-    for name, value in settings.items():
-        if name != "data":
-            given += [f"--{name.replace('_', '-')}", str(value)]
-    return given
 
 
 def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +109,7 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
     out, err = running.communicate(timeout=120)
     assert running.returncode == 1, err
     assert "of 500 trials did not finish" in out
+    assert f"resume cut --results-dir {tmp_path}" in out
     assert f"retrain cut --results-dir {tmp_path}" in out
     assert "Traceback" not in err
     ended = pd.read_parquet(tmp_path / "cut" / "trials.parquet")

@@ -14,7 +14,7 @@ import json, subprocess, sys, time
 
 from search import Sweep, SweepConfig
 from search.cluster import start_ray
-from search.tensorboard import TensorBoardWriter
+from search.sampler import StudySearcher
 
 
 def waiting():
@@ -28,9 +28,9 @@ while len(waiting() - others) < 2:
     time.sleep(0.2)
 before = waiting() - others
 used = set()
-seen = TensorBoardWriter.on_trial_result
-TensorBoardWriter.on_trial_result = lambda *given, result, **info: (
-    used.add(result["pid"]), seen(*given, result=result, **info)
+seen = StudySearcher.on_trial_complete
+StudySearcher.on_trial_complete = lambda self, trial_id, result, error=False: (
+    used.add(result["pid"]), seen(self, trial_id, result, error)
 )
 Sweep(SweepConfig.parse(json.loads(sys.argv[1]))).run()
 print(json.dumps([sorted(before), sorted(used)]))

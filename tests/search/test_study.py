@@ -1,15 +1,20 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
+from search.attempts import Failure
+from search.checkpoints import Checkpoints, pack
+from search.config import SweepConfig
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.paths import SweepPaths
 from search.sampler import StudySearcher
-from search.study import StudyJournal, TrialRecord, read_trials
-from search.trial import NUMBER, PARAMS
+from search.study import Status, StudyJournal, TrialRecord, read_trials
+from search.trial import AGAIN, NUMBER, PARAMS
 from spaces import RunError, SearchSpace, TrialParams
+from tests.search.reports import report
 from trainables.report import EpochReport
 
 NAN = float("nan")
@@ -22,36 +27,28 @@ SPACE = SearchSpace.from_table(
     name="test",
 )
 SIZES = {"a": 32, "b": 32}
+BUG = Failure("ValueError: boom", "Traceback ...\nValueError: boom", is_exception=True)
+LOST = Failure("The actor died.", "The actor died.\nIts node is gone.", is_exception=False)
 
 
-def report(epoch: int, accuracy: float, *, is_last: bool = False) -> EpochReport:
-    diverged = accuracy != accuracy
-    return EpochReport(
-        epoch=epoch,
-        train_loss=1.0,
-        val_loss=1 - accuracy,
-        val_accuracy=accuracy,
-        val_balanced_accuracy=accuracy,
-        val_macro_f1=accuracy,
-        learning_rate=1e-3,
-        seconds=2.0,
-        prefix_seconds=0.5,
-        evaluate_seconds=0.5,
-        images_per_second=10.0,
-        peak_memory_mib=100.0,
-        is_last=is_last or diverged,
-        diverged=diverged,
-    )
-
-
-def searcher(folder: Path, points: tuple[TrialParams, ...] = (), seed: int = 0) -> StudySearcher:
+def searcher(
+    folder: Path,
+    points: tuple[TrialParams, ...] = (),
+    seed: int = 0,
+    trials: int = 99,
+    **given: Any,
+) -> StudySearcher:
+    paths = SweepPaths(folder)
+    paths.checkpoints.mkdir(exist_ok=True)
     return StudySearcher(
-        SweepPaths(folder),
+        StudyJournal(paths.journal, metric="val_accuracy", seed=seed),
+        Checkpoints(paths.checkpoints, node="this one"),
+        paths,
+        SweepConfig.parse({"data": folder, "trials": trials}),
         SPACE,
         points=points,
         native_image_size=SIZES,
-        metric="val_accuracy",
-        seed=seed,
+        **given,
     )
 
 
@@ -71,8 +68,10 @@ def journal(tmp_path: Path) -> Path:
     run(search, "x", 0.5, 0.9, 0.7)
     run(search, "y", 0.6, ends=False)
     run(search, "z", 0.95, NAN)
-    search.suggest("crash")
-    search.on_trial_complete("crash", None, error=True)
+    for name in ("crash", "crash again"):
+        assert search.suggest(name)[NUMBER] == 3
+        search.on_trial_complete(name, None, error=True)
+        search.on_trial_failure(name, BUG)
     search.suggest("running")
     search.on_trial_result("running", report(1, 0.1).to_dict())
     return tmp_path / "study.journal"
@@ -100,7 +99,8 @@ def test_optuna_is_told_the_truth(journal: Path) -> None:
 def test_a_failed_trial_says_why(journal: Path) -> None:
     errors = [t.error for t in read_trials(journal)]
     assert errors[2] == "the loss was no longer finite in epoch 2"
-    assert errors[3].endswith("ray/0003/error.txt")
+    assert errors[3] == f"ValueError: boom; see {journal.parent / 'failures' / '0003.txt'}"
+    assert (journal.parent / "failures" / "0003.txt").read_text().count("Traceback") == 2
 
 
 def test_trials_are_ranked_by_their_best_epoch_and_failed_ones_last(journal: Path) -> None:
@@ -173,3 +173,108 @@ def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
 
     assert proposals("a", 3) == proposals("b", 3)
     assert proposals("c", 4) != proposals("d", 3)
+
+
+class Told:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[object, ...]] = []
+
+    def begin(self, number: int, params: TrialParams) -> None:
+        self.events.append((number, "begins"))
+
+    def report(self, number: int, report: EpochReport) -> None:
+        self.events.append((number, report.epoch))
+
+    def end(self, number: int, status: Status) -> None:
+        self.events.append((number, status))
+
+
+def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Path) -> None:
+    points = tuple(TrialParams(backbone="a", unfreeze=x) for x in (0.1, 0.2, 0.3))
+    first = searcher(tmp_path, points, trials=4)
+    run(first, "x", 0.5, 0.9)
+    begun = first.suggest("y")
+    first.on_trial_result("y", report(1, 0.4).to_dict())
+    first.keep("y", pack({"epoch": 1}))
+
+    told = Told()
+    second = searcher(tmp_path, points, trials=4, observers=[told])
+    history = [(0, "begins"), (0, 1), (0, 2), (0, "completed"), (1, "begins"), (1, 1)]
+    assert told.events == history
+    second.take_up(1)
+    assert second.suggest("again") == {**begun, AGAIN: True}
+    second.on_trial_result("again", report(1, 0.4).to_dict())
+    assert told.events == history, "an epoch that is run again is told once"
+    second.on_trial_complete("again", report(2, 0.6, is_last=True).to_dict())
+    assert told.events[len(history) :] == [(1, 2), (1, "completed")]
+    assert not list((tmp_path / "checkpoints").iterdir())
+    assert second.suggest("p")[PARAMS] == points[2]
+    assert second.suggest("q")[NUMBER] == 3
+    assert second.suggest("none left") is None
+    for name in ("p", "q"):
+        second.on_trial_complete(name, report(1, 0.5, is_last=True).to_dict())
+    assert second.suggest("over") == "FINISHED"
+    statuses = [trial.status for trial in read_trials(tmp_path / "study.journal")]
+    assert statuses == ["completed"] * 4
+
+
+def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:
+    search = searcher(tmp_path, trials=1)
+    for name in ("a", "b"):
+        search.suggest(name)
+        search.on_trial_failure(name, LOST)
+    assert search.suggest("c")[AGAIN]
+    search.on_trial_result("c", report(1, 0.5).to_dict())
+    for name in ("c", "d"):
+        search.on_trial_failure(name, LOST)
+        assert search.suggest(name + "'")
+        search._numbers = {"d": 0}
+    search.on_trial_failure("d", LOST)
+    assert read_trials(tmp_path / "study.journal")[0].status == "failed", "three times in an epoch"
+
+
+def test_a_sweep_whose_first_trials_all_fail_in_one_way_ends(tmp_path: Path) -> None:
+    search = searcher(tmp_path, trials=50)
+    for k in range(6):
+        assert search.hopeless is None
+        search.suggest(str(k))
+        search.on_trial_failure(str(k), BUG)
+    assert search.hopeless == "ValueError: boom"
+    assert search.suggest("more") == "FINISHED"
+
+
+def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    run(search, "x", 0.5, 0.9)
+    search.suggest("y")
+    file = tmp_path / "study.journal"
+    whole = file.read_bytes()
+    search.on_trial_result("y", report(1, 0.4).to_dict())
+    lock = file.with_name("study.journal.lock")
+    for length in range(len(whole), file.stat().st_size, 50):
+        cut = file.read_bytes()[:length]
+        other = tmp_path / "cut"
+        other.mkdir(exist_ok=True)
+        (other / file.name).write_bytes(cut)
+        (other / lock.name).write_text("held by a process that was killed")
+        again = searcher(other)
+        again.take_up(1)
+        again.suggest("y")
+        again.on_trial_complete("y", report(1, 0.4, is_last=True).to_dict())
+        trials = read_trials(other / file.name)
+        assert [t.status for t in trials] == ["completed", "completed"]
+        assert trials[1].reports[0].val_accuracy == 0.4
+        study = optuna.load_study(study_name="finesweep", storage=again._journal._storage)
+        assert study.trials[1].intermediate_values == {1: 0.4}
+
+
+def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) -> None:
+    journal = StudyJournal(tmp_path / "study.journal", metric="val_accuracy", seed=0)
+    journal.ask(SPACE.distributions())
+    search = searcher(tmp_path, trials=1)
+    assert search.suggest("x")[NUMBER] == 1
+    search.on_trial_complete("x", report(1, 0.5, is_last=True).to_dict())
+    assert search.suggest("over") == "FINISHED"
+    assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]

@@ -2,27 +2,42 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import ray
 from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.checkpoints import Checkpoints, pack
 from search.config import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
-from search.trial import PARAMS, FineTuneTrial, TrialJob
+from search.trial import AGAIN, NUMBER, PARAMS, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
 from trainables.memory import MemoryTable
 from trainables.pixels import build_store
 
 
+def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:
+    """What Ray hands to an actor."""
+    return {NUMBER: 0, PARAMS: params, AGAIN: again}
+
+
 @pytest.fixture(scope="module")
-def start(settings: dict[str, Any], ray_cluster: None) -> Callable[[TrialParams], FineTuneTrial]:
+def checkpoints(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    return Checkpoints.here(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def start(
+    settings: dict[str, Any], checkpoints: Checkpoints
+) -> Callable[[TrialParams], FineTuneTrial]:
     """Starts an actor's trial in this process."""
     config = SweepConfig.parse({**settings, "points": None, "max_epochs": 2})
     plan = make_plan(draft_plan(config))
     cache = config.cache_dir
     stores = {f: build_store(plan.survey.dataset, f, cache=cache) for f in plan.forms}
     job = TrialJob(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
-    made = tune.with_parameters(FineTuneTrial, job=job)
-    return lambda params: made(config={PARAMS: params})
+    made = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
+    return lambda params: made(config=asked(params))
 
 
 def numbers(trial: FineTuneTrial) -> list[dict[str, float]]:
@@ -45,7 +60,7 @@ def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
     before = numbers(trial)
     assert before[-1]["done"]
     for params in [*others, first]:
-        assert trial.reset({PARAMS: params})
+        assert trial.reset(asked(params))
         after = numbers(trial)
     assert after == before
     assert numbers(start(first)) == before, "and in another actor"
@@ -57,11 +72,59 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some Card")
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.0)
     trial = start(params)
-    trial._tuning.ran_out = True
-    trial.train()
     case = trial._job.memory_case(params)
     table = MemoryTable.of(trial._job.config.cache_dir)
-    first = table.read("Some Card")[case]
     trial.train()
-    assert table.read("Some Card")[case] == first, "once for each time"
+    assert case not in table.read("Some Card")
+    assert trial._tuning is not None
+    trial._tuning.ran_out = True
+    trial.train()
+    noted = table.read("Some Card")[case]
+    trial.reset(asked(params))
+    trial.train()
+    assert table.read("Some Card")[case] == noted, "once for each time"
     table.file.unlink()
+
+
+def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_been(
+    start: Callable[[TrialParams], FineTuneTrial], checkpoints: Checkpoints
+) -> None:
+    params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.5, dropout=0.2)
+    undisturbed = numbers(start(params))
+    first = start(params).train()
+    checkpoints.write(0, first[STATE])
+    other = start(params)
+    other.reset(asked(params, again=True))
+    second = other.train()
+    assert {key: second[key] for key in undisturbed[1]} == undisturbed[1]
+    assert STATE not in second, "nobody goes on from the last epoch"
+
+
+def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
+    start: Callable[[TrialParams], FineTuneTrial], checkpoints: Checkpoints
+) -> None:
+    params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.0)
+    first = start(params).train()
+    assert first[STATE].nbytes < 100_000, "what is frozen stays out of it"
+    for spoil in (
+        lambda file: file.write_bytes(file.read_bytes()[:5000]),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.unlink(),
+    ):
+        checkpoints.write(0, first[STATE])
+        spoil(checkpoints.folder / "0000.pt")
+        trial = start(params)
+        trial.reset(asked(params, again=True))
+        assert trial.train()["epoch"] == 1
+
+
+def test_a_checkpoint_is_read_from_another_machine_without_a_shared_disk(
+    checkpoints: Checkpoints,
+) -> None:
+    """The other raylet's file system is the same; that it is read there is what the id says."""
+    checkpoints.write(7, pack({"epoch": 3}))
+    other = next(n["NodeID"] for n in ray.nodes() if n["NodeID"] != checkpoints.node)
+    there: Any = ray.remote(num_cpus=0)(Checkpoints.read)
+    there = there.options(scheduling_strategy=NodeAffinitySchedulingStrategy(other, soft=False))
+    assert ray.get(there.remote(checkpoints, 7)) == {"epoch": 3}
+    assert ray.get(there.remote(checkpoints, 8)) is None

@@ -1,0 +1,183 @@
+"""Kills drivers, workers and nodes of real sweeps at random moments, from a seed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ray.cluster_utils import Cluster
+
+from tests.chaos.driver import COUNTED
+
+ROOT = Path(__file__).parents[2]
+LIMIT_SECONDS = 900
+"""After which a sweep counts as lost."""
+WORKER = "ray::ResourceTrainable"
+"""How processes that run trials are called."""
+
+_PRELOAD = "RAY_preload_python_modules"
+
+
+@dataclass
+class Story:
+    """What was done to a sweep, and what became of it."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    drivers: int = 0
+    """Processes it took."""
+    seconds: float = 0.0
+    lost: bool = False
+    """Whether it never came to its end."""
+    said: str = ""
+    """The drivers' standard error."""
+
+
+class Machines:
+    """Three raylets on this machine: a head, which the driver uses, and two that may be lost."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault(_PRELOAD, "search.trial")
+        args = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=args)
+        self._nodes = [self._cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(2)]
+
+    @property
+    def address(self) -> str:
+        """Of the head."""
+        address: str = self._cluster.address
+        return address
+
+    def lose_one(self, chance: random.Random) -> None:
+        """Kill a raylet and all below it; another one joins."""
+        node = self._nodes.pop(chance.randrange(len(self._nodes)))
+        self._cluster.remove_node(node, allow_graceful=False)
+        self._nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=1))
+
+    def workers(self) -> list[int]:
+        """Processes that run trials."""
+        nodes = [self._cluster.head_node, *self._nodes]
+        raylets = {node.all_processes["raylet"][0].process.pid for node in nodes}
+        words = ["ps", "-eo", "pid,ppid,args"]
+        listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+        return [int(p) for p, parent, name in rows if int(parent) in raylets and WORKER in name]
+
+    def close(self) -> None:
+        """End all of it."""
+        self._cluster.shutdown()
+        os.environ.pop(_PRELOAD, None)
+
+
+def torment(
+    machines: Machines,
+    command: Sequence[str],
+    kills: Sequence[str],
+    *,
+    said: Path,
+    chance: random.Random,
+) -> Story:
+    """Run ``command`` until it says that it is done, killing what ``kills`` names on the way.
+
+    What it writes to its standard error is added to the file ``said``.
+    """
+    story, began = Story(), time.monotonic()
+    left = list(kills)
+    said.unlink(missing_ok=True)
+    driver = _start(command, said)
+    story.drivers = 1
+    while time.monotonic() - began < LIMIT_SECONDS:
+        if left and driver.poll() is None:
+            _wait(driver, chance.uniform(1, 16))
+        if driver.poll() == 0:
+            break
+        if driver.poll() is not None:
+            if story.drivers > len(kills) + 3:  # it ends by itself again and again
+                story.lost = True
+                break
+            driver = _start(command, said)
+            story.drivers += 1
+        elif left:
+            kind = left.pop(0)
+            if _kill(kind, driver, machines, chance):
+                story.kills[kind] += 1
+            else:
+                left.append(kind)  # nobody was there
+        else:
+            _wait(driver, LIMIT_SECONDS)
+    else:
+        story.lost = True
+    driver.kill()
+    driver.wait()
+    story.seconds, story.said = time.monotonic() - began, said.read_text("utf-8")
+    return story
+
+
+def repeated_epochs(cache: Path) -> int:
+    """Epochs that were run more than once to their end."""
+    runs = Counter((cache / COUNTED).read_text("utf-8").splitlines())
+    return sum(count - 1 for count in runs.values())
+
+
+def settings_file(folder: Path, *, data: Path, address: str, seed: int, trials: int) -> Path:
+    """The settings of one small real sweep below ``folder``, which is emptied."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    space = folder / "space.toml"
+    space.write_text(
+        'image_size = 32\nbatch_size = 16\nbackbone = "test_efficientnet"\n'
+        "[unfreeze]\nlow = 0.0\nhigh = 1.0\n[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n"
+    )
+    values = {
+        "data": data,
+        "name": "sweep",
+        "space": space,
+        "weights": "untrained",
+        "trials": trials,
+        "max_epochs": 6,
+        "gpus_per_trial": 0,
+        "seed": seed,
+        "address": address,
+        "results_dir": folder,
+        "cache_dir": folder / "cache",
+        "retrain": False,
+    }
+    file = folder / "settings.json"
+    file.write_text(json.dumps(values, default=str))
+    return file
+
+
+def _start(command: Sequence[str], said: Path) -> "subprocess.Popen[bytes]":
+    with said.open("a") as log:
+        words = [sys.executable, *command]
+        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
+
+
+def _wait(driver: "subprocess.Popen[bytes]", seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        driver.wait(seconds)
+
+
+def _kill(
+    kind: str, driver: "subprocess.Popen[bytes]", machines: Machines, chance: random.Random
+) -> bool:
+    """Kill something; False if there is nothing of the kind."""
+    if kind == "driver":
+        driver.kill()
+        driver.wait()
+    elif kind == "node":
+        machines.lose_one(chance)
+    else:
+        workers = machines.workers()
+        if not workers:
+            return False
+        os.kill(chance.choice(workers), signal.SIGKILL)
+    return True

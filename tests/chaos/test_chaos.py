@@ -1,0 +1,58 @@
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search import SweepResult
+from tests.chaos.auditor import audit
+from tests.chaos.harness import Machines, repeated_epochs, settings_file, torment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def machines() -> Iterator[Machines]:
+    three = Machines()
+    yield three
+    three.close()
+
+
+def test_a_sweep_whose_driver_workers_and_machines_are_killed_loses_nothing(
+    digits: Path, machines: Machines, tmp_path: Path
+) -> None:
+    """The short run of `python -m tests.chaos`."""
+    kills = ["driver", "worker", "node", "driver"]
+    file = settings_file(tmp_path, data=digits, address=machines.address, seed=0, trials=8)
+    command = ["-m", "tests.chaos.driver", str(file)]
+    said = tmp_path / "said.txt"
+    story = torment(machines, command, kills, said=said, chance=random.Random(0))
+    assert not story.lost, story.said
+    assert audit(tmp_path / "sweep", trials=8) == []
+    assert repeated_epochs(tmp_path / "cache") <= 3 * len(kills), "one of each trial that ran"
+
+
+def test_the_auditor_finds_nothing_wrong_with_an_undisturbed_sweep(sweep: SweepResult) -> None:
+    assert audit(sweep.paths.root, trials=5) == []
+
+
+def test_the_auditor_finds_what_is_wrong(sweep: SweepResult, tmp_path: Path) -> None:
+    root = tmp_path / "sweep"
+    shutil.copytree(sweep.paths.root, root)
+    assert audit(root, trials=6) == ["5 trials instead of 6"]
+    (root / "checkpoints" / "0003.pt").touch()
+    assert audit(root, trials=5) == ["checkpoints are left: 0003.pt"]
+    (root / "checkpoints" / "0003.pt").unlink()
+    journal = root / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    epoch = next(line for line in lines if '"epoch_0001"' in line)
+    number = json.loads(epoch)["trial_id"]
+    for spoilt, wrong in (
+        ([*lines, epoch], f"trial {number} has its epoch_0001 twice"),
+        ([line for line in lines if line != epoch], f"trial {number}: its epochs are "),
+        (lines[:-1], "is still waiting"),
+    ):
+        journal.write_text("".join(spoilt))
+        assert any(wrong in fault for fault in audit(root, trials=5)), wrong

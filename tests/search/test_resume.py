@@ -1,0 +1,155 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search import Sweep, SweepConfig, SweepResult
+from search.checks import only_driver
+from search.paths import SweepPaths
+from search.study import TrialRecord, read_trials
+from spaces import ConfigError
+from tests.search.commands import finesweep, flags
+
+pytestmark = pytest.mark.slow
+
+
+def launch(settings: dict[str, Any], folder: Path, **more: object) -> subprocess.Popen[bytes]:
+    """A sweep called "killed" in a process of its own."""
+    given = {**settings, "name": "killed", "results_dir": folder, **more}
+    words = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(given)]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def kill_when(running: subprocess.Popen[bytes], journal: Path, reached: Any) -> list[TrialRecord]:
+    """Kill -9 as soon as the journal's trials are ``reached``."""
+    until = time.monotonic() + 300
+    while time.monotonic() < until and not reached(read_trials(journal)):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    running.kill()
+    running.communicate()
+    return read_trials(journal)
+
+
+def entries(journal: Path) -> Counter[tuple[int, str]]:
+    """How often each epoch of each trial was written, by Optuna's id and the epoch's key."""
+    written = [json.loads(line) for line in journal.read_text().splitlines()]
+    return Counter(
+        (line["trial_id"], key)
+        for line in written
+        for key in line.get("user_attr", {})
+        if key.startswith("epoch_")
+    )
+
+
+def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "killed")
+    trials = {"trials": 6, "max_epochs": 6, "stopping": "none"}
+    running = launch(settings, tmp_path, **trials, retrain=False)
+
+    def some_done_and_some_on_their_way(found: list[TrialRecord]) -> bool:
+        statuses = [t.status for t in found]
+        return "completed" in statuses and any(
+            t.status == "running" and t.reports for t in found[:-1]
+        )
+
+    before = kill_when(running, paths.journal, some_done_and_some_on_their_way)
+    assert finesweep("launch", settings["data"], "--name", "killed", "--results-dir", tmp_path) == 2
+    assert finesweep("resume", "killed", "--results-dir", tmp_path) == 0
+    after = read_trials(paths.journal)
+    assert [t.status for t in after] == ["completed"] * 6
+    for old, new in zip(before, after, strict=False):
+        assert new.params == old.params
+        assert new.reports[: len(old.reports)] == old.reports
+    assert all([r.epoch for r in t.reports] == [1, 2, 3, 4, 5, 6] for t in after)
+    assert set(entries(paths.journal).values()) == {1}
+    assert list(paths.checkpoints.iterdir()) == []
+    assert pd.read_parquet(paths.trials)["status"].tolist() == ["completed"] * 6
+    resumed = paths.log.read_text()
+    assert "resumed: " in resumed
+
+    assert finesweep("resume", "killed", "--results-dir", tmp_path, "--trials", "8") == 0
+    more = read_trials(paths.journal)
+    assert more[:6] == after, "finished trials stay as they are"
+    assert [t.status for t in more] == ["completed"] * 8
+    assert finesweep("resume", "killed", "--results-dir", tmp_path, "--trials", "7") == 2
+
+
+def test_what_would_change_the_numbers_is_refused_by_name(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["resume", "digits", "--results-dir", sweep.paths.root.parent]
+    assert finesweep(*words, "--max-epochs", "9", "--trials", "9", "--seed", "3") == 2
+    assert "max_epochs, seed can't change in a sweep that has begun" in capsys.readouterr().err
+
+
+def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult) -> None:
+    metrics = sweep.paths.metrics.stat().st_mtime_ns
+    again = Sweep.existing(sweep.paths).resume()
+    assert again.final == sweep.final
+    assert again.trials.equals(sweep.trials)
+    assert sweep.paths.metrics.stat().st_mtime_ns == metrics
+
+
+def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) -> None:
+    with only_driver(sweep.paths):
+        with pytest.raises(ConfigError, match=rf"being run by process {os.getpid()} on \S+; wait"):
+            Sweep.existing(sweep.paths).resume()
+        assert json.loads(sweep.paths.driver.read_text())["pid"] == os.getpid()
+    assert not sweep.paths.driver.exists()
+
+
+def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(settings["data"], data)
+    values = {**settings, "data": data, "name": "here", "results_dir": tmp_path, "retrain": False}
+    Sweep(SweepConfig.parse({**values, "trials": 2})).run()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = SweepPaths(tmp_path / "there")
+    assert len(Sweep.existing(moved, {"trials": 3}).resume().trials) == 3
+    next((data / "one").iterdir()).unlink()
+    with pytest.raises(ConfigError, match="are not those that the sweep 'there' was launched with"):
+        Sweep.existing(moved, {"trials": 4}).resume()
+
+
+def test_a_killed_worker_costs_its_trial_one_epoch_at_most(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "killed")
+    running = launch(
+        settings, tmp_path, trials=2, max_epochs=30, stopping="none", concurrent=1, retrain=False
+    )
+    until = time.monotonic() + 300
+    while time.monotonic() < until and not any(t.reports for t in read_trials(paths.journal)):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    mine = {running.pid}
+    workers = []
+    for line in listed.splitlines()[1:]:
+        pid, parent, words = line.split(None, 2)
+        if int(parent) in mine:
+            mine.add(int(pid))
+            workers += [int(pid)] if words.startswith("ray::ResourceTrainable") else []
+    assert len(workers) == 1, listed
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = running.communicate(timeout=300)
+    assert running.returncode == 0, err
+    trials = read_trials(paths.journal)
+    assert [t.status for t in trials] == ["completed"] * 2
+    assert all([r.epoch for r in t.reports] == list(range(1, 31)) for t in trials)
+    assert "trial 0000 is taken up again: The actor died unexpectedly" in paths.log.read_text()
+    assert "ResourceTrainable" in paths.traceback("0000").read_text()

@@ -1,0 +1,80 @@
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.config import SweepConfig
+from search.stopping import Asha, Never, stopping_rule
+from search.study import TrialRecord
+from search.trial import NUMBER
+from spaces import TrialParams
+from tests.search.reports import report
+
+CONFIG = SweepConfig.parse({"data": "d", "max_epochs": 9})
+NOBODY: Any = None
+
+
+def live(rule: Asha, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
+    """Run a trial through the rule until it stops it or it ends; its record."""
+    trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number})
+    rule.on_trial_add(NOBODY, trial)
+    reports = []
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        reports.append(report(epoch, accuracy, is_last=epoch == 9))
+        if rule.on_trial_result(NOBODY, trial, reports[-1].to_dict()) == Asha.STOP:
+            break
+    rule.on_trial_complete(NOBODY, trial, reports[-1].to_dict())
+    status = "completed" if len(reports) == 9 else "stopped"
+    params = TrialParams(backbone="a")
+    return TrialRecord(number, params, status, tuple(reports), "")  # type: ignore[arg-type]
+
+
+def rungs(rule: Asha) -> list[tuple[float, dict[str, float]]]:
+    return [(milestone, dict(scores)) for milestone, scores in rule._brackets[0]._rungs]
+
+
+@pytest.fixture
+def records() -> list[TrialRecord]:
+    rule, chance = stopping_rule(CONFIG), np.random.default_rng(0)
+    assert isinstance(rule, Asha)
+    curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
+    return [live(rule, n, curve, f"ray {n}") for n, curve in enumerate(curves)]
+
+
+def test_rungs_filled_from_the_journal_are_those_of_the_sweep(records: list[TrialRecord]) -> None:
+    assert {r.status for r in records} == {"completed", "stopped"}
+    first, again = stopping_rule(CONFIG), stopping_rule(CONFIG)
+    assert isinstance(first, Asha)
+    assert isinstance(again, Asha)
+    for record in records:
+        live(first, record.number, [r.val_accuracy for r in record.reports], "whatever")
+        again.remember(record)
+    assert rungs(again) == rungs(first)
+
+
+def test_a_trial_that_is_taken_up_again_counts_once(records: list[TrialRecord]) -> None:
+    rule = stopping_rule(CONFIG)
+    assert isinstance(rule, Asha)
+    broken_off = next(r for r in records if r.status == "completed")
+    begun = TrialRecord(0, broken_off.params, "running", broken_off.reports[:4], "")
+    assert not rule.remember(begun)
+    before = rungs(rule)
+    live(rule, 0, [r.val_accuracy for r in broken_off.reports[:5]], "another of Ray's trials")
+    assert rungs(rule) == before
+
+
+def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[TrialRecord]) -> None:
+    rule = stopping_rule(CONFIG)
+    stopped = [r for r in records if r.status == "stopped"][-1]
+    for record in records:
+        if record is not stopped:
+            rule.remember(record)
+    again = TrialRecord(stopped.number, stopped.params, "running", stopped.reports, "")
+    assert rule.remember(again)
+
+
+def test_without_a_rule_nothing_is_stopped(records: list[TrialRecord]) -> None:
+    rule = stopping_rule(SweepConfig.parse({"data": "d", "stopping": "none"}))
+    assert isinstance(rule, Never)
+    assert not any(rule.remember(record) for record in records)
