@@ -103,6 +103,11 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     resume.add_argument("sweep", metavar="SWEEP")
     _add_flags(resume, shown=RESUMABLE)
 
+    flight = command(
+        "preflight", _preflight, "Say what each machine of a cluster is like; run nothing."
+    )
+    _add_flags(flight, shown=("address", "cache_dir", "cache_gib"))
+
     compare = command("compare", _compare, "Rank the trials of one or several sweeps.")
     compare.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
     compare.add_argument("--csv", metavar="FILE", type=Path, help="Write the whole table.")
@@ -222,6 +227,17 @@ def _resume(args: argparse.Namespace) -> None:
 
     sweep = Sweep.existing(paths, changes, progress=_progress(), clock=clock)
     _run_sweep(sweep, sweep.resume)
+
+
+def _preflight(args: argparse.Namespace) -> None:
+    config = SweepConfig.parse(overlay({"data": "."}, _flags(args)))
+    from search.cluster import start_ray
+    from search.preflight import preflight, warnings
+
+    start_ray(config.address)
+    machines = preflight(config.cache_dir)
+    for line in [*map(str, machines), *warnings(machines, config.cache_gib)]:
+        print(line)
 
 
 def _start(config: SweepConfig, clock: "StageClock") -> None:

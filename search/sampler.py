@@ -7,6 +7,7 @@ killed driver's trials and those of a lost worker are one case.
 
 import logging
 import pickle
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -206,4 +207,5 @@ def _failure(trial: Trial) -> Failure:
         return Failure(text.strip().splitlines()[-1], text, is_exception=False)
     raised = error.cause if isinstance(error, RayTaskError) else None
     cause = str(error) if raised is None else f"{type(raised).__name__}: {raised}"
-    return Failure(cause.splitlines()[0], str(error), is_exception=raised is not None)
+    text = re.sub(r"\x1b\[\d+m", "", str(error))  # Ray colours it
+    return Failure(cause.splitlines()[0], text, is_exception=raised is not None)

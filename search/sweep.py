@@ -17,6 +17,7 @@ from search.export import export, need_packages
 from search.leaderboard import trial_table, winner, write_tables
 from search.paths import SweepPaths
 from search.plan import Plan, make_plan
+from search.preflight import preflight, warnings
 from search.profile import Profile, StageClock
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.retrain import FinalModel, retrain
@@ -95,6 +96,7 @@ class Sweep:
         Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
         `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
         """
+        self._need_packages()
         check_at_once(self.config)
         plan, stores, resources = self._plan()
         self._make_folder()
@@ -108,6 +110,7 @@ class Sweep:
         Finished trials stay as they are, interrupted ones go on from their checkpoints. Raises
         what `run` does, and `ConfigError` if the images are others by now.
         """
+        self._need_packages()
         with only_driver(self.paths):
             begun = len(read_trials(self.paths.journal))
             if begun > self.config.trials:
@@ -126,14 +129,19 @@ class Sweep:
             write_json(self.paths.config, self.config.model_dump(mode="json"))
             return self._search(plan, stores, resources)
 
-    def _plan(self) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
-        """Settle everything that can be before a trial, starting Ray. Raises `UserError`."""
+    def _need_packages(self) -> None:
         if self.config.retrain:
             need_packages(self.config.export.formats)
+
+    def _plan(self) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
+        """Settle everything that can be before a trial, starting Ray. Raises `UserError`."""
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
         with self._clock.stage("start"):
             start_ray(self.config.address)
+            machines = preflight(self.config.cache_dir)
+        for sentence in warnings(machines, self.config.cache_gib):
+            _log.warning(sentence)
         resources = fit_resources(self.config)
         plan, stores = self._prepare(draft)
         return plan, stores, resources

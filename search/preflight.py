@@ -1,0 +1,150 @@
+"""What each machine of a cluster is like, and whether a sweep can run there, before one does."""
+
+import hashlib
+import importlib.metadata
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+import torch
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from spaces import ConfigError
+
+PACKAGES = ("torch", "ray", "timm", "numpy")
+"""Must be the same everywhere, or trials could not be compared, nor handed on."""
+_ROOT = Path(__file__).parent.parent
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is, and what is wrong with it."""
+
+    host: str
+    cpus: float
+    gpus: float
+    gpu_names: tuple[str, ...]
+    """As Ray names them; empty for logical ones."""
+    versions: Mapping[str, str]
+    """Of Python, of `PACKAGES`, and of our own code, by its hash."""
+    free_memory_gib: float
+    free_cache_gib: float
+    cuda: bool
+    """Whether its torch was built for GPUs."""
+    trouble: str = ""
+    """Why no trial can run there, else empty."""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.gpu_names) or "logical"
+        gpus = f", {self.gpus:g} GPUs ({names})" if self.gpus else ""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return (
+            f"{self.host}: {self.cpus:g} CPUs{gpus}, {self.free_memory_gib:.1f} GiB of memory and "
+            f"{self.free_cache_gib:.1f} GiB of cache_dir free; {versions}"
+        )
+
+
+def preflight(cache: Path) -> list[Machine]:
+    """Look at every machine that Ray is connected to, this one first. Raises `ConfigError`."""
+    here = ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    alive.sort(key=lambda node: node["NodeID"] != here)
+    machines = [_examine(cache, alive[0])]
+    away: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
+    asked = [
+        (node, away.options(scheduling_strategy=_on(node)).remote(cache, node))
+        for node in alive[1:]
+    ]
+    for node, answer in asked:
+        try:
+            machines.append(ray.get(answer))
+        except RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ConfigError(
+                f"{node['NodeManagerHostname']} can't run our code ({reason}); install there what "
+                "is installed here, at the same versions."
+            ) from None
+    problems = differences(machines) + [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
+    if problems:
+        raise ConfigError.of(problems)
+    return machines
+
+
+def differences(machines: Sequence[Machine]) -> list[str]:
+    """A sentence for each machine whose versions are not those of the first."""
+    first, sentences = machines[0], []
+    for machine in machines[1:]:
+        apart = [
+            f"{name} {machine.versions[name]} instead of {version}"
+            for name, version in first.versions.items()
+            if machine.versions[name] != version
+        ]
+        if apart:
+            sentences.append(
+                f"{machine.host} has {', '.join(apart)} as on {first.host}; make them the same."
+            )
+    return sentences
+
+
+def warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
+    """A sentence for what a sweep can live with, but its owner may not want."""
+    sentences = []
+    for machine in machines:
+        if machine.gpu_names and not machine.cuda:
+            sentences.append(
+                f"{machine.host} has GPUs but its torch is built without CUDA: trials there train "
+                "on CPUs."
+            )
+        if machine.free_cache_gib < min(cache_gib, 2):
+            sentences.append(
+                f"{machine.host} has {machine.free_cache_gib:.1f} GiB left for cache_dir: decoded "
+                "images and features may not fit."
+            )
+    return sentences
+
+
+def _examine(cache: Path, node: Mapping[str, Any]) -> Machine:
+    """Look at the machine that this runs on."""
+    trouble = ""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+        free = shutil.disk_usage(cache).free / _GIB
+    except OSError as error:
+        free, trouble = 0.0, f"cache_dir {cache} can't be written there ({error.strerror})"
+    kinds = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
+    versions = {"python": platform.python_version()}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    return Machine(
+        host=node["NodeManagerHostname"],
+        cpus=node["Resources"].get("CPU", 0.0),
+        gpus=node["Resources"].get("GPU", 0.0),
+        gpu_names=tuple(kind.partition(":")[2] for kind in kinds),
+        versions={**versions, "finesweep": _code()},
+        free_memory_gib=psutil.virtual_memory().available / _GIB,
+        free_cache_gib=free,
+        cuda=torch.version.cuda is not None,
+        trouble=trouble,
+    )
+
+
+def _code() -> str:
+    """A short hash of our three packages as they lie on this machine."""
+    digest = hashlib.blake2b(digest_size=4)
+    for package in ("search", "spaces", "trainables"):
+        for file in sorted((_ROOT / package).rglob("*.py")):
+            digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _on(node: Mapping[str, Any]) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+
+from search.preflight import Machine, differences, preflight, warnings
+from spaces import ConfigError
+from tests.search.commands import finesweep
+
+MACHINE = Machine(
+    host="a",
+    cpus=8,
+    gpus=2,
+    gpu_names=("H100",),
+    versions={"python": "3.11.7", "torch": "2.11.0", "finesweep": "c0de"},
+    free_memory_gib=100,
+    free_cache_gib=100,
+    cuda=True,
+)
+
+
+def test_every_machine_of_the_cluster_is_looked_at(ray_cluster: None, tmp_path: Path) -> None:
+    machines = preflight(tmp_path / "cache")
+    assert [(m.cpus, m.gpus) for m in machines] == [(2, 0), (1, 1)]
+    assert machines[0].versions == machines[1].versions
+    assert machines[0].versions["ray"] == ray.__version__
+    assert all(m.free_memory_gib > 0 and m.free_cache_gib > 0 for m in machines)
+    assert "1 GPUs (logical)" in str(machines[1])
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_its_machine(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written there") as told:
+        preflight(tmp_path / "file" / "cache")
+    assert len(str(told.value).splitlines()) == 2, "one for each machine"
+
+
+def test_machines_must_have_the_same_versions() -> None:
+    other = replace(MACHINE, host="b", versions={**MACHINE.versions, "torch": "2.9.0"})
+    assert differences([MACHINE, MACHINE, other]) == [
+        "b has torch 2.9.0 instead of 2.11.0 as on a; make them the same."
+    ]
+
+
+def test_what_a_sweep_can_live_with_is_a_warning() -> None:
+    assert warnings([MACHINE], 50) == []
+    poor = replace(MACHINE, cuda=False, free_cache_gib=0.5)
+    no_cuda, little = warnings([MACHINE, poor], 50)
+    assert "a has GPUs but its torch is built without CUDA" in no_cuda
+    assert "a has 0.5 GiB left for cache_dir" in little
+
+
+def test_the_command_prints_a_line_for_each_machine(
+    ray_cluster: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert finesweep("preflight", "--cache-dir", tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all("torch" in line and "GiB of memory" in line for line in lines)
