@@ -333,4 +333,5 @@ def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> Tri
             if trial.best(config.metric) is None:
                 raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
             return trial
-    raise ConfigError(f"No trial {name!r}; trials go from 0000 to {len(trials) - 1:04d}.")
+    there = f"there are 0000 to {trials[-1].trial_id}" if trials else "none has begun yet"
+    raise ConfigError(f"No trial {name!r}; {there}.")
