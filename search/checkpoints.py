@@ -1,4 +1,4 @@
-"""Where broken-off trials go on from: the last state of each, written by the driver alone.
+"""Where broken-off trials go on from: the last state of each, written at home.
 
 States come to the driver with their epoch's report, so a cluster needs no shared disk, and a worker
 that outlives its driver has nothing to write to. The journal has an epoch before its state is here.
@@ -7,15 +7,16 @@ that outlives its driver has nothing to write to. The journal has an epoch befor
 import io
 import logging
 import pickle
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import ray
 import torch
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.home import Home
 from search.study import trial_name
 from trainables.files import write_whole
 
@@ -27,36 +28,70 @@ class Checkpoints:
     """The folder of a sweep's states; workers of any machine can read from it."""
 
     folder: Path
-    node: str
-    """Ray's id of the machine it lies on: the driver's."""
+    home: Home
+    """The machine that it lies on."""
 
     @classmethod
     def here(cls, folder: Path) -> "Checkpoints":
-        """In a folder of this machine. Needs a started Ray."""
+        """In a folder of this machine; what a killed driver was still writing goes."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, ray.get_runtime_context().get_node_id())
-
-    def write(self, number: int, state: np.ndarray) -> None:
-        """Keep a packed state as a trial's last; on the driver."""
-        write_whole(self._file(number), lambda partial: partial.write_bytes(state.data))
+        for leftover in folder.glob("*.partial"):
+            leftover.unlink()
+        return cls(folder, Home.here())
 
     def read(self, number: int) -> dict[str, Any] | None:
         """A trial's last state, on any machine; None if there is none that is whole."""
-        file = self._file(number)
-        if ray.get_runtime_context().get_node_id() == self.node:
-            packed = _bytes_of(file)
-        else:
-            there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-            read: Any = ray.remote(num_cpus=0)(_bytes_of).options(scheduling_strategy=there)
-            packed = ray.get(read.remote(file))
+        packed = self.home.read(self.file(number))
         return None if packed is None else unpack(packed)
 
-    def remove(self, number: int) -> None:
-        """Forget a trial's states: it is over."""
-        self._file(number).unlink(missing_ok=True)
-
-    def _file(self, number: int) -> Path:
+    def file(self, number: int) -> Path:
+        """Where a trial's last state lies at home."""
         return self.folder / f"{trial_name(number)}.pt"
+
+
+class CheckpointWriter:
+    """Writes states in a thread, so that no trial waits for the disk; the newest of each counts.
+
+    Use it in a ``with``, which waits for what is still to be written. What the thread can't write
+    is raised by the next call.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self._thread = ThreadPoolExecutor(1)
+        self._newest: dict[int, np.ndarray] = {}
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._thread.shutdown()
+
+    def keep(self, number: int, state: np.ndarray) -> None:
+        """Write a packed state as a trial's last."""
+        self._newest[number] = state
+        self._do(self._write, number)
+
+    def forget(self, number: int) -> None:
+        """Remove a trial's state: it is over."""
+        self._newest.pop(number, None)
+        self._do(self._remove, number)
+
+    def _do(self, task: Callable[[int], None], number: int) -> None:
+        for done in [task for task in self._running if task.done()]:
+            self._running.remove(done)
+            done.result()
+        self._running.append(self._thread.submit(task, number))
+
+    def _write(self, number: int) -> None:
+        state = self._newest.pop(number, None)
+        if state is not None:
+            file = self._checkpoints.file(number)
+            write_whole(file, lambda partial: partial.write_bytes(state.data))
+
+    def _remove(self, number: int) -> None:
+        self._checkpoints.file(number).unlink(missing_ok=True)
 
 
 def pack(state: dict[str, Any]) -> np.ndarray:
@@ -74,10 +109,3 @@ def unpack(packed: bytes) -> dict[str, Any] | None:
         _log.warning("a checkpoint can't be read and its trial begins anew: %s", error)
         return None
     return state
-
-
-def _bytes_of(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return None

@@ -34,7 +34,8 @@ def start_ray(address: str) -> None:
     except (ConnectionError, ValueError) as error:
         raise ConfigError(
             f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
-            "'ray start --head' or use --address local."
+            "'ray start --head' or use --address local; if it is up it may ask for its token: set "
+            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' says there."
         ) from None
 
 

@@ -93,7 +93,7 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     store = job.store_for(trial.params)
     tuning = FineTuning(
         trial.params,
-        job.weights[trial.params.backbone],
+        job.weights_for(trial.params),
         num_classes=len(job.dataset.classes),
         train=ImageSet.of(job.dataset, store, "train", "val"),
         val=None,

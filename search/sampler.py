@@ -21,7 +21,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from search.attempts import Attempts, Failure
-from search.checkpoints import Checkpoints
+from search.checkpoints import CheckpointWriter
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.study import Observer, Status, StudyJournal, trial_name
@@ -35,13 +35,13 @@ _log = logging.getLogger("finesweep")
 class StudySearcher(Searcher):
     """Hands out trials that were broken off, then ``points``, then what the sampler proposes.
 
-    Ray may pickle it, without its journal: that one is never read back from Ray's files.
+    Ray may pickle it, without what it writes to: it is never read back from Ray's files.
     """
 
     def __init__(
         self,
         journal: StudyJournal,
-        checkpoints: Checkpoints,
+        checkpoints: CheckpointWriter,
         paths: SweepPaths,
         config: SweepConfig,
         space: SearchSpace,
@@ -68,7 +68,7 @@ class StudySearcher(Searcher):
             self._tell_history(record.number, record.reports, record.status)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_journal": None, "_observers": ()}
+        return {**self.__dict__, "_journal": None, "_checkpoints": None, "_observers": ()}
 
     @property
     def hopeless(self) -> str | None:
@@ -78,7 +78,7 @@ class StudySearcher(Searcher):
     def settle(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end."""
         self._journal.end(number, status, error=error)
-        self._checkpoints.remove(number)
+        self._checkpoints.forget(number)
         _log.info("trial %s %s", trial_name(number), f"{status}: {error}" if error else status)
         for observer in self._observers:
             observer.end(number, status)
@@ -129,7 +129,7 @@ class StudySearcher(Searcher):
 
     def keep(self, trial_id: str, state: np.ndarray) -> None:
         """Keep the state of a trial that goes on, after its epoch was recorded."""
-        self._checkpoints.write(self._numbers[trial_id], state)
+        self._checkpoints.keep(self._numbers[trial_id], state)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save beside the journal."""

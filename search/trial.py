@@ -1,7 +1,7 @@
 """One trial as Ray Tune runs it: a class Trainable around `finetune`, reset in place."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -9,7 +9,9 @@ from ray import tune
 
 from search.checkpoints import Checkpoints, pack
 from search.config import SweepConfig
+from search.home import Home
 from spaces import TrialParams
+from trainables.cache import FEATURES, PIXELS, make_room
 from trainables.dataset import Dataset
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
@@ -36,6 +38,8 @@ class TrialJob:
     """By backbone."""
     on_gpu: bool
     """Whether trials hold a share of one."""
+    home: Home = field(default_factory=Home.here)
+    """The machine that ``stores`` and ``weights`` lie on."""
 
     @property
     def features(self) -> FeatureStore | None:
@@ -54,21 +58,37 @@ class TrialJob:
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """The images at a trial's size, marked as used; made again if somebody deleted them."""
+        """The images at a trial's size, on this machine, marked as used.
+
+        Fetched from home where they are not; made again there if somebody deleted them.
+        """
         form = Preprocessing.of(params.backbone).form(params.image_size)
-        store = self.stores[form]
+        store, cache = self.stores[form], self.config.cache_dir
         try:
             os.utime(store.file)
         except FileNotFoundError:
-            return build_store(self.dataset, form, cache=self.config.cache_dir)
+            if self.home.is_here:
+                return build_store(self.dataset, form, cache=cache)
+            size = self.home.size(store.file)
+            make_room(cache, size, self.config.cache_bytes, PIXELS, FEATURES)
+            self.home.bring(store.file, store.file)
         return store
+
+    def weights_for(self, params: TrialParams) -> Weights:
+        """The start of a trial's backbone, on this machine; fetched from home where it is not."""
+        weights = self.weights[params.backbone]
+        if weights.file is None or self.home.is_here or weights.file.exists():
+            return weights
+        file = self.config.cache_dir / "weights" / f"{weights.backbone}-{weights.file.name}"
+        self.home.bring(weights.file, file)
+        return replace(weights, file=file)
 
     def begin(self, params: TrialParams, *, images: int | None = None) -> FineTuning:
         """Set a trial up on this process's device; on so many ``images``, or all."""
         store = self.store_for(params)
         return FineTuning(
             params,
-            self.weights[params.backbone],
+            self.weights_for(params),
             num_classes=len(self.dataset.classes),
             train=ImageSet.of(self.dataset, store, "train").first(images),
             val=ImageSet.of(self.dataset, store, "val").first(images),

@@ -9,7 +9,7 @@ import numpy as np
 from ray import tune
 from ray.tune.execution import class_cache
 
-from search.checkpoints import Checkpoints
+from search.checkpoints import Checkpoints, CheckpointWriter
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
 from search.resources import Resources
@@ -50,12 +50,13 @@ def run_trials(
     checkpoints = Checkpoints.here(paths.checkpoints)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
+        CheckpointWriter(checkpoints) as writer,
         TensorBoardWriter(paths.tensorboard, space, points, metric=config.metric) as curves,
         LiveLeaderboard(config.trials, config.max_epochs, metric=config.metric) as leaderboard,
     ):
         searcher = StudySearcher(
             journal,
-            checkpoints,
+            writer,
             paths,
             config,
             space,

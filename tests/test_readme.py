@@ -47,7 +47,8 @@ def test_every_command_of_the_readme_is_one() -> None:
 def test_every_flag_of_the_readme_exists() -> None:
     _, commands = _parsers()
     known = {flag for command in commands.values() for flag in command.flags}
-    used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]+", (ROOT / "README.md").read_text()))
+    ours = re.sub(r"`ray [^`]*`", "", (ROOT / "README.md").read_text())
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]+", ours))
     assert used <= known
 
 

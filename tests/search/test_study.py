@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from search.attempts import Failure
-from search.checkpoints import Checkpoints, pack
+from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.config import SweepConfig
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.paths import SweepPaths
@@ -39,10 +39,9 @@ def searcher(
     **given: Any,
 ) -> StudySearcher:
     paths = SweepPaths(folder)
-    paths.checkpoints.mkdir(exist_ok=True)
     return StudySearcher(
         StudyJournal(paths.journal, metric="val_accuracy", seed=seed),
-        Checkpoints(paths.checkpoints, node="this one"),
+        CheckpointWriter(Checkpoints.here(paths.checkpoints)),
         paths,
         SweepConfig.parse({"data": folder, "trials": trials}),
         SPACE,
@@ -209,7 +208,6 @@ def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Pa
     assert told.events == history, "an epoch that is run again is told once"
     second.on_trial_complete("again", report(2, 0.6, is_last=True).to_dict())
     assert told.events[len(history) :] == [(1, 2), (1, "completed")]
-    assert not list((tmp_path / "checkpoints").iterdir())
     assert second.suggest("p")[PARAMS] == points[2]
     assert second.suggest("q")[NUMBER] == 3
     assert second.suggest("none left") is None
@@ -218,6 +216,9 @@ def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Pa
     assert second.suggest("over") == "FINISHED"
     statuses = [trial.status for trial in read_trials(tmp_path / "study.journal")]
     assert statuses == ["completed"] * 4
+    with second._checkpoints:  # waits for its thread
+        pass
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:

@@ -166,8 +166,10 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
         )
     trials = read_trials(paths.journal)
     assert 3 <= len(trials) <= 5, "those that ran beside the third"
-    assert {t.status for t in trials} == {"failed"}
-    for trial in trials:
+    failed = [t for t in trials if t.status == "failed"]
+    assert len(failed) >= 3
+    assert {t.status for t in trials} <= {"failed", "running"}, "one may wait for its second try"
+    for trial in failed:
         known = Path(trial.error.rpartition("; see ")[2]).read_text()
         assert known.count("removed.safetensors is gone") == 2, "tried twice"
         assert 'search/trial.py", line' in known
@@ -190,7 +192,7 @@ def test_a_name_that_exists_is_refused_before_anything_runs(
 
 
 def test_another_trial_can_be_retrained_and_a_wrong_one_is_refused(sweep: SweepResult) -> None:
-    with pytest.raises(ConfigError, match="trials go from 0000 to 0004"):
+    with pytest.raises(ConfigError, match="there are 0000 to 0004"):
         retrain_sweep(sweep.paths, trial="77")
     again = retrain_sweep(sweep.paths, trial=str(sweep.trials["trial_id"].iloc[-1]))
     assert again.final is not None

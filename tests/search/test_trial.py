@@ -1,17 +1,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 from ray import tune
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.checkpoints import Checkpoints, pack
+from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.config import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
 from search.trial import AGAIN, NUMBER, PARAMS, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
+from tests.search.machines import elsewhere
 from trainables.memory import MemoryTable
 from trainables.pixels import build_store
 
@@ -19,6 +20,12 @@ from trainables.pixels import build_store
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:
     """What Ray hands to an actor."""
     return {NUMBER: 0, PARAMS: params, AGAIN: again}
+
+
+def write(checkpoints: Checkpoints, number: int, state: np.ndarray) -> None:
+    """A state, written by the time this returns."""
+    with CheckpointWriter(checkpoints) as writer:
+        writer.keep(number, state)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +99,7 @@ def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.5, dropout=0.2)
     undisturbed = numbers(start(params))
     first = start(params).train()
-    checkpoints.write(0, first[STATE])
+    write(checkpoints, 0, first[STATE])
     other = start(params)
     other.reset(asked(params, again=True))
     second = other.train()
@@ -111,8 +118,8 @@ def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
         lambda file: file.write_bytes(b""),
         lambda file: file.unlink(),
     ):
-        checkpoints.write(0, first[STATE])
-        spoil(checkpoints.folder / "0000.pt")
+        write(checkpoints, 0, first[STATE])
+        spoil(checkpoints.file(0))
         trial = start(params)
         trial.reset(asked(params, again=True))
         assert trial.train()["epoch"] == 1
@@ -121,10 +128,6 @@ def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
 def test_a_checkpoint_is_read_from_another_machine_without_a_shared_disk(
     checkpoints: Checkpoints,
 ) -> None:
-    """The other raylet's file system is the same; that it is read there is what the id says."""
-    checkpoints.write(7, pack({"epoch": 3}))
-    other = next(n["NodeID"] for n in ray.nodes() if n["NodeID"] != checkpoints.node)
-    there: Any = ray.remote(num_cpus=0)(Checkpoints.read)
-    there = there.options(scheduling_strategy=NodeAffinitySchedulingStrategy(other, soft=False))
-    assert ray.get(there.remote(checkpoints, 7)) == {"epoch": 3}
-    assert ray.get(there.remote(checkpoints, 8)) is None
+    write(checkpoints, 7, pack({"epoch": 3}))
+    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 7)) == {"epoch": 3}
+    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 8)) is None

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.checkpoints import Checkpoints, CheckpointWriter, pack, unpack
+
+
+def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:
+    checkpoints = Checkpoints.here(tmp_path / "c")
+    with CheckpointWriter(checkpoints) as writer:
+        for epoch in range(20):
+            for number in range(3):
+                writer.keep(number, pack({"epoch": epoch, "number": number}))
+        writer.forget(1)
+    assert checkpoints.read(0) == {"epoch": 19, "number": 0}
+    assert checkpoints.read(1) is None
+    assert checkpoints.read(2) == {"epoch": 19, "number": 2}
+
+
+def test_what_a_killed_driver_was_writing_goes(tmp_path: Path) -> None:
+    (tmp_path / "0001.pt.123.partial").write_bytes(b"half")
+    Checkpoints.here(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, write: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("search.checkpoints.write_whole", full)
+    with CheckpointWriter(Checkpoints.here(tmp_path)) as writer:
+        writer.keep(0, pack({}))
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                writer.forget(1)
+
+
+def test_a_state_is_read_without_running_what_is_in_it() -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> object:
+            return (Path.touch, (Path("ran"),))
+
+    assert unpack(pickle.dumps(Evil(), protocol=2)) is None
+    assert not Path("ran").exists()
+    assert pack({"a": 1}).dtype == np.uint8
