@@ -4,10 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from search.study import TrialRecord
+from trainables.report import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
 """In order; "start" is Ray's, and imports beside it."""
@@ -61,9 +59,8 @@ class StageClock:
             spent = time.perf_counter() - began
             self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
-    def profile(self, trials: "Sequence[TrialRecord]", workers: int) -> Profile:
-        """Where it went so far, when ``workers`` ran ``trials`` while the search lasted."""
-        reports = [report for trial in trials for report in trial.reports]
+    def profile(self, reports: Sequence[EpochReport], workers: int) -> Profile:
+        """Where it went so far, when ``workers`` ran these epochs while the search lasted."""
         prefix = sum(report.prefix_seconds for report in reports)
         evaluate = sum(report.evaluate_seconds for report in reports)
         epochs = sum(report.seconds for report in reports)

@@ -168,6 +168,7 @@ class Sweep:
         _log.info(
             "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
         )
+        before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
         with self._clock.stage("search"):
             run_trials(
                 job,
@@ -186,7 +187,8 @@ class Sweep:
             final = _handed_over(chosen, self.paths) or _hand_over(
                 job, chosen, self.paths, self._progress, self._clock
             )
-        profile = self._clock.profile(trials, resources.concurrent)
+        new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
+        profile = self._clock.profile(new, resources.concurrent)
         write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None

@@ -94,12 +94,16 @@ def test_what_would_change_the_numbers_is_refused_by_name(
     assert "max_epochs, seed can't change in a sweep that has begun" in capsys.readouterr().err
 
 
-def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult) -> None:
-    metrics = sweep.paths.metrics.stat().st_mtime_ns
-    again = Sweep.existing(sweep.paths).resume()
+def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path / "copy")
+    shutil.copytree(sweep.paths.root, paths.root)
+    metrics = paths.metrics.stat().st_mtime_ns
+    again = Sweep.existing(paths).resume()
     assert again.final == sweep.final
     assert again.trials.equals(sweep.trials)
-    assert sweep.paths.metrics.stat().st_mtime_ns == metrics
+    assert paths.metrics.stat().st_mtime_ns == metrics
+    assert again.profile is not None
+    assert again.profile.worker_seconds.train == 0, "what ran before is not counted again"
 
 
 def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) -> None:
