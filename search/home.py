@@ -1,10 +1,10 @@
 """The machine that a sweep is run from, and how its files get to others without a shared disk."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -15,6 +15,7 @@ from trainables.files import write_whole
 
 CHUNK_BYTES = 64 * 2**20
 """What travels at a time, through Ray's object store."""
+_T = TypeVar("_T")
 _AHEAD = 3
 """Chunks that are asked for before the first of them is there."""
 
@@ -36,12 +37,16 @@ class Home:
         """Whether this process runs at home."""
         return self.node == _this_node()
 
+    def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        """What a function gives at home."""
+        if self.is_here:
+            return function(*args, **kwargs)
+        answer: _T = ray.get(self._at_home(function).remote(*args, **kwargs))
+        return answer
+
     def read(self, file: Path) -> bytes | None:
         """The whole of a small file that lies at home; None if there is none."""
-        if not self.is_here:
-            found: bytes | None = ray.get(self._at_home(_bytes_of).remote(file))
-            return found
-        return _bytes_of(file)
+        return self.call(_bytes_of, file)
 
     def bring(self, source: Path, target: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Copy a file that lies at home to ``target`` on this machine, unless it is there.
@@ -54,19 +59,15 @@ class Home:
             if not target.exists():
                 write_whole(target, lambda partial: self._fetch(source, partial, chunk_bytes))
 
-    def size(self, file: Path) -> int:
-        """Bytes of a file that lies at home. Raises `FileNotFoundError`."""
-        size: int = ray.get(self._at_home(_size_of).remote(file))
-        if size < 0:
-            raise FileNotFoundError(f"{file} is not on the machine that the sweep is run from.")
-        return size
-
     def _fetch(self, source: Path, target: Path, chunk_bytes: int) -> None:
         with target.open("wb") as file:
-            for chunk in self._chunks(source, self.size(source), chunk_bytes):
+            for chunk in self._chunks(source, chunk_bytes):
                 file.write(chunk.data)
 
-    def _chunks(self, source: Path, size: int, chunk_bytes: int) -> Iterator[np.ndarray]:
+    def _chunks(self, source: Path, chunk_bytes: int) -> Iterator[np.ndarray]:
+        size = self.call(_size_of, source)
+        if size is None:
+            raise FileNotFoundError(f"{source} is not on the machine the sweep is run from.")
         part = self._at_home(_part_of)
         coming: deque[Any] = deque()
         for offset in range(0, size, chunk_bytes):
@@ -92,8 +93,8 @@ def _bytes_of(file: Path) -> bytes | None:
         return None
 
 
-def _size_of(file: Path) -> int:
-    return file.stat().st_size if file.exists() else -1
+def _size_of(file: Path) -> int | None:
+    return file.stat().st_size if file.exists() else None
 
 
 def _part_of(file: Path, offset: int, length: int) -> np.ndarray:

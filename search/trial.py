@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,18 +61,18 @@ class TrialJob:
     def store_for(self, params: TrialParams) -> PixelStore:
         """The images at a trial's size, on this machine, marked as used.
 
-        Fetched from home where they are not; made again there if somebody deleted them.
+        Made again at home if somebody deleted them, and fetched from there where they are not.
         """
         form = Preprocessing.of(params.backbone).form(params.image_size)
         store, cache = self.stores[form], self.config.cache_dir
         try:
             os.utime(store.file)
         except FileNotFoundError:
-            if self.home.is_here:
-                return build_store(self.dataset, form, cache=cache)
-            size = self.home.size(store.file)
-            make_room(cache, size, self.config.cache_bytes, PIXELS, FEATURES)
-            self.home.bring(store.file, store.file)
+            store = self.home.call(build_store, self.dataset, form, cache=cache)
+            if not store.file.exists():
+                size = self.home.call(_size_of, store.file)
+                make_room(cache, size, self.config.cache_bytes, PIXELS, FEATURES)
+                self.home.bring(store.file, store.file)
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:
@@ -149,3 +150,7 @@ class FineTuneTrial(tune.Trainable):
         if state is not None:
             tuning.load_state_dict(state)
         return tuning
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size

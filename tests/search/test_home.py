@@ -34,7 +34,7 @@ def test_of_several_processes_one_fetches_it(ray_cluster: None, tmp_path: Path) 
 
 
 def test_what_is_not_at_home_cannot_be_brought(ray_cluster: None, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is not on the machine that the sweep is run from"):
+    with pytest.raises(FileNotFoundError, match="is not on the machine the sweep is run from"):
         ray.get(elsewhere(bring).remote(Home.here(), tmp_path / "nothing", tmp_path / "target"))
     assert not (tmp_path / "target").exists()
 
