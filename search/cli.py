@@ -222,10 +222,11 @@ def _resume(args: argparse.Namespace) -> None:
     from search.profile import StageClock
 
     clock = StageClock()
-    _start(config_to_resume(paths, changes), clock)
+    config = config_to_resume(paths, changes)
+    _start(config, clock)
     from search.sweep import Sweep
 
-    sweep = Sweep.existing(paths, changes, progress=_progress(), clock=clock)
+    sweep = Sweep(config, progress=_progress(), clock=clock)
     _run_sweep(sweep, sweep.resume)
 
 

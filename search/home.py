@@ -59,15 +59,20 @@ class Home:
             if not target.exists():
                 write_whole(target, lambda partial: self._fetch(source, partial, chunk_bytes))
 
+    def size(self, file: Path) -> int:
+        """Bytes of a file that lies at home. Raises `FileNotFoundError`."""
+        size = self.call(_size_of, file)
+        if size is None:
+            raise FileNotFoundError(f"{file} is not on the machine the sweep is run from.")
+        return size
+
     def _fetch(self, source: Path, target: Path, chunk_bytes: int) -> None:
         with target.open("wb") as file:
             for chunk in self._chunks(source, chunk_bytes):
                 file.write(chunk.data)
 
     def _chunks(self, source: Path, chunk_bytes: int) -> Iterator[np.ndarray]:
-        size = self.call(_size_of, source)
-        if size is None:
-            raise FileNotFoundError(f"{source} is not on the machine the sweep is run from.")
+        size = self.size(source)
         part = self._at_home(_part_of)
         coming: deque[Any] = deque()
         for offset in range(0, size, chunk_bytes):

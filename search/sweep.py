@@ -76,19 +76,12 @@ class Sweep:
         self._clock = clock or StageClock()
 
     @classmethod
-    def existing(
-        cls,
-        paths: SweepPaths,
-        changes: Mapping[str, object] | None = None,
-        *,
-        progress: Progress = _silent,
-        clock: StageClock | None = None,
-    ) -> "Sweep":
+    def existing(cls, paths: SweepPaths, changes: Mapping[str, object] | None = None) -> "Sweep":
         """A sweep that was launched, to `resume`, with settings of `RESUMABLE` changed.
 
         Raises `ConfigError`.
         """
-        return cls(config_to_resume(paths, changes or {}), progress=progress, clock=clock)
+        return cls(config_to_resume(paths, changes or {}))
 
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ class TrialJob:
         except FileNotFoundError:
             store = self.home.call(build_store, self.dataset, form, cache=cache)
             if not store.file.exists():
-                size = self.home.call(_size_of, store.file)
+                size = self.home.size(store.file)
                 make_room(cache, size, self.config.cache_bytes, PIXELS, FEATURES)
                 self.home.bring(store.file, store.file)
         return store
@@ -150,7 +149,3 @@ class FineTuneTrial(tune.Trainable):
         if state is not None:
             tuning.load_state_dict(state)
         return tuning
-
-
-def _size_of(file: Path) -> int:
-    return file.stat().st_size
