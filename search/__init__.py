@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.config import SweepConfig
-    from search.sweep import Sweep, SweepResult
+    from search.result import SweepResult
+    from search.sweep import Sweep
 
 __all__ = ["Sweep", "SweepConfig", "SweepResult"]
 
 _HOME = {
     "Sweep": "search.sweep",
     "SweepConfig": "search.config",
-    "SweepResult": "search.sweep",
+    "SweepResult": "search.result",
 }
 
 

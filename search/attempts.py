@@ -19,6 +19,8 @@ class Failure:
     """All that is known of it, such as a traceback."""
     is_exception: bool
     """Raised by the trial's own code; else its worker or machine was lost."""
+    ip: str = ""
+    """Of the machine, if that is known."""
 
 
 class Attempts:

@@ -1,19 +1,12 @@
 """What can be told of a launch or a resume in a moment, before torch and Ray are there."""
 
 import json
-import os
-import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from search.config import RESUMABLE, SweepConfig, overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, SearchSpace
-from trainables.files import write_json
 from trainables.sources import check_source
 
 
@@ -33,6 +26,15 @@ def check_at_once(config: SweepConfig) -> None:
     check_source(config.data)
     SearchSpace.load(config.space)
     config.read_points()
+    check_storage(config, paths)
+
+
+def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
+    """See whether the store can be written that a sweep asks for. Raises `ConfigError`."""
+    if config.storage_path:
+        from search.storage import Storage
+
+        Storage(paths, config.storage_path).check()
 
 
 def load_config(paths: SweepPaths) -> SweepConfig:
@@ -55,24 +57,3 @@ def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConf
     here = {"name": paths.root.name, "results_dir": str(paths.root.parent)}
     here |= {"space": str(paths.space), "points": str(paths.points)}
     return SweepConfig.parse(overlay({**stored, **here}, changes))
-
-
-@contextmanager
-def only_driver(paths: SweepPaths) -> Iterator[None]:
-    """Be the one process that runs a sweep. Raises `ConfigError` if another one does."""
-    lock = FileLock(paths.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = json.loads(paths.driver.read_text(encoding="utf-8")) if paths.driver.exists() else {}
-        raise ConfigError(
-            f"The sweep {paths.root.name!r} is being run by process {who.get('pid', 'unknown')} on "
-            f"{who.get('host', 'another machine')}; wait for it, or stop it, then resume."
-        ) from None
-    now = datetime.now().isoformat(timespec="seconds")
-    try:
-        write_json(paths.driver, {"pid": os.getpid(), "host": platform.node(), "since": now})
-        yield
-    finally:
-        paths.driver.unlink(missing_ok=True)
-        lock.release()

@@ -5,23 +5,26 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, NoReturn, get_args
 
-from search.config import RESUMABLE, Format, SweepConfig, overlay, read_toml, settings
+from search.config import RESUMABLE, Format, SweepConfig, overlay
+from search.flags import add_flags, add_settings, config_of, flags_of
 from search.paths import SweepPaths
-from spaces import ConfigError, RunError, UserError, preset_names
+from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
     from search.profile import StageClock
-    from search.sweep import Sweep, SweepResult
+    from search.result import SweepResult
+    from search.sweep import Sweep
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
 
-_METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
-_METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
+_ON_CLUSTERS = ("launch", "resume", "preflight")
+"""Commands that can be submitted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit."""
     shown = logging.StreamHandler()
-    shown.setLevel(logging.WARNING)
+    shown.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     shown.setFormatter(logging.Formatter("%(message)s"))
     logging.getLogger("finesweep").addHandler(shown)
     try:
@@ -59,6 +62,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(argv: list[str]) -> None:
+    args = _parsed(argv)
+    if args.command is None:
+        _parsers()[0].print_help()
+    else:
+        args.handle(args)
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    """The words as arguments. Raises `ConfigError`."""
     parser, commands = _parsers()
     names = [word for word in argv if not word.startswith("-")]
     if names and names[0] not in commands and argv[0] == names[0]:
@@ -69,10 +81,7 @@ def _run(argv: list[str]) -> None:
         if flag.startswith("-"):
             raise ConfigError(unknown("flag", flag, commands.get(args.command, parser).flags))
         raise ConfigError(f"Unexpected argument {flag!r}; see finesweep {args.command} --help.")
-    if args.command is None:
-        parser.print_help()
-        return
-    args.handle(args)
+    return args
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
@@ -92,21 +101,38 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     plan = command(
         "plan", _plan, "Say what was understood of the data and the space; train nothing."
     )
-    _add_settings(plan)
+    add_settings(plan)
     plan.add_argument("--json", action="store_true", help="Print one JSON document.")
     plan.add_argument("--augment-preview", metavar="FILE.png", type=Path, help="Draw augmentation.")
     launch = command("launch", _launch, "Sweep, retrain the winner, test it once, export it.")
-    _add_settings(launch)
+    add_settings(launch)
     resume = command(
         "resume", _resume, "Go on with a sweep that was broken off, or give it more trials."
     )
-    resume.add_argument("sweep", metavar="SWEEP")
-    _add_flags(resume, shown=RESUMABLE)
+    resume.add_argument("sweep", metavar="SWEEP", help="Name, folder, or s3://BUCKET/PREFIX/SWEEP.")
+    resume.add_argument(
+        "--data", metavar="DATA", default=argparse.SUPPRESS, help="Where the images lie by now."
+    )
+    add_flags(resume, shown=RESUMABLE)
 
     flight = command(
         "preflight", _preflight, "Say what each machine of a cluster is like; run nothing."
     )
-    _add_flags(flight, shown=("address", "cache_dir", "cache_gib"))
+    add_flags(flight, shown=("address", "cache_dir", "cache_gib"))
+
+    job = command("submit", _submit, "Run a command on a cluster's head, by Ray's job server.")
+    job.add_argument(
+        "--address", metavar="URL", required=True, help="The job server: http://HEAD:8265."
+    )
+    job.add_argument(
+        "--no-wait", action="store_true", help="Return at once, without following the log."
+    )
+    job.add_argument(
+        "words",
+        metavar="COMMAND ...",
+        nargs=argparse.REMAINDER,
+        help=f"{', '.join(_ON_CLUSTERS)}, with its flags; paths are the head's.",
+    )
 
     compare = command("compare", _compare, "Rank the trials of one or several sweeps.")
     compare.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
@@ -134,62 +160,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     return parser, commands
 
 
-def _add_settings(parser: _Parser) -> None:
-    """A flag for every setting, its documentation the field's own."""
-    parser.add_argument(
-        "data", metavar="DATA", nargs="?", help=SweepConfig.model_fields["data"].description
-    )
-    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="Settings; flags win.")
-    _add_flags(parser)
-
-
-def _add_flags(parser: _Parser, *, shown: Sequence[str] | None = None) -> None:
-    """Flags that set nothing unless given; with ``shown``, the help keeps quiet of others."""
-    for name, info in settings():
-        if name == "data" or (shown and name == "results_dir"):
-            continue
-        flag, told = "--" + name.replace("_", "-"), shown is None or name in shown
-        if info.annotation is bool:
-            parser.add_argument(
-                flag,
-                dest=name,
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=info.description if told else argparse.SUPPRESS,
-            )
-            continue
-        default = "unset" if info.default is None else info.default
-        if isinstance(default, tuple):
-            default = ",".join(default)
-        doc = f"{info.description} [{default!s}]" if shown is None else str(info.description)
-        doc = doc.replace("%", "%%")
-        if get_origin(info.annotation) is Literal:
-            doc += f" One of {', '.join(get_args(info.annotation))}."
-        if name == "space":
-            doc += f" Presets: {', '.join(preset_names())}."
-        metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())
-        doc = doc if told else argparse.SUPPRESS
-        parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
-
-
-def _config(args: argparse.Namespace) -> SweepConfig:
-    given = dict(read_toml(args.config)) if args.config else {}
-    return SweepConfig.parse(overlay(given, _flags(args)))
-
-
-def _flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given as flags, by dotted name."""
-    known = dict(settings())
-    flags: dict[str, Any] = {}
-    for name, value in vars(args).items():
-        if name in known and value is not None:
-            listed = str(known[name].annotation).startswith("tuple")
-            flags[name] = value.split(",") if listed else value
-    return flags
-
-
 def _plan(args: argparse.Namespace) -> None:
-    config = _config(args)
+    config = config_of(args)
     from search.draft import draft_plan
     from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
@@ -202,7 +174,7 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _launch(args: argparse.Namespace) -> None:
-    config = _config(args)
+    config = config_of(args)
     from search.checks import check_at_once
     from search.profile import StageClock
 
@@ -216,8 +188,13 @@ def _launch(args: argparse.Namespace) -> None:
 
 
 def _resume(args: argparse.Namespace) -> None:
-    paths = SweepPaths.existing(args.sweep, args.results_dir)
-    changes = {name: value for name, value in _flags(args).items() if name != "results_dir"}
+    changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
+    if "://" in args.sweep:
+        from search.storage import bring_sweep
+
+        paths, changes["storage_path"] = bring_sweep(args.sweep, args.results_dir)
+    else:
+        paths = SweepPaths.existing(args.sweep, args.results_dir)
     from search.checks import config_to_resume
     from search.profile import StageClock
 
@@ -231,7 +208,7 @@ def _resume(args: argparse.Namespace) -> None:
 
 
 def _preflight(args: argparse.Namespace) -> None:
-    config = SweepConfig.parse(overlay({"data": "."}, _flags(args)))
+    config = SweepConfig.parse(overlay({"data": "."}, flags_of(args)))
     from search.cluster import start_ray
     from search.preflight import preflight, warnings
 
@@ -239,6 +216,38 @@ def _preflight(args: argparse.Namespace) -> None:
     machines = preflight(config.cache_dir)
     for line in [*map(str, machines), *warnings(machines, config.cache_gib)]:
         print(line)
+
+
+def _submit(args: argparse.Namespace) -> None:
+    words = args.words
+    if not words or words[0] not in _ON_CLUSTERS:
+        raise ConfigError(
+            f"After submit and its flags comes one of {', '.join(_ON_CLUSTERS)}, not "
+            f"{words[0] if words else 'nothing'}; see finesweep submit --help."
+        )
+    inner = _parsed(words)
+    name, settings_file = "cluster", None
+    if inner.command == "launch":
+        name, settings_file = config_of(inner).name, inner.config
+        words = [*words, "--name", name]
+    elif inner.command == "resume":
+        name = Path(inner.sweep).name
+    from search.submit import follow, submit
+
+    job = submit(
+        args.address,
+        [*words, "--address", "auto"],
+        name=f"{inner.command}-{name}-{datetime.now():%Y%m%d-%H%M%S}",
+        settings_file=settings_file,
+    )
+    print(f"Submitted {job.name}; Ctrl-C ends following it, not the job.")
+    print(f"Follow it:  {job.how_to_follow}\nStop it:    {job.how_to_stop}")
+    if args.no_wait:
+        return
+    try:
+        follow(job, lambda lines: print(lines, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"{job.name} goes on.")
 
 
 def _start(config: SweepConfig, clock: "StageClock") -> None:
@@ -306,7 +315,7 @@ def _serve_tensorboard(found: Sequence[SweepPaths]) -> None:
 def _retrain(args: argparse.Namespace) -> None:
     paths = SweepPaths.existing(args.sweep, args.results_dir)
     from search.checks import load_config
-    from search.sweep import retrain_sweep
+    from search.handover import retrain_sweep
 
     _show(retrain_sweep(paths, trial=args.trial, progress=_progress()), load_config(paths))
 
@@ -317,7 +326,7 @@ def _export(args: argparse.Namespace) -> None:
     for name in formats or []:
         if name not in get_args(Format):
             raise ConfigError(unknown("format", name, get_args(Format)))
-    from search.sweep import export_sweep
+    from search.handover import export_sweep
 
     differences = export_sweep(paths, formats=formats, out=args.out)
     for name, difference in differences.items():
@@ -361,6 +370,6 @@ def _show(result: "SweepResult", config: SweepConfig) -> None:
 
 
 def _progress() -> Callable[[str, int, int], None]:
-    from search.words import terminal_progress
+    from search.progress import terminal_progress
 
     return terminal_progress()

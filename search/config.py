@@ -26,6 +26,7 @@ from spaces.errors import sentences
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 
 RESUMABLE = (
+    "data",
     "trials",
     "concurrent",
     "gpus_per_trial",
@@ -33,10 +34,14 @@ RESUMABLE = (
     "address",
     "cache_dir",
     "cache_gib",
+    "storage_path",
     "retrain",
     "export.formats",
 )
-"""Settings that may change when a sweep is resumed: no trial's numbers depend on them."""
+"""Settings that may change when a sweep is resumed: no trial's numbers depend on them.
+
+The data may have moved, but not changed.
+"""
 
 _NAMED_STARTS = ("pretrained", "untrained")
 
@@ -125,6 +130,8 @@ class SweepConfig(_Settings):
     """Ray cluster: local starts one on this machine, auto finds a running one, or HOST:PORT."""
     results_dir: Path = Path("results")
     """Where the sweep's folder is made."""
+    storage_path: str = ""
+    """Object store to keep a copy of that folder in, such as s3://BUCKET/PREFIX; empty does not."""
     cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
     """Where decoded images and converted weights are kept for the next sweep."""
     retrain: bool = True

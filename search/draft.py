@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,6 @@ from trainables.tracing import CannotSplitError
 from trainables.weights import Weights, find_weights
 
 _log = logging.getLogger("finesweep")
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how far it is, and of how much."""
 
 
 @dataclass(frozen=True)

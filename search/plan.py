@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from search.config import SweepConfig
-from search.draft import Draft, Progress
+from search.draft import Draft
+from search.progress import Progress, no_progress
 from spaces import TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
@@ -55,7 +56,7 @@ class BackboneFacts:
 
 def make_plan(
     draft: Draft,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = no_progress,
     *,
     staged: Staged | None = None,
 ) -> Plan:

@@ -1,6 +1,8 @@
-"""The live leaderboard in the terminal; where there is none, the sweep's log has lines."""
+"""What a person sees who waits: how far it is, and the live leaderboard of a search."""
 
+import sys
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -11,7 +13,29 @@ from search.study import Status, trial_name
 from spaces import TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how far it is, and of how much; of 0 if nobody knows."""
 _ROWS = 10
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def terminal_progress() -> Progress:
+    """A line on standard error that is drawn over; nothing where there is no terminal."""
+
+    def show(what: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        step = max(1, total // 100)
+        if total == 0:
+            sys.stderr.write(f"{what} ...\n")
+        elif done % step == 0 or done == total:
+            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+    return show
 
 
 class LiveLeaderboard:

@@ -15,6 +15,7 @@ import torch
 from ray import tune
 
 from search.config import SweepConfig
+from search.machines import Node, alive
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.features import GPU_BATCH
@@ -53,33 +54,45 @@ class Resources:
     gpus: float
     """The share of a GPU where nothing else was measured; 0 without GPUs."""
     concurrent: int
+    """When the sweep began."""
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
     """Measured shares of a GPU."""
 
-    def of(self, params: TrialParams) -> tune.PlacementGroupFactory:
-        """Ray's request for one trial."""
+    def of(self, params: TrialParams, avoid: Sequence[str] = ()) -> tune.PlacementGroupFactory:
+        """Ray's request for one trial, on none of the machines that have the ids ``avoid``."""
         gpus = self.shares.get(MemoryCase.of(params), self.gpus)
-        cpus = self.cpus * gpus / self.gpus if self.gpus and self.cpus_follow else self.cpus
+        cpus = self._cpus(gpus)
         held = {"CPU": float(int(cpus)) if cpus >= 1 else cpus, "GPU": gpus}
-        return tune.PlacementGroupFactory([held])
+        if not avoid:
+            return tune.PlacementGroupFactory([held])
+        elsewhere = {"ray.io/node-id": f"!in({','.join(avoid)})"}
+        return tune.PlacementGroupFactory([held], bundle_label_selector=[elsewhere])
+
+    def fit(self, nodes: Sequence[Node]) -> int:
+        """How many trials run at a time on such machines, if each holds the least that one may."""
+        gpus = min(self.shares.values(), default=self.gpus)
+        return _fits(nodes, self._cpus(gpus), gpus)
+
+    def _cpus(self, gpus: float) -> float:
+        follows = self.gpus and self.cpus_follow
+        return self.cpus * gpus / self.gpus if follows else self.cpus
 
 
 def fit_resources(config: SweepConfig) -> Resources:
     """Settle what a trial holds on the cluster that Ray is connected to. Raises `ConfigError`."""
-    nodes = _nodes()
+    nodes = alive()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
-    if config.gpus_per_trial == "auto" and any(gpus for _, gpus in nodes):
+    if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
         gpu = 1.0
     cpu = config.cpus_per_trial
     if cpu is None:
-        shares = [cpus / _slots(gpus, gpu) for cpus, gpus in nodes if gpu and gpus]
+        shares = [node.cpus / _slots(node.gpus, gpu) for node in nodes if gpu and node.gpus]
         share = min(shares, default=1.0)
         cpu = float(int(share)) if share >= 1 else share
     fits = _fits(nodes, cpu, gpu)
     if fits == 0:
-        there = " and ".join(
-            f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in sorted(set(nodes))
-        )
+        kinds = sorted({(node.cpus, node.gpus) for node in nodes})
+        there = " and ".join(f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in kinds)
         raise ConfigError(
             f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
             f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
@@ -122,9 +135,7 @@ def measure_shares(
         shares[case] = share_of(known[noted], peak.total_mib)
         _log.info("%s: %.0f MiB, %g of a GPU", case, known[noted], shares[case])
     sized = replace(resources, shares=shares)
-    smallest = min(shares.values())
-    cpus = resources.cpus * smallest if resources.cpus_follow else resources.cpus
-    fits = _fits(_nodes(), cpus, smallest)
+    fits = sized.fit(alive())
     return replace(sized, concurrent=min(config.concurrent or fits, fits))
 
 
@@ -191,18 +202,12 @@ def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
     return peak
 
 
-def _nodes() -> list[tuple[float, float]]:
-    """CPUs and GPUs of each machine."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
-
-
-def _fits(nodes: Iterable[tuple[float, float]], cpu: float, gpu: float) -> int:
+def _fits(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
     """How many trials of this size run at a time."""
     fits = 0
-    for cpus, gpus in nodes:
-        by_cpu = int(cpus / cpu + 1e-6)
-        fits += min(by_cpu, _slots(gpus, gpu)) if gpu else by_cpu
+    for node in nodes:
+        by_cpu = int(node.cpus / cpu + 1e-6)
+        fits += min(by_cpu, _slots(node.gpus, gpu)) if gpu else by_cpu
     return fits
 
 

@@ -9,7 +9,7 @@ import logging
 import pickle
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,48 +18,47 @@ import numpy as np
 from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
 from search.attempts import Attempts, Failure
 from search.checkpoints import CheckpointWriter
-from search.config import SweepConfig
+from search.draft import Draft
+from search.machines import Machines
 from search.paths import SweepPaths
 from search.study import Observer, Status, StudyJournal, trial_name
-from search.trial import AGAIN, NUMBER, PARAMS, STATE
-from spaces import SearchSpace, TrialParams
+from search.trial import AGAIN, AVOID, NUMBER, PARAMS, STATE
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 
 
 class StudySearcher(Searcher):
-    """Hands out trials that were broken off, then ``points``, then what the sampler proposes.
+    """Hands out trials that were broken off, then the draft's points, then the sampler's own.
 
-    Ray may pickle it, without what it writes to: it is never read back from Ray's files.
+    As many at a time as there is room for. Ray may pickle it, without what it writes to: it is
+    never read back from Ray's files.
     """
 
     def __init__(
         self,
         journal: StudyJournal,
         checkpoints: CheckpointWriter,
+        machines: Machines,
         paths: SweepPaths,
-        config: SweepConfig,
-        space: SearchSpace,
+        draft: Draft,
         *,
-        points: Sequence[TrialParams],
-        native_image_size: Mapping[str, int],
         observers: Sequence[Observer] = (),
     ) -> None:
-        super().__init__(metric=config.metric, mode=METRICS[config.metric])
+        super().__init__(metric=draft.config.metric, mode=METRICS[draft.config.metric])
         self._journal = journal
         self._checkpoints = checkpoints
+        self._machines = machines
         self._paths = paths
-        self._trials = config.trials
-        self._space = space
-        self._native = dict(native_image_size)
+        self._draft = draft
         self._observers = observers
         self._params = {record.number: record.params for record in journal.records}
-        self._points = deque(points[len(self._params) :])
+        self._points = deque(draft.points[len(self._params) :])
         self._again: deque[int] = deque()
         self._numbers: dict[str, int] = {}
         """Of Ray's trials that are running."""
@@ -92,14 +91,18 @@ class StudySearcher(Searcher):
     ) -> dict[str, Any] | str | None:
         """The next trial's number and parameters. ``trial_id`` is Ray's."""
         again = bool(self._again)
-        if self.hopeless or not (again or len(self._params) < self._trials):
+        if self.hopeless or not (again or len(self._params) < self._draft.config.trials):
             return None if self._numbers else Searcher.FINISHED
+        if len(self._numbers) >= self._machines.room():
+            return None
         number = self._again.popleft() if again else self._begin()
         self._numbers[trial_id] = number
-        return {NUMBER: number, PARAMS: self._params[number], AGAIN: again}
+        avoid = self._machines.to_avoid(number)
+        return {NUMBER: number, PARAMS: self._params[number], AGAIN: again, AVOID: avoid}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch after which the trial goes on."""
+        self._machines.went_well(result[NODE_IP])
         self._report(self._numbers[trial_id], EpochReport.from_dict(result))
 
     def on_trial_complete(
@@ -109,6 +112,7 @@ class StudySearcher(Searcher):
         if error or result is None or "epoch" not in result:
             return  # `TuneEvents` says why
         number = self._numbers.pop(trial_id)
+        self._machines.went_well(result[NODE_IP])
         report = EpochReport.from_dict(result)
         self._report(number, report)
         status, reason = outcome(report)
@@ -121,6 +125,8 @@ class StudySearcher(Searcher):
         file.parent.mkdir(exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
             log.write(failure.text.rstrip() + "\n\n")
+        if failure.ip:
+            self._machines.failed(failure.ip, number, failure.cause)
         if self._attempts.again(number, failure):
             _log.warning("trial %s is taken up again: %s", name, failure.cause)
             self.take_up(number)
@@ -138,13 +144,14 @@ class StudySearcher(Searcher):
         """Nothing to restore beside the journal."""
 
     def _begin(self) -> int:
-        distributions = self._space.distributions()
+        space = self._draft.space
+        distributions = space.distributions()
         if self._points:
             params = self._points.popleft()
             number = self._journal.ask_at(params, distributions)
         else:
             number, values = self._journal.ask(distributions)
-            params = self._space.params(values, native_image_size=self._native)
+            params = space.params(values, native_image_size=self._draft.native_image_size)
         self._journal.begin(number, params)
         self._params[number] = params
         for observer in self._observers:
@@ -205,7 +212,13 @@ def _failure(trial: Trial) -> Failure:
     if error is None:
         text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown"
         return Failure(text.strip().splitlines()[-1], text, is_exception=False)
+    ip = re.search(r"\bip[=:]\s*([^\s,)]+)", str(error))
     raised = error.cause if isinstance(error, RayTaskError) else None
     cause = str(error) if raised is None else f"{type(raised).__name__}: {raised}"
     text = re.sub(r"\x1b\[\d+m", "", str(error))  # Ray colours it
-    return Failure(cause.splitlines()[0], text, is_exception=raised is not None)
+    return Failure(
+        cause.splitlines()[0],
+        text,
+        is_exception=raised is not None,
+        ip=ip[1] if ip else "",
+    )

@@ -21,7 +21,7 @@ from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.process import prepare_process
 from trainables.weights import Weights
 
-NUMBER, PARAMS, AGAIN = "number", "params", "again"
+NUMBER, PARAMS, AGAIN, AVOID = "number", "params", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""
 STATE = "state"
 """Key of a result: what the trial would go on from, packed."""

@@ -3,13 +3,14 @@
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ray import tune
 from ray.tune.execution import class_cache
 
 from search.checkpoints import Checkpoints, CheckpointWriter
+from search.draft import Draft
+from search.machines import Machines
 from search.paths import SweepPaths
 from search.progress import LiveLeaderboard
 from search.resources import Resources
@@ -17,30 +18,27 @@ from search.sampler import StudySearcher, TuneEvents, outcome
 from search.stopping import stopping_rule
 from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter
-from search.trial import NUMBER, PARAMS, FineTuneTrial, TrialJob
+from search.trial import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
 from search.words import how_to_resume
-from spaces import RunError, SearchSpace, TrialParams
+from spaces import RunError
 
 
 def run_trials(
     job: TrialJob,
+    draft: Draft,
     paths: SweepPaths,
-    *,
-    space: SearchSpace,
-    points: Sequence[TrialParams],
-    native_image_size: Mapping[str, int],
     resources: Resources,
 ) -> None:
-    """Run all trials that the journal does not say are over. Needs a started Ray.
+    """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
 
     What they came to is in the journal, and what it knew before is made again from it: ASHA's
     rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that ran then stay
     "running" in the journal. Raises `RunError` if the first trials all fail in the same way.
     """
-    config = job.config
+    config = draft.config
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(config.trials)  # the searcher holds back
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
     # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
     # hands a waiting worker only to those that have none: the first result came 5 s later.
@@ -51,17 +49,17 @@ def run_trials(
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
         CheckpointWriter(checkpoints) as writer,
-        TensorBoardWriter(paths.tensorboard, space, points, metric=config.metric) as curves,
+        TensorBoardWriter(
+            paths.tensorboard, draft.space, draft.points, metric=config.metric
+        ) as curves,
         LiveLeaderboard(config.trials, config.max_epochs, metric=config.metric) as leaderboard,
     ):
         searcher = StudySearcher(
             journal,
             writer,
+            Machines(resources, most=config.concurrent),
             paths,
-            config,
-            space,
-            points=points,
-            native_image_size=native_image_size,
+            draft,
             observers=[curves, leaderboard],
         )
         scheduler = stopping_rule(config)
@@ -78,13 +76,12 @@ def run_trials(
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints),
-                lambda drawn: resources.of(drawn[PARAMS]),
+                lambda drawn: resources.of(drawn[PARAMS], drawn[AVOID]),
             ),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,  # the searcher says when there are no more
-                max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
                 trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
@@ -98,13 +95,7 @@ def run_trials(
             ),
         )
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        try:
-            tuner.fit()
-        except OSError as error:
-            raise RunError(
-                f"The sweep's folder can't be written any more ({error}). What was recorded is "
-                f"kept; mend that, then go on:  {how_to_resume(paths)}"
-            ) from error
+        tuner.fit()
     if searcher.hopeless:
         raise RunError(
             f"The first trials all failed in the same way, so the sweep stopped: "

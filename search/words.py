@@ -14,8 +14,7 @@ from search.config import SweepConfig
 from search.paths import SweepPaths
 
 if TYPE_CHECKING:
-    from search.draft import Progress
-    from search.sweep import SweepResult
+    from search.result import SweepResult
 
 
 def program() -> str:
@@ -36,22 +35,6 @@ def print_table(table: pd.DataFrame) -> None:
     console = Console()
     console.width = max(console.width, Console(width=10_000).measure(drawn).maximum)
     console.print(drawn)
-
-
-def terminal_progress() -> "Progress":
-    """A line on standard error that is drawn over; nothing where there is no terminal."""
-
-    def show(what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        step = max(1, total // 100)
-        if total == 0:
-            sys.stderr.write(f"{what} ...\n")
-        elif done % step == 0 or done == total:
-            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\n" if done == total else ""))
-        sys.stderr.flush()
-
-    return show
 
 
 def plan_words(plan: dict[str, Any]) -> str:

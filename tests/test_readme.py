@@ -11,7 +11,13 @@ from search.config import read_toml
 from spaces import SearchSpace
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "results/README.md",
+    "search/clusters/README.md",
+]
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -7,6 +7,7 @@ TensorBoard, leaderboard, TPE), plain Tune with a function trainable and its def
 """
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -73,11 +74,9 @@ def ours(trials: int, epochs: int) -> float:
     return seconds(
         lambda: search.tuner.run_trials(
             TrialJob(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
+            replace(plan, points=()),
             paths,
-            space=plan.space,
-            points=(),
-            native_image_size=plan.native_image_size,
-            resources=fit_resources(config),
+            fit_resources(config),
         )
     )
 

@@ -1,5 +1,8 @@
 """B11: wall until our default sweep reaches the best score of a docs-style OptunaSearch + ASHA one.
 
+The docs-style sweep has a number of trials; ours goes on until it reaches that score, or has had
+the docs-style sweep's wall.
+
 python -m tests.benchmarks.time_to_quality [elpv|foods|fashion] [--images 800] [--seeds 3]
 """
 
@@ -7,9 +10,11 @@ import argparse
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +30,22 @@ def reached(log: Path, began: float, target: float) -> float | None:
         if float(value) >= target - 5e-5:
             return datetime.fromisoformat(when).timestamp() + int(milliseconds) / 1000 - began
     return None
+
+
+def race(command: Sequence[str], log: Path, target: float, limit: float) -> float | None:
+    """Run a sweep until it has ``target`` or is out of time; seconds it took."""
+    began = time.time()
+    quiet = subprocess.DEVNULL
+    sweep = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
+    when = None
+    while when is None and time.time() - began < limit:
+        if sweep.poll() is not None:
+            raise RuntimeError(f"the sweep ended by itself with {sweep.returncode}; see {log}")
+        time.sleep(0.5)
+        when = reached(log, began, target) if log.exists() else None
+    sweep.send_signal(signal.SIGINT)
+    sweep.wait()
+    return when
 
 
 def main() -> None:
@@ -52,21 +73,21 @@ def main() -> None:
 
         results = fresh(work / "results")
         command = [sys.executable, "-m", "search", "launch", str(folder), "--space", "demo"]
-        command += ["--name", "ours", "--no-retrain", "--asha.reduction-factor", "4", *shared]
+        command += ["--name", "ours", "--no-retrain", "--asha.reduction-factor", "4"]
+        command += ["--trials", "1000", "--max-epochs", str(args.epochs)]
         command += ["--seed", str(seed), "--weights", str(weights), "--results-dir", str(results)]
         command += ["--cache-dir", str(fresh(work / "cache")), "--concurrent", "2"]
-        began = time.time()
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        wall = time.time() - began
-        when = reached(results / "ours" / "sweep.log", began, target)
+        when = race(command, results / "ours" / "sweep.log", target, docs_wall)
         shares.append((when or math.inf) / docs_wall)
-        said = f"{when:.0f}" if when else f"not in its whole {wall:.0f}"
+        said = f"{when:.0f}" if when else "not in that time"
         rows.append(f"| {seed} | {target:.4f} | {docs_wall:.0f} | {said} | {shares[-1]:.2f} |")
         print(rows[-1], file=sys.stderr)
     lines = [
-        f"{args.trials} trials of at most {args.epochs} epochs on {len(dataset.rows('train'))} "
-        f"training images of {args.data}, the demo space at 96 px, ASHA (grace 1, reduction 4), "
-        "two workers, whole processes from a cold start and an empty cache.",
+        f"Docs-style: {args.trials} trials of at most {args.epochs} epochs on "
+        f"{len(dataset.rows('train'))} training images of {args.data}, the demo space at "
+        "96 px, ASHA (grace 1, reduction 4), "
+        "two workers, whole processes from a cold start and an empty cache. Ours is the same "
+        "but for the number of trials: it goes on until it has the score, or has had that wall.",
         "",
         "| seed | best validation accuracy, docs-style | its whole wall, s | Finesweep reaches it "
         "after, s | share |",

@@ -219,6 +219,21 @@ CASES = [
     Case("another length for a begun sweep", ["resume", "s", "--max-epochs", "9"], sweep()),
     Case("other data for a begun sweep", ["resume", "s", "--seed", "1", "--views", "2"], sweep()),
     Case("a sweep to resume that is none", ["resume", "nowhere"]),
+    Case("a bucket to resume from that holds no sweep", ["resume", "file:///nowhere/photos"]),
+    setting("a storage path that is no address", "--storage-path", "bucket/sweeps"),
+    Case("a submission of nothing", ["submit", "--address", "http://127.0.0.1:9"]),
+    Case(
+        "a submission of what needs no cluster",
+        ["submit", "--address", "http://127.0.0.1:9", "predict", "export", "x.png"],
+    ),
+    Case(
+        "a submission to Ray's own port",
+        ["submit", "--address", "127.0.0.1:6379", "resume", "s"],
+    ),
+    Case(
+        "a submission where nobody answers",
+        ["submit", "--address", "http://127.0.0.1:9", "resume", "s"],
+    ),
     Case("an export before there is a model", ["export", "s"], sweep()),
     Case("an export format that is none", ["export", "s", "--formats", "onx"], sweep()),
     Case("a trial that is none", ["retrain", "s", "--trial", "9"], sweep()),

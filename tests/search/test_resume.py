@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.checks import only_driver
+from search.driver import only_driver
 from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
 from spaces import ConfigError

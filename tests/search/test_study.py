@@ -1,20 +1,27 @@
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from ray.tune.result import NODE_IP
 
 from search.attempts import Failure
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.config import SweepConfig
+from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
+from search.machines import Machines, Node
 from search.paths import SweepPaths
+from search.resources import Resources
 from search.sampler import StudySearcher
 from search.study import Status, StudyJournal, TrialRecord, read_trials
 from search.trial import AGAIN, NUMBER, PARAMS
 from spaces import RunError, SearchSpace, TrialParams
 from tests.search.reports import report
+from trainables.model import Preprocessing
 from trainables.report import EpochReport
 
 NAN = float("nan")
@@ -27,6 +34,8 @@ SPACE = SearchSpace.from_table(
     name="test",
 )
 SIZES = {"a": 32, "b": 32}
+STATED = replace(Preprocessing.of("test_efficientnet"), image_size=32)
+HERE = Node("id", "10.0.0.1", "host", cpus=8, gpus=0)
 BUG = Failure("ValueError: boom", "Traceback ...\nValueError: boom", is_exception=True)
 LOST = Failure("The actor died.", "The actor died.\nIts node is gone.", is_exception=False)
 
@@ -36,28 +45,32 @@ def searcher(
     points: tuple[TrialParams, ...] = (),
     seed: int = 0,
     trials: int = 99,
+    nodes: Sequence[Node] = (HERE,),
     **given: Any,
 ) -> StudySearcher:
     paths = SweepPaths(folder)
+    config = SweepConfig.parse({"data": folder, "trials": trials})
     return StudySearcher(
         StudyJournal(paths.journal, metric="val_accuracy", seed=seed),
         CheckpointWriter(Checkpoints.here(paths.checkpoints)),
+        Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
-        SweepConfig.parse({"data": folder, "trials": trials}),
-        SPACE,
-        points=points,
-        native_image_size=SIZES,
+        Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),
         **given,
     )
+
+
+def as_told(*args: Any, **given: Any) -> dict[str, Any]:
+    """An epoch as Ray tells it."""
+    return {**report(*args, **given).to_dict(), NODE_IP: HERE.ip}
 
 
 def run(search: StudySearcher, name: str, *accuracies: float, ends: bool = True) -> None:
     """A trial of given accuracies as Ray tells it; ``ends`` by itself, else stopped by ASHA."""
     search.suggest(name)
     for epoch, accuracy in enumerate(accuracies[:-1], start=1):
-        search.on_trial_result(name, report(epoch, accuracy).to_dict())
-    last = report(len(accuracies), accuracies[-1], is_last=ends)
-    search.on_trial_complete(name, last.to_dict())
+        search.on_trial_result(name, as_told(epoch, accuracy))
+    search.on_trial_complete(name, as_told(len(accuracies), accuracies[-1], is_last=ends))
 
 
 @pytest.fixture
@@ -72,7 +85,7 @@ def journal(tmp_path: Path) -> Path:
         search.on_trial_complete(name, None, error=True)
         search.on_trial_failure(name, BUG)
     search.suggest("running")
-    search.on_trial_result("running", report(1, 0.1).to_dict())
+    search.on_trial_result("running", as_told(1, 0.1))
     return tmp_path / "study.journal"
 
 
@@ -167,7 +180,7 @@ def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
         made = []
         for i in range(14):
             made.append(search.suggest(str(i))[PARAMS])
-            search.on_trial_complete(str(i), report(1, made[-1].unfreeze, is_last=True).to_dict())
+            search.on_trial_complete(str(i), as_told(1, made[-1].unfreeze, is_last=True))
         return made
 
     assert proposals("a", 3) == proposals("b", 3)
@@ -195,7 +208,7 @@ def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Pa
     first = searcher(tmp_path, points, trials=4)
     run(first, "x", 0.5, 0.9)
     begun = first.suggest("y")
-    first.on_trial_result("y", report(1, 0.4).to_dict())
+    first.on_trial_result("y", as_told(1, 0.4))
     first.keep("y", pack({"epoch": 1}))
 
     told = Told()
@@ -204,15 +217,15 @@ def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Pa
     assert told.events == history
     second.take_up(1)
     assert second.suggest("again") == {**begun, AGAIN: True}
-    second.on_trial_result("again", report(1, 0.4).to_dict())
+    second.on_trial_result("again", as_told(1, 0.4))
     assert told.events == history, "an epoch that is run again is told once"
-    second.on_trial_complete("again", report(2, 0.6, is_last=True).to_dict())
+    second.on_trial_complete("again", as_told(2, 0.6, is_last=True))
     assert told.events[len(history) :] == [(1, 2), (1, "completed")]
     assert second.suggest("p")[PARAMS] == points[2]
     assert second.suggest("q")[NUMBER] == 3
     assert second.suggest("none left") is None
     for name in ("p", "q"):
-        second.on_trial_complete(name, report(1, 0.5, is_last=True).to_dict())
+        second.on_trial_complete(name, as_told(1, 0.5, is_last=True))
     assert second.suggest("over") == "FINISHED"
     statuses = [trial.status for trial in read_trials(tmp_path / "study.journal")]
     assert statuses == ["completed"] * 4
@@ -227,7 +240,7 @@ def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:
         search.suggest(name)
         search.on_trial_failure(name, LOST)
     assert search.suggest("c")[AGAIN]
-    search.on_trial_result("c", report(1, 0.5).to_dict())
+    search.on_trial_result("c", as_told(1, 0.5))
     for name in ("c", "d"):
         search.on_trial_failure(name, LOST)
         assert search.suggest(name + "'")
@@ -252,7 +265,7 @@ def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
     search.suggest("y")
     file = tmp_path / "study.journal"
     whole = file.read_bytes()
-    search.on_trial_result("y", report(1, 0.4).to_dict())
+    search.on_trial_result("y", as_told(1, 0.4))
     lock = file.with_name("study.journal.lock")
     for length in range(len(whole), file.stat().st_size, 50):
         cut = file.read_bytes()[:length]
@@ -263,7 +276,7 @@ def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
         again = searcher(other)
         again.take_up(1)
         again.suggest("y")
-        again.on_trial_complete("y", report(1, 0.4, is_last=True).to_dict())
+        again.on_trial_complete("y", as_told(1, 0.4, is_last=True))
         trials = read_trials(other / file.name)
         assert [t.status for t in trials] == ["completed", "completed"]
         assert trials[1].reports[0].val_accuracy == 0.4
@@ -276,6 +289,20 @@ def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) ->
     journal.ask(SPACE.distributions())
     search = searcher(tmp_path, trials=1)
     assert search.suggest("x")[NUMBER] == 1
-    search.on_trial_complete("x", report(1, 0.5, is_last=True).to_dict())
+    search.on_trial_complete("x", as_told(1, 0.5, is_last=True))
     assert search.suggest("over") == "FINISHED"
     assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]
+
+
+def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:
+    first = searcher(tmp_path, trials=3)
+    run(first, "x", 0.5, 0.9)
+    first.suggest("y")
+    file = tmp_path / "study.journal"
+    file.write_text(re.sub(r"(\"datetime_\w+\": \")\d{4}", r"\g<1>2099", file.read_text()))
+    again = searcher(tmp_path, trials=3)
+    again.take_up(1)
+    assert again.suggest("y")[NUMBER] == 1
+    again.on_trial_complete("y", as_told(1, 0.6, is_last=True))
+    assert again.suggest("z")[NUMBER] == 2
+    assert [trial.status for trial in read_trials(file)] == ["completed", "completed", "running"]

@@ -7,13 +7,13 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.draft import draft_plan
+from search.handover import retrain_sweep
 from search.leaderboard import winner
 from search.paths import SweepPaths
 from search.plan import make_plan
 from search.resources import Resources, fit_resources
 from search.retrain import FinalModel
 from search.study import read_trials
-from search.sweep import retrain_sweep
 from search.trial import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
@@ -156,14 +156,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     weights = {name: Weights(name, "a file", removed) for name in plan.weights}
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     with pytest.raises(RunError, match=r"failed in the same way.*removed.safetensors.*resume"):
-        run_trials(
-            job,
-            paths,
-            space=plan.space,
-            points=(),
-            native_image_size=plan.native_image_size,
-            resources=Resources(1, True, 0, 2),
-        )
+        run_trials(job, plan, paths, Resources(1, True, 0, 2))
     trials = read_trials(paths.journal)
     assert 3 <= len(trials) <= 5, "those that ran beside the third"
     failed = [t for t in trials if t.status == "failed"]

@@ -1,13 +1,9 @@
-"""Two machines without a shared disk: network namespaces, and mounts of their own on the second."""
-
 import os
-import secrets
-import shutil
+import shlex
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,116 +12,96 @@ import pytest
 from search.paths import SweepPaths
 from search.study import read_trials
 from tests.search.commands import flags
+from tests.search.hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
+
+__all__ = ["hosts"]
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"),
-        reason="needs root, ip and unshare",
-    ),
+    pytest.mark.skipif(MISSING, reason="needs root, ip and unshare"),
 ]
-
-HEAD, OTHER = "10.77.0.1", "10.77.0.2"
-PORT = 26379
-ENV = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-RAY = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
-
-
-def do(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True)
-
-
-def within(host: str, *words: str, hidden: tuple[Path, ...] = ()) -> list[str]:
-    """A command as it runs on a host; an empty disk of its own lies over ``hidden``."""
-    mounts = "".join(f"mount -t tmpfs none {folder} && " for folder in hidden)
-    return [
-        *("ip", "netns", "exec", host, "unshare", "--mount"),
-        *("sh", "-c", f'{mounts}exec "$@"', "sh", *words),
-    ]
-
-
-def wait_for(machines: int, cache: Path) -> None:
-    """Until so many are there, by our own preflight on the first."""
-    words = [sys.executable, "-m", "search", "preflight", "--address", f"{HEAD}:{PORT}"]
-    until, said = time.monotonic() + 120, ""
-    while time.monotonic() < until:
-        asked = subprocess.run(
-            within("fs1", *words, "--cache-dir", str(cache)),
-            capture_output=True,
-            text=True,
-            env=ENV,
-        )
-        if len(asked.stdout.splitlines()) == machines:
-            return
-        said = asked.stdout + asked.stderr
-    pytest.fail(f"{machines} machines did not come up: {said}")
 
 
 @pytest.fixture
-def hosts() -> Iterator[None]:
-    """Two namespaces, joined by a cable."""
-    try:
-        do("ip", "netns", "add", "fs1")
-    except subprocess.CalledProcessError as refused:
-        pytest.skip(f"no network namespaces here: {refused.stderr.decode().strip()}")
-    do("ip", "netns", "add", "fs2")
-    do("ip", "link", "add", "fsv1", "netns", "fs1", "type", "veth", "peer", "fsv2", "netns", "fs2")
-    for host, device, address in (("fs1", "fsv1", HEAD), ("fs2", "fsv2", OTHER)):
-        do("ip", "-n", host, "addr", "add", f"{address}/24", "dev", device)
-        do("ip", "-n", host, "link", "set", device, "up")
-        do("ip", "-n", host, "link", "set", "lo", "up")
-    yield
-    for host in ("fs1", "fs2"):
-        listed = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True)
-        for pid in listed.stdout.split():
-            subprocess.run(["kill", "-9", pid], capture_output=True)
-        do("ip", "netns", "del", host)
+def given(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """Settings of a sweep called "far" over both hosts."""
+    for name in ("cache", "results"):
+        (tmp_path / name).mkdir()
+    here = {"cache_dir": tmp_path / "cache", "results_dir": tmp_path / "results", "name": "far"}
+    here |= {"address": f"{HEAD}:{PORT}", "retrain": False, "trials": 6, "stopping": "none"}
+    return {**settings, **here}
 
 
 def test_images_and_weights_travel_to_a_host_that_has_neither(
-    settings: dict[str, Any], hosts: None, tmp_path: Path
+    given: dict[str, Any], hosts: Hosts
 ) -> None:
-    cache, results = tmp_path / "cache", tmp_path / "results"
-    ray_folder = Path(tempfile.mkdtemp(prefix="fs"))  # the paths of its sockets must be short
-    for folder in (cache, results):
-        folder.mkdir()
-    temp = f"--temp-dir={ray_folder}"
-    head = within(
-        "fs1",
-        *(*RAY, "--head", f"--node-ip-address={HEAD}", f"--port={PORT}", temp),
-        "--include-dashboard=false",
-    )
-    joined = within(
-        "fs2",
-        *(*RAY, f"--address={HEAD}:{PORT}", f"--node-ip-address={OTHER}"),
-        hidden=(settings["data"], cache, results, ray_folder),
-    )
-    given = {**settings, "address": f"{HEAD}:{PORT}", "cache_dir": cache, "results_dir": results}
-    given |= {"name": "far", "trials": 6, "stopping": "none", "retrain": False}
     given |= {"max_epochs": 100}  # so long that the other host's worker has its share
-    launch = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(given)]
-
-    def start(words: list[str]) -> subprocess.Popen[bytes]:
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen(words, stdout=quiet, stderr=quiet, env=ENV)
-
-    machines = [start(head)]
-    try:
-        wait_for(1, cache)
-        machines.append(start(joined))
-        wait_for(2, cache)
-        done = subprocess.run(
-            within("fs1", *launch), capture_output=True, text=True, timeout=300, env=ENV
-        )
+    folders = (given["data"], given["cache_dir"], given["results_dir"])
+    with hosts.cluster(given["cache_dir"], dict.fromkeys(folders, "50%")) as second:
+        done = hosts.finesweep("launch", given["data"], *flags(given))
         assert done.returncode == 0, done.stderr + done.stdout
-        look = ["nsenter", "-t", str(machines[1].pid), "-m", "find", str(cache), str(results)]
+        look = ["nsenter", "-t", str(second.pid), "-m", "find", *map(str, folders[1:])]
         found = subprocess.run(look, capture_output=True, text=True, check=True).stdout
-    finally:
-        for machine in reversed(machines):
-            machine.kill()
-            machine.wait()
-        shutil.rmtree(ray_folder, ignore_errors=True)
     assert ".npy\n" in found, "the images were brought to the other host"
     assert "study.journal" not in found, "only the driver writes"
-    trials = read_trials(SweepPaths(results / "far").journal)
+    trials = read_trials(SweepPaths(given["results_dir"] / "far").journal)
     assert [trial.status for trial in trials] == ["completed"] * 6
+
+
+def test_a_host_whose_disk_is_full_is_left_out_and_named(
+    given: dict[str, Any], hosts: Hosts
+) -> None:
+    given |= {"max_epochs": 20, "trials": 10}
+    with hosts.cluster(given["cache_dir"], {given["cache_dir"]: "64k"}):
+        done = hosts.finesweep("launch", given["data"], *flags(given))
+    assert done.returncode == 0, done.stderr + done.stdout
+    (named,) = [line for line in done.stderr.splitlines() if "is left out" in line]
+    assert f"({OTHER}) is left out: the last 3 trials there failed" in named
+    assert "No space left on device" in named
+    trials = read_trials(SweepPaths(given["results_dir"] / "far").journal)
+    assert [trial.status for trial in trials] == ["completed"] * 10, "on the other host"
+
+
+def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
+    given: dict[str, Any], hosts: Hosts, tmp_path: Path
+) -> None:
+    """By stand-ins for SLURM's two commands; each node has its own processes and empty disks."""
+    paths, commands = SweepPaths(given["results_dir"] / "far"), tmp_path / "bin"
+    commands.mkdir()
+    scripts = {"scontrol": f"echo {HEAD}; echo {OTHER}", "srun": ""}
+    for name in NAMES:
+        own = [Path("/tmp/ray")]
+        own += [given["data"], given["cache_dir"], paths.root.parent] if name == NAMES[1] else []
+        words = hosts.within(name, disks=dict.fromkeys(own, "50%"), apart=True)
+        scripts["srun"] += f'{shlex.join(words)} "$@" &\n{name}=$!\n'
+    scripts["srun"] += "wait $fs1; ended=$?; kill -9 $fs2; exit $ended"
+    for name, text in scripts.items():
+        (commands / name).write_text(f"#!/bin/bash\n{text}\n")
+        (commands / name).chmod(0o755)
+    options = {k: v for k, v in given.items() if k not in ("name", "address", "results_dir")}
+    options |= {"trials": 4, "max_epochs": 40}
+    env = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    env |= {"SLURM_JOB_NODELIST": "two", "SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
+    env |= {"SLURM_CPUS_PER_TASK": "1", "ENVIRONMENT": sys.prefix, "NAME": "far"}
+    env |= {"DATA": str(given["data"]), "RESULTS": str(paths.root.parent)}
+    env |= {"OPTIONS": " ".join(flags(options))}
+    job = ["bash", str(ROOT / "search" / "clusters" / "slurm.sh")]
+
+    said = tmp_path / "said"
+    with said.open("w") as log:
+        running = subprocess.Popen(job, stdout=log, stderr=log, env=env, start_new_session=True)
+    until = time.monotonic() + 200
+    while not any(trial.reports for trial in read_trials(paths.journal)):
+        assert running.poll() is None and time.monotonic() < until, said.read_text()
+        time.sleep(0.2)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    hosts.end()
+    machines = [line for line in paths.log.read_text().splitlines() if "machine " in line]
+    assert len(machines) == 2, machines
+
+    done = subprocess.run(job, capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed: " in done.stderr
+    assert [trial.status for trial in read_trials(paths.journal)] == ["completed"] * 4

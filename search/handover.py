@@ -1,0 +1,118 @@
+"""What becomes of a sweep's winner: retrained, tested once, exported; and each of it again."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.checks import load_config
+from search.config import Format, SweepConfig
+from search.export import export
+from search.leaderboard import trial_table, winner
+from search.log import log_to
+from search.paths import SweepPaths
+from search.profile import StageClock
+from search.progress import Progress, no_progress
+from search.result import SweepResult
+from search.retrain import FinalModel, retrain
+from search.storage import keeping_copy
+from search.study import TrialRecord, read_trials
+from search.trial import TrialJob
+from spaces import ConfigError
+from trainables.dataset import Dataset
+from trainables.model import Preprocessing
+from trainables.pixels import build_store
+from trainables.weights import find_weights
+
+_log = logging.getLogger("finesweep")
+
+
+def hand_over(
+    job: TrialJob,
+    trial: TrialRecord,
+    paths: SweepPaths,
+    progress: Progress,
+    clock: StageClock,
+) -> FinalModel:
+    """Retrain a trial, test it, export it."""
+    paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
+    progress("retraining", 0, 0)
+    with clock.stage("retrain"):
+        final = retrain(job, trial, paths)
+    progress("exporting", 0, 0)
+    with clock.stage("export"):
+        formats = job.config.export.formats
+        export(final, job.dataset, paths, formats=formats, out=paths.export)
+    _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
+    return final
+
+
+def handed_over(trial: TrialRecord, paths: SweepPaths) -> FinalModel | None:
+    """The final model, if an earlier run of the sweep made it of this trial, and exported it."""
+    if not (paths.metrics.exists() and paths.card.exists()):
+        return None
+    final = FinalModel.read(paths)
+    return final if final.trial_id == trial.trial_id else None
+
+
+def retrain_sweep(
+    paths: SweepPaths, *, trial: str | None = None, progress: Progress = no_progress
+) -> SweepResult:
+    """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
+
+    Raises `UserError`.
+    """
+    config = load_config(paths)
+    log_to(paths.log)
+    trials = read_trials(paths.journal)
+    chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
+    params = chosen.params
+    dataset = Dataset.read(paths.dataset, paths.split)
+    form = Preprocessing.of(params.backbone).form(params.image_size)
+    weights = find_weights(params.backbone, config.weights, cache=config.cache_dir)
+    store = build_store(
+        dataset,
+        form,
+        cache=config.cache_dir,
+        budget_bytes=config.cache_bytes,
+        progress=lambda done, total: progress("decoding images", done, total),
+    )
+    job = TrialJob(
+        config,
+        dataset,
+        {form: store},
+        {params.backbone: weights},
+        on_gpu=config.gpus_per_trial != 0,
+    )
+    with keeping_copy(config, paths):
+        final = hand_over(job, chosen, paths, progress, StageClock())
+    return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
+
+
+def export_sweep(
+    paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
+) -> dict[str, float]:
+    """Export the retrained model of a sweep again; see `search.export.export`."""
+    if not paths.metrics.exists():
+        raise ConfigError(
+            f"The sweep {paths.root.name!r} has no retrained model; "
+            f"run 'finesweep retrain {paths.root.name}' first."
+        )
+    config = load_config(paths)
+    with keeping_copy(config, paths):
+        return export(
+            FinalModel.read(paths),
+            Dataset.read(paths.dataset, paths.split),
+            paths,
+            formats=formats or config.export.formats,
+            out=out or paths.export,
+        )
+
+
+def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:
+    for trial in trials:
+        if name in (trial.trial_id, str(trial.number)):
+            if trial.best(config.metric) is None:
+                raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
+            return trial
+    there = f"there are 0000 to {trials[-1].trial_id}" if trials else "none has begun yet"
+    raise ConfigError(f"No trial {name!r}; {there}.")

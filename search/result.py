@@ -1,0 +1,27 @@
+"""`SweepResult`: what a sweep came to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from search.paths import SweepPaths
+from search.profile import Profile
+from search.retrain import FinalModel
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to."""
+
+    paths: SweepPaths
+    trials: pd.DataFrame
+    """One row a trial, the best first; the columns of ``trials.parquet``."""
+    unfinished: int
+    """Trials that Ctrl-C broke off or kept from starting."""
+    final: FinalModel | None = None
+    """The retrained winner and its test; None without ``retrain``."""
+    export: Path | None = None
+    """The folder to hand over."""
+    profile: Profile | None = None
+    """Where a launch's time went."""

@@ -1,0 +1,75 @@
+"""What a sweep says and keeps when the ground goes from under it."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.paths import SweepPaths
+from search.study import read_trials
+from tests.search.commands import flags
+
+pytestmark = pytest.mark.slow
+FINESWEEP = [sys.executable, "-m", "search"]
+
+
+def only_sentences(said: str) -> bool:
+    """Whether there is no traceback."""
+    return "Traceback" not in said
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a small disk needs root and unshare"
+)
+def test_a_full_disk_is_told_and_with_room_again_the_sweep_goes_on(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    results, after = tmp_path / "results", tmp_path / "after"
+    results.mkdir()
+    given = {**settings, "name": "full", "results_dir": results, "retrain": False, "trials": 3}
+    launch = shlex.join([*FINESWEEP, "launch", str(settings["data"]), *flags(given)])
+    resume = shlex.join([*FINESWEEP, "resume", "full", "--results-dir", str(results)])
+    script = f"""
+        mount -t tmpfs -o size=3m none {results} || exit 77
+        {launch}; echo "launch ended with $?"
+        mount -o remount,size=200m {results}
+        {resume}; echo "resume ended with $?"
+        cp -r {results}/full {after}
+    """
+    words = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
+    if done.returncode == 77:
+        pytest.skip("no mounts here")
+    assert "launch ended with 1" in done.stdout, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "finesweep resume full" in done.stderr or "search resume full" in done.stderr
+    assert only_sentences(done.stderr), done.stderr
+    assert "resume ended with 0" in done.stdout, done.stderr
+    trials = read_trials(SweepPaths(after).journal)
+    assert len(trials) == 3
+    assert {t.status for t in trials} <= {"completed", "stopped"}
+
+
+def test_a_results_folder_that_is_removed_ends_the_sweep_with_a_sentence(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "gone")
+    given = {**settings, "name": "gone", "results_dir": tmp_path, "max_epochs": 200}
+    given |= {"stopping": "none"}
+    words = [*FINESWEEP, "launch", str(settings["data"]), *flags(given)]
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 200
+    while not any(trial.reports for trial in read_trials(paths.journal)):
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    paths.root.rename(tmp_path / "elsewhere")
+    _, said = running.communicate(timeout=100)
+    assert running.returncode == 1
+    assert "can't go on" in said
+    assert only_sentences(said), said

@@ -1,0 +1,199 @@
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import S3FileSystem
+
+from search import storage
+from search.paths import SweepPaths
+from search.storage import Storage, bring_sweep
+from search.study import read_trials
+from spaces import ConfigError
+from tests.search.commands import finesweep, flags
+
+QUICKLY = """
+import sys
+from search import cli, storage
+storage.EVERY_SECONDS = 0.2
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A server that speaks S3 on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A ``storage_path`` in a bucket of its own."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+    name = request.node.name.replace("_", "-")[:60].strip("-")
+    S3FileSystem(
+        endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
+    ).create_dir(name)
+    return f"s3://{name}/sweeps?endpoint_override={endpoint}&scheme=http&region=us-east-1"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SweepPaths:
+    """A sweep's folder, small."""
+    made = SweepPaths(tmp_path / "here" / "photos")
+    made.checkpoints.mkdir(parents=True)
+    made.config.write_text("{}")
+    made.journal.write_bytes(b"one\ntwo\n")
+    (made.checkpoints / "0000.pt").write_bytes(b"state")
+    return made
+
+
+def of(uri: str, paths: SweepPaths) -> str:
+    """Where a sweep lies."""
+    address, mark, query = uri.partition("?")
+    return f"{address}/{paths.root.name}{mark}{query}"
+
+
+def test_a_sweep_comes_back_from_a_bucket_as_it_was(
+    bucket: str, paths: SweepPaths, tmp_path: Path
+) -> None:
+    paths.ray.mkdir()
+    (paths.ray / "tuner.pkl").write_bytes(b"Tune's own")
+    (paths.root / "x.json.partial").write_bytes(b"half")
+    kept = Storage(paths, bucket)
+    kept.check()
+    kept.push()
+    (paths.checkpoints / "0000.pt").unlink()
+    paths.journal.write_bytes(b"one\ntwo\nthree\n")
+    kept.push()
+    back, storage_path = bring_sweep(of(bucket, paths), tmp_path / "there")
+    assert storage_path == bucket
+    assert back.root == tmp_path / "there" / "photos"
+    assert back.journal.read_bytes() == b"one\ntwo\nthree\n"
+    assert sorted(f.name for f in back.root.rglob("*") if f.is_file()) == [
+        "study.journal",
+        "sweep.json",
+    ]
+    with pytest.raises(ConfigError, match="photos exists: go on with it by 'finesweep resume"):
+        bring_sweep(of(bucket, paths), tmp_path / "there")
+
+
+def test_states_come_before_the_journal_and_the_settings_last(
+    paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, order = Storage(paths, f"file://{tmp_path}/store"), []
+    paths.log.touch()
+    put = kept._put
+    monkeypatch.setattr(
+        kept, "_put", lambda name, content: (order.append(name), put(name, content))
+    )
+    kept.push()
+    assert order == ["checkpoints/0000.pt", "sweep.log", "study.journal", "sweep.json"]
+    order.clear()
+    kept.push()
+    assert order == [], "nothing has changed"
+
+
+def test_a_bucket_that_is_not_there_is_told_before_anything_runs(
+    bucket: str, paths: SweepPaths
+) -> None:
+    wrong = bucket.replace("s3://", "s3://no-such-")
+    with pytest.raises(ConfigError, match=r"storage_path s3://no-such-.* can't be written \("):
+        Storage(paths, wrong).check()
+    with pytest.raises(ConfigError, match="must be an address such as s3://BUCKET/PREFIX"):
+        Storage(paths, "bucket/prefix")
+    with pytest.raises(ConfigError, match="There is no sweep at s3://"):
+        bring_sweep(of(bucket, paths), paths.root.parent)
+
+
+def test_a_store_that_fails_for_a_while_stops_no_sweep(
+    paths: SweepPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, logger="finesweep")
+    monkeypatch.setattr(storage, "EVERY_SECONDS", 0.05)
+    store = tmp_path / "store"
+    with Storage(paths, f"file://{store}"):
+        store.write_text("a file where the folder should be")
+        until = time.monotonic() + 20
+        while not caplog.records and time.monotonic() < until:
+            time.sleep(0.02)
+        store.unlink()
+    (record,) = caplog.records
+    assert "can't copy to file://" in record.getMessage()
+    assert (store / "photos" / "study.journal").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_copy_that_went_further_elsewhere_is_not_written_over(
+    paths: SweepPaths, tmp_path: Path
+) -> None:
+    uri = f"file://{tmp_path}/store"
+    Storage(paths, uri).push()
+    Storage(paths, uri).check()
+    with (tmp_path / "store" / "photos" / "study.journal").open("ab") as far:
+        far.write(b"three\nhalf a li")
+    with pytest.raises(ConfigError, match="has another or a longer record than"):
+        Storage(paths, uri).check()
+    paths.journal.write_bytes(b"one\ntwo\nthree\nfour\n")
+    Storage(paths, uri).check()
+
+
+def test_a_sweep_is_not_taken_from_a_driver_that_lives(
+    paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"file://{tmp_path}/store"
+    paths.driver.write_text("{}")
+    Storage(paths, uri).push()
+    with pytest.raises(ConfigError, match=r"is being run: its driver was there \d+ s ago"):
+        bring_sweep(f"{uri}/photos", tmp_path / "there")
+    monkeypatch.setattr(storage, "GONE_SECONDS", 0.0)
+    back, _ = bring_sweep(f"{uri}/photos", tmp_path / "there")
+    assert back.journal.exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_where_only_its_bucket_is_left(
+    bucket: str,
+    settings: dict[str, Any],
+    ray_cluster: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    given = {**settings, "name": "lost", "results_dir": here, "storage_path": bucket}
+    given |= {"trials": 4, "max_epochs": 8, "stopping": "none"}
+    words = [sys.executable, "-c", QUICKLY, "launch", str(settings["data"]), *flags(given)]
+    quiet = subprocess.DEVNULL
+    running = subprocess.Popen(words, stdout=quiet, stderr=quiet)
+    journal = SweepPaths(here / "lost").journal
+    until = time.monotonic() + 300
+    while not any(t.status == "completed" for t in read_trials(journal)):
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(2)
+    running.kill()
+    running.communicate()
+    here.rename(tmp_path / "a disk that died")
+    monkeypatch.setattr(storage, "GONE_SECONDS", 0.0)
+    uri = bucket.replace("/sweeps", "/sweeps/lost")
+    assert finesweep("resume", uri, "--results-dir", there) == 0
+    paths = SweepPaths(there / "lost")
+    trials = read_trials(paths.journal)
+    assert [t.status for t in trials] == ["completed"] * 4
+    assert all([r.epoch for r in t.reports] == list(range(1, 9)) for t in trials)
+    assert "resumed: " in paths.log.read_text()
+    kept = Storage(paths, bucket)._listed()
+    assert {"export/README.md", "leaderboard.md", "study.journal"} <= set(kept)
+    assert "driver.json" not in kept
