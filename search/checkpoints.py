@@ -53,7 +53,7 @@ class CheckpointWriter:
     """Writes states in a thread, so that no trial waits for the disk; the newest of each counts.
 
     Use it in a ``with``, which waits for what is still to be written. What the thread can't write
-    is raised by the next call.
+    is raised by the next call, or by that.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -67,6 +67,8 @@ class CheckpointWriter:
 
     def __exit__(self, *raised: object) -> None:
         self._thread.shutdown()
+        if raised[0] is None:
+            self._raise()
 
     def keep(self, number: int, state: np.ndarray) -> None:
         """Write a packed state as a trial's last."""
@@ -79,10 +81,14 @@ class CheckpointWriter:
         self._do(self._remove, number)
 
     def _do(self, task: Callable[[int], None], number: int) -> None:
+        self._raise()
+        self._running.append(self._thread.submit(task, number))
+
+    def _raise(self) -> None:
+        """Raise what a task that is over has raised."""
         for done in [task for task in self._running if task.done()]:
             self._running.remove(done)
             done.result()
-        self._running.append(self._thread.submit(task, number))
 
     def _write(self, number: int) -> None:
         state = self._newest.pop(number, None)

@@ -48,3 +48,17 @@ def test_a_state_is_read_without_running_what_is_in_it() -> None:
     assert unpack(pickle.dumps(Evil(), protocol=2)) is None
     assert not Path("ran").exists()
     assert pack({"a": 1}).dtype == np.uint8
+
+
+def test_a_state_that_cannot_be_written_in_the_end_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, write: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("search.checkpoints.write_whole", full)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        CheckpointWriter(Checkpoints.here(tmp_path)) as writer,
+    ):
+        writer.keep(0, pack({}))

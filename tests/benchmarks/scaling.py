@@ -1,0 +1,238 @@
+"""How well trials are spread over raylets, and what losing one costs: trials that only sleep.
+
+    python -m tests.benchmarks.scaling          # 1, 2, 4 raylets; one of three lost, one joined
+    python -m tests.benchmarks.scaling --many   # B9: 10,000 trials of a second on eight workers
+
+E is the trials' own seconds over workers times wall.
+"""
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import ray
+from ray import tune
+from ray.cluster_utils import Cluster
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+import search.tuner
+from search.config import SweepConfig
+from search.draft import draft_plan
+from search.paths import SweepPaths
+from search.plan import Plan, make_plan
+from search.resources import fit_resources
+from search.study import read_trials
+from search.trial import TrialJob
+from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
+from trainables.report import EpochReport
+
+EPOCH_SECONDS = 1.0
+
+
+class Sleeping(search.tuner.FineTuneTrial):
+    """Sleeps for an epoch; has no state, so that what it lost it sleeps again."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._epoch = 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._epoch += 1
+        time.sleep(EPOCH_SECONDS)
+        last = self._epoch == self._job.config.max_epochs
+        report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 1, 0, 0, 1, 1, last)
+        return {**report.to_dict(), "done": last}
+
+
+class StockSleeping(tune.Trainable):
+    """The same, as a user of Tune writes it."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._epoch = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._epoch = 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._epoch += 1
+        time.sleep(EPOCH_SECONDS)
+        return {"val_accuracy": 0.9, "done": self._epoch == self.config["epochs"]}
+
+
+def planned(trials: int, epochs: int) -> Plan:
+    """A sweep of the demo space without early stopping."""
+    folder, _ = split_folder("elpv", 100)
+    values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
+    values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
+    return make_plan(draft_plan(SweepConfig.parse(values)))
+
+
+def ours(plan: Plan, name: str) -> float:
+    """Wall seconds of a sweep, Ray being up."""
+    paths = SweepPaths(fresh(SCRATCH / name))
+    job = TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False)
+    resources = fit_resources(plan.config)
+    search.tuner.FineTuneTrial = Sleeping  # type: ignore[misc]
+    began = time.time()
+    search.tuner.run_trials(job, replace(plan, points=()), paths, resources)
+    wall = time.time() - began
+    records = read_trials(paths.journal)
+    assert len(records) == plan.config.trials
+    assert all(record.status == "completed" for record in records), "none lost"
+    return wall
+
+
+def stock(trials: int, epochs: int, workers: int) -> float:
+    """The same by OptunaSearch and a class trainable whose actors are used again."""
+    tuner = tune.Tuner(
+        tune.with_resources(StockSleeping, {"cpu": 1}),
+        param_space={
+            "learning_rate": tune.loguniform(3e-4, 1e-2),
+            "unfreeze": tune.uniform(0, 1),
+            "epochs": epochs,
+        },
+        tune_config=tune.TuneConfig(
+            metric="val_accuracy",
+            mode="max",
+            search_alg=OptunaSearch(seed=0),
+            scheduler=ASHAScheduler(max_t=epochs),
+            num_samples=trials,
+            max_concurrent_trials=workers,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(storage_path=str(fresh(SCRATCH / "stock")), verbose=0),
+    )
+    began = time.time()
+    tuner.fit()
+    return time.time() - began
+
+
+class Raylets:
+    """A head without CPUs and some raylets, for a ``with``."""
+
+    def __init__(self, cpus: Sequence[int]) -> None:
+        args = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=args)
+        self.nodes = [self._cluster.add_node(num_cpus=n, num_gpus=0) for n in cpus]
+
+    def __enter__(self) -> "Raylets":
+        ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        ray.shutdown()
+        self._cluster.shutdown()
+
+    def lose_one(self) -> None:
+        """Kill a raylet and all below it."""
+        self._cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+
+    def join_one(self) -> None:
+        """Another one."""
+        self.nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=0))
+
+
+def spread_over_raylets() -> list[str]:
+    """E on 1, 2 and 4 raylets, of what a long sweep takes more than a short one."""
+    short, long = planned(8, 6), planned(32, 6)
+    found: dict[int, list[float]] = {1: [], 2: [], 4: []}
+    for _ in range(3):
+        for raylets in found:
+            with Raylets([1] * raylets):
+                walls = [ours(plan, "scaling-results") for plan in (short, long)]
+            found[raylets].append(24 * 6 * EPOCH_SECONDS / (raylets * (walls[1] - walls[0])))
+            print(f"  {raylets} raylets: E {found[raylets][-1]:.3f}", file=sys.stderr)
+    return [f"| {raylets} | {spread(values, 3)} |" for raylets, values in found.items()]
+
+
+def lose_and_join() -> list[float]:
+    """Wall with one of three raylets lost after 15 s and one joined after 25, over undisturbed."""
+    plan = planned(24, 6)
+    walls: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(3):
+        for disturbed in walls:
+            with Raylets([1] * 3) as raylets:
+                timers = [
+                    threading.Timer(15, raylets.lose_one),
+                    threading.Timer(25, raylets.join_one),
+                ]
+                for timer in timers if disturbed else []:
+                    timer.start()
+                walls[disturbed].append(ours(plan, "scaling-results"))
+            print(f"  disturbed {disturbed}: {walls[disturbed][-1]:.1f} s", file=sys.stderr)
+    return ratios(walls[True], walls[False])
+
+
+def many(trials: int) -> None:
+    """B9: wall against the ideal, and the driver's memory."""
+    found = {}
+    for kind in ("ours", "stock"):
+        with Raylets([4, 4]):
+            before = psutil.Process().memory_info().rss
+            plan = planned(trials, 1)
+            wall = ours(plan, "scaling-many") if kind == "ours" else stock(trials, 1, 8)
+            held = (psutil.Process().memory_info().rss - before) / 2**20
+        found[kind] = (trials * EPOCH_SECONDS / (8 * wall), wall, held)
+        print(f"  {kind}: {found[kind]}", file=sys.stderr)
+    rows = [
+        f"| {name} | {found[kind][0]:.2f} | {found[kind][1]:.0f} | {found[kind][2]:.0f} |"
+        for name, kind in (
+            ("Finesweep", "ours"),
+            ("OptunaSearch, ASHA, actors used again", "stock"),
+        )
+    ]
+    write_table(
+        "many_trials",
+        "B9: very many trials",
+        f"python -m tests.benchmarks.scaling --many --trials {trials}",
+        [
+            f"{trials} trials that sleep one second, eight workers on two raylets; one run each. "
+            "The aim for E is 0.9.",
+            "",
+            "| | E | wall, s | driver's memory, MiB more |",
+            "| --- | --- | --- | --- |",
+            *rows,
+        ],
+    )
+
+
+def main() -> None:
+    """One table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--many", action="store_true")
+    parser.add_argument("--trials", type=int, default=10_000)
+    args = parser.parse_args()
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    random.seed(0)
+    if args.many:
+        many(args.trials)
+        return
+    lines = [
+        "Trials of six epochs that sleep a second each; what 32 of them take more than 8, over the "
+        "ideal.",
+        "",
+        "| raylets of one CPU | E |",
+        "| --- | --- |",
+        *spread_over_raylets(),
+        "",
+    ]
+    cost = spread(lose_and_join(), 3)
+    lines += [
+        "24 such trials on three raylets, 48 s of sleep: one raylet is killed after 15 s and "
+        f"another joins after 25 s. The wall is **{cost}** times the undisturbed one; ten seconds "
+        "of one raylet are 0.07 of it, and its trial has no state here and sleeps anew.",
+    ]
+    write_table("scaling", "B8: scaling", "python -m tests.benchmarks.scaling", lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The templates for clusters: they are well-formed, and their commands are ours."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import ray
+import yaml
+
+from search.cli import _parsers
+from search.flags import config_of
+
+CLUSTERS = Path(__file__).parents[2] / "search" / "clusters"
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every launch, resume and submission in a text."""
+    one_line = re.sub(r"\s*\n\s*(?:#\s*)?(?=--)", " ", text)
+    return [
+        shlex.split(found.split(";")[0].replace("'", ""))
+        for found in re.findall(r"finesweep ((?:launch|resume|submit) [^`\n]*)", one_line)
+    ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "compose.yaml", "kuberay.yaml", "ray-up.yaml"])
+def test_what_a_template_runs_is_a_command_of_ours(name: str) -> None:
+    parser, _ = _parsers()
+    found = commands((CLUSTERS / name).read_text())
+    assert found
+    for words in found:
+        args = parser.parse_args(words)
+        inner = parser.parse_args(args.words) if args.command == "submit" else args
+        if inner.command == "launch" and inner.config is None:
+            config_of(inner)
+
+
+def test_the_slurm_script_is_one_that_bash_reads_and_its_options_are_ours() -> None:
+    script = CLUSTERS / "slurm.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    options = re.search(r"OPTIONS:-(.*)\}", script.read_text())
+    assert options is not None
+    parser, _ = _parsers()
+    config = config_of(parser.parse_args(["launch", "photos", *options[1].split()]))
+    assert config.trials == 60
+
+
+def test_the_launcher_s_file_is_as_ray_wants_it() -> None:
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(
+        yaml.safe_load((CLUSTERS / "ray-up.yaml").read_text()), json.loads(schema.read_text())
+    )
+
+
+def test_the_image_has_all_three_packages() -> None:
+    text = (CLUSTERS / "Dockerfile").read_text()
+    for package in ("spaces", "trainables", "search"):
+        assert f"COPY {package} {package}" in text
