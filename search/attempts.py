@@ -36,15 +36,16 @@ class Attempts:
         self._went_well = True
         self._failures.pop(number, None)
 
-    def again(self, number: int, failure: Failure) -> bool:
+    def again(self, number: int, failure: Failure, *, its_own: bool = True) -> bool:
         """Whether to try a trial again that failed.
 
-        Not if it raised the same exception before, nor the `MOST`-th time without an epoch.
+        Not if it raised the same exception before, and that is ``its_own`` fault rather than the
+        machines', nor the `MOST`-th time without an epoch.
         """
         before = self._failures.setdefault(number, [])
         same = failure.is_exception and any(failure.cause == f.cause for f in before)
         before.append(failure)
-        if not same and len(before) < MOST:
+        if not (same and its_own) and len(before) < MOST:
             return True
         self._given_up[failure.cause] += 1
         return False

@@ -192,7 +192,8 @@ def _resume(args: argparse.Namespace) -> None:
     if "://" in args.sweep:
         from search.storage import bring_sweep
 
-        paths, changes["storage_path"] = bring_sweep(args.sweep, args.results_dir)
+        paths, storage_path = bring_sweep(args.sweep, args.results_dir)
+        changes.setdefault("storage_path", storage_path)
     else:
         paths = SweepPaths.existing(args.sweep, args.results_dir)
     from search.checks import config_to_resume

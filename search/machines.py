@@ -1,19 +1,23 @@
-"""The cluster while a sweep runs: how many trials fit, and which machine is left out."""
+"""The cluster while a sweep runs: how many trials fit, and which machines are kept out of it."""
 
 import logging
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import ray
+
+if TYPE_CHECKING:
+    from search.resources import Resources
 
 _log = logging.getLogger("finesweep")
 
 IN_A_ROW = 3
-"""Trials that fail on a machine, with no epoch finished there in between, before it is left out."""
+"""Trials that fail on a machine one after another, with no epoch finished there in between, before
+it is left out."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,12 @@ class Node:
     host: str
     cpus: float
     gpus: float
+    gpu_names: tuple[str, ...] = ()
+    """As Ray names them; empty for logical ones."""
 
 
-class Fits(Protocol):
-    """What trials hold, as `search.resources.Resources` says it."""
-
-    def fit(self, nodes: Sequence[Node]) -> int:
-        """How many trials run at a time on machines like these."""
-        ...
+Examination = Callable[[], str | None]
+"""Says why no trial may run on a machine; "" if one may, None while that isn't known."""
 
 
 def alive() -> list[Node]:
@@ -44,40 +46,60 @@ def alive() -> list[Node]:
             node["NodeManagerHostname"],
             node["Resources"].get("CPU", 0.0),
             node["Resources"].get("GPU", 0.0),
+            tuple(
+                name.partition(":")[2]
+                for name in node["Resources"]
+                if name.startswith("accelerator_type:")
+            ),
         )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
 
 
-class Machines:
-    """Where trials go: to machines that join too, and to none that keeps failing.
+@dataclass
+class _Standing:
+    """What a machine's trials say of it."""
 
-    A trial that failed is tried on another machine, if there is one: a trial that fails there in
-    the same way is to blame itself.
+    well: bool = False
+    """Whether an epoch was finished there since a trial last failed."""
+    causes: dict[int, str] = field(default_factory=dict)
+    """Of the trials that failed there since then, by number."""
+    in_a_row: int = 0
+    """Of those, trials that began after the one before had failed: an incident counts once."""
+    last_failure: float = -math.inf
+
+
+class Machines:
+    """Where trials go: to machines that join too, once examined, and to none that keeps failing.
+
+    A trial that failed is tried on another machine, if there is one.
     """
 
     def __init__(
         self,
-        resources: Fits,
+        resources: "Resources",
         *,
         most: int | None = None,
         look: Callable[[], list[Node]] = alive,
         look_seconds: float = 1.0,
+        examine: Callable[[Node], Examination] = lambda node: lambda: "",
     ) -> None:
         self._resources, self._most = resources, most
         self._look, self._look_seconds = look, look_seconds
-        self._nodes: list[Node] = []
-        self._looked = -math.inf
-        self._blamed: defaultdict[str, dict[int, str]] = defaultdict(dict)
-        """Causes of the last failures by the machine's address and the trial's number."""
+        self._examine = examine
+        self._nodes = look()
+        self._looked = time.monotonic()
+        self._examined: dict[str, Examination] = {node.id: lambda: "" for node in self._nodes}
         self._told: set[str] = set()
+        """Ids of machines of which it was said that no trial runs there."""
+        self._standing: defaultdict[str, _Standing] = defaultdict(_Standing)
+        self._began: dict[int, float] = {}
         self._empty = False
 
     def room(self) -> int:
-        """How many trials fit now, on all machines that are not left out."""
-        left_out = self.to_avoid()
-        fits = self._resources.fit([node for node in self._alive() if node.id not in left_out])
+        """How many trials fit now, on all machines that are not kept out."""
+        fits = self._fit(self._kept_out())
         if (fits == 0) is not self._empty:
             self._empty = fits == 0
             _log.warning(
@@ -87,48 +109,78 @@ class Machines:
             )
         return fits if self._most is None else min(fits, self._most)
 
+    def hand_out(self, number: int) -> tuple[str, ...]:
+        """Ray's ids of the machines that a trial which begins now must not run on."""
+        self._began[number] = time.monotonic()
+        kept_out = self._kept_out()
+        failed_on = {node for node, known in self._standing.items() if number in known.causes}
+        avoided = kept_out | failed_on
+        return self._ids(avoided if self._fit(avoided) else kept_out)
+
+    def is_stranded(self, avoided: Collection[str]) -> bool:
+        """Whether a trial that must not run on those machines fits on none that is there now."""
+        return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._kept_out()) > 0
+
     def went_well(self, ip: str) -> None:
         """A trial finished an epoch on a machine."""
-        self._blamed.pop(ip, None)
+        for node in self._alive():
+            if node.ip == ip:
+                self._standing[node.id] = _Standing(well=True)
 
-    def failed(self, ip: str, number: int, cause: str) -> None:
-        """A trial failed on a machine, unless that is gone: then it was no fault of its own."""
-        there = [node for node in self._alive(anew=True) if node.ip == ip]
-        if not there:
-            return
-        elsewhere = [at for at, trials in self._blamed.items() if trials.get(number) == cause]
-        self._blamed[ip][number] = cause
-        if elsewhere not in ([], [ip]):  # it is the trial
-            for trials in self._blamed.values():
-                trials.pop(number, None)
-        if len(self._blamed[ip]) >= IN_A_ROW and ip not in self._told and self.to_avoid():
-            self._told.add(ip)
-            _log.warning(
-                "machine %s (%s) is left out: the last %d trials there failed, lastly by: %s",
-                there[0].host,
-                ip,
-                IN_A_ROW,
-                cause,
-            )
+    def failed(self, ip: str, number: int, cause: str) -> bool:
+        """A trial failed on a machine; whether a second failure in that way is its own fault.
 
-    def to_avoid(self, number: int | None = None) -> tuple[str, ...]:
-        """Ray's ids of the machines that no trial, or that one, should run on.
-
-        None if it could run on no other.
+        It is if it has failed alike on two machines of which one is sound, or if there is no other
+        machine to try. A machine that is gone is not to blame.
         """
-        nodes = self._alive()
-        left_out = {ip for ip, trials in self._blamed.items() if len(trials) >= IN_A_ROW}
-        failed_on = {ip for ip, trials in self._blamed.items() if number in trials}
-        for shunned in (left_out | failed_on, left_out):
-            if self._resources.fit([node for node in nodes if node.ip not in shunned]):
-                return _ids(nodes, shunned)
-        return ()
+        there = [node for node in self._alive(anew=True) if node.ip == ip]
+        before = [s for s in self._standing.values() if s.causes.get(number) == cause]
+        now = [self._standing[node.id] for node in there]
+        elsewhere = [standing for standing in before if standing not in now]
+        if elsewhere and any(standing.well for standing in now + elsewhere):
+            for standing in elsewhere:
+                del standing.causes[number]
+                standing.in_a_row = max(0, standing.in_a_row - 1)
+            return True
+        for node, standing in zip(there, now, strict=True):
+            standing.well, standing.causes[number] = False, cause
+            if self._began.get(number, math.inf) > standing.last_failure:
+                standing.in_a_row += 1
+                standing.last_failure = time.monotonic()
+            if node.id in self._kept_out() and node.id not in self._told:
+                self._keep_out(
+                    node, f"the last {IN_A_ROW} trials there failed, the last one by: {cause}"
+                )
+        tried = {node for node, known in self._standing.items() if number in known.causes}
+        return self._fit(tried | self._kept_out()) == 0
 
-    def _alive(self, *, anew: bool = False) -> list[Node]:
+    def _kept_out(self) -> set[str]:
+        """Machines that no trial should run on: unlike the first, unknown yet, or failing.
+
+        A failing one is let in if there is no other.
+        """
+        unfit = {node.id for node in self._alive() if self._examined[node.id]() != ""}
+        failing = {node for node, known in self._standing.items() if known.in_a_row >= IN_A_ROW}
+        return unfit | failing if self._fit(unfit | failing) else unfit
+
+    def _fit(self, without: Collection[str]) -> int:
+        return self._resources.fit([node for node in self._alive() if node.id not in without])
+
+    def _ids(self, nodes: Collection[str]) -> tuple[str, ...]:
+        return tuple(sorted(node.id for node in self._alive() if node.id in nodes))
+
+    def _alive(self, *, anew: bool = False) -> Sequence[Node]:
         if anew or time.monotonic() - self._looked >= self._look_seconds:
             self._nodes, self._looked = self._look(), time.monotonic()
+            for node in self._nodes:
+                if node.id not in self._examined:
+                    _log.info("machine %s (%s) joined", node.host, node.ip)
+                    self._examined[node.id] = self._examine(node)
+                trouble = self._examined[node.id]()
+                if trouble and node.id not in self._told:
+                    self._keep_out(node, trouble)
         return self._nodes
 
-
-def _ids(nodes: Sequence[Node], ips: Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted(node.id for node in nodes if node.ip in ips))
+    def _keep_out(self, node: Node, reason: str) -> None:
+        self._told.add(node.id)
+        _log.warning("machine %s (%s) is left out: %s", node.host, node.ip, reason)

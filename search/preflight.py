@@ -16,6 +16,7 @@ import torch
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.machines import Examination, Node, alive
 from spaces import ConfigError
 
 PACKAGES = ("torch", "ray", "timm", "numpy")
@@ -54,28 +55,45 @@ class Machine:
 
 def preflight(cache: Path) -> list[Machine]:
     """Look at every machine that Ray is connected to, this one first. Raises `ConfigError`."""
-    here = ray.get_runtime_context().get_node_id()
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    alive.sort(key=lambda node: node["NodeID"] != here)
-    machines = [_examine(cache, alive[0])]
-    away: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
-    asked = [
-        (node, away.options(scheduling_strategy=_on(node)).remote(cache, node))
-        for node in alive[1:]
-    ]
+    first, *others = _from_here()
+    machines = [_examine(cache, first)]
+    asked = [(node, _ask(cache, node)) for node in others]
     for node, answer in asked:
         try:
             machines.append(ray.get(answer))
         except RayError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ConfigError(
-                f"{node['NodeManagerHostname']} can't run our code ({reason}); install there what "
-                "is installed here, at the same versions."
-            ) from None
+            raise ConfigError(_cannot_run(node, error)) from None
     problems = differences(machines) + [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
     if problems:
         raise ConfigError.of(problems)
     return machines
+
+
+class Newcomers:
+    """Examines machines that join a sweep which runs, without waiting for their answers."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._first = _examine(cache, _from_here()[0])
+
+    def __call__(self, node: Node) -> Examination:
+        """Ask a machine; the answer says what is wrong with it, once that is known."""
+        answer = _ask(self._cache, node)
+        known: list[str] = []
+
+        def trouble() -> str | None:
+            if not known and ray.wait([answer], timeout=0)[0]:
+                known.append(self._verdict(node, answer))
+            return known[0] if known else None
+
+        return trouble
+
+    def _verdict(self, node: Node, answer: Any) -> str:
+        try:
+            machine: Machine = ray.get(answer)
+        except RayError as error:
+            return _cannot_run(node, error)
+        return " ".join([*differences([self._first, machine]), machine.trouble]).strip()
 
 
 def differences(machines: Sequence[Machine]) -> list[str]:
@@ -111,7 +129,28 @@ def warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
     return sentences
 
 
-def _examine(cache: Path, node: Mapping[str, Any]) -> Machine:
+def _from_here() -> list[Node]:
+    """All machines, this one first."""
+    here = ray.get_runtime_context().get_node_id()
+    return sorted(alive(), key=lambda node: node.id != here)
+
+
+def _ask(cache: Path, node: Node) -> Any:
+    """`_examine` another machine, on it."""
+    away: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
+    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    return away.options(scheduling_strategy=there).remote(cache, node)
+
+
+def _cannot_run(node: Node, error: RayError) -> str:
+    reason = str(error).strip().splitlines()[-1]
+    return (
+        f"{node.host} can't run our code ({reason}); install there what is installed here, at the "
+        "same versions."
+    )
+
+
+def _examine(cache: Path, node: Node) -> Machine:
     """Look at the machine that this runs on."""
     trouble = ""
     try:
@@ -121,14 +160,13 @@ def _examine(cache: Path, node: Mapping[str, Any]) -> Machine:
         free = shutil.disk_usage(cache).free / _GIB
     except OSError as error:
         free, trouble = 0.0, f"cache_dir {cache} can't be written there ({error.strerror})"
-    kinds = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return Machine(
-        host=node["NodeManagerHostname"],
-        cpus=node["Resources"].get("CPU", 0.0),
-        gpus=node["Resources"].get("GPU", 0.0),
-        gpu_names=tuple(kind.partition(":")[2] for kind in kinds),
+        host=node.host,
+        cpus=node.cpus,
+        gpus=node.gpus,
+        gpu_names=node.gpu_names,
         versions={**versions, "finesweep": _code()},
         free_memory_gib=psutil.virtual_memory().available / _GIB,
         free_cache_gib=free,
@@ -144,7 +182,3 @@ def _code() -> str:
         for file in sorted((_ROOT / package).rglob("*.py")):
             digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def _on(node: Mapping[str, Any]) -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

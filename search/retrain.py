@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import ray
 import torch
+from ray.exceptions import RayError
 from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 from search.paths import SweepPaths
 from search.study import TrialRecord
 from search.trial import TrialJob
+from search.words import how_to_resume
 from spaces import RunError, TrialParams
 from trainables.dataset import Dataset, majority_share
 from trainables.evaluate import logits_of
@@ -128,11 +130,21 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
 def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
     """`refit` a trial and write what came of it.
 
-    Runs on a GPU of the cluster if trials did and Ray is up, else here with every core.
+    Runs on a GPU of the cluster if trials did and Ray is up, else here with every core. Raises
+    `RunError` if that can't be done.
     """
     if job.on_gpu and ray.is_initialized():
-        on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=0)
-        fitted: Refit = ray.get(on_a_gpu(refit).remote(job, trial, threads=1))
+        on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=2)  # of lost workers and machines
+        try:
+            fitted: Refit = ray.get(on_a_gpu(refit).remote(job, trial, threads=1))
+        except RunError:
+            raise
+        except RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RunError(
+                f"Retraining trial {trial.trial_id} failed ({reason}). The trials are kept; once "
+                f"that is mended, go on:  {how_to_resume(paths)}"
+            ) from error
     else:
         fitted = refit(job, trial, threads=os.cpu_count() or 1)
     best = trial.best(job.config.metric)

@@ -9,8 +9,8 @@ import logging
 import pickle
 import re
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,12 @@ class StudySearcher(Searcher):
         self._again: deque[int] = deque()
         self._numbers: dict[str, int] = {}
         """Of Ray's trials that are running."""
+        self._waiting: dict[int, tuple[str, ...]] = {}
+        """Machines that a trial must not run on which was handed out and not heard of since."""
+        self._stranded = False
         self._attempts = Attempts()
+        self.disk_error: OSError | None = None
+        """What a write to the sweep's folder raised; Tune tells it as another error."""
         for record in journal.records:
             self._tell_history(record.number, record.reports, record.status)
 
@@ -73,6 +78,16 @@ class StudySearcher(Searcher):
     def hopeless(self) -> str | None:
         """Why no trial of the sweep can be expected to work; None while one can."""
         return self._attempts.hopeless
+
+    def is_stranded(self) -> bool:
+        """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
+
+        Once it is so the search has to begin anew, and records no more.
+        """
+        self._stranded = self._stranded or any(
+            self._machines.is_stranded(avoid) for avoid in self._waiting.values()
+        )
+        return self._stranded
 
     def settle(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end."""
@@ -97,37 +112,38 @@ class StudySearcher(Searcher):
             return None
         number = self._again.popleft() if again else self._begin()
         self._numbers[trial_id] = number
-        avoid = self._machines.to_avoid(number)
+        avoid = self._machines.hand_out(number)
+        self._waiting[number] = avoid
         return {NUMBER: number, PARAMS: self._params[number], AGAIN: again, AVOID: avoid}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch after which the trial goes on."""
-        self._machines.went_well(result[NODE_IP])
-        self._report(self._numbers[trial_id], EpochReport.from_dict(result))
+        with self._disk_errors_kept():
+            self._record(self._numbers[trial_id], result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record a trial's last epoch, and whether it finished, was stopped, or diverged."""
-        if error or result is None or "epoch" not in result:
-            return  # `TuneEvents` says why
-        number = self._numbers.pop(trial_id)
-        self._machines.went_well(result[NODE_IP])
-        report = EpochReport.from_dict(result)
-        self._report(number, report)
-        status, reason = outcome(report)
-        self.settle(number, status, error=reason)
+        if error or result is None or "epoch" not in result or self._stranded:
+            return  # `TuneEvents` says why; or the search is about to begin anew
+        with self._disk_errors_kept():
+            number = self._numbers.pop(trial_id)
+            status, reason = outcome(self._record(number, result))
+            self.settle(number, status, error=reason)
 
     def on_trial_failure(self, trial_id: str, failure: Failure) -> None:
         """Keep what is known of a failure, and try the trial again where that may help."""
+        if self.disk_error is not None:
+            return  # the trial is not what failed
         number = self._numbers.pop(trial_id)
         name, file = trial_name(number), self._paths.traceback(trial_name(number))
         file.parent.mkdir(exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
             log.write(failure.text.rstrip() + "\n\n")
-        if failure.ip:
-            self._machines.failed(failure.ip, number, failure.cause)
-        if self._attempts.again(number, failure):
+        self._waiting.pop(number, None)
+        its_own = not failure.ip or self._machines.failed(failure.ip, number, failure.cause)
+        if self._attempts.again(number, failure, its_own=its_own):
             _log.warning("trial %s is taken up again: %s", name, failure.cause)
             self.take_up(number)
         else:
@@ -135,7 +151,8 @@ class StudySearcher(Searcher):
 
     def keep(self, trial_id: str, state: np.ndarray) -> None:
         """Keep the state of a trial that goes on, after its epoch was recorded."""
-        self._checkpoints.keep(self._numbers[trial_id], state)
+        with self._disk_errors_kept():
+            self._checkpoints.keep(self._numbers[trial_id], state)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save beside the journal."""
@@ -158,13 +175,25 @@ class StudySearcher(Searcher):
             observer.begin(number, params)
         return number
 
-    def _report(self, number: int, report: EpochReport) -> None:
+    def _record(self, number: int, result: dict[str, Any]) -> EpochReport:
+        self._waiting.pop(number, None)
+        self._machines.went_well(result[NODE_IP])
+        report = EpochReport.from_dict(result)
         if self._journal.report(number, report):
             self._attempts.went_well(number)
             name, value = trial_name(number), getattr(report, self.metric)
             _log.info("trial %s epoch %d: %s %.4f", name, report.epoch, self.metric, value)
             for observer in self._observers:
                 observer.report(number, report)
+        return report
+
+    @contextmanager
+    def _disk_errors_kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.disk_error = error
+            raise
 
     def _tell_history(self, number: int, reports: Sequence[EpochReport], status: Status) -> None:
         for observer in self._observers:

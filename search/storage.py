@@ -1,18 +1,25 @@
 """A copy of a sweep's folder in an object store, kept up while it runs; a resume can begin there.
 
-The folder on the driver's disk is the sweep. What is copied is whole at any moment: states before
-the journal that knows of their epochs, ``sweep.json`` last, and only then what is gone is deleted.
+The folder on the driver's disk is the sweep. Its copy is whole at any moment: states are copied
+before the journal that knows of their epochs, ``sweep.json`` last, and only then goes what is gone.
 """
 
+import json
 import logging
+import os
+import platform
+import secrets
+import shutil
 import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+import psutil
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
 from search.config import SweepConfig
 from search.paths import SweepPaths
@@ -22,8 +29,14 @@ _log = logging.getLogger("finesweep")
 
 EVERY_SECONDS = 15.0
 """How often what has changed is copied."""
-GONE_SECONDS = 4 * EVERY_SECONDS
-"""A driver that has not copied anything for so long is dead."""
+GONE_SECONDS = 120.0
+"""A driver that has given no sign in the store for so long is dead."""
+_SIGN = "driver.sign"
+"""Who keeps the copy up, renewed while somebody does."""
+_CLOCK = "driver.sign.now"
+"""Written to learn the store's time."""
+_TOKEN = secrets.token_hex(8)
+"""This process, in that sign."""
 
 
 def keeping_copy(config: SweepConfig, paths: SweepPaths) -> AbstractContextManager[object]:
@@ -48,123 +61,170 @@ class Storage:
     """The copy of one sweep below ``storage_path``: ``s3://BUCKET/PREFIX``, or what pyarrow opens.
 
     Used in a ``with``, a thread copies what changes. It may fail as often as it likes: the sweep
-    goes on, and the next turn copies what is missing.
+    goes on, and the next turn copies what is missing. Once another driver has taken the copy over,
+    this one leaves it alone. Raises `ConfigError` for an address that is none.
     """
 
     def __init__(self, paths: SweepPaths, storage_path: str) -> None:
         self._paths = paths
         self._files, folder = _open(storage_path)
         self._folder = f"{folder}/{paths.root.name}"
+        if isinstance(self._files, LocalFileSystem) and Path(self._folder) == paths.root:
+            raise ConfigError(f"storage_path {storage_path} is results_dir itself; give another.")
         address, mark, query = storage_path.partition("?")
         self.uri = f"{address.rstrip('/')}/{paths.root.name}{mark}{query}"
         self._copied: dict[str, tuple[int, int]] = {}
         """Size and time of change of each file that is there, by its path in the folder."""
+        self._signed = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, daemon=True)
-        self._in_trouble = False
+        self._trouble = ""
 
     def check(self) -> None:
-        """Raise `ConfigError` if it can't be written, or has gone further than the folder."""
-        try:
-            self._put("storage.check", b"")
-            self._delete(["storage.check"])
-            there = self._read(self._paths.journal.name)
-        except OSError as error:
-            raise ConfigError(
-                f"The storage_path {self.uri} can't be written ({_reason(error)}); check the "
-                "address, the credentials and that the bucket exists."
-            ) from None
-        here = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
-        if there and not here.startswith(there[: there.rfind(b"\n") + 1]):
-            raise ConfigError(
-                f"{self.uri} has another or a longer record than {self._paths.root}; move that "
-                f"folder away, then go on by 'finesweep resume {self.uri}', or choose another name."
-            )
+        """See whether this process may keep the copy up.
+
+        Raises `ConfigError` if it can't be written, if another driver does that, or if it has gone
+        further than the folder.
+        """
+        with self._told():
+            self._put(_CLOCK, b"")
+            self._refuse_a_living_driver()
+            self._delete(_CLOCK)
+            there = self._read(self._paths.journal.name) or b""
+            here = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
+            if not here.startswith(there[: there.rfind(b"\n") + 1]):
+                raise ConfigError(
+                    f"{self.uri} has another or a longer record than {self._paths.root}; move that "
+                    f"folder away, then go on by 'finesweep resume {self.uri}', or choose another "
+                    "name."
+                )
+
+    def bring(self) -> None:
+        """Copy the sweep to its folder, which must not exist, and take it over.
+
+        Raises `ConfigError`.
+        """
+        root, config = self._paths.root, self._paths.config.name
+        with self._told():
+            names = self._listed()
+            if config not in names:
+                raise ConfigError(f"There is no sweep at {self.uri}.")
+            if root.exists():
+                raise ConfigError(
+                    f"{root} exists: go on with it by 'finesweep resume {root}', or move it away."
+                )
+            self._refuse_a_living_driver()
+            self._sign()
+            partial = root.with_name(f"{root.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            for name in names:
+                content = self._read(name)
+                if content is not None and name != _SIGN:
+                    file = partial / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(content)
+            partial.rename(root)
 
     def __enter__(self) -> Self:
+        with suppress(OSError, ConfigError):  # the first turn tells it
+            self._copied = {name: (-1, -1) for name in self._listed() if name != _SIGN}
+            self._refuse_a_living_driver()
+            self._sign()
         self._thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._over.set()
         self._thread.join()
-        self._push(last=True)
-        if self._in_trouble:
-            _log.warning("the copy at %s is not whole; %s is", self.uri, self._paths.root)
-
-    def bring(self) -> None:
-        """Copy the sweep to its folder, which must not exist. Raises `ConfigError`."""
-        names = self._listed()
-        if self._paths.config.name not in names:
-            raise ConfigError(f"There is no sweep at {self.uri}.")
-        if self._paths.root.exists():
-            raise ConfigError(
-                f"{self._paths.root} exists: go on with it by 'finesweep resume "
-                f"{self._paths.root.name}', or move it away."
-            )
-        self._check_driver(names)
-        config = self._paths.config.name
-        for name in sorted(names, key=lambda name: name == config):  # it says that all is here
-            file = self._paths.root / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(self._read(name))
+        self._turn(last=True)
+        if self._trouble:
+            _log.warning("the copy at %s is not whole: %s", self.uri, self._trouble)
 
     def push(self) -> None:
         """Copy what has changed. Raises `OSError`."""
-        found = {
-            str(PurePosixPath(file.relative_to(self._paths.root))): file
-            for file in self._paths.root.rglob("*")
-            if file.is_file() and self._is_kept(file)
-        }
-        for name in sorted(found, key=_turn):
+        self._sign()
+        found = dict(self._found())
+        missing = {self._paths.config.name, self._paths.journal.name} - set(found)
+        if missing & set(self._copied):
+            raise FileNotFoundError(f"{self._paths.root} is no longer whole")
+        for name in sorted(found, key=_place):
             with suppress(FileNotFoundError):  # deleted since
                 status = found[name].stat()
                 seen = (status.st_size, status.st_mtime_ns)
-                if self._copied.get(name) != seen or name == self._paths.driver.name:
+                if self._copied.get(name) != seen:
                     self._put(name, found[name].read_bytes())
                     self._copied[name] = seen
-        gone = [name for name in self._copied if name not in found]
-        self._delete(gone)
-        for name in gone:
+            if time.monotonic() - self._signed > EVERY_SECONDS:
+                self._sign()
+        for name in [name for name in self._copied if name not in found]:
+            self._delete(name)
             del self._copied[name]
 
     def _keep_up(self) -> None:
         while not self._over.wait(EVERY_SECONDS):
-            self._push()
+            self._turn()
 
-    def _push(self, *, last: bool = False) -> None:
+    def _turn(self, *, last: bool = False) -> None:
+        before = self._trouble
         try:
-            self.push()
-            if last:
-                self._copied.pop(self._paths.driver.name, None)
-                self._delete([self._paths.driver.name])
+            if self._owner().get("token", _TOKEN) != _TOKEN:
+                self._trouble = "another driver has taken it over"
+            else:
+                self.push()
+                self._trouble = ""
+                if last:
+                    self._delete(_SIGN)
         except OSError as error:
-            if not self._in_trouble:
-                _log.warning("can't copy to %s for now: %s", self.uri, _reason(error))
-            self._in_trouble = True
-        else:
-            self._in_trouble = False
+            self._trouble = _reason(error)
+        if self._trouble and not before:
+            _log.warning("nothing is copied to %s for now: %s", self.uri, self._trouble)
 
-    def _is_kept(self, file: Path) -> bool:
-        """Whether the copy has it: not what Ray or a lock or an unfinished write leaves."""
+    def _found(self) -> Iterator[tuple[str, Path]]:
+        """What the copy has to have: not what Ray or a lock or an unfinished write leaves."""
         paths = self._paths
-        return not (
-            paths.ray in file.parents or file.suffix == ".partial" or ".lock" in file.suffixes
-        )
+        for folder, below, names in os.walk(paths.root, onerror=_raise):
+            below[:] = [name for name in below if Path(folder, name) != paths.ray]
+            for name in names:
+                file = Path(folder, name)
+                passing = file.suffix == ".partial" or ".lock" in file.suffixes
+                if not passing and file != paths.driver:
+                    yield str(PurePosixPath(file.relative_to(paths.root))), file
 
-    def _check_driver(self, names: Iterable[str]) -> None:
-        driver = self._paths.driver.name
-        if driver not in names:
+    def _sign(self) -> None:
+        sign = {"token": _TOKEN, "host": platform.node(), "pid": os.getpid()}
+        self._put(_SIGN, json.dumps(sign).encode())
+        self._signed = time.monotonic()
+
+    def _owner(self) -> dict[str, Any]:
+        """What the sign says; nothing if there is none."""
+        sign: dict[str, Any] = json.loads(self._read(_SIGN) or b"{}")
+        return sign
+
+    def _refuse_a_living_driver(self) -> None:
+        owner = self._owner()
+        if owner.get("token", _TOKEN) == _TOKEN:
             return
-        self._put("storage.check", b"")  # its time is the store's clock
-        ago = self._changed("storage.check") - self._changed(driver)
-        self._delete(["storage.check"])
-        if ago.total_seconds() < GONE_SECONDS:
+        if owner["host"] == platform.node() and not psutil.pid_exists(owner["pid"]):
+            return
+        self._put(_CLOCK, b"")
+        ago = (self._changed(_CLOCK) - self._changed(_SIGN)).total_seconds()
+        self._delete(_CLOCK)
+        if ago < GONE_SECONDS:
             raise ConfigError(
-                f"The sweep at {self.uri} is being run: its driver was there "
-                f"{ago.total_seconds():.0f} s ago. Wait for it, or stop it; one that was killed is "
-                f"taken for gone after {GONE_SECONDS:.0f} s."
+                f"The sweep at {self.uri} is being run: its driver was there {ago:.0f} s ago. Wait "
+                f"for it, or stop it; one that was killed is taken for gone after "
+                f"{GONE_SECONDS:.0f} s."
             )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"The storage_path of {self.uri} can't be used ({_reason(error)}); check the "
+                "address, the credentials and that the bucket exists."
+            ) from None
 
     def _listed(self) -> list[str]:
         listed: list[FileInfo] = self._files.get_file_info(
@@ -183,38 +243,50 @@ class Storage:
     def _put(self, name: str, content: bytes) -> None:
         path = f"{self._folder}/{name}"
         self._files.create_dir(path.rpartition("/")[0], recursive=True)
-        with self._files.open_output_stream(path) as stream:
+        local = isinstance(self._files, LocalFileSystem)  # a store's objects are whole or not there
+        written = f"{path}.partial" if local else path
+        with self._files.open_output_stream(written) as stream:
             stream.write(content)
+        if local:
+            self._files.move(written, path)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> bytes | None:
         try:
             with self._files.open_input_stream(f"{self._folder}/{name}") as stream:
                 content: bytes = stream.read()
                 return content
         except FileNotFoundError:
-            return b""
+            return None
 
-    def _delete(self, names: Iterable[str]) -> None:
-        for name in names:
-            with suppress(FileNotFoundError):
-                self._files.delete_file(f"{self._folder}/{name}")
+    def _delete(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._files.delete_file(f"{self._folder}/{name}")
 
 
-def _open(uri: str) -> tuple[Any, str]:
-    try:
-        files, folder = FileSystem.from_uri(uri)
-    except (OSError, ValueError) as error:
+def _open(storage_path: str) -> tuple[Any, str]:
+    wrong = f"storage_path must be an address such as s3://BUCKET/PREFIX, not {storage_path!r}"
+    if "://" not in storage_path:
+        raise ConfigError(f"{wrong}.")
+    if "@" in storage_path.partition("?")[0]:
         raise ConfigError(
-            f"storage_path must be an address such as s3://BUCKET/PREFIX, not {uri!r} "
-            f"({_reason(error)})."
-        ) from None
+            "storage_path must hold no secrets, for it is written down; give them as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
+        )
+    try:
+        files, folder = FileSystem.from_uri(storage_path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{wrong} ({_reason(error)}).") from None
     return files, folder.rstrip("/")
 
 
-def _turn(name: str) -> tuple[int, str]:
+def _place(name: str) -> tuple[int, str]:
     """In which order files are copied."""
     last = {"study.journal": 2, "sweep.json": 3}
     return last.get(name, 0 if name.startswith("checkpoints/") else 1), name
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _reason(error: Exception) -> str:

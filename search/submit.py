@@ -1,15 +1,16 @@
 """A command of ours, run on a cluster's head by Ray's job server."""
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spaces import ConfigError, RunError
+from ray.exceptions import RayError
 
-_END = "END-OF-SETTINGS"
+from spaces import ConfigError, RunError
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ def submit(
     answers, or if it takes no job of that ``name``.
     """
     client = _client(address)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     try:
         client.submit_job(entrypoint=script(words, settings_file), submission_id=name)
-    except (RuntimeError, ValueError) as error:
+    except (RayError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise ConfigError(f"The job server at {address} takes no job {name!r}: {reason}") from None
     return Job(address, name)
@@ -60,7 +62,7 @@ def script(words: Sequence[str], settings_file: Path | None = None) -> str:
         return f"cd && {command}"
     text = settings_file.read_text(encoding="utf-8").rstrip("\n")
     return (
-        f"cd && settings=$(mktemp) && cat > \"$settings\" <<'{_END}'\n{text}\n{_END}\n"
+        f'cd && settings=$(mktemp) && printf %s {shlex.quote(text)} > "$settings" && '
         f'{command} --config "$settings"'
     )
 
@@ -73,12 +75,22 @@ def follow(job: Job, show: Callable[[str], None]) -> None:
         async for lines in client.tail_job_logs(job.name):
             show(lines)
 
-    asyncio.run(tail())
-    info = client.get_job_info(job.name)
+    try:
+        asyncio.run(tail())
+        info = client.get_job_info(job.name)
+    except (OSError, RayError, RuntimeError) as error:  # aiohttp's are OSErrors
+        raise _lost(job, str(error)) from None
     if not info.status.is_terminal():
-        raise RunError(f"The connection was lost; the job goes on. Follow it:  {job.how_to_follow}")
+        raise _lost(job, "its log broke off")
     if info.status.value != "SUCCEEDED":
         raise RunError(f"The job {job.name} is {info.status.value}: {info.message}")
+
+
+def _lost(job: Job, reason: str) -> RunError:
+    return RunError(
+        f"The connection to the server was lost ({reason.strip()}); the job goes on. Follow it:  "
+        f"{job.how_to_follow}"
+    )
 
 
 def _client(address: str) -> Any:
@@ -96,7 +108,7 @@ def _client(address: str) -> Any:
             f"No Ray job server answers at {address}; start the cluster with 'ray start --head' "
             "where 'ray[default]' is installed, and give its dashboard's address."
         ) from None
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RayError, RuntimeError) as error:
         raise ConfigError(
             f"The job server at {address} can't be used ({str(error).strip().splitlines()[0]}); "
             "this needs pip install 'finesweep[cluster]', and the cluster's token in "

@@ -76,11 +76,12 @@ class Sweep:
         """
         self._need_packages()
         check_at_once(self.config)
-        plan, stores, resources = self._plan()
-        self._make_folder()
-        with self._files_kept(), only_driver(self.paths), keeping_copy(self.config, self.paths):
-            self._record(plan)
-            return self._search(plan, stores, resources)
+        with self._files_kept():
+            plan, stores, resources = self._plan()
+            self._make_folder()
+            with only_driver(self.paths), keeping_copy(self.config, self.paths):
+                self._record(plan)
+                return self._search(plan, stores, resources)
 
     def resume(self) -> SweepResult:
         """Go on where the sweep was broken off, however that was; or run more trials.
@@ -89,7 +90,7 @@ class Sweep:
         what `run` does, and `ConfigError` if the images are others by now.
         """
         self._need_packages()
-        with only_driver(self.paths):
+        with self._files_kept(), only_driver(self.paths):
             check_storage(self.config, self.paths)
             begun = len(read_trials(self.paths.journal))
             if begun > self.config.trials:
@@ -97,10 +98,8 @@ class Sweep:
                     f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
                 )
             plan, stores, resources = self._plan()
-            dataset, recorded = (
-                plan.survey.dataset,
-                Dataset.read(self.paths.dataset, self.paths.split),
-            )
+            dataset = plan.survey.dataset
+            recorded = Dataset.read(self.paths.dataset, self.paths.split)
             if dataset.fingerprint != recorded.fingerprint:
                 raise ConfigError(
                     f"The images in {self.config.data} are not those that the sweep "
@@ -110,7 +109,7 @@ class Sweep:
             log_to(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
             write_json(self.paths.config, self.config.model_dump(mode="json"))
-            with self._files_kept(), keeping_copy(self.config, self.paths):
+            with keeping_copy(self.config, self.paths):
                 return self._search(plan, stores, resources)
 
     @contextmanager
@@ -119,9 +118,11 @@ class Sweep:
         try:
             yield
         except OSError as error:
+            begun = self.paths.config.exists()
+            again = how_to_resume(self.paths) if begun else "launch it again"
             raise RunError(
-                f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if that "
-                f"is full or gone, mend it, then:  {how_to_resume(self.paths)}"
+                f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if a disk "
+                f"is full or gone, mend that, then:  {again}"
             ) from error
 
     def _need_packages(self) -> None:

@@ -3,15 +3,18 @@
 import logging
 import os
 import shutil
+from typing import Any
 
 import numpy as np
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
+from search.preflight import Newcomers
 from search.progress import LiveLeaderboard
 from search.resources import Resources
 from search.sampler import StudySearcher, TuneEvents, outcome
@@ -21,6 +24,8 @@ from search.tensorboard import TensorBoardWriter
 from search.trial import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
 from search.words import how_to_resume
 from spaces import RunError
+
+_log = logging.getLogger("finesweep")
 
 
 def run_trials(
@@ -33,16 +38,27 @@ def run_trials(
 
     What they came to is in the journal, and what it knew before is made again from it: ASHA's
     rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that ran then stay
-    "running" in the journal. Raises `RunError` if the first trials all fail in the same way.
+    "running" in the journal. Raises `RunError` if the first trials all fail in the same way, and
+    `OSError` if the sweep's folder can't be written.
     """
-    config = draft.config
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(config.trials)  # the searcher holds back
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(draft.config.trials)  # the searcher holds back
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
     # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
     # hands a waiting worker only to those that have none: the first result came 5 s later.
     class_cache.DEFAULT_ENV_VARS = {}
+    newcomers = Newcomers(draft.config.cache_dir)
+    machines = Machines(resources, most=draft.config.concurrent, examine=newcomers)
+    while _search(job, draft, paths, resources, machines).is_stranded():
+        _log.warning("a trial waited for machines that are gone; the search begins anew")
+
+
+def _search(
+    job: TrialJob, draft: Draft, paths: SweepPaths, resources: Resources, machines: Machines
+) -> StudySearcher:
+    """One run of Tune, from where the journal says that the sweep is."""
+    config = draft.config
     np.random.seed(config.seed)  # ASHA draws its brackets from the global generator
     journal = StudyJournal(paths.journal, metric=config.metric, seed=config.seed)
     checkpoints = Checkpoints.here(paths.checkpoints)
@@ -57,7 +73,7 @@ def run_trials(
         searcher = StudySearcher(
             journal,
             writer,
-            Machines(resources, most=config.concurrent),
+            machines,
             paths,
             draft,
             observers=[curves, leaderboard],
@@ -90,15 +106,38 @@ def run_trials(
                 name=paths.ray.name,
                 storage_path=str(paths.root),
                 callbacks=[TuneEvents(searcher)],
+                stop=_Stranded(searcher),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        tuner.fit()
+        try:
+            tuner.fit()
+        except TuneError:
+            if searcher.disk_error is None:
+                raise
+        if searcher.disk_error is not None:
+            raise searcher.disk_error
     if searcher.hopeless:
         raise RunError(
             f"The first trials all failed in the same way, so the sweep stopped: "
             f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
             f"on:  {how_to_resume(paths)}"
         )
+    return searcher
+
+
+class _Stranded(tune.Stopper):
+    """Ends a run of Tune in which a trial would wait for ever."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """All of them."""
+        return self._searcher.is_stranded()

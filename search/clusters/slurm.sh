@@ -1,12 +1,14 @@
 #!/bin/bash
 # One sweep over the nodes of a SLURM job:  sbatch search/clusters/slurm.sh
-# Requeued, or sent again under the same NAME, it goes on where it was.
+# Preempted or out of time it is requeued, and goes on where it was; sent again under its NAME too.
 #SBATCH --job-name=finesweep
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
 #SBATCH --gpus-per-node=4
+#SBATCH --exclusive
 #SBATCH --time=24:00:00
+#SBATCH --signal=B:USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
@@ -19,17 +21,19 @@ OPTIONS=${OPTIONS:---space default --trials 60 --max-epochs 10}
 
 source "$ENVIRONMENT/bin/activate"
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$head:$((20000 + SLURM_JOB_ID % 10000))  # nodes may be shared
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+address=$head:6379
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 
 if [ -f "$RESULTS/$NAME/sweep.json" ]; then
-    sweep="resume $NAME"
+    sweep=(resume "$NAME")
 else
-    sweep="launch $DATA --name $NAME $OPTIONS"
+    read -r -a options <<< "$OPTIONS"
+    sweep=(launch "$DATA" --name "$NAME" "${options[@]}")
 fi
 
-# shellcheck disable=SC2086  # the words of a command
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before its time is over
 srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" -- \
-    python -m search $sweep --results-dir "$RESULTS" --address "$address"
+    python -m search "${sweep[@]}" --results-dir "$RESULTS" --address "$address" &
+wait $!

@@ -73,3 +73,19 @@ def test_a_results_folder_that_is_removed_ends_the_sweep_with_a_sentence(
     assert running.returncode == 1
     assert "can't go on" in said
     assert only_sentences(said), said
+
+
+def test_a_machine_without_memory_is_said_to_have_none(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """By Ray's own watch over memory, which here takes nearly any use for too much."""
+    given = {**settings, "name": "memory", "results_dir": tmp_path}
+    words = [*FINESWEEP, "launch", str(settings["data"]), *flags(given)]
+    watch = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": "0.01"}
+    env = {**os.environ, **watch}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=env)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "The first trials all failed in the same way" in last
+    assert "memory" in last
+    assert only_sentences(done.stderr), done.stderr

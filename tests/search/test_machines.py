@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,9 @@ CUDA = "RuntimeError: CUDA error"
 class Cluster(list[Node]):
     """Nodes that come and go."""
 
-    def machines(self, most: int | None = None) -> Machines:
-        return Machines(
-            Resources(1, True, 0, 2), most=most, look=lambda: list(self), look_seconds=0
-        )
+    def machines(self, **given: Any) -> Machines:
+        resources = Resources(1, True, 0, 2)
+        return Machines(resources, look=lambda: list(self), look_seconds=0, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -54,45 +54,72 @@ def test_a_cluster_without_machines_is_waited_for_and_told_once(
 def test_a_failed_trial_is_tried_on_another_machine_if_there_is_one() -> None:
     cluster = Cluster([GOOD, BAD])
     machines = cluster.machines()
-    machines.failed(BAD.ip, 7, CUDA)
-    assert machines.to_avoid(7) == ("bad",)
-    assert machines.to_avoid(8) == ()
+    machines.hand_out(7)
+    assert not machines.failed(BAD.ip, 7, CUDA), "it may be the machine"
+    assert machines.hand_out(7) == ("bad",)
+    assert machines.hand_out(8) == ()
     cluster.remove(GOOD)
-    assert machines.to_avoid(7) == ()
+    assert machines.hand_out(7) == ()
+
+
+def fail(machines: Machines, node: Node, *numbers: int, cause: str = CUDA) -> None:
+    """Trials that begin on a machine and fail there, one after another."""
+    for number in numbers:
+        machines.hand_out(number)
+        machines.failed(node.ip, number, cause)
 
 
 def test_a_machine_that_keeps_failing_is_left_out_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     machines = Cluster([GOOD, BAD]).machines()
-    for number in range(IN_A_ROW - 1):
-        machines.failed(BAD.ip, number, CUDA)
+    fail(machines, BAD, 0, 1)
     machines.went_well(BAD.ip)
-    for number in range(IN_A_ROW - 1):
-        machines.failed(BAD.ip, number, CUDA)
-    assert machines.to_avoid() == ()
-    machines.failed(BAD.ip, 9, CUDA)
-    assert machines.to_avoid() == ("bad",)
+    fail(machines, BAD, 2, 3)
+    assert machines.hand_out(9) == ()
+    fail(machines, BAD, 4)
+    assert machines.hand_out(9) == ("bad",)
     assert machines.room() == 2
-    machines.failed(BAD.ip, 10, CUDA)
+    fail(machines, BAD, 5)
     (record,) = caplog.records
-    assert record.getMessage().startswith("machine two (10.0.0.2) is left out")
+    assert record.getMessage().startswith("machine two (10.0.0.2) is left out: the last 3 trials")
     assert CUDA in record.getMessage()
 
 
-def test_a_trial_that_fails_alike_on_two_machines_is_no_fault_of_theirs() -> None:
+def test_trials_that_fail_at_once_are_one_failure_of_their_machine() -> None:
+    machines = Cluster([GOOD, BAD]).machines()
+    for number in range(8):
+        machines.hand_out(number)
+    for number in range(8):
+        machines.failed(BAD.ip, number, CUDA)
+    assert machines.hand_out(9) == ()
+
+
+def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> None:
     machines = Cluster([GOOD, BAD]).machines()
     for number in range(IN_A_ROW):
-        machines.failed(BAD.ip, number, "ValueError: boom")
-        machines.failed(GOOD.ip, number, "ValueError: boom")
-    assert machines.to_avoid() == ()
+        machines.went_well(GOOD.ip)
+        fail(machines, BAD, number, cause="ValueError: boom")
+        machines.hand_out(number)
+        assert machines.failed(GOOD.ip, number, "ValueError: boom")
+    assert machines.hand_out(9) == ()
+
+
+def test_of_two_bad_machines_neither_excuses_the_other() -> None:
+    machines = Cluster([GOOD, BAD, LATE]).machines()
+    for number in range(IN_A_ROW):
+        fail(machines, BAD, number)
+        machines.hand_out(number)
+        assert not machines.failed(LATE.ip, number, CUDA), "there is a third to try"
+    assert machines.hand_out(9) == ("bad", "late")
 
 
 def test_the_only_machine_is_never_left_out() -> None:
     machines = Cluster([BAD]).machines()
-    for number in range(IN_A_ROW + 1):
-        machines.failed(BAD.ip, number, CUDA)
-    assert machines.to_avoid() == ()
+    machines.hand_out(0)
+    assert machines.failed(BAD.ip, 0, CUDA), "there is no other to try"
+    fail(machines, BAD, 1, 2, 3, 4)
+    assert machines.hand_out(9) == ()
     assert machines.room() == 4
 
 
@@ -100,8 +127,40 @@ def test_trials_lost_with_their_machine_are_not_held_against_it() -> None:
     cluster = Cluster([GOOD, BAD])
     machines = cluster.machines()
     cluster.remove(BAD)
-    for number in range(IN_A_ROW):
-        machines.failed(BAD.ip, number, "The actor died.")
+    fail(machines, BAD, 0, 1, 2, cause="The actor died.")
     cluster.append(BAD)
-    assert machines.to_avoid() == ()
+    assert machines.hand_out(9) == ()
     assert machines.room() == 6
+
+
+def test_a_trial_is_stranded_whose_machines_are_all_gone() -> None:
+    cluster = Cluster([GOOD, BAD])
+    machines = cluster.machines()
+    fail(machines, BAD, 7)
+    avoided = machines.hand_out(7)
+    assert not machines.is_stranded(avoided)
+    cluster.remove(GOOD)
+    assert machines.is_stranded(avoided)
+    assert machines.hand_out(7) == (), "begun anew, it runs where it can"
+    cluster.clear()
+    assert not machines.is_stranded(avoided), "nothing runs anywhere: it is waited for"
+
+
+def test_a_machine_that_joins_is_used_once_it_is_known_to_be_like_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster, answers = Cluster([GOOD]), {"late": None, "bad": None}
+    machines = cluster.machines(examine=lambda node: lambda: answers[node.id])
+    cluster += [LATE, BAD]
+    assert machines.room() == 2
+    assert machines.hand_out(0) == ("bad", "late")
+    answers["late"] = ""
+    assert machines.room() == 3
+    answers["bad"] = "two has torch 1.0 instead of 2.0"
+    assert machines.room() == 3
+    assert machines.hand_out(1) == ("bad",)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["machine two (10.0.0.2) is left out: two has torch 1.0 instead of 2.0"]
+    cluster.remove(GOOD)
+    cluster.remove(LATE)
+    assert machines.room() == 0, "rather none than that one"

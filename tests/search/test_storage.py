@@ -98,17 +98,18 @@ def test_states_come_before_the_journal_and_the_settings_last(
         kept, "_put", lambda name, content: (order.append(name), put(name, content))
     )
     kept.push()
-    assert order == ["checkpoints/0000.pt", "sweep.log", "study.journal", "sweep.json"]
+    there = ["checkpoints/0000.pt", "sweep.log", "study.journal", "sweep.json"]
+    assert order == ["driver.sign", *there]
     order.clear()
     kept.push()
-    assert order == [], "nothing has changed"
+    assert order == ["driver.sign"], "nothing has changed"
 
 
 def test_a_bucket_that_is_not_there_is_told_before_anything_runs(
     bucket: str, paths: SweepPaths
 ) -> None:
     wrong = bucket.replace("s3://", "s3://no-such-")
-    with pytest.raises(ConfigError, match=r"storage_path s3://no-such-.* can't be written \("):
+    with pytest.raises(ConfigError, match=r"storage_path of s3://no-such-.* can't be used \("):
         Storage(paths, wrong).check()
     with pytest.raises(ConfigError, match="must be an address such as s3://BUCKET/PREFIX"):
         Storage(paths, "bucket/prefix")
@@ -125,14 +126,14 @@ def test_a_store_that_fails_for_a_while_stops_no_sweep(
     caplog.set_level(logging.WARNING, logger="finesweep")
     monkeypatch.setattr(storage, "EVERY_SECONDS", 0.05)
     store = tmp_path / "store"
+    store.write_text("a file where the folder should be")
     with Storage(paths, f"file://{store}"):
-        store.write_text("a file where the folder should be")
         until = time.monotonic() + 20
         while not caplog.records and time.monotonic() < until:
             time.sleep(0.02)
         store.unlink()
     (record,) = caplog.records
-    assert "can't copy to file://" in record.getMessage()
+    assert "nothing is copied to file://" in record.getMessage()
     assert (store / "photos" / "study.journal").read_bytes() == b"one\ntwo\n"
 
 
@@ -150,17 +151,75 @@ def test_a_copy_that_went_further_elsewhere_is_not_written_over(
     Storage(paths, uri).check()
 
 
-def test_a_sweep_is_not_taken_from_a_driver_that_lives(
-    paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_goes_takes_nothing_from_its_copy(paths: SweepPaths, tmp_path: Path) -> None:
+    kept = Storage(paths, f"file://{tmp_path}/store")
+    kept.push()
+    paths.root.rename(tmp_path / "gone")
+    for again in (lambda: None, paths.checkpoints.mkdir, (paths.checkpoints / "0001.pt").touch):
+        paths.root.mkdir(exist_ok=True)
+        again()
+        with pytest.raises(FileNotFoundError, match="is no longer whole"):
+            kept.push()
+    assert (tmp_path / "store" / "photos" / "checkpoints" / "0000.pt").exists()
+
+
+def test_what_an_earlier_process_copied_goes_when_it_is_gone(
+    paths: SweepPaths, tmp_path: Path
 ) -> None:
+    uri, card = f"file://{tmp_path}/store", tmp_path / "store" / "photos" / "export" / "README.md"
+    paths.card.parent.mkdir()
+    paths.card.touch()
+    with Storage(paths, uri):
+        pass
+    assert card.exists()
+    paths.card.unlink()
+    with Storage(paths, uri):
+        pass
+    assert not card.exists()
+
+
+def test_one_driver_at_a_time_keeps_a_copy_up(
+    paths: SweepPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, logger="finesweep")
     uri = f"file://{tmp_path}/store"
-    paths.driver.write_text("{}")
-    Storage(paths, uri).push()
-    with pytest.raises(ConfigError, match=r"is being run: its driver was there \d+ s ago"):
-        bring_sweep(f"{uri}/photos", tmp_path / "there")
+    first = Storage(paths, uri)
+    first.push()
+    monkeypatch.setattr(storage, "_TOKEN", "another process")
+    for take_over in (Storage(paths, uri).check, lambda: bring_sweep(f"{uri}/photos", tmp_path)):
+        with pytest.raises(ConfigError, match=r"is being run: its driver was there \d+ s ago"):
+            take_over()
     monkeypatch.setattr(storage, "GONE_SECONDS", 0.0)
     back, _ = bring_sweep(f"{uri}/photos", tmp_path / "there")
     assert back.journal.exists()
+    monkeypatch.setattr(storage, "GONE_SECONDS", 60.0)
+    monkeypatch.setattr(storage, "_TOKEN", "the first one, which slept")
+    paths.journal.write_bytes(b"one\ntwo\nof the first\n")
+    with first:
+        pass
+    assert (tmp_path / "store" / "photos" / "study.journal").read_bytes() == b"one\ntwo\n"
+    assert "another driver has taken it over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("/mnt/copies", "must be an address such as s3://BUCKET/PREFIX, not '/mnt/copies'"),
+        ("s3://KEY:SECRET@bucket/sweeps", "must hold no secrets"),
+        ("nothing://bucket", "must be an address such as s3://BUCKET/PREFIX"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(address: str, sentence: str, paths: SweepPaths) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        Storage(paths, address)
+
+
+def test_a_folder_is_no_copy_of_itself(paths: SweepPaths) -> None:
+    with pytest.raises(ConfigError, match="is results_dir itself"):
+        Storage(paths, f"file://{paths.root.parent}")
 
 
 @pytest.mark.slow
@@ -196,4 +255,4 @@ def test_a_sweep_goes_on_where_only_its_bucket_is_left(
     assert "resumed: " in paths.log.read_text()
     kept = Storage(paths, bucket)._listed()
     assert {"export/README.md", "leaderboard.md", "study.journal"} <= set(kept)
-    assert "driver.json" not in kept
+    assert not {"driver.sign", "driver.json"} & set(kept)
