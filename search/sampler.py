@@ -72,7 +72,8 @@ class StudySearcher(Searcher):
             self._tell_history(record.number, record.reports, record.status)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_journal": None, "_checkpoints": None, "_observers": ()}
+        alone: dict[str, Any] = {"_journal": None, "_checkpoints": None, "_machines": None}
+        return {**self.__dict__, **alone, "_observers": ()}
 
     @property
     def hopeless(self) -> str | None:

@@ -1,10 +1,12 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
 
-from search.preflight import Machine, differences, preflight, warnings
+from search.machines import Examination, alive
+from search.preflight import Machine, Newcomers, differences, preflight, warnings
 from spaces import ConfigError
 from tests.search.commands import finesweep
 
@@ -60,3 +62,23 @@ def test_the_command_prints_a_line_for_each_machine(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert all("torch" in line and "GiB of memory" in line for line in lines)
+
+
+def test_a_machine_that_joins_is_examined_without_waiting_for_it(
+    ray_cluster: None, cache: Path
+) -> None:
+    newcomers = Newcomers(cache)
+    other = next(node for node in alive() if node.gpus)
+    assert answer(newcomers(other)) == ""
+    versions = {**newcomers._first.versions, "torch": "1.0"}
+    newcomers._first = replace(newcomers._first, versions=versions)
+    assert "instead of 1.0 as on" in answer(newcomers(other))
+
+
+def answer(examination: Examination) -> str:
+    """What an examination comes to."""
+    until = time.monotonic() + 60
+    while (known := examination()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return known
