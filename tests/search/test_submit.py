@@ -57,11 +57,16 @@ def test_a_mistake_is_told_before_anything_is_sent(
 
 
 def test_a_server_that_does_not_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    assert finesweep("submit", "--address", address, "resume", "x") == 2
+    assert "No Ray job server answers at http://127.0.0.1" in capsys.readouterr().err
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert finesweep("submit", "--address", f"http://127.0.0.1:{port}", "resume", "x") == 2
-    assert "No Ray job server answers at http://127.0.0.1" in capsys.readouterr().err
+        port: int = free.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         patched.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         patched.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         args = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": True}
+        args |= {"dashboard_agent_listen_port": free_port()}  # the usual one may be another's
         cluster = Cluster(initialize_head=True, head_node_args=args)
     address = f"http://{cluster.head_node.webui_url}"
     until = time.monotonic() + 60
