@@ -239,16 +239,23 @@ def _failure(trial: Trial) -> Failure:
     if trial.pickled_error_file:
         with suppress(Exception):  # of a class that only the worker has
             error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    if error is None:
-        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown"
-        return Failure(text.strip().splitlines()[-1], text, is_exception=False)
-    ip = re.search(r"\bip[=:]\s*([^\s,)]+)", str(error))
+    text = str(error) if error else _read(trial.error_file)
     raised = error.cause if isinstance(error, RayTaskError) else None
-    cause = str(error) if raised is None else f"{type(raised).__name__}: {raised}"
-    text = re.sub(r"\x1b\[\d+m", "", str(error))  # Ray colours it
+    ip = re.search(r"\bip[=:]\s*([^\s,)]+)", text, re.IGNORECASE)
     return Failure(
-        cause.splitlines()[0],
-        text,
+        _cause(text) if raised is None else f"{type(raised).__name__}: {raised}".splitlines()[0],
+        re.sub(r"\x1b\[\d+m", "", text),  # Ray colours it
         is_exception=raised is not None,
         ip=ip[1] if ip else "",
     )
+
+
+def _read(file: str | None) -> str:
+    return Path(file).read_text(encoding="utf-8") if file else "unknown"
+
+
+def _cause(text: str) -> str:
+    """The sentence that says how a worker was lost, of all that Ray says."""
+    memory = re.search(r"OutOfMemoryError: (.*)", text)
+    line = memory[1] if memory else text.strip().splitlines()[-1]
+    return line.partition(". ")[0].rstrip(".")

@@ -1,7 +1,8 @@
 """A copy of a sweep's folder in an object store, kept up while it runs; a resume can begin there.
 
-The folder on the driver's disk is the sweep. Its copy is whole at any moment: states are copied
-before the journal that knows of their epochs, ``sweep.json`` last, and only then goes what is gone.
+The folder on the driver's disk is the sweep. Its copy is whole at any moment: it gets the journal
+before the states, which are those that lay there before the journal was read, so that none is of an
+epoch that the copied journal doesn't know; ``sweep.json`` last; and only then goes what is gone.
 """
 
 import json
@@ -13,7 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -147,15 +148,22 @@ class Storage:
         missing = {self._paths.config.name, self._paths.journal.name} - set(found)
         if missing & set(self._copied):
             raise FileNotFoundError(f"{self._paths.root} is no longer whole")
-        for name in sorted(found, key=_place):
-            with suppress(FileNotFoundError):  # deleted since
-                status = found[name].stat()
-                seen = (status.st_size, status.st_mtime_ns)
-                if self._copied.get(name) != seen:
-                    self._put(name, found[name].read_bytes())
-                    self._copied[name] = seen
-            if time.monotonic() - self._signed > EVERY_SECONDS:
-                self._sign()
+        with ExitStack() as stack:
+            states = {}
+            for name in [name for name in found if found[name].parent == self._paths.checkpoints]:
+                with suppress(FileNotFoundError):  # its trial has ended since
+                    states[name] = stack.enter_context(found[name].open("rb"))
+            for name in sorted(found, key=self._place):
+                with suppress(FileNotFoundError):
+                    file = states.get(name) or stack.enter_context(found[name].open("rb"))
+                    status = os.fstat(file.fileno())
+                    seen = (status.st_size, status.st_mtime_ns)
+                    if self._copied.get(name) != seen:
+                        self._put(name, file.read())
+                        self._copied[name] = seen
+                    file.close()
+                if time.monotonic() - self._signed > EVERY_SECONDS:
+                    self._sign()
         for name in [name for name in self._copied if name not in found]:
             self._delete(name)
             del self._copied[name]
@@ -189,6 +197,10 @@ class Storage:
                 passing = file.suffix == ".partial" or ".lock" in file.suffixes
                 if not passing and file != paths.driver:
                     yield str(PurePosixPath(file.relative_to(paths.root))), file
+
+    def _place(self, name: str) -> int:
+        """In which order files are copied."""
+        return {self._paths.journal.name: 0, self._paths.config.name: 2}.get(name, 1)
 
     def _sign(self) -> None:
         sign = {"token": _TOKEN, "host": platform.node(), "pid": os.getpid()}
@@ -277,12 +289,6 @@ def _open(storage_path: str) -> tuple[Any, str]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{wrong} ({_reason(error)}).") from None
     return files, folder.rstrip("/")
-
-
-def _place(name: str) -> tuple[int, str]:
-    """In which order files are copied."""
-    last = {"study.journal": 2, "sweep.json": 3}
-    return last.get(name, 0 if name.startswith("checkpoints/") else 1), name
 
 
 def _raise(error: OSError) -> None:

@@ -111,7 +111,7 @@ def _search(
                 verbose=0,
             ),
         )
-        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `failures/` has what it tells
         try:
             tuner.fit()
         except TuneError:

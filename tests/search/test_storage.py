@@ -16,6 +16,7 @@ from search.storage import Storage, bring_sweep
 from search.study import read_trials
 from spaces import ConfigError
 from tests.search.commands import finesweep, flags
+from trainables.files import write_whole
 
 QUICKLY = """
 import sys
@@ -88,7 +89,7 @@ def test_a_sweep_comes_back_from_a_bucket_as_it_was(
         bring_sweep(of(bucket, paths), tmp_path / "there")
 
 
-def test_states_come_before_the_journal_and_the_settings_last(
+def test_the_journal_comes_first_and_the_settings_last(
     paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, order = Storage(paths, f"file://{tmp_path}/store"), []
@@ -98,11 +99,34 @@ def test_states_come_before_the_journal_and_the_settings_last(
         kept, "_put", lambda name, content: (order.append(name), put(name, content))
     )
     kept.push()
-    there = ["checkpoints/0000.pt", "sweep.log", "study.journal", "sweep.json"]
-    assert order == ["driver.sign", *there]
+    assert order[:2] == ["driver.sign", "study.journal"]
+    assert sorted(order[2:-1]) == ["checkpoints/0000.pt", "sweep.log"]
+    assert order[-1] == "sweep.json"
     order.clear()
     kept.push()
     assert order == ["driver.sign"], "nothing has changed"
+
+
+def test_no_state_is_copied_that_the_copied_journal_does_not_know(
+    paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial goes on while its files are copied."""
+    kept, put = Storage(paths, f"file://{tmp_path}/store"), Storage._put
+    state = paths.checkpoints / "0000.pt"
+
+    def slow(self: Storage, name: str, content: bytes) -> None:
+        put(self, name, content)
+        if name == "study.journal":
+            paths.journal.write_bytes(b"one\ntwo\nthree\n")
+            write_whole(state, lambda partial: partial.write_bytes(b"state of three"))
+
+    monkeypatch.setattr(Storage, "_put", slow)
+    kept.push()
+    store = tmp_path / "store" / "photos"
+    assert (store / "study.journal").read_bytes() == b"one\ntwo\n"
+    assert (store / "checkpoints" / "0000.pt").read_bytes() == b"state"
+    kept.push()
+    assert (store / "checkpoints" / "0000.pt").read_bytes() == b"state of three"
 
 
 def test_a_bucket_that_is_not_there_is_told_before_anything_runs(
