@@ -23,9 +23,10 @@ bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/b
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.efficiency
 
-chaos: .venv/dev ## A hundred kills over twenty sweeps, and over a stock script; an hour
+chaos: .venv/dev ## A hundred kills over twenty sweeps, then over a stock script's; an hour
 	$(BIN)/python examples/datasets.py elpv data/elpv
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos --who stock
 
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,6 +1,6 @@
-"""The long run: many sweeps, many kills, ours and a stock script's in turn; keeps a table.
+"""The long run: many sweeps, many kills, of ours or of a stock script; keeps a table of each.
 
-python -m tests.chaos [--sweeps 20] [--kills 100] [--trials 12] [--seed 0] [--no-stock]
+python -m tests.chaos [--sweeps 20] [--kills 100] [--trials 12] [--seed 0] [--who stock]
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.benchmarks.measuring import SCRATCH, split_folder, write_table
+from tests.benchmarks.measuring import SCRATCH, fresh, split_folder, write_table
 from tests.chaos.auditor import audit
 from tests.chaos.harness import Machines, Story, repeated_epochs, settings_file, torment
 
@@ -26,77 +26,76 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stock", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--who", choices=["ours", "stock"], default="ours")
     args = parser.parse_args()
     data, _ = split_folder("elpv", 100)
     folder = SCRATCH / "chaos"
-    stories: dict[str, list[Story]] = {"ours": [], "stock": []}
-    broken: dict[str, list[str]] = {"ours": [], "stock": []}
-    repeated = 0
+    who, stories, broken, repeated = args.who, list[Story](), list[str](), 0
     for number in range(args.sweeps):
         chance = random.Random(args.seed + number)
         share = args.kills // args.sweeps + (number < args.kills % args.sweeps)
         kills = chance.choices(list(KINDS), weights=list(KINDS.values()), k=share)
-        for who in ("ours", "stock") if args.stock else ("ours",):
-            machines = Machines()
-            if who == "ours":
-                file = settings_file(
-                    folder,
-                    data=data,
-                    address=machines.address,
-                    seed=number,
-                    trials=args.trials,
-                )
-                command = ["-m", "tests.chaos.driver", str(file)]
-            else:
-                place = folder / "stock"
-                command = ["-m", "tests.chaos.stock", machines.address, str(place)]
-                command += [str(args.trials), str(number)]
-            said = SCRATCH / "chaos-said.txt"
-            chance = random.Random(args.seed + number)
-            story = torment(machines, command, kills, said=said, chance=chance)
-            machines.close()
-            stories[who].append(story)
-            if story.lost:
-                wrong = [f"it never ended: {(story.said.strip().splitlines() or ['?'])[-1][:200]}"]
-            elif who == "ours":
-                wrong = audit(folder / "sweep", trials=args.trials)
-                repeated += repeated_epochs(folder / "cache")
-            else:
-                wrong = stock_faults(folder / "stock", trials=args.trials)
-            broken[who] += [f"sweep {number}: {fault}" for fault in wrong]
-            done = f"{dict(story.kills)}, {story.drivers} drivers, {story.seconds:.0f} s"
-            print(f"sweep {number}, {who}: {done}: {wrong or 'well'}", file=sys.stderr, flush=True)
+        machines = Machines()
+        if who == "ours":
+            file = settings_file(
+                folder,
+                data=data,
+                address=machines.address,
+                seed=number,
+                trials=args.trials,
+            )
+            command = ["-m", "tests.chaos.driver", str(file)]
+        else:
+            place = fresh(folder) / "stock"
+            command = ["-m", "tests.chaos.stock", machines.address, str(place)]
+            command += [str(args.trials), str(number)]
+        said = SCRATCH / "chaos-said.txt"
+        story = torment(machines, command, kills, said=said, chance=chance)
+        machines.close()
+        stories.append(story)
+        if story.lost:
+            wrong = [f"it never ended: {(story.said.strip().splitlines() or ['?'])[-1][:200]}"]
+        elif who == "ours":
+            wrong = audit(folder / "sweep", trials=args.trials)
+            repeated += repeated_epochs(folder / "cache")
+        else:
+            wrong = stock_faults(folder / "stock", trials=args.trials)
+        broken += [f"sweep {number}: {fault}" for fault in wrong]
+        done = f"{dict(story.kills)}, {story.drivers} drivers, {story.seconds:.0f} s"
+        print(f"sweep {number}, {who}: {done}: {wrong or 'well'}", file=sys.stderr, flush=True)
+    names = {
+        "ours": "Finesweep, whose driver is started again by a resume",
+        "stock": "a stock script (OptunaSearch on SQLite, ASHA, a checkpoint an epoch, "
+        "max_failures=3), which is started again by `Tuner.restore`",
+    }
+    rows = {
+        "sweeps": len(stories),
+        "kills": ", ".join(
+            f"{n} {kind}" for kind, n in sum((s.kills for s in stories), Counter()).items()
+        ),
+        "sweeps that never ended": sum(story.lost for story in stories),
+        "sweeps with a broken promise": len({fault.split(":")[0] for fault in broken}),
+        "promises broken": len(broken),
+        "seconds a sweep, median": round(statistics.median(s.seconds for s in stories)),
+    }
+    if who == "ours":
+        rows["epochs run again"] = repeated
     lines = [
         f"{args.sweeps} sweeps of {args.trials} trials of at most 6 epochs, over three raylets "
         f"of one CPU on one machine; kill -9 of the driver, of a worker or of a raylet (another "
-        f"joins) at random moments of 1 to 16 s, seed {args.seed}. A driver that ends is started "
-        "again: ours by a resume, the stock script (OptunaSearch on SQLite, ASHA, a checkpoint an "
-        "epoch, max_failures=3) by `Tuner.restore`.",
+        f"joins) at random moments of 1 to 16 s, seed {args.seed}. This is {names[who]}.",
         "",
-        "| | " + " | ".join(who for who in stories if stories[who]) + " |",
-        "| --- |" + " --- |" * sum(bool(found) for found in stories.values()),
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in rows.items()),
     ]
-    rows = {
-        "sweeps": lambda who: len(stories[who]),
-        "kills": lambda who: str(dict(sum((s.kills for s in stories[who]), Counter()))),
-        "sweeps that never ended": lambda who: sum(s.lost for s in stories[who]),
-        "sweeps with a broken promise": lambda who: len({f.split(":")[0] for f in broken[who]}),
-        "promises broken": lambda who: len(broken[who]),
-        "epochs run again": lambda who: repeated if who == "ours" else "not counted",
-        "seconds a sweep, median": lambda who: round(
-            statistics.median(s.seconds for s in stories[who])
-        ),
-    }
-    for name, value in rows.items():
-        cells = [str(value(who)) for who in stories if stories[who]]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for who, found in broken.items():
-        if found:
-            lines += ["", f"What was broken, {who}:", "", *(f"- {fault}" for fault in found)]
+    if broken:
+        lines += ["", "What was broken:", "", *(f"- {fault}" for fault in broken)]
     flags = f"--sweeps {args.sweeps} --kills {args.kills} --trials {args.trials}"
-    command_line = f"python -m tests.chaos {flags} --seed {args.seed}"
-    write_table("chaos", "Sweeps under kill -9", command_line, lines)
+    command_line = f"python -m tests.chaos {flags} --seed {args.seed} --who {who}"
+    write_table(
+        "chaos" if who == "ours" else "chaos_stock", "Sweeps under kill -9", command_line, lines
+    )
 
 
 def stock_faults(folder: Path, *, trials: int) -> list[str]:
