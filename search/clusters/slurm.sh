@@ -16,10 +16,10 @@ set -euo pipefail
 NAME=${NAME:-photos}
 DATA=${DATA:-$HOME/photos}             # only the first node reads it
 RESULTS=${RESULTS:-$HOME/results}      # only the first node writes it
-ENVIRONMENT=${ENVIRONMENT:-$HOME/finesweep/.venv}
+VENV=${VENV:-$HOME/finesweep/.venv}
 OPTIONS=${OPTIONS:---space default --trials 60 --max-epochs 10}
 
-source "$ENVIRONMENT/bin/activate"
+source "$VENV/bin/activate"
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$head:6379
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300

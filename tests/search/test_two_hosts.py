@@ -83,7 +83,7 @@ def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
     options |= {"trials": 4, "max_epochs": 40}
     env = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     env |= {"SLURM_JOB_NODELIST": "two", "SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
-    env |= {"SLURM_CPUS_PER_TASK": "1", "ENVIRONMENT": sys.prefix, "NAME": "far"}
+    env |= {"SLURM_CPUS_PER_TASK": "1", "ENVIRONMENT": "BATCH", "VENV": sys.prefix, "NAME": "far"}
     env |= {"DATA": str(given["data"]), "RESULTS": str(paths.root.parent)}
     env |= {"OPTIONS": " ".join(flags(options))}
     job = ["bash", str(ROOT / "search" / "clusters" / "slurm.sh")]
