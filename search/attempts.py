@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-MOST = 3
+MOST = 5
 """Failures without an epoch in between that a trial may have, of whatever kind."""
 ALIKE = 3
 """First trials that may fail in one way before the sweep is given up."""
