@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,19 @@ HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 PORT = 26379
 MISSING = os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare")
 _QUIET = subprocess.DEVNULL
+_COUNT = """
+import sys, time
+import ray
+until = time.monotonic() + 120
+while not ray.is_initialized():
+    try:
+        ray.init(address=sys.argv[1], log_to_driver=False, logging_level="CRITICAL")
+    except (ConnectionError, RuntimeError):
+        assert time.monotonic() < until
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
+    assert time.monotonic() < until
+    time.sleep(0.2)
+"""
 
 
 @dataclass(frozen=True)
@@ -65,9 +77,7 @@ class Hosts:
                 subprocess.run(["kill", "-9", pid], capture_output=True)
 
     @contextmanager
-    def cluster(
-        self, cache: Path, disks: Mapping[Path, str]
-    ) -> Iterator["subprocess.Popen[bytes]"]:
+    def cluster(self, disks: Mapping[Path, str]) -> Iterator["subprocess.Popen[bytes]"]:
         """A raylet of one CPU on each; yields the second's process, which has the ``disks``."""
         ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
         head = self.within(
@@ -82,9 +92,9 @@ class Hosts:
         )
         started = [self.start(head)]
         try:
-            self._wait_for(1, cache)
+            self._wait_for(1)
             started.append(self.start(joined))
-            self._wait_for(2, cache)
+            self._wait_for(2)
             yield started[1]
         finally:
             for process in reversed(started):
@@ -106,15 +116,15 @@ class Hosts:
             env=self.env,
         )
 
-    def _wait_for(self, machines: int, cache: Path) -> None:
-        """Until so many are there, by our own preflight."""
-        until, said = time.monotonic() + 120, ""
-        while time.monotonic() < until:
-            asked = self.finesweep("preflight", "--address", f"{HEAD}:{PORT}", "--cache-dir", cache)
-            if sum("CPUs" in line for line in asked.stdout.splitlines()) == machines:
-                return
-            said = asked.stdout + asked.stderr
-        pytest.fail(f"{machines} machines did not come up: {said}")
+    def _wait_for(self, machines: int) -> None:
+        """Until so many are there."""
+        done = subprocess.run(
+            self.within(NAMES[0], sys.executable, "-c", _COUNT, f"{HEAD}:{PORT}", str(machines)),
+            capture_output=True,
+            text=True,
+            env=self.env,
+        )
+        assert done.returncode == 0, f"{machines} machines did not come up: {done.stderr}"
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_images_and_weights_travel_to_a_host_that_has_neither(
 ) -> None:
     given |= {"max_epochs": 100}  # so long that the other host's worker has its share
     folders = (given["data"], given["cache_dir"], given["results_dir"])
-    with hosts.cluster(given["cache_dir"], dict.fromkeys(folders, "50%")) as second:
+    with hosts.cluster(dict.fromkeys(folders, "50%")) as second:
         done = hosts.finesweep("launch", given["data"], *flags(given))
         assert done.returncode == 0, done.stderr + done.stdout
         look = ["nsenter", "-t", str(second.pid), "-m", "find", *map(str, folders[1:])]
@@ -53,7 +53,7 @@ def test_a_host_whose_disk_is_full_is_left_out_and_named(
     given: dict[str, Any], hosts: Hosts
 ) -> None:
     given |= {"max_epochs": 20, "trials": 10}
-    with hosts.cluster(given["cache_dir"], {given["cache_dir"]: "64k"}):
+    with hosts.cluster({given["cache_dir"]: "64k"}):
         done = hosts.finesweep("launch", given["data"], *flags(given))
     assert done.returncode == 0, done.stderr + done.stdout
     (named,) = [line for line in done.stderr.splitlines() if "is left out" in line]
