@@ -155,5 +155,8 @@ def test_a_killed_worker_costs_its_trial_one_epoch_at_most(
     trials = read_trials(paths.journal)
     assert [t.status for t in trials] == ["completed"] * 2
     assert all([r.epoch for r in t.reports] == list(range(1, 31)) for t in trials)
-    assert "trial 0000 is taken up again: The actor died unexpectedly" in paths.log.read_text()
+    assert (
+        "trial 0000 is taken up again: The actor is dead because its worker process has died"
+        in paths.log.read_text()
+    )
     assert "ResourceTrainable" in paths.traceback("0000").read_text()
