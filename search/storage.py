@@ -25,6 +25,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from spaces import ConfigError
+from trainables.files import write_whole
 
 _log = logging.getLogger("finesweep")
 
@@ -254,13 +255,11 @@ class Storage:
 
     def _put(self, name: str, content: bytes) -> None:
         path = f"{self._folder}/{name}"
-        self._files.create_dir(path.rpartition("/")[0], recursive=True)
-        local = isinstance(self._files, LocalFileSystem)  # a store's objects are whole or not there
-        written = f"{path}.partial" if local else path
-        with self._files.open_output_stream(written) as stream:
+        if isinstance(self._files, LocalFileSystem):
+            write_whole(Path(path), lambda partial: partial.write_bytes(content))
+            return
+        with self._files.open_output_stream(path) as stream:  # objects are whole or not there
             stream.write(content)
-        if local:
-            self._files.move(written, path)
 
     def _read(self, name: str) -> bytes | None:
         try:

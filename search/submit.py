@@ -70,6 +70,7 @@ def script(words: Sequence[str], settings_file: Path | None = None) -> str:
 def follow(job: Job, show: Callable[[str], None]) -> None:
     """Show a job's log, as it is written, until the job ends. Raises `RunError` if it failed."""
     client = _client(job.address)
+    from aiohttp import ClientError  # comes with the client
 
     async def tail() -> None:
         async for lines in client.tail_job_logs(job.name):
@@ -78,7 +79,7 @@ def follow(job: Job, show: Callable[[str], None]) -> None:
     try:
         asyncio.run(tail())
         info = client.get_job_info(job.name)
-    except (OSError, RayError, RuntimeError) as error:  # aiohttp's are OSErrors
+    except (ClientError, OSError, RayError, RuntimeError) as error:
         raise _lost(job, str(error)) from None
     if not info.status.is_terminal():
         raise _lost(job, "its log broke off")

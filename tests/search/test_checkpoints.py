@@ -24,13 +24,17 @@ def test_what_a_killed_driver_was_writing_goes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_that_cannot_be_written_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state is one too many."""
+
     def full(file: Path, write: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("search.checkpoints.write_whole", full)
+
+
+def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None) -> None:
     with CheckpointWriter(Checkpoints.here(tmp_path)) as writer:
         writer.keep(0, pack({}))
         with pytest.raises(OSError, match="No space left"):
@@ -51,12 +55,8 @@ def test_a_state_is_read_without_running_what_is_in_it() -> None:
 
 
 def test_a_state_that_cannot_be_written_in_the_end_is_told_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, full_disk: None
 ) -> None:
-    def full(file: Path, write: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("search.checkpoints.write_whole", full)
     with (
         pytest.raises(OSError, match="No space left"),
         CheckpointWriter(Checkpoints.here(tmp_path)) as writer,
