@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from search import cli
+from search.commands import MISTAKE
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "answers.md"
 SMALL = ["--space", "space.toml", "--weights", "untrained", "--cache-dir", "cache"]
@@ -286,7 +287,7 @@ def main() -> None:
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             status, said = answer(case, Path(folder))
-        if status != cli.MISTAKE:
+        if status != MISTAKE:
             sys.exit(f"{case.what}: status {status}: {said}")
         answers[case.what] = (case, said)
     TABLE.write_text(as_table(answers), encoding="utf-8")

@@ -1,0 +1,251 @@
+"""What each command of the command line does; heavy imports live in the commands."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from search.config import Format, SweepConfig, overlay
+from search.flags import config_of, flags_of
+from search.paths import SweepPaths
+from spaces import ConfigError, RunError
+from spaces.errors import unknown
+
+if TYPE_CHECKING:
+    from search.profile import StageClock
+    from search.result import SweepResult
+    from search.sweep import Sweep
+
+DONE, FAULT, MISTAKE = 0, 1, 2
+"""Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
+
+ON_CLUSTERS = ("launch", "resume", "preflight")
+"""Commands that can be submitted."""
+
+
+def plan(args: argparse.Namespace) -> None:
+    """Say what a launch would do."""
+    config = config_of(args)
+    from search.draft import draft_plan
+    from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
+    from search.words import plan_words
+
+    plan = make_plan(draft_plan(config), _progress())
+    document = plan_document(plan, backbone_facts(plan))
+    if args.augment_preview:
+        draw_augmentation(plan.survey.dataset, args.augment_preview)
+    print(json.dumps(document, indent=2) if args.json else plan_words(document))
+
+
+def launch(args: argparse.Namespace) -> None:
+    """A whole sweep."""
+    config = config_of(args)
+    from search.checks import check_at_once
+    from search.profile import StageClock
+
+    clock = StageClock()
+    check_at_once(config)
+    _start(config, clock)
+    from search.sweep import Sweep
+
+    sweep = Sweep(config, given=args.config, progress=_progress(), clock=clock)
+    _run_sweep(sweep, sweep.run)
+
+
+def resume(args: argparse.Namespace) -> None:
+    """The rest of a sweep."""
+    changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
+    if "://" in args.sweep:
+        from search.storage import bring_sweep
+
+        paths, storage_path = bring_sweep(args.sweep, args.results_dir)
+        changes.setdefault("storage_path", storage_path)
+    else:
+        paths = SweepPaths.existing(args.sweep, args.results_dir)
+    from search.checks import config_to_resume
+    from search.profile import StageClock
+
+    clock = StageClock()
+    config = config_to_resume(paths, changes)
+    _start(config, clock)
+    from search.sweep import Sweep
+
+    sweep = Sweep(config, progress=_progress(), clock=clock)
+    _run_sweep(sweep, sweep.resume)
+
+
+def preflight(args: argparse.Namespace) -> None:
+    """A line for each machine."""
+    config = SweepConfig.parse(overlay({"data": "."}, flags_of(args)))
+    from search.cluster import start_ray
+    from search.preflight import preflight, warnings
+
+    start_ray(config.address)
+    machines = preflight(config.cache_dir)
+    for line in [*map(str, machines), *warnings(machines, config.cache_gib)]:
+        print(line)
+
+
+def submit(args: argparse.Namespace) -> None:
+    """One of these on a cluster's head, by its job server."""
+    words = args.words
+    if not words or words[0] not in ON_CLUSTERS:
+        raise ConfigError(
+            f"After submit and its flags comes one of {', '.join(ON_CLUSTERS)}, not "
+            f"{words[0] if words else 'nothing'}; see finesweep submit --help."
+        )
+    inner = args.parse(words)
+    name, settings_file = "cluster", None
+    if inner.command == "launch":
+        name, settings_file = config_of(inner).name, inner.config
+        words = [*words, "--name", name]
+    elif inner.command == "resume":
+        name = Path(inner.sweep).name
+    from search.submit import follow, submit
+
+    job = submit(
+        args.address,
+        [*words, "--address", "auto"],
+        name=f"{inner.command}-{name}-{datetime.now():%Y%m%d-%H%M%S}",
+        settings_file=settings_file,
+    )
+    print(f"Submitted {job.name}; Ctrl-C ends following it, not the job.")
+    print(f"Follow it:  {job.how_to_follow}\nStop it:    {job.how_to_stop}")
+    if args.no_wait:
+        return
+    try:
+        follow(job, lambda lines: print(lines, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"{job.name} goes on.")
+
+
+def _start(config: SweepConfig, clock: "StageClock") -> None:
+    """Start Ray and import what a sweep needs, side by side."""
+    from search.cluster import start_ray_beside_importing
+
+    with clock.stage("start"):
+        start_ray_beside_importing("search.sweep", config.address)
+
+
+def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
+    from search.words import how_to_resume
+
+    try:
+        result = run()
+    except KeyboardInterrupt:
+        if not sweep.paths.config.exists():
+            raise
+        raise RunError(f"Stopped; nothing is lost. Go on:  {how_to_resume(sweep.paths)}") from None
+    _show(result, sweep.config)
+    if result.unfinished:
+        sys.exit(FAULT)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Rank trials."""
+    import pandas as pd
+
+    from search.leaderboard import columns, rank, trial_table
+    from search.study import read_trials
+    from search.words import print_table
+
+    found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
+    configs = [json.loads(paths.config.read_text(encoding="utf-8")) for paths in found]
+    metric = configs[0]["metric"]
+    if any(config["metric"] != metric for config in configs):
+        print(f"The sweeps have different metrics; all are ranked by {metric}.", file=sys.stderr)
+    tables = [
+        trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
+        for paths in found
+    ]
+    begun = [table for table in tables if not table.empty]
+    if not begun:
+        raise ConfigError(f"No trial of {', '.join(args.sweeps)} has begun yet; wait for one.")
+    table = rank(pd.concat(begun, ignore_index=True), metric)
+    if args.csv:
+        table.to_csv(args.csv, index=False)
+    if args.json:
+        print(table.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        print_table(columns(table, metric))
+    if args.tensorboard:
+        _serve_tensorboard(found)
+
+
+def _serve_tensorboard(found: Sequence[SweepPaths]) -> None:
+    from tensorboard import program
+
+    board = program.TensorBoard()
+    spec = ",".join(f"{p.root.name}:{p.tensorboard}" for p in found)
+    logdir = ["--logdir", str(found[0].tensorboard)] if len(found) == 1 else ["--logdir_spec", spec]
+    board.configure(argv=[None, *logdir, "--host", "127.0.0.1"])
+    board.main()
+
+
+def retrain(args: argparse.Namespace) -> None:
+    """The final model again."""
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    from search.checks import load_config
+    from search.handover import retrain_sweep
+
+    _show(retrain_sweep(paths, trial=args.trial, progress=_progress()), load_config(paths))
+
+
+def export(args: argparse.Namespace) -> None:
+    """The export again."""
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    formats = args.formats.split(",") if args.formats else None
+    for name in formats or []:
+        if name not in get_args(Format):
+            raise ConfigError(unknown("format", name, get_args(Format)))
+    from search.handover import export_sweep
+
+    differences = export_sweep(paths, formats=formats, out=args.out)
+    for name, difference in differences.items():
+        print(f"{name}: largest difference in logits {difference:.1e}")
+    print(f"Export: {args.out or paths.export}")
+
+
+def predict(args: argparse.Namespace) -> None:
+    """An export's answers."""
+    from trainables.predict import Predictor
+    from trainables.sources import image_files
+
+    files = [file for path in args.images for file in image_files(path)]
+    if args.top < 1:
+        raise ConfigError(f"--top must be 1 or more, not {args.top}.")
+    predictor = Predictor.load(args.export)
+    answers, labels = predictor.answers(files), predictor.spec.labels
+    for file, reason in answers.unreadable.items():
+        print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
+    if not answers.files:
+        raise ConfigError("None of the images can be read; give image files or folders of them.")
+    if args.csv:
+        import pandas as pd
+
+        best = [labels[k] for k in answers.probabilities.argmax(axis=1)]
+        table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
+        for k, label in enumerate(labels):
+            table[f"p.{label}"] = answers.probabilities[:, k]
+        table.to_csv(args.csv, index=False)
+        return
+    for file, row in zip(answers.files, answers.probabilities, strict=True):
+        top = row.argsort()[::-1][: args.top]
+        print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
+
+
+def _show(result: "SweepResult", config: SweepConfig) -> None:
+    from search.leaderboard import columns
+    from search.words import print_table, result_words
+
+    print_table(columns(result.trials, config.metric))
+    print(result_words(result, config))
+
+
+def _progress() -> Callable[[str, int, int], None]:
+    from search.progress import terminal_progress
+
+    return terminal_progress()
