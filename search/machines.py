@@ -73,7 +73,8 @@ class _Standing:
 class Machines:
     """Where trials go: to machines that join too, once examined, and to none that keeps failing.
 
-    A trial that failed is tried on another machine, if there is one.
+    A trial that failed is tried on another machine, if there is one. Machines of the ids
+    ``examined`` are known to be sound; all that are there now, if it isn't given.
     """
 
     def __init__(
@@ -84,13 +85,15 @@ class Machines:
         look: Callable[[], list[Node]] = alive,
         look_seconds: float = 1.0,
         examine: Callable[[Node], Examination] = lambda node: lambda: "",
+        examined: Collection[str] | None = None,
     ) -> None:
         self._resources, self._most = resources, most
         self._look, self._look_seconds = look, look_seconds
         self._examine = examine
-        self._nodes = look()
-        self._looked = time.monotonic()
-        self._examined: dict[str, Examination] = {node.id: lambda: "" for node in self._nodes}
+        self._nodes: Sequence[Node] = look()
+        self._looked = -math.inf
+        sound = [node.id for node in self._nodes] if examined is None else examined
+        self._examined: dict[str, Examination] = {node: lambda: "" for node in sound}
         self._told: set[str] = set()
         """Ids of machines of which it was said that no trial runs there."""
         self._standing: defaultdict[str, _Standing] = defaultdict(_Standing)

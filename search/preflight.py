@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import logging
 import platform
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from search.machines import Examination, Node, alive
 from spaces import ConfigError
 
+_log = logging.getLogger("finesweep")
+
 PACKAGES = ("torch", "ray", "timm", "numpy")
 """Must be the same everywhere, or trials could not be compared, nor handed on."""
 _ROOT = Path(__file__).parent.parent
@@ -29,6 +32,8 @@ _GIB = 2**30
 class Machine:
     """What there is, and what is wrong with it."""
 
+    id: str
+    """Ray's, of the node."""
     host: str
     cpus: float
     gpus: float
@@ -62,7 +67,9 @@ def preflight(cache: Path) -> list[Machine]:
         try:
             machines.append(ray.get(answer))
         except RayError as error:
-            raise ConfigError(_cannot_run(node, error)) from None
+            if node.id in [there.id for there in alive()]:
+                raise ConfigError(_cannot_run(node, error)) from None
+            _log.warning("machine %s left while it was looked at", node.host)
     problems = differences(machines) + [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
     if problems:
         raise ConfigError.of(problems)
@@ -163,6 +170,7 @@ def _examine(cache: Path, node: Node) -> Machine:
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return Machine(
+        id=node.id,
         host=node.host,
         cpus=node.cpus,
         gpus=node.gpus,

@@ -23,7 +23,6 @@ from search.paths import SweepPaths
 from search.plan import Plan, make_plan
 from search.preflight import Machine, preflight, warnings
 from search.profile import StageClock
-from search.progress import Progress, no_progress
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
 from search.storage import keeping_copy
@@ -35,6 +34,7 @@ from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.files import write_json, write_whole
 from trainables.pixels import PixelFormat, PixelStore, Staged, build_store
+from trainables.progress import Progress, no_progress
 
 _log = logging.getLogger("finesweep")
 
@@ -168,7 +168,8 @@ class Sweep:
         )
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
         with self._clock.stage("search"):
-            run_trials(job, plan, self.paths, resources)
+            sound = [machine.id for machine in self._machines]
+            run_trials(job, plan, self.paths, resources, examined=sound)
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric)
         done = sum(trial.status != "running" for trial in trials)
@@ -200,7 +201,7 @@ class Sweep:
                     budget_bytes=self.config.cache_bytes,
                     keep=[store.file for store in stores.values()],
                     staged=staged,
-                    progress=lambda done, total: self._progress("decoding images", done, total),
+                    progress=self._progress,
                 )
         return plan, stores
 

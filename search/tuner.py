@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,13 @@ def run_trials(
     draft: Draft,
     paths: SweepPaths,
     resources: Resources,
+    *,
+    examined: Collection[str] | None = None,
 ) -> None:
     """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
+
+    Machines of Ray's ids ``examined`` are known to be sound; others get trials once they were
+    examined, as do those that join. Without it, all that are there now are.
 
     What they came to is in the journal, and what it knew before is made again from it: ASHA's
     rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that ran then stay
@@ -49,7 +55,9 @@ def run_trials(
     # hands a waiting worker only to those that have none: the first result came 5 s later.
     class_cache.DEFAULT_ENV_VARS = {}
     newcomers = Newcomers(draft.config.cache_dir)
-    machines = Machines(resources, most=draft.config.concurrent, examine=newcomers)
+    machines = Machines(
+        resources, most=draft.config.concurrent, examine=newcomers, examined=examined
+    )
     while _search(job, draft, paths, resources, machines).is_stranded():
         _log.warning("a trial waited for machines that are gone; the search begins anew")
 

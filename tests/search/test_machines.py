@@ -36,6 +36,16 @@ def test_there_is_room_for_as_many_as_fit_now() -> None:
     assert machines.room() == 4
 
 
+def test_a_machine_that_joined_since_the_preflight_is_examined(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = Cluster([GOOD, BAD, LATE])
+    found = {"bad": "torch 1.0 instead of 2.11", "late": ""}
+    machines = cluster.machines(examined=["good"], examine=lambda node: lambda: found[node.id])
+    assert machines.room() == GOOD.cpus + LATE.cpus
+    assert "machine two (10.0.0.2) is left out: torch 1.0 instead" in caplog.text
+
+
 def test_a_cluster_without_machines_is_waited_for_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -11,6 +11,7 @@ from spaces import ConfigError
 from tests.search.commands import finesweep
 
 MACHINE = Machine(
+    id="a1",
     host="a",
     cpus=8,
     gpus=2,
@@ -38,6 +39,19 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_machine(
     with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written there") as told:
         preflight(tmp_path / "file" / "cache")
     assert len(str(told.value).splitlines()) == 2, "one for each machine"
+
+
+def test_a_machine_that_left_meanwhile_is_no_mistake(
+    ray_cluster: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = alive()
+    gone = replace(there[1], id="e" * 56, host="gone")
+    monkeypatch.setattr("search.preflight._from_here", lambda: [*there, gone])
+    assert len(preflight(tmp_path)) == 2
+    assert "machine gone left while it was looked at" in caplog.text
 
 
 def test_machines_must_have_the_same_versions() -> None:
