@@ -23,7 +23,7 @@ def check_at_once(config: SweepConfig) -> None:
             f"The folder {paths.root} exists and holds no sweep; remove it (a launch that was "
             "killed before its first trial leaves one) or choose another --name."
         )
-    check_source(config.data)
+    check_source(config.data, cache=config.cache_dir)
     SearchSpace.load(config.space)
     config.read_points()
     check_storage(config, paths)

@@ -86,8 +86,9 @@ class ExportSettings(_Settings):
 class SweepConfig(_Settings):
     """Every setting of a sweep."""
 
-    data: Path
-    """Folder per class (flat or under train/val/test), CSV, Parquet, or Hugging Face dataset."""
+    data: Path | str
+    """Folder per class (flat or under train/val/test), CSV, Parquet, or Hugging Face dataset; on a
+    disk, or at an address such as s3://BUCKET/PREFIX, which stays a string."""
     name: str = ""
     """Name of the sweep's folder; empty makes one of the data's name and the time."""
     space: str = "default"
@@ -145,7 +146,13 @@ class SweepConfig(_Settings):
         """`cache_gib` in bytes."""
         return int(self.cache_gib * 2**30)
 
-    @field_validator("data", "points", "results_dir", "cache_dir")
+    @field_validator("data")
+    @classmethod
+    def _absolute_or_address(cls, data: Path | str) -> Path | str:
+        address = isinstance(data, str) and "://" in data
+        return data if address else Path(data).expanduser().absolute()
+
+    @field_validator("points", "results_dir", "cache_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
@@ -177,7 +184,8 @@ class SweepConfig(_Settings):
         """A name of the data's and the time, if none was given."""
         if name or "data" not in info.data:
             return name
-        made = f"{info.data['data'].stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        stem = Path(str(info.data["data"]).partition("?")[0]).stem
+        made = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
         return re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-")
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ class Draft:
 def draft_plan(config: SweepConfig) -> Draft:
     """Read the space and the points, find the weights, try the models. Raises `UserError`."""
     _check_cache(config.cache_dir)
-    check_source(config.data)
+    check_source(config.data, cache=config.cache_dir)
     space = SearchSpace.load(config.space)
     if config.image_size is not None:
         space = space.with_fixed(image_size=config.image_size)

@@ -11,7 +11,6 @@ from search.leaderboard import trial_table, winner
 from search.log import log_to
 from search.paths import SweepPaths
 from search.profile import StageClock
-from search.progress import Progress, no_progress
 from search.result import SweepResult
 from search.retrain import FinalModel, retrain
 from search.storage import keeping_copy
@@ -21,6 +20,7 @@ from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.model import Preprocessing
 from trainables.pixels import build_store
+from trainables.progress import Progress, no_progress
 from trainables.weights import find_weights
 
 _log = logging.getLogger("finesweep")
@@ -74,7 +74,7 @@ def retrain_sweep(
         form,
         cache=config.cache_dir,
         budget_bytes=config.cache_bytes,
-        progress=lambda done, total: progress("decoding images", done, total),
+        progress=progress,
     )
     job = TrialJob(
         config,

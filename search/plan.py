@@ -11,7 +11,6 @@ from PIL import Image
 
 from search.config import SweepConfig
 from search.draft import Draft
-from search.progress import Progress, no_progress
 from spaces import TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
@@ -27,6 +26,7 @@ from trainables.model import (
     trainable_share,
 )
 from trainables.pixels import Staged
+from trainables.progress import Progress, no_progress
 from trainables.survey import Survey, survey
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -71,7 +71,7 @@ def make_plan(
         eval_is=config.split.eval_is,
         forms=draft.forms,
         staged=staged,
-        progress=lambda done, total: progress("reading images", done, total),
+        progress=progress,
     )
     return Plan(**vars(draft), survey=surveyed)
 

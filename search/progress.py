@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -11,15 +10,10 @@ from rich.table import Table
 
 from search.study import Status, trial_name
 from spaces import TrialParams
+from trainables.progress import Progress
 from trainables.report import METRICS, EpochReport, best_of
 
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how far it is, and of how much; of 0 if nobody knows."""
 _ROWS = 10
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def terminal_progress() -> Progress:

@@ -20,12 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import psutil
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from spaces import ConfigError
 from trainables.files import write_whole
+from trainables.remote import first_line, open_store
 
 _log = logging.getLogger("finesweep")
 
@@ -69,7 +70,7 @@ class Storage:
 
     def __init__(self, paths: SweepPaths, storage_path: str) -> None:
         self._paths = paths
-        self._files, folder = _open(storage_path)
+        self._files, folder = open_store(storage_path, "storage_path")
         self._folder = f"{folder}/{paths.root.name}"
         if isinstance(self._files, LocalFileSystem) and Path(self._folder) == paths.root:
             raise ConfigError(f"storage_path {storage_path} is results_dir itself; give another.")
@@ -184,7 +185,7 @@ class Storage:
                 if last:
                     self._delete(_SIGN)
         except OSError as error:
-            self._trouble = _reason(error)
+            self._trouble = first_line(error)
         if self._trouble and not before:
             _log.warning("nothing is copied to %s for now: %s", self.uri, self._trouble)
 
@@ -235,7 +236,7 @@ class Storage:
             yield
         except OSError as error:
             raise ConfigError(
-                f"The storage_path of {self.uri} can't be used ({_reason(error)}); check the "
+                f"The storage_path of {self.uri} can't be used ({first_line(error)}); check the "
                 "address, the credentials and that the bucket exists."
             ) from None
 
@@ -274,25 +275,5 @@ class Storage:
             self._files.delete_file(f"{self._folder}/{name}")
 
 
-def _open(storage_path: str) -> tuple[Any, str]:
-    wrong = f"storage_path must be an address such as s3://BUCKET/PREFIX, not {storage_path!r}"
-    if "://" not in storage_path:
-        raise ConfigError(f"{wrong}.")
-    if "@" in storage_path.partition("?")[0]:
-        raise ConfigError(
-            "storage_path must hold no secrets, for it is written down; give them as "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
-        )
-    try:
-        files, folder = FileSystem.from_uri(storage_path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{wrong} ({_reason(error)}).") from None
-    return files, folder.rstrip("/")
-
-
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import ray
 import torch
 from PIL import Image
+from pyarrow.fs import S3FileSystem
 from ray.cluster_utils import Cluster
 from sklearn.datasets import load_digits
 
@@ -145,3 +147,27 @@ def settings(digits: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 def sweep(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
     """Its result."""
     return Sweep(SweepConfig.parse({**settings, "name": "digits"})).run()
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """A server that speaks S3 on this machine."""
+    from moto.server import ThreadedMotoServer  # takes a second
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An address in a bucket of its own, with nothing there yet."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name)[:60].strip("-")
+    S3FileSystem(
+        endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
+    ).create_dir(name)
+    return f"s3://{name}/kept?endpoint_override={endpoint}&scheme=http&region=us-east-1"

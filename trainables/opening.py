@@ -7,7 +7,7 @@ opens only what has changed in it.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from trainables.files import write_json
 from trainables.images import IMAGE_ERRORS, digest_of, read_rgb, reduction
 from trainables.pixels import PixelFormat, Staged
+from trainables.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def open_all(
     cache: Path,
     forms: Sequence[PixelFormat] = (),
     staged: Staged | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Opened]:
     """Decode every file that is new or has changed, in threads.
 
@@ -58,7 +59,7 @@ def open_all(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, (seen, opened) in enumerate(pool.map(look, range(len(unknown))), start=1):
             notes.add(paths[unknown[done - 1]], seen, opened)
-            progress(done, len(unknown))
+            progress("reading images", done, len(unknown))
     notes.write()
     return [found for path in paths if (found := notes.find(path))]
 

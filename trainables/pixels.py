@@ -21,6 +21,7 @@ from trainables.dataset import Dataset
 from trainables.files import write_whole
 from trainables.images import IMAGE_ERRORS, digest_of, read_rgb, resize_square
 from trainables.listing import SplitName
+from trainables.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def build_store(
     budget_bytes: int = 2**63,
     keep: Collection[Path] = (),
     staged: Staged | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> PixelStore:
     """Decode ``dataset`` into a file below ``cache``, or find it there from an earlier sweep.
 
@@ -108,7 +109,8 @@ def build_store(
     key.update("\n".join([repr(form), *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
-    with _held(store.file.with_suffix(".lock"), lambda: progress(0, len(dataset))):
+    lock, count = store.file.with_suffix(".lock"), len(dataset)
+    with _held(lock, lambda: progress("decoding images", 0, count)):
         if not store.file.exists():
             for leftover in store.file.parent.glob(f"{store.file.name}.*.partial"):
                 leftover.unlink()  # of a process that died: we hold the lock
@@ -147,7 +149,7 @@ def _decode_all(
     form: PixelFormat,
     file: Path,
     staged: Staged | None,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     shape = (len(dataset), form.side, form.side, 3)
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
@@ -163,7 +165,7 @@ def _decode_all(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
-            progress(done, len(dataset))
+            progress("decoding images", done, len(dataset))
     pixels.flush()
 
 

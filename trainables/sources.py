@@ -1,4 +1,7 @@
-"""Where labelled images are listed: folders, CSV or Parquet tables, Hugging Face datasets."""
+"""Where labelled images are listed: folders, CSV or Parquet tables, Hugging Face datasets.
+
+They lie on a disk, or at an address in an object store.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,6 +11,7 @@ from typing import Literal
 from spaces import DataError
 from trainables.hf_source import read_hf_dataset
 from trainables.listing import Listing, Row, SplitName, eval_note, natural_key, split_name
+from trainables.progress import Progress, no_progress
 
 _IMAGE_SUFFIXES = {
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
@@ -20,13 +24,23 @@ _COLUMNS = {
 }
 
 
-def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "val") -> Listing:
+def read_source(
+    data: Path | str,
+    *,
+    cache: Path,
+    eval_is: Literal["val", "test"] = "val",
+    progress: Progress = no_progress,
+) -> Listing:
     """List the images of ``data``. Opens none of them.
 
     ``eval_is`` says what a split called "eval" means. A Hugging Face dataset holds its images
-    inside Arrow files: they are written out below ``cache`` once. Raises `DataError`.
+    inside Arrow files: they are written out below ``cache`` once. A string is an address: what is
+    there is copied below ``cache`` and kept up to date. Raises `DataError`.
     """
-    check_source(data)
+    if isinstance(data, str):
+        return _read_remote(data, cache, eval_is, progress)
+    data = data.absolute()
+    check_source(data, cache=cache)
     if data.is_file():
         return _read_table(data, eval_is)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
@@ -34,9 +48,13 @@ def read_source(data: Path, *, cache: Path, eval_is: Literal["val", "test"] = "v
     return _read_folder(data, eval_is)
 
 
-def check_source(data: Path) -> None:
-    """Raises `DataError` if there is nothing at ``data``."""
-    if not data.exists():
+def check_source(data: Path | str, *, cache: Path) -> None:
+    """Raises `DataError` if there is nothing at ``data``, `ConfigError` for an address of none."""
+    if isinstance(data, str):
+        from trainables.remote import Remote
+
+        Remote(data, cache).check()
+    elif not data.exists():
         raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
 
 
@@ -47,6 +65,19 @@ def image_files(path: Path) -> list[Path]:
     if not path.exists():
         raise DataError(f"The image {str(path)!r} does not exist.")
     return [path]
+
+
+def _read_remote(
+    address: str, cache: Path, eval_is: Literal["val", "test"], progress: Progress
+) -> Listing:
+    from trainables.remote import Remote  # most data lie on a disk
+
+    remote = Remote(address, cache)
+    remote.bring(progress)
+    listing = read_source(remote.copy, cache=cache, eval_is=eval_is)
+    if remote.copy.is_file():
+        remote.bring_listed([row.path for row in listing.rows], progress)
+    return listing
 
 
 def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from trainables.dataset import Dataset
 from trainables.listing import SPLITS, Listing, Row, SplitName, natural_key
 from trainables.opening import Opened, open_all
 from trainables.pixels import PixelFormat, Staged
+from trainables.progress import Progress, no_progress
 from trainables.sources import read_source
 
 MAX_UNREADABLE = 0.1
@@ -44,7 +45,7 @@ class Survey:
 
 
 def survey(
-    data: Path,
+    data: Path | str,
     *,
     cache: Path,
     val_fraction: float = 0.15,
@@ -53,9 +54,9 @@ def survey(
     eval_is: Literal["val", "test"] = "val",
     forms: Sequence[PixelFormat] = (),
     staged: Staged | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Survey:
-    """List, open and split the images of ``data``.
+    """List, open and split the images of ``data``; a string is an address in an object store.
 
     Every image is decoded once, and put into ``staged`` in each of ``forms``; those that can't be
     are left out. A split that is not given is drawn by ``seed``, stratified by class; images with
@@ -63,7 +64,7 @@ def survey(
 
     Raises `DataError`.
     """
-    listing = read_source(data.absolute(), cache=cache, eval_is=eval_is)
+    listing = read_source(data, cache=cache, eval_is=eval_is, progress=progress)
     opened = open_all(
         [row.path for row in listing.rows],
         cache=cache,

@@ -2,19 +2,17 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
-from pyarrow.fs import S3FileSystem
 
 from search import storage
 from search.paths import SweepPaths
 from search.storage import Storage, bring_sweep
 from search.study import read_trials
 from spaces import ConfigError
+from tests.buckets import below, put
 from tests.search.commands import finesweep, flags
 from trainables.files import write_whole
 
@@ -26,28 +24,6 @@ cli.main(sys.argv[1:])
 """
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """A server that speaks S3 on this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """A ``storage_path`` in a bucket of its own."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
-    name = request.node.name.replace("_", "-")[:60].strip("-")
-    S3FileSystem(
-        endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
-    ).create_dir(name)
-    return f"s3://{name}/sweeps?endpoint_override={endpoint}&scheme=http&region=us-east-1"
-
-
 @pytest.fixture
 def paths(tmp_path: Path) -> SweepPaths:
     """A sweep's folder, small."""
@@ -57,12 +33,6 @@ def paths(tmp_path: Path) -> SweepPaths:
     made.journal.write_bytes(b"one\ntwo\n")
     (made.checkpoints / "0000.pt").write_bytes(b"state")
     return made
-
-
-def of(uri: str, paths: SweepPaths) -> str:
-    """Where a sweep lies."""
-    address, mark, query = uri.partition("?")
-    return f"{address}/{paths.root.name}{mark}{query}"
 
 
 def test_a_sweep_comes_back_from_a_bucket_as_it_was(
@@ -77,7 +47,7 @@ def test_a_sweep_comes_back_from_a_bucket_as_it_was(
     (paths.checkpoints / "0000.pt").unlink()
     paths.journal.write_bytes(b"one\ntwo\nthree\n")
     kept.push()
-    back, storage_path = bring_sweep(of(bucket, paths), tmp_path / "there")
+    back, storage_path = bring_sweep(below(bucket, "photos"), tmp_path / "there")
     assert storage_path == bucket
     assert back.root == tmp_path / "there" / "photos"
     assert back.journal.read_bytes() == b"one\ntwo\nthree\n"
@@ -86,7 +56,7 @@ def test_a_sweep_comes_back_from_a_bucket_as_it_was(
         "sweep.json",
     ]
     with pytest.raises(ConfigError, match="photos exists: go on with it by 'finesweep resume"):
-        bring_sweep(of(bucket, paths), tmp_path / "there")
+        bring_sweep(below(bucket, "photos"), tmp_path / "there")
 
 
 def test_the_journal_comes_first_and_the_settings_last(
@@ -138,7 +108,7 @@ def test_a_bucket_that_is_not_there_is_told_before_anything_runs(
     with pytest.raises(ConfigError, match="must be an address such as s3://BUCKET/PREFIX"):
         Storage(paths, "bucket/prefix")
     with pytest.raises(ConfigError, match="There is no sweep at s3://"):
-        bring_sweep(of(bucket, paths), paths.root.parent)
+        bring_sweep(below(bucket, "photos"), paths.root.parent)
 
 
 def test_a_store_that_fails_for_a_while_stops_no_sweep(
@@ -250,14 +220,17 @@ def test_a_folder_is_no_copy_of_itself(paths: SweepPaths) -> None:
 def test_a_sweep_goes_on_where_only_its_bucket_is_left(
     bucket: str,
     settings: dict[str, Any],
+    digits: Path,
     ray_cluster: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """With the images: another machine needs nothing else."""
+    put(digits, below(bucket, "digits"))
     here, there = tmp_path / "here", tmp_path / "there"
     given = {**settings, "name": "lost", "results_dir": here, "storage_path": bucket}
     given |= {"trials": 4, "max_epochs": 8, "stopping": "none"}
-    words = [sys.executable, "-c", QUICKLY, "launch", str(settings["data"]), *flags(given)]
+    words = [sys.executable, "-c", QUICKLY, "launch", below(bucket, "digits"), *flags(given)]
     quiet = subprocess.DEVNULL
     running = subprocess.Popen(words, stdout=quiet, stderr=quiet)
     journal = SweepPaths(here / "lost").journal
@@ -270,8 +243,8 @@ def test_a_sweep_goes_on_where_only_its_bucket_is_left(
     running.communicate()
     here.rename(tmp_path / "a disk that died")
     monkeypatch.setattr(storage, "GONE_SECONDS", 0.0)
-    uri = bucket.replace("/sweeps", "/sweeps/lost")
-    assert finesweep("resume", uri, "--results-dir", there) == 0
+    elsewhere = ["--results-dir", there, "--cache-dir", there / "cache"]
+    assert finesweep("resume", below(bucket, "lost"), *elsewhere) == 0
     paths = SweepPaths(there / "lost")
     trials = read_trials(paths.journal)
     assert [t.status for t in trials] == ["completed"] * 4

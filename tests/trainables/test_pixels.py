@@ -76,7 +76,7 @@ def test_two_processes_make_one_store(dataset: Dataset, tmp_path: Path) -> None:
                 dataset,
                 FORM,
                 cache=tmp_path,
-                progress=lambda done, total: decoded.append(done),
+                progress=lambda what, done, total: decoded.append(done),
             )
             for _ in range(2)
         ]

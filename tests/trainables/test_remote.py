@@ -1,0 +1,130 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spaces import ConfigError, DataError
+from tests.buckets import below, delete, put
+from trainables import remote
+from trainables.sources import check_source, read_source
+from trainables.survey import survey
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is copied, as it is."""
+    names: list[str] = []
+    copy = remote.Remote._copy
+
+    def noted(self: remote.Remote, info: remote.FileInfo) -> None:
+        names.append(info.base_name)
+        copy(self, info)
+
+    monkeypatch.setattr(remote.Remote, "_copy", noted)
+    return names
+
+
+def test_a_bucket_is_the_same_data_as_the_folder(bucket: str, digits: Path, tmp_path: Path) -> None:
+    put(digits, below(bucket, "digits"))
+    told = []
+    there = survey(
+        below(bucket, "digits"),
+        cache=tmp_path,
+        progress=lambda what, done, total: told.append((what, done, total)),
+    )
+    here = survey(digits, cache=tmp_path / "other")
+    assert there.dataset.fingerprint == here.dataset.fingerprint
+    assert there.dataset.paths == here.dataset.paths
+    assert there.dataset.root.name == "digits"
+    assert ("fetching images", 120, 120) in told
+
+
+def test_only_what_changed_there_is_fetched_again(
+    bucket: str, digits: Path, tmp_path: Path, fetched: list[str]
+) -> None:
+    address, mine = below(bucket, "digits"), tmp_path / "mine"
+    put(digits, address)
+    first = survey(address, cache=tmp_path).dataset
+    assert len(fetched) == 120
+    fetched.clear()
+    assert survey(address, cache=tmp_path).dataset.fingerprint == first.fingerprint
+    assert fetched == []
+    shutil.copytree(digits, mine)
+    one, gone = sorted((mine / "zero").iterdir())[:2]
+    Image.open(one).rotate(90).save(one)
+    put(one, below(address, f"zero/{one.name}"))
+    delete(below(address, f"zero/{gone.name}"))
+    gone.unlink()
+    second = survey(address, cache=tmp_path).dataset
+    assert fetched == [one.name]
+    assert second.fingerprint == survey(mine, cache=tmp_path / "other").dataset.fingerprint
+
+
+def test_a_copy_that_broke_off_goes_on(
+    bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(digits, below(bucket, "digits"))
+    copy = remote.Remote._copy
+
+    def breaks_off(self: remote.Remote, info: remote.FileInfo) -> None:
+        if len(list(tmp_path.glob("copies/*/digits/*/*.png"))) >= 60:
+            raise OSError("Connection reset by peer")
+        copy(self, info)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(remote.Remote, "_copy", breaks_off)
+        with pytest.raises(DataError, match=r"digits.* can't be had \(Connection reset by peer\)"):
+            read_source(below(bucket, "digits"), cache=tmp_path)
+    fetched.clear()
+    assert len(read_source(below(bucket, "digits"), cache=tmp_path).rows) == 120
+    assert 0 < len(fetched) <= 60
+
+
+def test_of_a_table_what_it_lists_is_fetched(
+    bucket: str, digits: Path, tmp_path: Path, fetched: list[str]
+) -> None:
+    put(digits, below(bucket, "all/digits"))
+    names = [f"digits/{f.parent.name}/{f.name}" for f in sorted(digits.glob("*/*"))[::2]]
+    table = tmp_path / "some.csv"
+    lines = [f"{name},{name.split('/')[1]}" for name in [*names, "digits/zero/lost.png"]]
+    table.write_text("\n".join(["path,label", *lines]))
+    put(table, below(bucket, "all/some.csv"))
+    found = survey(below(bucket, "all/some.csv"), cache=tmp_path / "cache")
+    assert sorted(found.dataset.paths) == sorted(names)
+    assert [s.reason for s in found.suspects if s.kind == "bad"] == ["file not found"]
+    assert len(fetched) == 1 + len(names)
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname"])
+def test_a_table_there_lists_nothing_outside_its_folder(
+    bucket: str, tmp_path: Path, path: str
+) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text(f"path,label\n{path},zero\n")
+    put(table, below(bucket, "bad.csv"))
+    with pytest.raises(DataError, match="is not below the table's own folder; write its paths"):
+        read_source(below(bucket, "bad.csv"), cache=tmp_path / "cache")
+
+
+def test_what_is_not_there_is_told_at_once(bucket: str, endpoint: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is nothing at s3://.*/lost"):
+        check_source(below(bucket, "lost"), cache=tmp_path)
+    with pytest.raises(
+        ConfigError, match="data must be an address such as s3://BUCKET/PREFIX, not"
+    ):
+        check_source("nowhere://x", cache=tmp_path)
+    with pytest.raises(ConfigError, match="data must hold no secrets, for it is written down"):
+        check_source("s3://key:secret@bucket/x", cache=tmp_path)
+
+
+def test_a_disk_without_room_is_told_before_it_is_full(
+    bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(digits, below(bucket, "digits"))
+    monkeypatch.setattr(remote, "free_bytes", lambda cache: 1000)
+    with pytest.raises(
+        DataError, match=r"GiB that are not here yet, and .* name another cache_dir"
+    ):
+        read_source(below(bucket, "digits"), cache=tmp_path)
+    assert fetched == []
