@@ -64,7 +64,7 @@ class StudySearcher(Searcher):
         """Of Ray's trials that are running."""
         self._waiting: dict[int, tuple[str, ...]] = {}
         """Machines that a trial must not run on which was handed out and not heard of since."""
-        self._stranded = False
+        self._stopped = self._stranded = False
         self._attempts = Attempts()
         self.disk_error: OSError | None = None
         """What a write to the sweep's folder raised; Tune tells it as another error."""
@@ -80,15 +80,24 @@ class StudySearcher(Searcher):
         """Why no trial of the sweep can be expected to work; None while one can."""
         return self._attempts.hopeless
 
+    def stop(self) -> None:
+        """End the search now: what runs stays as it is recorded, for a resume."""
+        self._stopped = True
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the search has to end before its trials do; it records no more then."""
+        return self._stopped or self.is_stranded()
+
     def is_stranded(self) -> bool:
         """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
 
-        Once it is so the search has to begin anew, and records no more.
+        Once it is so the search has to begin anew.
         """
         self._stranded = self._stranded or any(
             self._machines.is_stranded(avoid) for avoid in self._waiting.values()
         )
-        return self._stranded
+        return self._stranded and not self._stopped
 
     def settle(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end."""
@@ -107,6 +116,8 @@ class StudySearcher(Searcher):
     ) -> dict[str, Any] | str | None:
         """The next trial's number and parameters. ``trial_id`` is Ray's."""
         again = bool(self._again)
+        if self._stopped:
+            return Searcher.FINISHED
         if self.hopeless or not (again or len(self._params) < self._draft.config.trials):
             return None if self._numbers else Searcher.FINISHED
         if len(self._numbers) >= self._machines.room():
@@ -126,8 +137,8 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record a trial's last epoch, and whether it finished, was stopped, or diverged."""
-        if error or result is None or "epoch" not in result or self._stranded:
-            return  # `TuneEvents` says why; or the search is about to begin anew
+        if error or result is None or "epoch" not in result or self.ends_early:
+            return  # `TuneEvents` says why; or the search ended and not the trial
         with self._disk_errors_kept():
             number = self._numbers.pop(trial_id)
             status, reason = outcome(self._record(number, result))

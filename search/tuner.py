@@ -3,7 +3,10 @@
 import logging
 import os
 import shutil
-from collections.abc import Collection
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,13 +46,14 @@ def run_trials(
     examined, as do those that join. Without it, all that are there now are.
 
     What they came to is in the journal, and what it knew before is made again from it: ASHA's
-    rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that ran then stay
+    rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that run then stay
     "running" in the journal. Raises `RunError` if the first trials all fail in the same way, and
     `OSError` if the sweep's folder can't be written.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(draft.config.trials)  # the searcher holds back
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_first_interrupt` hears it
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
     # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
     # hands a waiting worker only to those that have none: the first result came 5 s later.
@@ -114,14 +118,15 @@ def _search(
                 name=paths.ray.name,
                 storage_path=str(paths.root),
                 callbacks=[TuneEvents(searcher)],
-                stop=_Stranded(searcher),
+                stop=_Early(searcher),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `failures/` has what it tells
         try:
-            tuner.fit()
+            with _first_interrupt(searcher.stop):
+                tuner.fit()
         except TuneError:
             if searcher.disk_error is None:
                 raise
@@ -136,8 +141,29 @@ def _search(
     return searcher
 
 
-class _Stranded(tune.Stopper):
-    """Ends a run of Tune in which a trial would wait for ever."""
+@contextmanager
+def _first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Have the first Ctrl-C call ``stop``, and a second one be as ever.
+
+    Tune's own handler is not heard while no machine is left.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it can't set handlers
+        yield
+        return
+
+    def heard(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Early(tune.Stopper):
+    """Ends a run of Tune before its trials have ended."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         self._searcher = searcher
@@ -148,4 +174,4 @@ class _Stranded(tune.Stopper):
 
     def stop_all(self) -> bool:
         """All of them."""
-        return self._searcher.is_stranded()
+        return self._searcher.ends_early

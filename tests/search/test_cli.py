@@ -119,6 +119,29 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
+def test_ctrl_c_is_heard_while_no_machine_is_left(settings: dict[str, Any], tmp_path: Path) -> None:
+    given = {**settings, "name": "alone", "results_dir": tmp_path, "trials": 500}
+    waits = """
+import sys
+from search import cli, machines, tuner
+tuner.Machines = lambda *given, **named: machines.Machines(*given, **named, look=list)
+cli.main(sys.argv[1:])
+"""
+    words = [sys.executable, "-c", waits, "launch", str(settings["data"]), *flags(given)]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log, until = tmp_path / "alone" / "sweep.log", time.monotonic() + 120
+    while not (log.exists() and "the sweep waits for one" in log.read_text()):
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.5)
+    time.sleep(2)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 1, err
+    assert "500 of 500 trials did not finish" in out
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
 def test_compare_ranks_one_or_several_sweeps(
     sweep: SweepResult, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
