@@ -1,9 +1,10 @@
-"""Ray: found, or started on this machine. Light: this is all that a launch needs to begin with."""
+"""Ray: found, or started on this machine; and its machines. Light: a launch begins with it."""
 
 import importlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import ray
 
@@ -45,3 +46,36 @@ def start_ray_beside_importing(module: str, address: str) -> None:
         imported = pool.submit(importlib.import_module, module)
         start_ray(address)
         imported.result()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that Ray says is alive."""
+
+    id: str
+    ip: str
+    host: str
+    cpus: float
+    gpus: float
+    gpu_names: tuple[str, ...] = ()
+    """As Ray names them; empty for logical ones."""
+
+
+def alive() -> list[Node]:
+    """The machines of the cluster that this process is connected to."""
+    return [
+        Node(
+            node["NodeID"],
+            node["NodeManagerAddress"],
+            node["NodeManagerHostname"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            tuple(
+                name.partition(":")[2]
+                for name in node["Resources"]
+                if name.startswith("accelerator_type:")
+            ),
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]

@@ -131,14 +131,15 @@ def _start(config: SweepConfig, clock: "StageClock") -> None:
 
 
 def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
-    from search.words import how_to_resume
+    from search.program import command
 
     try:
         result = run()
     except KeyboardInterrupt:
         if not sweep.paths.config.exists():
             raise
-        raise RunError(f"Stopped; nothing is lost. Go on:  {how_to_resume(sweep.paths)}") from None
+        again = command("resume", sweep.paths)
+        raise RunError(f"Stopped; nothing is lost. Go on:  {again}") from None
     _show(result, sweep.config)
     if result.unfinished:
         sys.exit(FAULT)

@@ -6,12 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import ray
-
-if TYPE_CHECKING:
-    from search.resources import Resources
+from search.cluster import Node, alive
+from search.resources import Resources
 
 _log = logging.getLogger("finesweep")
 
@@ -20,41 +17,8 @@ IN_A_ROW = 3
 it is left out."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """A machine that Ray says is alive."""
-
-    id: str
-    ip: str
-    host: str
-    cpus: float
-    gpus: float
-    gpu_names: tuple[str, ...] = ()
-    """As Ray names them; empty for logical ones."""
-
-
 Examination = Callable[[], str | None]
 """Says why no trial may run on a machine; "" if one may, None while that isn't known."""
-
-
-def alive() -> list[Node]:
-    """The machines of the cluster that this process is connected to."""
-    return [
-        Node(
-            node["NodeID"],
-            node["NodeManagerAddress"],
-            node["NodeManagerHostname"],
-            node["Resources"].get("CPU", 0.0),
-            node["Resources"].get("GPU", 0.0),
-            tuple(
-                name.partition(":")[2]
-                for name in node["Resources"]
-                if name.startswith("accelerator_type:")
-            ),
-        )
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"]
-    ]
 
 
 @dataclass
@@ -79,7 +43,7 @@ class Machines:
 
     def __init__(
         self,
-        resources: "Resources",
+        resources: Resources,
         *,
         most: int | None = None,
         look: Callable[[], list[Node]] = alive,

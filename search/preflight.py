@@ -17,7 +17,8 @@ import torch
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.machines import Examination, Node, alive
+from search.cluster import Node, alive
+from search.machines import Examination
 from spaces import ConfigError
 
 _log = logging.getLogger("finesweep")

@@ -14,8 +14,8 @@ import ray
 import torch
 from ray import tune
 
+from search.cluster import Node, alive
 from search.config import SweepConfig
-from search.machines import Node, alive
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.features import GPU_BATCH

@@ -16,9 +16,9 @@ from scipy.special import softmax
 from torch import nn
 
 from search.paths import SweepPaths
+from search.program import command
 from search.study import TrialRecord
 from search.trial import TrialJob
-from search.words import how_to_resume
 from spaces import RunError, TrialParams
 from trainables.dataset import Dataset, majority_share
 from trainables.evaluate import logits_of
@@ -143,7 +143,7 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
             reason = str(error).strip().splitlines()[-1]
             raise RunError(
                 f"Retraining trial {trial.trial_id} failed ({reason}). The trials are kept; once "
-                f"that is mended, go on:  {how_to_resume(paths)}"
+                f"that is mended, go on:  {command('resume', paths)}"
             ) from error
     else:
         fitted = refit(job, trial, threads=os.cpu_count() or 1)

@@ -23,13 +23,13 @@ from search.paths import SweepPaths
 from search.plan import Plan, make_plan
 from search.preflight import Machine, preflight, warnings
 from search.profile import StageClock
+from search.program import command
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
 from search.storage import keeping_copy
 from search.study import read_trials
 from search.trial import TrialJob
 from search.tuner import run_trials
-from search.words import how_to_resume
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.files import write_json, write_whole
@@ -119,7 +119,7 @@ class Sweep:
             yield
         except OSError as error:
             begun = self.paths.config.exists()
-            again = how_to_resume(self.paths) if begun else "launch it again"
+            again = command("resume", self.paths) if begun else "launch it again"
             raise RunError(
                 f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if a disk "
                 f"is full or gone, mend that, then:  {again}"

@@ -19,6 +19,7 @@ from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
 from search.preflight import Newcomers
+from search.program import command
 from search.progress import LiveLeaderboard
 from search.resources import Resources
 from search.sampler import StudySearcher, TuneEvents, outcome
@@ -26,7 +27,6 @@ from search.stopping import stopping_rule
 from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
-from search.words import how_to_resume
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")
@@ -136,7 +136,7 @@ def _search(
         raise RunError(
             f"The first trials all failed in the same way, so the sweep stopped: "
             f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
-            f"on:  {how_to_resume(paths)}"
+            f"on:  {command('resume', paths)}"
         )
     return searcher
 

@@ -1,28 +1,14 @@
 """What the commands say to people."""
 
-import os
-import shutil
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from search.config import SweepConfig
-from search.paths import SweepPaths
-
-if TYPE_CHECKING:
-    from search.result import SweepResult
-
-
-def program() -> str:
-    """How this program is called from here: by its name if the shell finds it."""
-    if shutil.which("finesweep"):
-        return "finesweep"
-    script = Path(sys.argv[0])
-    return os.path.relpath(script) if script.name == "finesweep" else "python -m search"
+from search.program import command, program
+from search.result import SweepResult
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -74,28 +60,15 @@ def plan_words(plan: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def how_to_resume(paths: SweepPaths) -> str:
-    """The command that goes on with a sweep."""
-    return f"{program()} resume {paths.root.name}{_where(paths)}"
-
-
-def _where(paths: SweepPaths) -> str:
-    """The flag that finds a sweep which is not in the usual place."""
-    usual = paths.root.parent == Path("results").absolute()
-    return "" if usual else f" --results-dir {paths.root.parent}"
-
-
-def result_words(result: "SweepResult", config: SweepConfig) -> str:
+def result_words(result: SweepResult, config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
-    paths, name = result.paths, result.paths.root.name
-    finesweep, where = program(), _where(result.paths)
-    lines = []
+    paths, lines = result.paths, []
     if result.unfinished:
         lines += [
             f"Stopped early: {result.unfinished} of {config.trials} trials did not finish; "
             f"what did is kept in {paths.root}.",
-            f"Go on:  {how_to_resume(paths)}",
-            f"Or hand over the best so far:  {finesweep} retrain {name}{where}",
+            f"Go on:  {command('resume', paths)}",
+            f"Or hand over the best so far:  {command('retrain', paths)}",
         ]
     if result.final is not None:
         test = result.final.test
@@ -114,11 +87,11 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
         lines.append(f"Export        {result.export}")
     if result.profile is not None:
         lines.append(f"Time          {result.profile}")
-    lines += ["Next:", f"  {finesweep} compare {name} --tensorboard{where}"]
+    lines += ["Next:", f"  {command('compare', paths, '--tensorboard')}"]
     if result.export is not None:
         lines += [
-            f"  {finesweep} predict {result.export} IMAGES --top 3",
-            f"  {finesweep} retrain {name} --trial ID{where}",
+            f"  {program()} predict {result.export} IMAGES --top 3",
+            f"  {command('retrain', paths, '--trial ID')}",
         ]
         if not {"timm", "pt2"} & set(config.export.formats):
             del lines[-2]  # predict opens those two

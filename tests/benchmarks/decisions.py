@@ -23,9 +23,10 @@ from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
 from search.checkpoints import Checkpoints, CheckpointWriter
+from search.cluster import Node
 from search.config import SweepConfig
 from search.draft import Draft
-from search.machines import Machines, Node
+from search.machines import Machines
 from search.paths import SweepPaths
 from search.resources import Resources
 from search.sampler import StudySearcher

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from search import SweepResult
+from search.program import program
 from search.study import read_trials
-from search.words import program
 from tests.search.commands import finesweep, flags
 from trainables.predict import Predictor
 

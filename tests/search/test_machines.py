@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from search.machines import IN_A_ROW, Machines, Node
+from search.cluster import Node
+from search.machines import IN_A_ROW, Machines
 from search.resources import Resources
 
 GOOD = Node("good", "10.0.0.1", "one", cpus=2, gpus=0)

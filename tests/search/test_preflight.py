@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.machines import Examination, alive
+from search.cluster import alive
+from search.machines import Examination
 from search.preflight import Machine, Newcomers, differences, preflight, warnings
 from spaces import ConfigError
 from tests.search.commands import finesweep

@@ -10,10 +10,11 @@ from ray.tune.result import NODE_IP
 
 from search.attempts import MOST, Failure
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
+from search.cluster import Node
 from search.config import SweepConfig
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
-from search.machines import Machines, Node
+from search.machines import Machines
 from search.paths import SweepPaths
 from search.resources import Resources
 from search.sampler import StudySearcher

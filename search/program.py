@@ -1,0 +1,23 @@
+"""How this program is called, as its sentences tell it."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from search.paths import SweepPaths
+
+
+def program() -> str:
+    """How this program is called from here: by its name if the shell finds it."""
+    if shutil.which("finesweep"):
+        return "finesweep"
+    script = Path(sys.argv[0])
+    return os.path.relpath(script) if script.name == "finesweep" else "python -m search"
+
+
+def command(name: str, paths: SweepPaths, *words: str) -> str:
+    """A command on a sweep, wherever that lies."""
+    usual = paths.root.parent == Path("results").absolute()
+    where = [] if usual else ["--results-dir", str(paths.root.parent)]
+    return " ".join([program(), name, paths.root.name, *words, *where])
