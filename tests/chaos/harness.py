@@ -21,8 +21,8 @@ from tests.chaos.driver import COUNTED
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 900
 """After which a sweep counts as lost."""
-WORKER = "ray::ResourceTrainable"
-"""How processes that run trials are called."""
+WORKERS = ("ray::ResourceTrainable", "ray::ImplicitFunc")
+"""How processes that run trials are called: a class, as ours, and a function, as the stock one."""
 
 _PRELOAD = "RAY_preload_python_modules"
 
@@ -69,7 +69,11 @@ class Machines:
         words = ["ps", "-eo", "pid,ppid,args"]
         listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-        return [int(p) for p, parent, name in rows if int(parent) in raylets and WORKER in name]
+        return [
+            int(pid)
+            for pid, parent, name in rows
+            if int(parent) in raylets and name.startswith(WORKERS)
+        ]
 
     def close(self) -> None:
         """End all of it."""
