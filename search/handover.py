@@ -21,6 +21,7 @@ from trainables.dataset import Dataset
 from trainables.model import Preprocessing
 from trainables.pixels import build_store
 from trainables.progress import Progress, no_progress
+from trainables.sources import read_source
 from trainables.weights import find_weights
 
 _log = logging.getLogger("finesweep")
@@ -69,6 +70,8 @@ def retrain_sweep(
     dataset = Dataset.read(paths.dataset, paths.split)
     form = Preprocessing.of(params.backbone).form(params.image_size)
     weights = find_weights(params.backbone, config.weights, cache=config.cache_dir)
+    if isinstance(config.data, str):  # the copy may have made way since
+        read_source(config.data, cache=config.cache_dir, progress=progress)
     store = build_store(
         dataset,
         form,

@@ -6,6 +6,7 @@ import logging
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import ray
 import torch
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.cluster import Node, alive
@@ -25,6 +26,8 @@ _log = logging.getLogger("finesweep")
 
 PACKAGES = ("torch", "ray", "timm", "numpy")
 """Must be the same everywhere, or trials could not be compared, nor handed on."""
+GONE_SECONDS = 10.0
+"""In which Ray notices that a machine is gone."""
 _ROOT = Path(__file__).parent.parent
 _GIB = 2**30
 
@@ -68,7 +71,7 @@ def preflight(cache: Path) -> list[Machine]:
         try:
             machines.append(ray.get(answer))
         except RayError as error:
-            if node.id in [there.id for there in alive()]:
+            if not _has_left(node, error):
                 raise ConfigError(_cannot_run(node, error)) from None
             _log.warning("machine %s left while it was looked at", node.host)
     problems = differences(machines) + [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
@@ -148,6 +151,16 @@ def _ask(cache: Path, node: Node) -> Any:
     away: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     return away.options(scheduling_strategy=there).remote(cache, node)
+
+
+def _has_left(node: Node, error: RayError) -> bool:
+    """Whether a machine gave no answer because it is gone, which Ray takes some time to know."""
+    until = time.monotonic() + (0 if isinstance(error, RayTaskError) else GONE_SECONDS)
+    while node.id in [there.id for there in alive()]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _cannot_run(node: Node, error: RayError) -> str:

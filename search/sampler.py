@@ -86,13 +86,13 @@ class StudySearcher(Searcher):
 
     @property
     def ends_early(self) -> bool:
-        """Whether the search has to end before its trials do; it records no more then."""
+        """Whether the search has to end before its trials do."""
         return self._stopped or self.is_stranded()
 
     def is_stranded(self) -> bool:
         """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
 
-        Once it is so the search has to begin anew.
+        The search has to begin anew then, also if they come back.
         """
         self._stranded = self._stranded or any(
             self._machines.is_stranded(avoid) for avoid in self._waiting.values()
@@ -137,8 +137,8 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record a trial's last epoch, and whether it finished, was stopped, or diverged."""
-        if error or result is None or "epoch" not in result or self.ends_early:
-            return  # `TuneEvents` says why; or the search ended and not the trial
+        if error or result is None or "epoch" not in result:
+            return  # `TuneEvents` says why
         with self._disk_errors_kept():
             number = self._numbers.pop(trial_id)
             status, reason = outcome(self._record(number, result))

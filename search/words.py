@@ -1,6 +1,6 @@
 """What the commands say to people."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -8,7 +8,9 @@ from rich.table import Table
 
 from search.config import SweepConfig
 from search.program import command, program
-from search.result import SweepResult
+
+if TYPE_CHECKING:
+    from search.result import SweepResult
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -60,7 +62,7 @@ def plan_words(plan: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def result_words(result: SweepResult, config: SweepConfig) -> str:
+def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, lines = result.paths, []
     if result.unfinished:

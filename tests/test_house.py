@@ -40,6 +40,13 @@ def test_light_modules_import_nothing_heavy(command: str) -> None:
     assert not heavy & set(out.stdout.split())
 
 
+@pytest.mark.parametrize("module", ["words", "leaderboard", "study", "storage"])
+def test_what_only_reads_sweeps_trains_nothing(module: str) -> None:
+    code = f"import sys, search.{module}; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "ray", "timm"} & set(out.stdout.split())
+
+
 def test_help_answers_at_once() -> None:
     """Loose on purpose: a guard against a heavy import, not a timing."""
     began = time.perf_counter()

@@ -7,16 +7,17 @@ and not streamed. What was copied is read as if it had always been on this disk.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
-from spaces import ConfigError, DataError
+from spaces import ConfigError, DataError, UserError
 from trainables.cache import free_bytes
 from trainables.files import write_whole
 from trainables.progress import Progress
@@ -31,17 +32,24 @@ def open_store(address: str, setting: str) -> tuple[Any, str]:
     Raises `ConfigError`, naming the ``setting``, for one that is none or that holds a secret.
     """
     wrong = f"{setting} must be an address such as s3://BUCKET/PREFIX, not {address!r}"
-    if "://" not in address:
+    scheme, _, rest = address.partition("://")
+    if not rest.partition("?")[0].strip("/"):
         raise ConfigError(f"{wrong}.")
-    if "@" in address.partition("?")[0]:
+    user, _, _ = urlsplit(address).netloc.rpartition("@")
+    if ":" in user or (user and scheme == "s3"):
         raise ConfigError(
-            f"{setting} must hold no secrets, for it is written down; give them as "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
+            f"{setting} must hold no secrets, for it is written down; give them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3)."
         )
     try:
         store, path = FileSystem.from_uri(address)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(f"{wrong} ({first_line(error)}).") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{setting} {address!r} can't be reached ({first_line(error)}); check the network, and "
+            "name the region, as ?region=eu-west-1 at its end."
+        ) from None
     return store, path.rstrip("/")
 
 
@@ -62,13 +70,14 @@ class Remote:
         self._above = self._path.rpartition("/")[0]
         query = address.partition("?")[2]
         mark = f"{self._store.type_name} {self._above} {query}".encode()
-        self._root = cache / "copies" / hashlib.blake2b(mark, digest_size=12).hexdigest()
+        name = hashlib.blake2b(mark, digest_size=12).hexdigest()
+        self._root = cache.resolve() / "copies" / name
         """Where what lies beside the data, there, lies here."""
 
     @property
     def copy(self) -> Path:
         """Where the data lie here once they were brought."""
-        return self._place(self._path)
+        return self._root / self._path.rpartition("/")[2]
 
     def check(self) -> None:
         """See whether there is something at the address."""
@@ -77,88 +86,126 @@ class Remote:
     def bring(self, progress: Progress) -> None:
         """Copy what is new or has changed in the folder, and remove what is gone; or the table."""
         found = self._look()
-        with self._locked():
+        with self._locked(progress), self._told():
             if found.type == FileType.File:
-                self._fetch([found], progress)
+                self._follow({self.copy: found}, [self.copy], progress)
                 return
-            with self._told():
-                listed = self._store.get_file_info(FileSelector(self._path, recursive=True))
-            files = [info for info in listed if info.type == FileType.File]
-            self._fetch(files, progress)
-            wanted = {self._place(info.path) for info in files}
-            for path in [path for path in self.copy.rglob("*") if path.is_file()]:
-                if path not in wanted:
-                    path.unlink()
+            listed = self._store.get_file_info(FileSelector(self._path, recursive=True))
+            there = self._placed(listed)
+            if not there:
+                raise DataError(f"There are no files at {self._address}; give a folder of images.")
+            self._follow(there, self.copy.rglob("*"), progress)
 
     def bring_listed(self, paths: Iterable[Path], progress: Progress) -> None:
         """Copy the images to where the table that was brought says they lie; those there are."""
-        names = [Path(os.path.normpath(path)) for path in paths]
-        if strange := [name for name in names if not name.is_relative_to(self._root)]:
-            raise DataError(
-                f"{self._address} lists {strange[0]}, which is not below the table's own folder; "
-                "write its paths relative to it."
-            )
-        above = f"{self._above}/" if self._above else ""
-        there = [above + name.relative_to(self._root).as_posix() for name in dict.fromkeys(names)]
-        with self._locked():
-            with self._told():
-                infos = self._store.get_file_info(there)
-            self._fetch([info for info in infos if info.type == FileType.File], progress)
+        wanted = {Path(os.path.normpath(path)) for path in paths}
+        for place in wanted:
+            inside = place.is_relative_to(self._root)
+            if not inside or place.relative_to(self._root).parts[0].endswith(":"):
+                raise DataError(
+                    f"{self._address} lists {place}, which is not below the table's own folder; "
+                    "write its paths relative to it."
+                )
+        with self._locked(progress), self._told():
+            there: dict[Path, FileInfo] = {}
+            here = set(wanted)
+            for folder in {place.parent for place in wanted}:
+                here |= set(folder.glob("*.partial"))  # of a process that died: we hold the lock
+                path = "/".join(filter(None, [self._above, *folder.relative_to(self._root).parts]))
+                listed = self._store.get_file_info(FileSelector(path, allow_not_found=True))
+                there |= self._placed(listed)
+            there = {place: info for place, info in there.items() if place in wanted}
+            self._follow(there, here, progress)
 
     def _look(self) -> FileInfo:
         with self._told():
             found = self._store.get_file_info(self._path)
-        if found.type == FileType.NotFound:
-            raise DataError(f"There is nothing at {self._address}; give a folder, CSV or Parquet.")
+            if found.type == FileType.NotFound:
+                raise DataError(
+                    f"There is nothing at {self._address}; give a folder, CSV or Parquet."
+                )
         return found
 
-    def _fetch(self, infos: Sequence[FileInfo], progress: Progress) -> None:
-        missing = [info for info in infos if not _is_copy(self._place(info.path), info)]
-        size, free = sum(info.size for info in missing), free_bytes(self._cache)
-        if size > free:
+    def _placed(self, infos: Iterable[FileInfo]) -> dict[Path, FileInfo]:
+        """Files by where they lie here: as they do there."""
+        placed = {}
+        for info in infos:
+            if info.type == FileType.File:
+                parts = info.path[len(self._above) :].strip("/").split("/")
+                if ".." in parts:
+                    raise DataError(
+                        f"{self._address} has {info.path!r}, whose name leaves it; rename it."
+                    )
+                placed[self._root.joinpath(*parts)] = info
+        for place, info in placed.items():
+            if place.parent in placed:
+                raise DataError(
+                    f"{self._address} has a file where {info.path!r} needs a folder; rename it."
+                )
+        return placed
+
+    def _follow(
+        self, there: Mapping[Path, FileInfo], here: Iterable[Path], progress: Progress
+    ) -> None:
+        """Make of what may lie ``here`` what lies ``there``."""
+        for place in sorted(here, reverse=True):  # what lies in a folder before the folder
+            if place.is_dir():
+                if not any(place.iterdir()):
+                    place.rmdir()
+            elif place not in there:
+                place.unlink(missing_ok=True)
+        missing = {place: info for place, info in there.items() if not _is_copy(place, info)}
+        size, free = sum(info.size for info in missing.values()), free_bytes(self._cache)
+        if missing and size > free:
             raise DataError(
                 f"{self._address} has {size / 2**30:.1f} GiB that are not here yet, and "
                 f"{self._cache} has room for {max(free, 0) / 2**30:.1f}; name another cache_dir."
             )
-        with self._told(), ThreadPoolExecutor(_AT_A_TIME) as pool:
-            for done, _ in enumerate(pool.map(self._copy, missing), start=1):
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            copied = pool.map(self._copy, missing.values(), missing)
+            for done, _ in enumerate(copied, start=1):
                 progress("fetching images", done, len(missing))
 
-    def _copy(self, info: FileInfo) -> None:
+    def _copy(self, info: FileInfo, place: Path) -> None:
         def write(partial: Path) -> None:
             with self._store.open_input_stream(info.path) as stream, partial.open("wb") as file:
                 shutil.copyfileobj(stream, file, 2**20)
 
-        place = self._place(info.path)
         write_whole(place, write)
-        os.utime(place, ns=(info.mtime_ns, info.mtime_ns))
+        if info.mtime_ns is not None:
+            os.utime(place, ns=(info.mtime_ns, info.mtime_ns))
 
-    def _place(self, path: str) -> Path:
-        """Where an object lies here: as it does there."""
-        parts = path[len(self._above) :].strip("/").split("/")
-        if ".." in parts:
-            raise DataError(f"{self._address} has {path!r}, whose name leaves it; rename it.")
-        return self._root.joinpath(*parts)
-
-    def _locked(self) -> FileLock:
+    @contextmanager
+    def _locked(self, progress: Progress) -> Iterator[None]:
         self._root.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self._root.with_suffix(".lock"))
+        lock = FileLock(self._root.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress("waiting for another sweep that fetches images", 0, 0)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a name that pyarrow can't take
             raise DataError(
                 f"The data at {self._address} can't be had ({first_line(error)}); check the "
-                "address, the credentials and the disk of cache_dir."
+                "address, the credentials, the names there and the disk of cache_dir."
             ) from None
 
 
 def _is_copy(place: Path, info: FileInfo) -> bool:
-    """Whether what lies here is what lies there, by size and time."""
+    """Whether what lies here is what lies there: by size and time, where the store knows it."""
     try:
         stat = place.stat()
     except FileNotFoundError:
         return False
-    return (stat.st_size, stat.st_mtime_ns) == (info.size, info.mtime_ns)
+    return stat.st_size == info.size and info.mtime_ns in (None, stat.st_mtime_ns)

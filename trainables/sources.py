@@ -74,7 +74,10 @@ def _read_remote(
 
     remote = Remote(address, cache)
     remote.bring(progress)
-    listing = read_source(remote.copy, cache=cache, eval_is=eval_is)
+    try:
+        listing = read_source(remote.copy, cache=cache, eval_is=eval_is)
+    except DataError as error:
+        raise DataError(str(error).replace(str(remote.copy), address)) from None
     if remote.copy.is_file():
         remote.bring_listed([row.path for row in listing.rows], progress)
     return listing

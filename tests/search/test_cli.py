@@ -135,7 +135,10 @@ cli.main(sys.argv[1:])
         time.sleep(0.5)
     time.sleep(2)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    try:
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert running.returncode == 1, err
     assert "500 of 500 trials did not finish" in out
     assert "Traceback" not in err

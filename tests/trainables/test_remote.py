@@ -17,9 +17,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     copy = remote.Remote._copy
 
-    def noted(self: remote.Remote, info: remote.FileInfo) -> None:
+    def noted(self: remote.Remote, info: remote.FileInfo, place: Path) -> None:
         names.append(info.base_name)
-        copy(self, info)
+        copy(self, info, place)
 
     monkeypatch.setattr(remote.Remote, "_copy", noted)
     return names
@@ -61,16 +61,59 @@ def test_only_what_changed_there_is_fetched_again(
     assert second.fingerprint == survey(mine, cache=tmp_path / "other").dataset.fingerprint
 
 
+def test_folders_may_become_others_there(tmp_path: Path) -> None:
+    there, address = tmp_path / "there", f"file://{tmp_path}/there"
+
+    def lay(*names: str) -> list[str]:
+        shutil.rmtree(there, ignore_errors=True)
+        for number, name in enumerate(names):
+            (there / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(there / name)
+        return [str(row.path) for row in read_source(address, cache=tmp_path / "cache").rows]
+
+    assert len(lay("train/a/0.png", "train/b/0.png", "val/a/1.png", "val/b/1.png")) == 4
+    assert len(lay("a/0.png", "b/0.png")) == 2, "no split folder is left"
+    assert len(lay("a/0.png/x.png", "b/0.png")) == 2, "a file's name is a folder's now"
+    assert len(lay("a/0.png", "b/0.png")) == 2, "and a file's again"
+
+
+def test_errors_name_the_address(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "none").mkdir(parents=True)
+    with pytest.raises(DataError, match=f"There are no files at file://{tmp_path}/photos;"):
+        read_source(f"file://{tmp_path}/photos", cache=tmp_path / "cache")
+    (tmp_path / "photos" / "note.txt").touch()
+    with pytest.raises(DataError, match=f"No images were found in file://{tmp_path}/photos;"):
+        read_source(f"file://{tmp_path}/photos", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("s3://key:secret@bucket/x", True),
+        ("s3://key@bucket/x", True),
+        ("gs://anonymous@bucket/x", False),
+        ("file:///mail/user@example.org", False),
+    ],
+)
+def test_an_at_sign_alone_is_no_secret(address: str, refused: bool) -> None:
+    try:
+        remote.open_store(address, "data")
+        said = ""
+    except ConfigError as error:
+        said = str(error)
+    assert ("must hold no secrets" in said) is refused
+
+
 def test_a_copy_that_broke_off_goes_on(
     bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(digits, below(bucket, "digits"))
     copy = remote.Remote._copy
 
-    def breaks_off(self: remote.Remote, info: remote.FileInfo) -> None:
+    def breaks_off(self: remote.Remote, info: remote.FileInfo, place: Path) -> None:
         if len(list(tmp_path.glob("copies/*/digits/*/*.png"))) >= 60:
             raise OSError("Connection reset by peer")
-        copy(self, info)
+        copy(self, info, place)
 
     with monkeypatch.context() as patched:
         patched.setattr(remote.Remote, "_copy", breaks_off)
@@ -87,16 +130,22 @@ def test_of_a_table_what_it_lists_is_fetched(
     put(digits, below(bucket, "all/digits"))
     names = [f"digits/{f.parent.name}/{f.name}" for f in sorted(digits.glob("*/*"))[::2]]
     table = tmp_path / "some.csv"
+    cache = tmp_path / "x" / ".." / "cache"
     lines = [f"{name},{name.split('/')[1]}" for name in [*names, "digits/zero/lost.png"]]
     table.write_text("\n".join(["path,label", *lines]))
     put(table, below(bucket, "all/some.csv"))
-    found = survey(below(bucket, "all/some.csv"), cache=tmp_path / "cache")
+    found = survey(below(bucket, "all/some.csv"), cache=cache)
     assert sorted(found.dataset.paths) == sorted(names)
     assert [s.reason for s in found.suspects if s.kind == "bad"] == ["file not found"]
     assert len(fetched) == 1 + len(names)
+    fetched.clear()
+    delete(below(bucket, f"all/{names[0]}"))
+    found = survey(below(bucket, "all/some.csv"), cache=cache)
+    assert sorted(found.dataset.paths) == sorted(names[1:]), "what is gone there is gone here"
+    assert fetched == []
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname"])
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname", "s3://other/a.png"])
 def test_a_table_there_lists_nothing_outside_its_folder(
     bucket: str, tmp_path: Path, path: str
 ) -> None:
@@ -128,3 +177,10 @@ def test_a_disk_without_room_is_told_before_it_is_full(
     ):
         read_source(below(bucket, "digits"), cache=tmp_path)
     assert fetched == []
+    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "something")
+        read_source(below(bucket, "digits"), cache=tmp_path)
+        patched.setattr(remote, "free_bytes", lambda cache: -5)
+        assert len(read_source(below(bucket, "digits"), cache=tmp_path).rows) == 120
