@@ -83,6 +83,20 @@ def fashion(folder: Path, per_class: int = 300) -> str:
     return "Fashion-MNIST, Xiao et al. 2017; MIT"
 
 
+def digits(folder: Path) -> str:
+    """1,797 scans of handwritten digits, 8x8 pixels (in scikit-learn)."""
+    from sklearn.datasets import load_digits
+
+    scans = load_digits()
+    for name in map(str, range(10)):
+        (folder / name).mkdir(parents=True)
+    for i, (pixels, label) in enumerate(zip(scans.images, scans.target, strict=True)):
+        Image.fromarray((pixels * (255 / 16)).astype(np.uint8)).save(
+            folder / str(label) / f"{i:04d}.png"
+        )
+    return "Optical recognition of handwritten digits, Alpaydin and Kaynak 1998; CC BY 4.0"
+
+
 def _idx(path: Path) -> np.ndarray:
     """The values of an idx file, its header left out."""
     content = path.read_bytes()
@@ -92,7 +106,7 @@ def _idx(path: Path) -> np.ndarray:
 
 def main() -> None:
     """Make one of the sets, unless its folder is there already."""
-    sets = {make.__name__: make for make in (elpv, foods, fashion)}
+    sets = {make.__name__: make for make in (elpv, foods, fashion, digits)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sets)
     parser.add_argument("folder", type=Path)

@@ -24,6 +24,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
+SamplerName = Literal["tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 
 RESUMABLE = (
     "data",
@@ -105,8 +106,10 @@ class SweepConfig(_Settings):
     """Of the split, the sampler and every trial."""
     points: Path | None = None
     """JSON list of parameter points that are tried first, in order."""
-    stopping: Literal["asha", "none"] = "asha"
-    """Rule that ends weak trials early."""
+    sampler: SamplerName = "tpe"
+    """What proposes points, by Optuna's names; grid tries all of a space of choices and steps."""
+    stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
+    """Rule that ends weak trials early; hyperband is ASHA with several lengths of grace."""
     patience: int | None = Field(None, ge=1)
     """End a trial after this many epochs without a better metric; unset never does."""
     image_size: int | None = Field(None, ge=16)
@@ -195,7 +198,7 @@ class SweepConfig(_Settings):
             problems.append(
                 f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
             )
-        if self.stopping == "asha" and self.asha.grace_epochs > self.max_epochs:
+        if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
             problems.append(
                 f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
                 f"({self.max_epochs}); lower it or set stopping to none."

@@ -1,6 +1,7 @@
 """What is settled of a launch before an image is opened: space, points, weights, models."""
 
 import logging
+import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,12 +59,34 @@ def draft_plan(config: SweepConfig) -> Draft:
     stated = {name: Preprocessing.of(name) for name in names}
     native = {name: s.image_size for name, s in stated.items()}
     points = tuple(space.params(point, native_image_size=native) for point in raw_points)
+    if config.sampler == "grid":
+        points += _rest_of_grid(space, points, config, native)
     used = list(dict.fromkeys(p.backbone for p in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
     _try_models(space, points, weights, native)
     return Draft(config, space, points, weights, {name: stated[name] for name in used})
+
+
+def _rest_of_grid(
+    space: SearchSpace,
+    given: tuple[TrialParams, ...],
+    config: SweepConfig,
+    native: dict[str, int],
+) -> tuple[TrialParams, ...]:
+    """Points of the grid that are not ``given``, in an order of the seed's, for every trial."""
+    grid = [space.params(point, native_image_size=native) for point in space.grid()]
+    random.Random(config.seed).shuffle(grid)
+    rest = [point for point in grid if point not in given]
+    missing = config.trials - len(given)
+    if missing > len(rest):
+        raise ConfigError(
+            f"The grid of the space {space.name!r} has {len(grid)} points, which with those of "
+            f"the points file make {len(given) + len(rest)} trials, not {config.trials}; "
+            f"set trials to {len(given) + len(rest)} or fewer."
+        )
+    return tuple(rest[:missing])
 
 
 def _check_cache(cache: Path) -> None:

@@ -102,8 +102,11 @@ def backbone_facts(plan: Plan) -> list[BackboneFacts]:
 
 
 def expected_epochs(config: SweepConfig) -> float:
-    """Epochs that a sweep's trials train in all, if ASHA keeps one in eta at every rung."""
-    if config.stopping == "none":
+    """Epochs that a sweep's trials train in all, if ASHA keeps one in eta at every rung.
+
+    Of other rules nothing is expected.
+    """
+    if config.stopping != "asha":
         return float(config.trials * config.max_epochs)
     total, alive, done = 0.0, float(config.trials), 0
     rung = config.asha.grace_epochs

@@ -1,272 +1,30 @@
-"""Optuna as Ray Tune's searcher, told the truth about stopped, failed and diverged trials.
+"""Which of Optuna's samplers proposes a sweep's points."""
 
-Ray's own OptunaSearch tells trials that ASHA stopped as complete with their last value. This one
-also says when a sweep is over, and hands out again what was broken off, from its checkpoint: a
-killed driver's trials and those of a lost worker are one case.
-"""
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 
-import logging
-import pickle
-import re
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from ray.exceptions import RayTaskError
-from ray.tune import Callback
-from ray.tune.experiment import Trial
-from ray.tune.result import NODE_IP
-from ray.tune.search import Searcher
-
-from search.attempts import Attempts, Failure
-from search.checkpoints import CheckpointWriter
-from search.draft import Draft
-from search.machines import Machines
-from search.paths import SweepPaths
-from search.study import Observer, Status, StudyJournal, trial_name
-from search.trial import AGAIN, AVOID, NUMBER, PARAMS, STATE
-from trainables.report import METRICS, EpochReport
-
-_log = logging.getLogger("finesweep")
+from search.config import SamplerName
 
 
-class StudySearcher(Searcher):
-    """Hands out trials that were broken off, then the draft's points, then the sampler's own.
+def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
+    """A sampler by the name that users know it by.
 
-    As many at a time as there is room for. Ray may pickle it, without what it writes to: it is
-    never read back from Ray's files.
+    "grid" has no sampler: its points are the draft's (`SearchSpace.grid`), and random ones follow.
     """
-
-    def __init__(
-        self,
-        journal: StudyJournal,
-        checkpoints: CheckpointWriter,
-        machines: Machines,
-        paths: SweepPaths,
-        draft: Draft,
-        *,
-        observers: Sequence[Observer] = (),
-    ) -> None:
-        super().__init__(metric=draft.config.metric, mode=METRICS[draft.config.metric])
-        self._journal = journal
-        self._checkpoints = checkpoints
-        self._machines = machines
-        self._paths = paths
-        self._draft = draft
-        self._observers = observers
-        self._params = {record.number: record.params for record in journal.records}
-        self._points = deque(draft.points[len(self._params) :])
-        self._again: deque[int] = deque()
-        self._numbers: dict[str, int] = {}
-        """Of Ray's trials that are running."""
-        self._waiting: dict[int, tuple[str, ...]] = {}
-        """Machines that a trial must not run on which was handed out and not heard of since."""
-        self._stopped = self._stranded = False
-        self._attempts = Attempts()
-        self.disk_error: OSError | None = None
-        """What a write to the sweep's folder raised; Tune tells it as another error."""
-        for record in journal.records:
-            self._tell_history(record.number, record.reports, record.status)
-
-    def __getstate__(self) -> dict[str, Any]:
-        alone: dict[str, Any] = {"_journal": None, "_checkpoints": None, "_machines": None}
-        return {**self.__dict__, **alone, "_observers": ()}
-
-    @property
-    def hopeless(self) -> str | None:
-        """Why no trial of the sweep can be expected to work; None while one can."""
-        return self._attempts.hopeless
-
-    def stop(self) -> None:
-        """End the search now: what runs stays as it is recorded, for a resume."""
-        self._stopped = True
-
-    @property
-    def ends_early(self) -> bool:
-        """Whether the search has to end before its trials do."""
-        return self._stopped or self.is_stranded()
-
-    def is_stranded(self) -> bool:
-        """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
-
-        The search has to begin anew then, also if they come back.
-        """
-        self._stranded = self._stranded or any(
-            self._machines.is_stranded(avoid) for avoid in self._waiting.values()
-        )
-        return self._stranded and not self._stopped
-
-    def settle(self, number: int, status: Status, *, error: str = "") -> None:
-        """Record a trial's end."""
-        self._journal.end(number, status, error=error)
-        self._checkpoints.forget(number)
-        _log.info("trial %s %s", trial_name(number), f"{status}: {error}" if error else status)
-        for observer in self._observers:
-            observer.end(number, status)
-
-    def take_up(self, number: int) -> None:
-        """Hand a trial out again that was broken off."""
-        self._again.append(number)
-
-    def suggest(  # type: ignore[override]  # Ray's own FINISHED is a string
-        self, trial_id: str
-    ) -> dict[str, Any] | str | None:
-        """The next trial's number and parameters. ``trial_id`` is Ray's."""
-        again = bool(self._again)
-        if self._stopped:
-            return Searcher.FINISHED
-        if self.hopeless or not (again or len(self._params) < self._draft.config.trials):
-            return None if self._numbers else Searcher.FINISHED
-        if len(self._numbers) >= self._machines.room():
-            return None
-        number = self._again.popleft() if again else self._begin()
-        self._numbers[trial_id] = number
-        avoid = self._machines.hand_out(number)
-        self._waiting[number] = avoid
-        return {NUMBER: number, PARAMS: self._params[number], AGAIN: again, AVOID: avoid}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record an epoch after which the trial goes on."""
-        with self._disk_errors_kept():
-            self._record(self._numbers[trial_id], result)
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Record a trial's last epoch, and whether it finished, was stopped, or diverged."""
-        if error or result is None or "epoch" not in result:
-            return  # `TuneEvents` says why
-        with self._disk_errors_kept():
-            number = self._numbers.pop(trial_id)
-            status, reason = outcome(self._record(number, result))
-            self.settle(number, status, error=reason)
-
-    def on_trial_failure(self, trial_id: str, failure: Failure) -> None:
-        """Keep what is known of a failure, and try the trial again where that may help."""
-        if self.disk_error is not None:
-            return  # the trial is not what failed
-        number = self._numbers.pop(trial_id)
-        name, file = trial_name(number), self._paths.traceback(trial_name(number))
-        file.parent.mkdir(exist_ok=True)
-        with file.open("a", encoding="utf-8") as log:
-            log.write(failure.text.rstrip() + "\n\n")
-        self._waiting.pop(number, None)
-        its_own = not failure.ip or self._machines.failed(failure.ip, number, failure.cause)
-        if self._attempts.again(number, failure, its_own=its_own):
-            _log.warning("trial %s is taken up again: %s", name, failure.cause)
-            self.take_up(number)
-        else:
-            self.settle(number, "failed", error=f"{failure.cause}; see {file}")
-
-    def keep(self, trial_id: str, state: np.ndarray) -> None:
-        """Keep the state of a trial that goes on, after its epoch was recorded."""
-        with self._disk_errors_kept():
-            self._checkpoints.keep(self._numbers[trial_id], state)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save beside the journal."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore beside the journal."""
-
-    def _begin(self) -> int:
-        space = self._draft.space
-        distributions = space.distributions()
-        if self._points:
-            params = self._points.popleft()
-            number = self._journal.ask_at(params, distributions)
-        else:
-            number, values = self._journal.ask(distributions)
-            params = space.params(values, native_image_size=self._draft.native_image_size)
-        self._journal.begin(number, params)
-        self._params[number] = params
-        for observer in self._observers:
-            observer.begin(number, params)
-        return number
-
-    def _record(self, number: int, result: dict[str, Any]) -> EpochReport:
-        self._waiting.pop(number, None)
-        self._machines.went_well(result[NODE_IP])
-        report = EpochReport.from_dict(result)
-        if self._journal.report(number, report):
-            self._attempts.went_well(number)
-            name, value = trial_name(number), getattr(report, self.metric)
-            _log.info("trial %s epoch %d: %s %.4f", name, report.epoch, self.metric, value)
-            for observer in self._observers:
-                observer.report(number, report)
-        return report
-
-    @contextmanager
-    def _disk_errors_kept(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.disk_error = error
-            raise
-
-    def _tell_history(self, number: int, reports: Sequence[EpochReport], status: Status) -> None:
-        for observer in self._observers:
-            observer.begin(number, self._params[number])
-            for report in reports:
-                observer.report(number, report)
-            if status != "running":
-                observer.end(number, status)
-
-
-def outcome(last: EpochReport) -> tuple[Status, str]:
-    """How a trial ended whose last epoch this is, and why if it failed."""
-    if last.diverged:
-        return "failed", f"the loss was no longer finite in epoch {last.epoch}"
-    return "completed" if last.is_last else "stopped", ""
-
-
-class TuneEvents(Callback):
-    """What Tune tells its callbacks but not its searcher: states, and why a trial failed."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Take the state out of a result, which Tune keeps."""
-        state = result.pop(STATE, None)
-        if state is not None and not result["done"]:
-            self._searcher.keep(trial.trial_id, state)
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Say why a trial failed."""
-        self._searcher.on_trial_failure(trial.trial_id, _failure(trial))
-
-
-def _failure(trial: Trial) -> Failure:
-    """What Ray knows of a trial's failure."""
-    error: Exception | None = None
-    if trial.pickled_error_file:
-        with suppress(Exception):  # of a class that only the worker has
-            error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    text = str(error) if error else _read(trial.error_file)
-    raised = error.cause if isinstance(error, RayTaskError) else None
-    ip = re.search(r"\bip[=:]\s*([^\s,)]+)", text, re.IGNORECASE)
-    return Failure(
-        _cause(text) if raised is None else f"{type(raised).__name__}: {raised}".splitlines()[0],
-        re.sub(r"\x1b\[\d+m", "", text),  # Ray colours it
-        is_exception=raised is not None,
-        ip=ip[1] if ip else "",
-    )
-
-
-def _read(file: str | None) -> str:
-    return Path(file).read_text(encoding="utf-8") if file else "unknown"
-
-
-def _cause(text: str) -> str:
-    """The sentence that says how a worker was lost, of all that Ray says."""
-    memory = re.search(r"OutOfMemoryError: (.*)", text)
-    line = memory[1] if memory else text.strip().splitlines()[-1]
-    return line.partition(". ")[0].rstrip(".")
+    match name:
+        case "tpe":
+            return TPESampler(seed=seed)
+        case "gp":
+            return GPSampler(seed=seed)
+        case "cmaes":
+            return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        case "nsga2":
+            return NSGAIISampler(seed=seed)
+        case "random" | "grid":
+            return RandomSampler(seed=seed)

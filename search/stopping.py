@@ -1,74 +1,103 @@
-"""The rule that ends weak trials early."""
+"""The rule that ends weak trials early: one of Ray's, which knows trials by their number."""
 
-from types import SimpleNamespace
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, Self
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+import numpy as np
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from search.config import SweepConfig
-from search.study import TrialRecord, trial_name
+from search.study import TrialRecord
 from search.trial import NUMBER
 from trainables.report import METRICS
 
+_NOBODY: Any = None
+"""In place of Ray's controller, which none of these rules asks."""
 
-class Asha(ASHAScheduler):
-    """Ray's ASHA, whose rungs know a trial by its number in the study.
 
-    Ray gives a trial that is taken up again a new identity; its rungs must not count it twice.
-    """
+@dataclass(frozen=True)
+class _Numbered:
+    """What a rule sees of a trial. Ray gives one that is taken up again a new identity."""
+
+    trial_id: int
+
+    @classmethod
+    def of(cls, trial: Any) -> Self:
+        """Of one of Ray's trials."""
+        return cls(trial.config[NUMBER])
+
+
+class StoppingRule(FIFOScheduler):
+    """Stops no trial. Subclasses mix it into a scheduler of Ray's."""
 
     def remember(self, record: TrialRecord) -> bool:
-        """Fill the rungs from the journal. Returns whether the trial would be stopped by now."""
-        trial: Any = SimpleNamespace(trial_id=record.trial_id)
-        nobody: Any = None
-        super().on_trial_add(nobody, trial)
+        """Take in a trial of the journal. Returns whether it would be stopped by now."""
+        trial: Any = _Numbered(record.number)
+        super().on_trial_add(_NOBODY, trial)
         decision = self.CONTINUE
         for report in record.reports:
             if not report.diverged:
-                decision = super().on_trial_result(nobody, trial, report.to_dict())
+                decision = super().on_trial_result(_NOBODY, trial, report.to_dict())
         if record.status != "running" and record.reports:
-            super().on_trial_complete(nobody, trial, record.reports[-1].to_dict())
+            super().on_trial_complete(_NOBODY, trial, record.reports[-1].to_dict())
         return bool(decision == self.STOP)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """As in Ray."""
-        super().on_trial_add(tune_controller, _numbered(trial))
+        super().on_trial_add(tune_controller, _Numbered.of(trial))  # type: ignore[arg-type]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """As in Ray."""
-        decision: str = super().on_trial_result(tune_controller, _numbered(trial), result)
+        seen: Any = _Numbered.of(trial)
+        decision: str = super().on_trial_result(tune_controller, seen, result)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """As in Ray."""
-        super().on_trial_complete(tune_controller, _numbered(trial), result)
+        seen: Any = _Numbered.of(trial)
+        super().on_trial_complete(tune_controller, seen, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """As in Ray."""
-        super().on_trial_remove(tune_controller, _numbered(trial))
+        seen: Any = _Numbered.of(trial)
+        super().on_trial_remove(tune_controller, seen)
 
 
-class Never(FIFOScheduler):
-    """Stops no trial."""
+class _Successive(ASHAScheduler):
+    """Ray's, but that a trial's bracket follows from its number: a resume finds the same."""
 
-    def remember(self, record: TrialRecord) -> bool:
-        """Nothing to remember."""
-        return False
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Draw a bracket with the chances that Ray gives them."""
+        rungs = np.array([len(bracket._rungs) for bracket in self._brackets])
+        chances = np.exp(rungs - rungs.max())
+        chosen = np.random.default_rng(trial.trial_id).choice(len(rungs), p=chances / chances.sum())
+        self._trial_info[trial.trial_id] = self._brackets[chosen]
 
 
-def stopping_rule(config: SweepConfig) -> Asha | Never:
+class Asha(StoppingRule, _Successive):
+    """Asynchronous successive halving (Li et al. 2020); of several brackets, Hyperband."""
+
+
+class Median(StoppingRule, MedianStoppingRule):
+    """Stops a trial whose best is below the median of the others' means so far (Vizier)."""
+
+
+def stopping_rule(config: SweepConfig) -> StoppingRule:
     """What ``stopping`` asks for."""
+    grace, eta = config.asha.grace_epochs, config.asha.reduction_factor
+    measure: dict[str, Any] = {"time_attr": "epoch", "metric": config.metric}
+    measure["mode"] = METRICS[config.metric]
     if config.stopping == "none":
-        return Never()  # type: ignore[no-untyped-call]
+        return StoppingRule()  # type: ignore[no-untyped-call]
+    if config.stopping == "median":
+        never_pauses: Any = math.inf
+        return Median(grace_period=grace, min_time_slice=never_pauses, **measure)
+    rungs = 1 + int(math.log(config.max_epochs / grace, eta) + 1e-9)
     return Asha(
-        time_attr="epoch",
-        metric=config.metric,
-        mode=METRICS[config.metric],
         max_t=config.max_epochs,
-        grace_period=config.asha.grace_epochs,
-        reduction_factor=config.asha.reduction_factor,
+        grace_period=grace,
+        reduction_factor=eta,
+        brackets=rungs if config.stopping == "hyperband" else 1,
+        **measure,
     )
-
-
-def _numbered(trial: Any) -> Any:
-    return SimpleNamespace(trial_id=trial_name(trial.config[NUMBER]))

@@ -5,16 +5,18 @@ An append-only Optuna journal file. Each trial carries its whole `TrialParams`, 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from search.config import SamplerName
+from search.sampler import make_sampler
 from spaces import TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 
@@ -76,35 +78,50 @@ class Observer(Protocol):
 
 
 class StudyJournal:
-    """Writes a sweep's journal. One process at a time may hold one.
+    """Writes a sweep's study, and asks its sampler. On disk one process at a time may hold one."""
 
-    A journal that another process was killed over is mended: a last line that is cut short goes,
-    and so does Optuna's lock.
-    """
-
-    def __init__(self, file: Path, *, metric: str, seed: int) -> None:
+    def __init__(
+        self,
+        storage: BaseStorage,
+        *,
+        metric: str,
+        sampler: SamplerName,
+        seed: int,
+        records: Sequence[TrialRecord] = (),
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
-        _trim(file)
-        self.records = read_trials(file)
-        """What the journal held when it was opened."""
+        self.records = records
+        """What the storage held when it was opened."""
         self._metric = metric
-        self._storage = JournalStorage(JournalFileBackend(str(file)))
+        self._storage = storage
         self._study = optuna.create_study(
-            storage=self._storage,
+            storage=storage,
             study_name=STUDY,
             load_if_exists=True,
             direction="maximize" if METRICS[metric] == "max" else "minimize",
         )
         begun = self._study.get_trials(deepcopy=False)
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(begun))
-        self._study_id = self._storage.get_study_id_from_name(STUDY)
-        known = {record.number: record for record in self.records}
+        self._study.sampler = make_sampler(sampler, seed=seed + len(begun))
+        self._study_id = storage.get_study_id_from_name(STUDY)
+        known = {record.number: record for record in records}
         self._best = {n: record.best(metric) for n, record in known.items()}
         self._reported = {n: len(record.reports) for n, record in known.items()}
         for trial in begun:
             if trial.state is TrialState.RUNNING:
                 self._mend(trial, known.get(trial.number))
+
+    @classmethod
+    def open(cls, file: Path, *, metric: str, sampler: SamplerName, seed: int) -> Self:
+        """A journal on disk, begun or to be gone on with.
+
+        One that another process was killed over is mended: a last line that is cut short goes, and
+        so does Optuna's lock.
+        """
+        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
+        _trim(file)
+        records = read_trials(file)
+        storage = JournalStorage(JournalFileBackend(str(file)))
+        return cls(storage, metric=metric, sampler=sampler, seed=seed, records=records)
 
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
@@ -22,7 +21,7 @@ from search.preflight import Newcomers
 from search.program import command
 from search.progress import LiveLeaderboard
 from search.resources import Resources
-from search.sampler import StudySearcher, TuneEvents, outcome
+from search.searcher import StudySearcher, TuneEvents, outcome
 from search.stopping import stopping_rule
 from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter
@@ -71,8 +70,9 @@ def _search(
 ) -> StudySearcher:
     """One run of Tune, from where the journal says that the sweep is."""
     config = draft.config
-    np.random.seed(config.seed)  # ASHA draws its brackets from the global generator
-    journal = StudyJournal(paths.journal, metric=config.metric, seed=config.seed)
+    journal = StudyJournal.open(
+        paths.journal, metric=config.metric, sampler=config.sampler, seed=config.seed
+    )
     checkpoints = Checkpoints.here(paths.checkpoints)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (

@@ -1,5 +1,6 @@
 """`SearchSpace`: which fields of `TrialParams` are open, between which bounds, and why."""
 
+import itertools
 import json
 import math
 import tomllib
@@ -76,6 +77,15 @@ class Range(Dimension):
     def whole(self) -> bool:
         """Whether only integers are drawn."""
         return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def values(self) -> tuple[float | int, ...]:
+        """All that can be drawn, ascending; none if there is no end of them."""
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return ()
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(min(self.low + i * step, self.high) for i in range(count))
 
     @property
     def start(self) -> Value:
@@ -242,6 +252,17 @@ class SearchSpace:
             else:
                 made[field] = FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
         return made
+
+    def grid(self) -> list[dict[str, object]]:
+        """Every combination of the open dimensions. Raises `SpaceError` if they have no end."""
+        endless = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
+        if endless:
+            raise SpaceError(
+                f"A grid needs choices or steps, but {', '.join(endless)} of the space "
+                f"{self.name!r} can be anything between its bounds; give choices or a step."
+            )
+        values = [d.choices if isinstance(d, Choices) else d.values for d in self.open.values()]
+        return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]

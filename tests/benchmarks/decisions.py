@@ -29,7 +29,7 @@ from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
 from search.resources import Resources
-from search.sampler import StudySearcher
+from search.searcher import StudySearcher
 from search.study import StudyJournal
 from search.trial import PARAMS
 from spaces import SearchSpace
@@ -65,7 +65,7 @@ class Ours:
         here = [Node("id", "10.0.0.1", "host", cpus=8, gpus=0)]
         self._sizes = draft.native_image_size
         self._searcher = StudySearcher(
-            StudyJournal(paths.journal, metric=config.metric, seed=0),
+            StudyJournal.open(paths.journal, metric=config.metric, sampler="tpe", seed=0),
             CheckpointWriter(Checkpoints(paths.checkpoints, home=None)),  # type: ignore[arg-type]
             Machines(Resources(1, True, 0, 8), look=lambda: here),
             paths,

@@ -126,7 +126,8 @@ CASES = [
         "too little to train on", "--split.val-fraction", ".46", "--split.test-fraction", ".46"
     ),
     setting("a split that is none", "--split.eval-is", "train"),
-    setting("a stopping rule that is none", "--stopping", "median"),
+    setting("a stopping rule that is none", "--stopping", "medium"),
+    setting("a sampler that is none", "--sampler", "bayes"),
     setting("a precision that is none", "--precision", "fp16"),
     setting("a format that is none", "--export.formats", "timm,onx"),
     setting("a cache without room", "--cache-gib", "0"),

@@ -14,7 +14,7 @@ import json, subprocess, sys, time
 
 from search import Sweep, SweepConfig
 from search.cluster import start_ray
-from search.sampler import StudySearcher
+from search.searcher import StudySearcher
 
 
 def waiting():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from search.config import SweepConfig
-from search.stopping import Asha, Never, stopping_rule
+from search.stopping import Asha, StoppingRule, stopping_rule
 from search.study import TrialRecord
 from search.trial import NUMBER
 from spaces import TrialParams
@@ -15,14 +15,14 @@ CONFIG = SweepConfig.parse({"data": "d", "max_epochs": 9})
 NOBODY: Any = None
 
 
-def live(rule: Asha, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
+def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
     """Run a trial through the rule until it stops it or it ends; its record."""
     trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number})
     rule.on_trial_add(NOBODY, trial)
     reports = []
     for epoch, accuracy in enumerate(accuracies, start=1):
         reports.append(report(epoch, accuracy, is_last=epoch == 9))
-        if rule.on_trial_result(NOBODY, trial, reports[-1].to_dict()) == Asha.STOP:
+        if rule.on_trial_result(NOBODY, trial, reports[-1].to_dict()) == rule.STOP:
             break
     rule.on_trial_complete(NOBODY, trial, reports[-1].to_dict())
     status = "completed" if len(reports) == 9 else "stopped"
@@ -30,7 +30,7 @@ def live(rule: Asha, number: int, accuracies: list[float], ray_id: str) -> Trial
     return TrialRecord(number, params, status, tuple(reports), "")  # type: ignore[arg-type]
 
 
-def rungs(rule: Asha) -> list[tuple[float, dict[str, float]]]:
+def rungs(rule: Asha) -> list[tuple[float, dict[int, float]]]:
     return [(milestone, dict(scores)) for milestone, scores in rule._brackets[0]._rungs]
 
 
@@ -76,5 +76,27 @@ def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[Trial
 
 def test_without_a_rule_nothing_is_stopped(records: list[TrialRecord]) -> None:
     rule = stopping_rule(SweepConfig.parse({"data": "d", "stopping": "none"}))
-    assert isinstance(rule, Never)
     assert not any(rule.remember(record) for record in records)
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
+def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
+    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    chance = np.random.default_rng(1)
+    curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(30)]
+    whole, first, rest = (stopping_rule(config) for _ in range(3))
+    lengths = [len(live(whole, n, curve, f"ray {n}").reports) for n, curve in enumerate(curves)]
+    assert 1 < sum(length == 9 for length in lengths) < 29
+    for n in range(15):
+        rest.remember(live(first, n, curves[n], "before"))
+    again = [len(live(rest, n, curves[n], "after").reports) for n in range(15, 30)]
+    assert again == lengths[15:]
+
+
+def test_hyperband_stops_less_than_asha() -> None:
+    chance, epochs = np.random.default_rng(2), {}
+    curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(60)]
+    for name in ("asha", "hyperband", "none"):
+        rule = stopping_rule(SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name}))
+        epochs[name] = sum(len(live(rule, n, c, "").reports) for n, c in enumerate(curves))
+    assert epochs["asha"] < epochs["hyperband"] < epochs["none"]

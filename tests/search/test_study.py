@@ -17,7 +17,7 @@ from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
 from search.paths import SweepPaths
 from search.resources import Resources
-from search.sampler import StudySearcher
+from search.searcher import StudySearcher
 from search.study import Status, StudyJournal, TrialRecord, read_trials
 from search.trial import AGAIN, NUMBER, PARAMS
 from spaces import RunError, SearchSpace, TrialParams
@@ -52,7 +52,7 @@ def searcher(
     paths = SweepPaths(folder)
     config = SweepConfig.parse({"data": folder, "trials": trials})
     return StudySearcher(
-        StudyJournal(paths.journal, metric="val_accuracy", seed=seed),
+        StudyJournal.open(paths.journal, metric="val_accuracy", sampler="tpe", seed=seed),
         CheckpointWriter(Checkpoints.here(paths.checkpoints)),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
@@ -152,7 +152,7 @@ def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
 
 
 def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
-    study = StudyJournal(tmp_path / "j", metric="val_accuracy", seed=0)
+    study = StudyJournal.open(tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0)
     number, _ = study.ask(SPACE.distributions())
     study.begin(number, TrialParams(backbone="a"))
     study.report(number, report(1, 0.5))
@@ -284,7 +284,9 @@ def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) -> None:
-    journal = StudyJournal(tmp_path / "study.journal", metric="val_accuracy", seed=0)
+    journal = StudyJournal.open(
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0
+    )
     journal.ask(SPACE.distributions())
     search = searcher(tmp_path, trials=1)
     assert search.suggest("x")[NUMBER] == 1

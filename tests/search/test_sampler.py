@@ -1,0 +1,60 @@
+from typing import get_args
+
+import pytest
+from optuna.storages import InMemoryStorage
+
+from search.config import SamplerName
+from search.sampler import make_sampler
+from search.study import StudyJournal
+from spaces import SearchSpace
+from tests.search.reports import report
+
+SPACE = SearchSpace.from_table(
+    {
+        "backbone": {"choices": ["a", "b"]},
+        "unfreeze": {"low": 0, "high": 1},
+        "dropout": {"low": 0, "high": 0.5},
+    },
+    name="test",
+)
+
+
+def unfreezes(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
+    """Of trials whose accuracy is the better the nearer they are to 0.3."""
+    study = StudyJournal(InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=seed)
+    asked = []
+    for _ in range(trials):
+        number, values = study.ask(SPACE.distributions())
+        asked.append(float(str(values["unfreeze"])))
+        study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
+        study.report(number, report(1, 1 - abs(asked[-1] - 0.3), is_last=True))
+        study.end(number, "completed")
+    return asked
+
+
+@pytest.mark.parametrize("name", get_args(SamplerName))
+def test_every_sampler_proposes_points_of_the_space_and_repeats_itself(name: SamplerName) -> None:
+    asked = unfreezes(name, 14)
+    assert len(set(asked)) == 14
+    assert all(0 <= unfreeze <= 1 for unfreeze in asked)
+    assert unfreezes(name, 14) == asked
+    assert unfreezes(name, 14, seed=1) != asked
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes"])
+def test_samplers_that_learn_come_nearer_than_chance(name: SamplerName) -> None:
+    late = [abs(x - 0.3) for seed in range(3) for x in unfreezes(name, 40, seed)[-15:]]
+    chance = [abs(x - 0.3) for seed in range(3) for x in unfreezes("random", 40, seed)[-15:]]
+    assert sum(late) < 0.7 * sum(chance)
+
+
+def test_a_name_makes_one_sampler_and_no_other() -> None:
+    kinds = {name: type(make_sampler(name, seed=0)).__name__ for name in get_args(SamplerName)}
+    assert kinds == {
+        "tpe": "TPESampler",
+        "random": "RandomSampler",
+        "grid": "RandomSampler",
+        "gp": "GPSampler",
+        "cmaes": "CmaEsSampler",
+        "nsga2": "NSGAIISampler",
+    }
