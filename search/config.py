@@ -26,9 +26,15 @@ from spaces.errors import sentences
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 SamplerName = Literal["tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 
+UNLIMITED = 10_000
+"""Trials of a sweep that was given a budget of time alone."""
+
 RESUMABLE = (
     "data",
     "trials",
+    "time_budget",
+    "gpu_hours",
+    "target",
     "concurrent",
     "gpus_per_trial",
     "cpus_per_trial",
@@ -95,7 +101,13 @@ class SweepConfig(_Settings):
     space: str = "default"
     """Search space: a preset's name or a TOML file."""
     trials: int = Field(16, ge=1)
-    """How many parameter points are tried."""
+    """How many parameter points are tried; as many as the budget allows, if only that is given."""
+    time_budget: float | None = Field(None, gt=0)
+    """End the search after so long, such as 90m, 2h or seconds; each resume has it anew."""
+    gpu_hours: float | None = Field(None, gt=0)
+    """End the search when its trials have held GPUs for so long, a share counting as a share."""
+    target: float | None = None
+    """End the search once a trial has this much of the metric."""
     max_epochs: int = Field(10, ge=1)
     """Epochs of the trials that are not stopped; also the length of every schedule."""
     metric: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
@@ -181,6 +193,15 @@ class SweepConfig(_Settings):
             pass
         raise ValueError(f"must be auto or a share from 0 to 1, not {value!r}.")
 
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        """Hours are easier to write."""
+        match = re.fullmatch(r"([\d.]+)\s*([smhd])", str(value).strip())
+        if match is None:
+            return value
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
     @field_validator("name")
     @classmethod
     def _made_up(cls, name: str, info: ValidationInfo) -> str:
@@ -191,9 +212,20 @@ class SweepConfig(_Settings):
         made = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
         return re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_it_allows(cls, values: Any) -> Any:
+        if "trials" not in values and (values.get("time_budget") or values.get("gpu_hours")):
+            return {**values, "trials": UNLIMITED}
+        return values
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = []
+        if self.target is not None and self.metric != "val_loss" and not 0 < self.target <= 1:
+            problems.append(
+                f"target must lie between 0 and 1 for {self.metric}, not at {self.target:g}."
+            )
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", self.name):
             problems.append(
                 f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."

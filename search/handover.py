@@ -88,7 +88,8 @@ def retrain_sweep(
     )
     with keeping_copy(config, paths):
         final = hand_over(job, chosen, paths, progress, StageClock())
-    return SweepResult(paths, trial_table(trials, config.metric), 0, final, paths.export)
+    table = trial_table(trials, config.metric)
+    return SweepResult(paths, table, 0, final=final, export=paths.export)
 
 
 def export_sweep(

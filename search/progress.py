@@ -1,5 +1,6 @@
 """What a person sees who waits: how far it is, and the live leaderboard of a search."""
 
+import math
 import sys
 import time
 from typing import Self
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from search.budget import Budget
+from search.config import UNLIMITED, SweepConfig
 from search.study import Status, trial_name
 from spaces import TrialParams
 from trainables.progress import Progress
@@ -38,8 +41,9 @@ class LiveLeaderboard:
     Draws within a ``with``, if somebody can look.
     """
 
-    def __init__(self, trials: int, max_epochs: int, *, metric: str) -> None:
-        self._trials, self._max_epochs, self._metric = trials, max_epochs, metric
+    def __init__(self, config: SweepConfig, budget: Budget) -> None:
+        self._trials, self._max_epochs = config.trials, config.max_epochs
+        self._metric, self._budget = config.metric, budget
         self._best: dict[int, EpochReport] = {}
         self._epochs: dict[int, int] = {}
         self._status: dict[int, Status] = {}
@@ -92,7 +96,7 @@ class LiveLeaderboard:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
-            title=f"{self._done} of {self._trials} trials done: {summary}; {self._eta()}",
+            title=f"{self._of_all()} trials done: {summary}; {self._eta()}",
             title_justify="left",
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
@@ -112,10 +116,15 @@ class LiveLeaderboard:
             )
         return table
 
+    def _of_all(self) -> str:
+        return str(self._done) if self._trials == UNLIMITED else f"{self._done} of {self._trials}"
+
     def _eta(self) -> str:
-        """From the trials done so far; says nothing before there are some."""
-        done = self._done - self._done_before
-        if done == 0:
+        """From the trials done so far and the time budget; nothing is known before one is done."""
+        done, left = self._done - self._done_before, self._budget.seconds_left
+        if done:
+            pace = (time.monotonic() - self._began) / done
+            left = min(left, pace * (self._trials - self._done))
+        if math.isinf(left):
             return "time left not known yet"
-        left = (time.monotonic() - self._began) / done * (self._trials - self._done)
-        return f"about {left / 60:.0f} min left"
+        return f"about {max(left, 0) / 60:.0f} min left"

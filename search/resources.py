@@ -58,9 +58,13 @@ class Resources:
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
     """Measured shares of a GPU."""
 
+    def gpus_of(self, params: TrialParams) -> float:
+        """The share of a GPU that a trial holds."""
+        return self.shares.get(MemoryCase.of(params), self.gpus)
+
     def of(self, params: TrialParams, avoid: Sequence[str] = ()) -> tune.PlacementGroupFactory:
         """Ray's request for one trial, on none of the machines that have the ids ``avoid``."""
-        gpus = self.shares.get(MemoryCase.of(params), self.gpus)
+        gpus = self.gpus_of(params)
         cpus = self._cpus(gpus)
         held = {"CPU": float(int(cpus)) if cpus >= 1 else cpus, "GPU": gpus}
         if not avoid:

@@ -19,6 +19,8 @@ class SweepResult:
     """One row a trial, the best first; the columns of ``trials.parquet``."""
     unfinished: int
     """Trials that Ctrl-C broke off or kept from starting."""
+    ended_by: str | None = None
+    """What ended the search for good before its trials did, if its budget or target did."""
     final: FinalModel | None = None
     """The retrained winner and its test; None without ``retrain``."""
     export: Path | None = None

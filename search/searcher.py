@@ -22,6 +22,7 @@ from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
 from search.attempts import Attempts, Failure
+from search.budget import Budget
 from search.checkpoints import CheckpointWriter
 from search.draft import Draft
 from search.machines import Machines
@@ -47,6 +48,7 @@ class StudySearcher(Searcher):
         machines: Machines,
         paths: SweepPaths,
         draft: Draft,
+        budget: Budget,
         *,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -56,7 +58,8 @@ class StudySearcher(Searcher):
         self._machines = machines
         self._paths = paths
         self._draft = draft
-        self._observers = observers
+        self._budget = budget
+        self._observers = (budget, *observers)
         self._params = {record.number: record.params for record in journal.records}
         self._points = deque(draft.points[len(self._params) :])
         self._again: deque[int] = deque()
@@ -72,7 +75,7 @@ class StudySearcher(Searcher):
             self._tell_history(record.number, record.reports, record.status)
 
     def __getstate__(self) -> dict[str, Any]:
-        alone: dict[str, Any] = {"_journal": None, "_checkpoints": None, "_machines": None}
+        alone: dict[str, Any] = dict.fromkeys(("_journal", "_checkpoints", "_machines", "_budget"))
         return {**self.__dict__, **alone, "_observers": ()}
 
     @property
@@ -87,7 +90,19 @@ class StudySearcher(Searcher):
     @property
     def ends_early(self) -> bool:
         """Whether the search has to end before its trials do."""
-        return self._stopped or self.is_stranded()
+        return self._stopped or self._budget.spent is not None or self.is_stranded()
+
+    @property
+    def spent(self) -> str | None:
+        """What ended the search for good before its trials did; None if nothing has."""
+        begun = len(self._params) >= self._draft.config.trials
+        done = begun and not self._numbers and not self._again
+        return None if self._stopped or done else self._budget.spent
+
+    def stop_running(self) -> None:
+        """Record the trials that run as stopped: nobody waits for them any more."""
+        for number in [*self._numbers.values(), *self._again]:
+            self.settle(number, "stopped")
 
     def is_stranded(self) -> bool:
         """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
@@ -97,7 +112,7 @@ class StudySearcher(Searcher):
         self._stranded = self._stranded or any(
             self._machines.is_stranded(avoid) for avoid in self._waiting.values()
         )
-        return self._stranded and not self._stopped
+        return self._stranded and not (self._stopped or self._budget.spent)
 
     def settle(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end."""
@@ -116,7 +131,7 @@ class StudySearcher(Searcher):
     ) -> dict[str, Any] | str | None:
         """The next trial's number and parameters. ``trial_id`` is Ray's."""
         again = bool(self._again)
-        if self._stopped:
+        if self._stopped or self._budget.spent:
             return Searcher.FINISHED
         if self.hopeless or not (again or len(self._params) < self._draft.config.trials):
             return None if self._numbers else Searcher.FINISHED

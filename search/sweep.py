@@ -11,7 +11,7 @@ import pandas as pd
 
 from search.checks import check_at_once, check_storage, config_to_resume
 from search.cluster import start_ray
-from search.config import SweepConfig
+from search.config import UNLIMITED, SweepConfig
 from search.draft import Draft, draft_plan
 from search.driver import only_driver
 from search.environment import environment
@@ -139,6 +139,10 @@ class Sweep:
         for sentence in warnings(self._machines, self.config.cache_gib):
             _log.warning(sentence)
         resources = fit_resources(self.config)
+        if self.config.gpu_hours and not resources.gpus:
+            raise ConfigError(
+                "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
+            )
         plan, stores = self._prepare(draft)
         return plan, stores, resources
 
@@ -164,17 +168,23 @@ class Sweep:
             )
             resources = measure_shares(job, resources, kinds)
         _log.info(
-            "%d trials, %d at a time, %s", self.config.trials, resources.concurrent, resources
+            "%s trials, %d at a time, %s",
+            "unlimited" if self.config.trials == UNLIMITED else self.config.trials,
+            resources.concurrent,
+            resources,
         )
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
         with self._clock.stage("search"):
             sound = [machine.id for machine in self._machines]
-            run_trials(job, plan, self.paths, resources, examined=sound)
+            ended_by = run_trials(job, plan, self.paths, resources, examined=sound)
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric)
         done = sum(trial.status != "running" for trial in trials)
+        unfinished = 0 if ended_by else self.config.trials - done
+        if ended_by:
+            _log.info("%d trials: %s", done, ended_by)
         final = None
-        if done == self.config.trials and self.config.retrain:
+        if unfinished == 0 and self.config.retrain:
             chosen = winner(trials, self.config.metric)
             final = handed_over(chosen, self.paths) or hand_over(
                 job, chosen, self.paths, self._progress, self._clock
@@ -184,7 +194,7 @@ class Sweep:
         write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None
-        return SweepResult(self.paths, table, self.config.trials - done, final, made, profile)
+        return SweepResult(self.paths, table, unfinished, ended_by, final, made, profile)
 
     def _prepare(self, draft: Draft) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""

@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
+from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
 from search.machines import Machines
@@ -38,8 +39,10 @@ def run_trials(
     resources: Resources,
     *,
     examined: Collection[str] | None = None,
-) -> None:
+) -> str | None:
     """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
+
+    Returns what ended the search for good before that, if its budget did.
 
     Machines of Ray's ids ``examined`` are known to be sound; others get trials once they were
     examined, as do those that join. Without it, all that are there now are.
@@ -61,12 +64,19 @@ def run_trials(
     machines = Machines(
         resources, most=draft.config.concurrent, examine=newcomers, examined=examined
     )
-    while _search(job, draft, paths, resources, machines).is_stranded():
+    budget = Budget(draft.config, resources.gpus_of)
+    while (searcher := _search(job, draft, paths, resources, machines, budget)).is_stranded():
         _log.warning("a trial waited for machines that are gone; the search begins anew")
+    return searcher.spent
 
 
 def _search(
-    job: TrialJob, draft: Draft, paths: SweepPaths, resources: Resources, machines: Machines
+    job: TrialJob,
+    draft: Draft,
+    paths: SweepPaths,
+    resources: Resources,
+    machines: Machines,
+    budget: Budget,
 ) -> StudySearcher:
     """One run of Tune, from where the journal says that the sweep is."""
     config = draft.config
@@ -80,7 +90,7 @@ def _search(
         TensorBoardWriter(
             paths.tensorboard, draft.space, draft.points, metric=config.metric
         ) as curves,
-        LiveLeaderboard(config.trials, config.max_epochs, metric=config.metric) as leaderboard,
+        LiveLeaderboard(config, budget) as leaderboard,
     ):
         searcher = StudySearcher(
             journal,
@@ -88,6 +98,7 @@ def _search(
             machines,
             paths,
             draft,
+            budget,
             observers=[curves, leaderboard],
         )
         scheduler = stopping_rule(config)
@@ -132,6 +143,8 @@ def _search(
                 raise
         if searcher.disk_error is not None:
             raise searcher.disk_error
+        if searcher.spent:
+            searcher.stop_running()
     if searcher.hopeless:
         raise RunError(
             f"The first trials all failed in the same way, so the sweep stopped: "

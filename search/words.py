@@ -72,6 +72,8 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
             f"Go on:  {command('resume', paths)}",
             f"Or hand over the best so far:  {command('retrain', paths)}",
         ]
+    if result.ended_by:
+        lines.append(f"The search ended after {len(result.trials)} trials: {result.ended_by}.")
     if result.final is not None:
         test = result.final.test
         low, high = test.accuracy_ci95

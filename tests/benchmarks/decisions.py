@@ -22,6 +22,7 @@ import psutil
 from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
+from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster import Node
 from search.config import SweepConfig
@@ -70,6 +71,7 @@ class Ours:
             Machines(Resources(1, True, 0, 8), look=lambda: here),
             paths,
             draft,
+            Budget(config, lambda params: 0),
         )
 
     def add(self, number: int, values: dict[str, Any]) -> None:

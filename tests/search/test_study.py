@@ -9,6 +9,7 @@ import pytest
 from ray.tune.result import NODE_IP
 
 from search.attempts import MOST, Failure
+from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.cluster import Node
 from search.config import SweepConfig
@@ -57,6 +58,7 @@ def searcher(
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
         Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),
+        Budget(config, lambda params: 0),
         **given,
     )
 

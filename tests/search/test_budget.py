@@ -1,0 +1,117 @@
+import time
+from typing import Any
+
+import pytest
+
+from search import Sweep, SweepConfig, SweepResult
+from search.budget import Budget
+from search.config import UNLIMITED
+from search.study import read_trials
+from spaces import ConfigError, TrialParams
+from tests.search.reports import report
+
+PARAMS = TrialParams(backbone="a")
+
+
+def budget(**limits: Any) -> Budget:
+    """Of trials that hold half a GPU."""
+    return Budget(SweepConfig.parse({"data": "d", **limits}), lambda params: 0.5)
+
+
+def test_without_limits_nothing_is_ever_spent() -> None:
+    endless = budget()
+    endless.begin(0, PARAMS)
+    endless.report(0, report(1, 1.0))
+    assert endless.spent is None
+    assert endless.seconds_left == float("inf")
+
+
+def test_the_time_budget_runs_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    hour = budget(time_budget="1h")
+    assert hour.seconds_left == 3600
+    assert hour.spent is None
+    now += 3600
+    assert hour.spent == "the time budget of 3600 s is spent"
+
+
+def test_gpu_hours_count_shares_of_seconds_and_every_trial_once() -> None:
+    held = budget(gpu_hours=5 / 3600)
+    for number in (0, 1, 1):  # the second is told of anew, as after a search that began anew
+        held.begin(number, PARAMS)
+        held.report(number, report(1, 0.5))
+        held.report(number, report(2, 0.5))
+        assert held.spent is None, "two seconds of half a GPU each"
+    held.report(1, report(3, 0.5))
+    assert held.spent == "the 0.00138889 GPU hours are spent"
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "missed"), [("val_accuracy", 0.5, 0.4), ("val_loss", 0.5, 0.45)]
+)
+def test_a_target_ends_the_search_when_it_is_reached(
+    metric: str, target: float, missed: float
+) -> None:
+    aimed = budget(metric=metric, target=target)
+    aimed.begin(0, PARAMS)
+    aimed.report(0, report(1, missed))
+    assert aimed.spent is None
+    aimed.report(0, report(2, 0.5))
+    assert aimed.spent == f"a trial reached the target, {metric} 0.5"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90m", 5400), ("1.5h", 5400), ("2d", 172800), ("30s", 30), (45, 45)]
+)
+def test_durations_are_written_as_people_do(given: object, seconds: float) -> None:
+    config = SweepConfig.parse({"data": "d", "time_budget": given})
+    assert config.time_budget == seconds
+    assert config.trials == UNLIMITED
+    assert SweepConfig.parse(config.model_dump(mode="json")) == config
+
+
+def test_trials_that_are_given_stay_a_limit() -> None:
+    assert SweepConfig.parse({"data": "d", "time_budget": "1h", "trials": 9}).trials == 9
+
+
+@pytest.mark.parametrize("given", [{"time_budget": "soon"}, {"time_budget": 0}, {"target": 95}])
+def test_a_budget_that_is_none_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(given))):
+        SweepConfig.parse({"data": "d", **given})
+
+
+@pytest.fixture(scope="module")
+def timed(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
+    """A sweep of a few seconds, with no other limit."""
+    given = {name: value for name, value in settings.items() if name != "trials"}
+    given |= {"name": "timed", "time_budget": 6, "max_epochs": 200, "stopping": "none"}
+    return Sweep(SweepConfig.parse({**given, "export": {"formats": ["timm"]}})).run()
+
+
+def test_a_sweep_whose_time_is_spent_hands_over_the_best_so_far(timed: SweepResult) -> None:
+    trials = read_trials(timed.paths.journal)
+    assert 1 < len(trials) < 50
+    assert {t.status for t in trials} <= {"completed", "stopped"}, "nothing is left to resume"
+    assert timed.ended_by == "the time budget of 6 s is spent"
+    assert timed.unfinished == 0
+    assert timed.final is not None
+    assert timed.profile is not None
+    assert 6 < timed.profile.stages["search"] < 20
+
+
+def test_a_resume_has_the_time_again_and_may_have_a_target(timed: SweepResult) -> None:
+    before = read_trials(timed.paths.journal)
+    again = Sweep.existing(timed.paths, {"time_budget": 5, "retrain": False}).resume()
+    after = read_trials(timed.paths.journal)
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
+    assert again.ended_by == "the time budget of 5 s is spent"
+    reached = Sweep.existing(timed.paths, {"target": 0.1, "retrain": False}).resume()
+    assert reached.ended_by == "a trial reached the target, val_accuracy 0.1"
+    assert read_trials(timed.paths.journal) == after, "it was there already"
+
+
+def test_gpu_hours_without_a_gpu_are_refused(settings: dict[str, Any], ray_cluster: None) -> None:
+    with pytest.raises(ConfigError, match="hold no GPU; use time_budget"):
+        Sweep(SweepConfig.parse({**settings, "name": "held", "gpu_hours": 1})).run()
