@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -33,10 +34,13 @@ def plan(args: argparse.Namespace) -> None:
     from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
 
-    plan = make_plan(draft_plan(config), _progress())
+    progress = _progress()
+    progress("checking the space, the weights and the models", 0, 0)
+    plan = make_plan(draft_plan(config), progress)
     document = plan_document(plan, backbone_facts(plan))
     if args.augment_preview:
         draw_augmentation(plan.survey.dataset, args.augment_preview)
+        print(f"Drawn in {args.augment_preview}.", file=sys.stderr)
     print(json.dumps(document, indent=2) if args.json else plan_words(document))
 
 
@@ -126,6 +130,7 @@ def _start(config: SweepConfig, clock: "StageClock") -> None:
     """Start Ray and import what a sweep needs, side by side."""
     from search.cluster import start_ray_beside_importing
 
+    _progress()("starting Ray", 0, 0)
     with clock.stage("start"):
         start_ray_beside_importing("search.sweep", config.address)
 
@@ -133,6 +138,7 @@ def _start(config: SweepConfig, clock: "StageClock") -> None:
 def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
     from search.program import command
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a batch system: as Ctrl-C
     try:
         result = run()
     except KeyboardInterrupt:
@@ -158,6 +164,9 @@ def compare(args: argparse.Namespace) -> None:
     metric = configs[0]["metric"]
     if any(config["metric"] != metric for config in configs):
         print(f"The sweeps have different metrics; all are ranked by {metric}.", file=sys.stderr)
+    prints = {json.loads(p.dataset.read_text(encoding="utf-8"))["fingerprint"] for p in found}
+    if len(prints) > 1:
+        print("The sweeps have different images or splits: scores don't compare.", file=sys.stderr)
     tables = [
         trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
         for paths in found

@@ -14,6 +14,7 @@ from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
 from trainables.pixels import PixelFormat
 from trainables.prefix import CUTS, split
+from trainables.process import one_thread
 from trainables.sources import check_source
 from trainables.tracing import CannotSplitError
 from trainables.weights import Weights, find_weights
@@ -65,7 +66,8 @@ def draft_plan(config: SweepConfig) -> Draft:
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
-    _try_models(space, points, weights, native)
+    with one_thread():  # Ray's workers import beside it, and threads that wait for a core spin
+        _try_models(space, points, weights, native)
     return Draft(config, space, points, weights, {name: stated[name] for name in used})
 
 

@@ -109,7 +109,9 @@ def _put_in_place(made: Path, out: Path) -> None:
     (out / CARD).unlink(missing_ok=True)
     for name in _FILES - {path.name for path in made.iterdir()}:
         (out / name).unlink(missing_ok=True)
+    mode = (made / "labels.txt").stat().st_mode
     for path in sorted(made.iterdir(), key=lambda path: path.name == CARD):
+        path.chmod(mode)  # safetensors makes files that only their owner can read
         path.replace(out / path.name)
     made.rmdir()
 

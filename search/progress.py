@@ -127,4 +127,4 @@ class LiveLeaderboard:
             left = min(left, pace * (self._trials - self._done))
         if math.isinf(left):
             return "time left not known yet"
-        return f"about {max(left, 0) / 60:.0f} min left"
+        return f"about {left / 60:.0f} min left" if left > 60 else "less than a minute left"

@@ -58,6 +58,14 @@ class Resources:
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
     """Measured shares of a GPU."""
 
+    def __str__(self) -> str:
+        held = f"{self.concurrent} at a time, each with {self.cpus:g} CPUs"
+        if not self.gpus:
+            return held
+        shares = sorted(self.shares.values()) or [self.gpus]
+        span = " to ".join(f"{share:g}" for share in dict.fromkeys((shares[0], shares[-1])))
+        return f"{held} and {span} of a GPU"
+
     def gpus_of(self, params: TrialParams) -> float:
         """The share of a GPU that a trial holds."""
         return self.shares.get(MemoryCase.of(params), self.gpus)

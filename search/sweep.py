@@ -131,6 +131,7 @@ class Sweep:
 
     def _plan(self) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
         """Settle everything that can be before a trial, starting Ray. Raises `UserError`."""
+        self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
         with self._clock.stage("start"):
@@ -168,9 +169,8 @@ class Sweep:
             )
             resources = measure_shares(job, resources, kinds)
         _log.info(
-            "%s trials, %d at a time, %s",
+            "%s trials, %s",
             "unlimited" if self.config.trials == UNLIMITED else self.config.trials,
-            resources.concurrent,
             resources,
         )
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
@@ -182,7 +182,9 @@ class Sweep:
         done = sum(trial.status != "running" for trial in trials)
         unfinished = 0 if ended_by else self.config.trials - done
         if ended_by:
-            _log.info("%d trials: %s", done, ended_by)
+            _log.info("the search ended after %d trials: %s", done, ended_by)
+        elif unfinished:
+            _log.info("stopped: %d of %d trials are done", done, self.config.trials)
         final = None
         if unfinished == 0 and self.config.retrain:
             chosen = winner(trials, self.config.metric)

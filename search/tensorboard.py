@@ -25,10 +25,16 @@ class TensorBoardWriter:
     """An `Observer` that writes into an empty folder, within a ``with``."""
 
     def __init__(
-        self, folder: Path, space: SearchSpace, points: Sequence[TrialParams], *, metric: str
+        self,
+        folder: Path,
+        space: SearchSpace,
+        points: Sequence[TrialParams],
+        *,
+        sweep: str,
+        metric: str,
     ) -> None:
         self._folder = folder
-        self._metric = metric
+        self._sweep, self._metric = sweep, metric
         self._columns = [_column(space, points, field) for field in TrialParams.model_fields]
         self._writers: dict[int, SummaryWriter] = {}
         self._best: dict[int, EpochReport | None] = {}
@@ -49,7 +55,8 @@ class TensorBoardWriter:
         name = trial_name(number)
         writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
         values = params.model_dump()
-        _add(writer, hp.hparams_pb(values, trial_id=name, start_time_secs=time.time()))
+        row = f"{self._sweep}/{name}"  # TensorBoard makes one row of trials of the same name
+        _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))
         self._writers[number] = writer
 
     def report(self, number: int, report: EpochReport) -> None:

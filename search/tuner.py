@@ -88,7 +88,11 @@ def _search(
     with (
         CheckpointWriter(checkpoints) as writer,
         TensorBoardWriter(
-            paths.tensorboard, draft.space, draft.points, metric=config.metric
+            paths.tensorboard,
+            draft.space,
+            draft.points,
+            sweep=paths.root.name,
+            metric=config.metric,
         ) as curves,
         LiveLeaderboard(config, budget) as leaderboard,
     ):
@@ -156,23 +160,27 @@ def _search(
 
 @contextmanager
 def _first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Have the first Ctrl-C call ``stop``, and a second one be as ever.
+    """Have the first Ctrl-C, or SIGTERM, call ``stop``, and a second one be as ever.
 
-    Tune's own handler is not heard while no machine is left.
+    Tune's own handler is not heard while no machine is left, and Ray's prints a trace.
     """
     if threading.current_thread() is not threading.main_thread():  # it can't set handlers
         yield
         return
 
     def heard(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        as_before()
         stop()
 
-    before = signal.signal(signal.SIGINT, heard)
+    def as_before() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        as_before()
 
 
 class _Early(tune.Stopper):

@@ -14,15 +14,27 @@ if TYPE_CHECKING:
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """A table of strings, as wide as it needs to be."""
+    """A table of strings: on a terminal as many columns as fit, else all of them."""
+    console, shown = Console(), list(table.columns)
+    while console.is_terminal and _width(_drawn(table[shown])) > console.width and len(shown) > 1:
+        del shown[-1]
+    console.width = max(console.width, _width(_drawn(table[shown])))
+    console.print(_drawn(table[shown]))
+    if left_out := [str(name) for name in table.columns[len(shown) :]]:
+        console.print(f"A wider terminal, or trials.csv, shows {', '.join(left_out)} too.")
+
+
+def _drawn(table: pd.DataFrame) -> Table:
     drawn = Table()
     for name in table.columns:
         drawn.add_column(str(name), no_wrap=True)
     for row in table.to_numpy().tolist():
         drawn.add_row(*map(str, row))
-    console = Console()
-    console.width = max(console.width, Console(width=10_000).measure(drawn).maximum)
-    console.print(drawn)
+    return drawn
+
+
+def _width(drawn: Table) -> int:
+    return Console(width=10_000).measure(drawn).maximum
 
 
 def plan_words(plan: dict[str, Any]) -> str:

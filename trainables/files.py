@@ -15,7 +15,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         write(partial)
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.replace(path)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from spaces import DataError
+
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -50,6 +52,11 @@ def split_name(spelling: str, eval_is: Literal["val", "test"]) -> SplitName | No
     """The split that a folder or table value means, or None if it means none."""
     name = spelling.strip().lower()
     return eval_is if name == "eval" else _SPELLINGS.get(name)
+
+
+def only_one_class(name: str) -> DataError:
+    """What to tell a user whose images all show one thing."""
+    return DataError(f"Only one class was found ({name}); a classifier needs two or more.")
 
 
 def eval_note(eval_is: str) -> str:

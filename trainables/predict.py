@@ -75,7 +75,7 @@ class Predictor:
 
     @classmethod
     def load(cls, export: Path) -> Self:
-        """Open an export folder. Raises `ConfigError` if there is no model in it."""
+        """Open an export folder, or a ``.pt2`` file. Raises `ConfigError` if it is neither."""
         if (export / "config.json").is_file() and (export / "model.safetensors").is_file():
             model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
             cfg = model.pretrained_cfg
@@ -87,10 +87,13 @@ class Predictor:
                 std=tuple(cfg["std"]),
             )
             return cls(spec, model)
-        if (export / "model.pt2").is_file():
+        program = export if export.suffix == ".pt2" else export / "model.pt2"
+        if program.is_file():
             extra = {SIDECAR: ""}
-            module = torch.export.load(export / "model.pt2", extra_files=extra).module()
+            module = torch.export.load(program, extra_files=extra).module()
             return cls(ModelSpec.from_json(extra[SIDECAR]), module)
+        if not export.exists():
+            raise ConfigError(f"The export {export} does not exist; give the folder of one.")
         raise ConfigError(
             f"{export} holds no model.safetensors with config.json and no model.pt2, the formats "
             "that predict opens; give the export folder of a sweep."

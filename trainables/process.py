@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import torch
@@ -23,3 +25,14 @@ def prepare_process(*, threads: int) -> None:
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most glibc allows
             mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch use one thread: with several on a busy machine each waits for the others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

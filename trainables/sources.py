@@ -10,7 +10,15 @@ from typing import Literal
 
 from spaces import DataError
 from trainables.hf_source import read_hf_dataset
-from trainables.listing import Listing, Row, SplitName, eval_note, natural_key, split_name
+from trainables.listing import (
+    Listing,
+    Row,
+    SplitName,
+    eval_note,
+    natural_key,
+    only_one_class,
+    split_name,
+)
 from trainables.progress import Progress, no_progress
 
 _IMAGE_SUFFIXES = {
@@ -43,19 +51,28 @@ def read_source(
     check_source(data, cache=cache)
     if data.is_file():
         return _read_table(data, eval_is)
-    if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
+    if _is_hf_dataset(data):
         return read_hf_dataset(data, cache=cache, eval_is=eval_is)
     return _read_folder(data, eval_is)
 
 
 def check_source(data: Path | str, *, cache: Path) -> None:
-    """Raises `DataError` if there is nothing at ``data``, `ConfigError` for an address of none."""
+    """See at a glance whether ``data`` can be what it must be, without listing all of it.
+
+    Raises `DataError`, and `ConfigError` for an address of no store.
+    """
     if isinstance(data, str):
         from trainables.remote import Remote
 
         Remote(data, cache).check()
     elif not data.exists():
         raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
+    elif data.is_dir() and not _is_hf_dataset(data):
+        folders = _folders(data)
+        if not folders:
+            raise _no_images(data)
+        if len(folders) == 1 and split_name(folders[0].name, "val") is None:
+            raise only_one_class(folders[0].name)
 
 
 def image_files(path: Path) -> list[Path]:
@@ -84,7 +101,7 @@ def _read_remote(
 
 
 def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:
-    folders = [p for p in sorted(data.iterdir()) if p.is_dir() and not _hidden(p)]
+    folders = _folders(data)
     splits = {folder: split_name(folder.name, eval_is) for folder in folders}
     ignored: Counter[str] = Counter(
         "hidden folders" for p in data.iterdir() if p.is_dir() and _hidden(p)
@@ -111,10 +128,7 @@ def _read_folder(data: Path, eval_is: Literal["val", "test"]) -> Listing:
             rows += [Row(path, folder.name) for path in _images(folder, ignored)]
         ignored["files outside classes"] += sum(p.is_file() for p in data.iterdir())
     if not rows:
-        raise DataError(
-            f"No images were found in {data}; it needs a folder per class, "
-            "or train/val/test with a folder per class in each."
-        )
+        raise _no_images(data)
     notes = (eval_note(eval_is),) if any(f.name.lower() == "eval" for f in folders) else ()
     return Listing(data, kind, tuple(rows), {k: n for k, n in ignored.items() if n}, notes)
 
@@ -172,6 +186,21 @@ def _read_table(data: Path, eval_is: Literal["val", "test"]) -> Listing:
         raise DataError(f"{data} has no rows.")
     rows = tuple(map(Row, paths, labels, splits))
     return Listing(data.parent, f"a table of {len(rows)} rows", rows, notes=notes)
+
+
+def _is_hf_dataset(data: Path) -> bool:
+    return (data / "dataset_dict.json").exists() or (data / "state.json").exists()
+
+
+def _folders(data: Path) -> list[Path]:
+    return [p for p in sorted(data.iterdir()) if p.is_dir() and not _hidden(p)]
+
+
+def _no_images(data: Path) -> DataError:
+    return DataError(
+        f"No images were found in {data}; it needs a folder per class, "
+        "or train/val/test with a folder per class in each."
+    )
 
 
 def _hidden(path: Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spaces import DataError
 from trainables.dataset import Dataset
-from trainables.listing import SPLITS, Listing, Row, SplitName, natural_key
+from trainables.listing import SPLITS, Listing, Row, SplitName, natural_key, only_one_class
 from trainables.opening import Opened, open_all
 from trainables.pixels import PixelFormat, Staged
 from trainables.progress import Progress, no_progress
@@ -179,9 +179,7 @@ def _class_map(listing: Listing, kept: Sequence[tuple[Row, Opened]]) -> tuple[st
                 "give every split the same classes."
             )
     if len(classes) < 2:
-        raise DataError(
-            f"Only one class was found ({', '.join(classes)}); a classifier needs two or more."
-        )
+        raise only_one_class(", ".join(classes))
     return tuple(sorted(classes, key=natural_key))
 
 

@@ -92,8 +92,9 @@ def test_launch_says_what_came_out_and_what_to_do_next(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
-    settings: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_a_sweep_cleanly_and_say_how_to_go_on(
+    settings: dict[str, Any], tmp_path: Path, number: signal.Signals
 ) -> None:
     given = {**settings, "name": "cut", "results_dir": tmp_path, "trials": 500, "concurrent": 1}
     words = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(given)]
@@ -105,13 +106,15 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_go_on(
     ):
         assert running.poll() is None, running.communicate()
         time.sleep(0.5)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     out, err = running.communicate(timeout=120)
     assert running.returncode == 1, err
     assert "of 500 trials did not finish" in out
     assert f"resume cut --results-dir {tmp_path}" in out
     assert f"retrain cut --results-dir {tmp_path}" in out
     assert "Traceback" not in err
+    assert "SIGTERM" not in err, "Ray's own handler prints a trace"
+    assert "INFO stopped: " in (tmp_path / "cut" / "sweep.log").read_text()
     ended = pd.read_parquet(tmp_path / "cut" / "trials.parquet")
     assert len(ended) < 500
     assert finesweep("retrain", "cut", "--results-dir", tmp_path) == 0

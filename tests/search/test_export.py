@@ -164,3 +164,17 @@ def test_a_head_with_a_hidden_layer_leaves_out_the_timm_folder_and_says_so(
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give the export folder of a sweep"):
         Predictor.load(tmp_path)
+    with pytest.raises(ConfigError, match="does not exist"):
+        Predictor.load(tmp_path / "nowhere")
+
+
+def test_predict_opens_a_program_by_its_file_too(sweep: SweepResult, files: list[Path]) -> None:
+    whole = Predictor.load(sweep.paths.export)
+    alone = Predictor.load(sweep.paths.export / "model.pt2")
+    assert alone.spec == whole.spec
+    assert alone.logits(files) == pytest.approx(whole.logits(files), abs=1e-4)
+
+
+def test_everybody_may_read_an_export_who_may_read_the_sweep(sweep: SweepResult) -> None:
+    made = [*sweep.paths.export.iterdir(), sweep.paths.final_weights, sweep.paths.config]
+    assert len({file.stat().st_mode for file in made}) == 1

@@ -30,6 +30,7 @@ def test_every_trial_has_its_curves_and_all_of_its_parameters(sweep: SweepResult
         start = metadata.parse_session_start_info_plugin_data(
             content[metadata.SESSION_START_INFO_TAG]
         )
+        assert start.group_name == f"digits/{trial.trial_id}", "one row, also beside other sweeps"
         assert set(start.hparams) == set(TrialParams.model_fields)
         end = metadata.parse_session_end_info_plugin_data(content[metadata.SESSION_END_INFO_TAG])
         assert end.status == 1  # success

@@ -6,7 +6,7 @@ from PIL import Image
 
 from spaces import DataError
 from trainables.listing import Listing, natural_key
-from trainables.sources import read_source
+from trainables.sources import check_source, read_source
 
 
 def picture(path: Path, colour: int = 0) -> Path:
@@ -46,12 +46,13 @@ def test_eval_is_validation_unless_told_otherwise(tmp_path: Path) -> None:
 
 def test_hidden_folders_and_other_files_are_ignored_and_counted(tmp_path: Path) -> None:
     picture(tmp_path / "d" / "cat" / "1.png")
+    picture(tmp_path / "d" / "dog" / "1.png")
     picture(tmp_path / "d" / ".ipynb_checkpoints" / "1.png")
     picture(tmp_path / "d" / "cat" / ".thumbs" / "1.png")
     (tmp_path / "d" / "cat" / "notes.txt").write_text("x")
     (tmp_path / "d" / "readme.md").write_text("x")
     found = listing(tmp_path / "d")
-    assert len(found.rows) == 1
+    assert len(found.rows) == 2
     assert found.ignored == {
         "hidden folders": 2,
         "files that are no images": 1,
@@ -92,6 +93,16 @@ def test_missing_and_empty_data_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="needs a folder per class"):
         listing(tmp_path / "empty")
+
+
+def test_what_a_folder_lacks_is_seen_at_a_glance(tmp_path: Path) -> None:
+    (tmp_path / "one" / "cat").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"Only one class was found \(cat\)"):
+        check_source(tmp_path / "one", cache=tmp_path)
+    with pytest.raises(DataError, match="needs a folder per class"):
+        check_source(tmp_path / "one" / "cat", cache=tmp_path)
+    picture(tmp_path / "alone" / "train" / "cat" / "1.png")
+    check_source(tmp_path / "alone", cache=tmp_path)
 
 
 def test_classes_beside_split_folders_are_refused(tmp_path: Path) -> None:
