@@ -43,7 +43,8 @@ def load_config(paths: SweepPaths) -> SweepConfig:
 
 
 def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConfig:
-    """A sweep's settings with ``changes`` by dotted name; space and points from its own copies.
+    """A sweep's settings with ``changes`` by dotted name; space and points from its own copies,
+    which have the starts.
 
     The sweep's folder may have been moved. Raises `ConfigError` if a change can't be honoured.
     """
@@ -54,6 +55,6 @@ def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConf
             f"be compared; launch another one, or change only {', '.join(RESUMABLE)}."
         )
     stored = json.loads(paths.config.read_text(encoding="utf-8"))
-    here = {"name": paths.root.name, "results_dir": str(paths.root.parent)}
-    here |= {"space": str(paths.space), "points": str(paths.points)}
+    here: dict[str, object] = {"name": paths.root.name, "results_dir": str(paths.root.parent)}
+    here |= {"space": str(paths.space), "points": str(paths.points), "starts": False}
     return SweepConfig.parse(overlay({**stored, **here}, changes))

@@ -118,6 +118,9 @@ class SweepConfig(_Settings):
     """Of the split, the sampler and every trial."""
     points: Path | None = None
     """JSON list of parameter points that are tried first, in order."""
+    starts: bool = True
+    """Try every backbone at the space's defaults first, its head alone and then as deep as they
+    say, in up to half of the trials."""
     sampler: SamplerName = "tpe"
     """What proposes points, by Optuna's names; grid tries all of a space of choices and steps."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"

@@ -62,6 +62,9 @@ def draft_plan(config: SweepConfig) -> Draft:
     points = tuple(space.params(point, native_image_size=native) for point in raw_points)
     if config.sampler == "grid":
         points += _rest_of_grid(space, points, config, native)
+    elif config.starts:
+        starts = [start for start in space.starts(native_image_size=native) if start not in points]
+        points += tuple(starts[: (config.trials - len(points)) // 2])
     used = list(dict.fromkeys(p.backbone for p in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))

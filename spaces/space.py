@@ -264,6 +264,15 @@ class SearchSpace:
         values = [d.choices if isinstance(d, Choices) else d.values for d in self.open.values()]
         return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
 
+    def starts(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
+        """Every backbone at the space's defaults: its head alone, which is cheap, then whole."""
+        depth = self.dimensions["unfreeze"]
+        alone = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
+        heads: list[dict[str, object]] = [{"backbone": b, "unfreeze": 0.0} for b in self.backbones]
+        points: list[dict[str, object]] = [{"backbone": b} for b in self.backbones]
+        points = heads + points if alone else points
+        return [self.params(point, native_image_size=native_image_size) for point in points]
+
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
     ) -> TrialParams:

@@ -14,7 +14,8 @@ from trainables.model import Preprocessing
 def test_weights_that_can_not_be_had_are_told_before_images_are_read(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "empty" / name).mkdir(parents=True)
     values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
     with pytest.raises(WeightsError, match="can't be had"):
         draft_plan(SweepConfig.parse(values))
@@ -36,6 +37,20 @@ def test_a_cache_that_can_not_be_written_is_told(settings: dict[str, Any], tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written"):
         draft_plan(SweepConfig.parse({**settings, "cache_dir": tmp_path / "file" / "cache"}))
+
+
+def test_every_backbone_is_tried_at_the_defaults_behind_the_points_that_are_given(
+    settings: dict[str, Any],
+) -> None:
+    draft = draft_plan(SweepConfig.parse({**settings, "trials": 5}))
+    first, *starts = draft.points
+    assert first.label_smoothing == 0.1
+    assert [s.backbone for s in starts] == ["test_efficientnet", "test_vit"]
+    assert {s.unfreeze for s in starts} == {1.0}
+    few = draft_plan(SweepConfig.parse({**settings, "trials": 3}))
+    assert few.points == draft.points[:2], "half of the trials at most"
+    none = draft_plan(SweepConfig.parse({**settings, "trials": 5, "starts": False}))
+    assert none.points == draft.points[:1]
 
 
 def grid_of_six(settings: dict[str, Any], tmp_path: Path, **more: Any) -> Draft:

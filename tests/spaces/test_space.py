@@ -64,6 +64,20 @@ def test_fields_become_optuna_distributions_of_their_kind() -> None:
     }
 
 
+def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() -> None:
+    made = space(unfreeze={"low": 0, "high": 1, "default": 0.4}, dropout=0.3)
+    starts = made.starts(native_image_size=SIZES)
+    assert [(s.backbone, s.unfreeze) for s in starts] == [
+        ("a", 0),
+        ("b", 0),
+        ("a", 0.4),
+        ("b", 0.4),
+    ]
+    assert {s.dropout for s in starts} == {0.3}
+    deep = space(unfreeze={"low": 0.5, "high": 1}).starts(native_image_size=SIZES)
+    assert [(s.backbone, s.unfreeze) for s in deep] == [("a", 0.75), ("b", 0.75)]
+
+
 def test_a_grid_has_every_combination_of_choices_and_steps() -> None:
     made = space(
         unfreeze={"low": 0, "high": 0.6, "step": 0.2},
