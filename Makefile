@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench chaos
+.PHONY: demo test check bench chaos curves
 
 demo: .venv/demo ## Sweep, retrain, test and export on the ELPV solar cells, offline
 	$(BIN)/python examples/datasets.py elpv data/elpv
@@ -22,6 +22,10 @@ bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/b
 	$(BIN)/python -m tests.benchmarks.feature_store
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.efficiency
+
+curves: .venv/dev ## Another hour of learning curves for searches to be replayed on
+	for set in elpv foods fashion digits; do $(BIN)/python examples/datasets.py $$set data/$$set; done
+	$(BIN)/python -m tests.benchmarks.record_curves
 
 chaos: .venv/dev ## A hundred kills over twenty sweeps, then over a stock script's; an hour
 	$(BIN)/python examples/datasets.py elpv data/elpv

@@ -42,6 +42,8 @@ SPACE = SearchSpace.load(str(Path(__file__).with_name("curves.toml")))
 EPOCHS, POINTS, WORKERS = 9, 512, 2
 IMAGES = {"train": 500, "val": 250, "test": 600}
 """At most: a set with fewer is divided in the same proportion."""
+REPEATED, SEEDS = 8, 3
+"""One point in so many is trained with so many seeds, to see how much of a score is luck."""
 KEPT = ("epoch", "train_loss", "val_loss", "val_accuracy")
 """Of an epoch's report."""
 
@@ -79,7 +81,7 @@ def dataset_of(name: str) -> Dataset:
     return replace(whole, splits=splits)
 
 
-def record(name: str, number: int) -> list[dict[str, object]]:
+def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
     """Every epoch of point ``number``, a row each."""
     params, dataset = points()[number], dataset_of(name)
     stated = Preprocessing.of(params.backbone)
@@ -95,6 +97,7 @@ def record(name: str, number: int) -> list[dict[str, object]]:
         precision="fp32",
         views=4,
         store=store,
+        seed=seed,
     )
     images, split = ImageSet.of(dataset, pixels, "test"), split_for(tuning.model, params)
     kept = store if store.admits(split, len(images), 1) else None
@@ -105,7 +108,7 @@ def record(name: str, number: int) -> list[dict[str, object]]:
         spent = time.process_time() - began
         tested = scores_of(logits_of(tuning.model, test), images.labels)
         rows.append(
-            {"point": number}
+            {"point": number, "seed": seed}
             | {field: getattr(params, field) for field in SPACE.open}
             | {field: getattr(report, field) for field in KEPT}
             | {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
@@ -119,16 +122,19 @@ def keep(name: str, rows: list[dict[str, object]]) -> int:
     """Add rows to what is kept of a set; how many points it has by now."""
     file = CURVES / f"{name}.parquet"
     before = [pd.read_parquet(file)] if file.exists() else []
-    table = pd.concat([*before, pd.DataFrame(rows)]).sort_values(["point", "epoch"])
+    table = pd.concat([*before, pd.DataFrame(rows)]).sort_values(["point", "seed", "epoch"])
     small = table.astype({c: "float32" for c in table.columns if table[c].dtype == "float64"})
     write_whole(file, partial(small.to_parquet, index=False, compression="zstd"))
     return int(table["point"].nunique())
 
 
-def known(name: str) -> set[int]:
-    """Points that are kept of a set."""
+def known(name: str) -> set[tuple[int, int]]:
+    """Points and seeds that are kept of a set."""
     file = CURVES / f"{name}.parquet"
-    return set(pd.read_parquet(file, columns=["point"])["point"]) if file.exists() else set()
+    if not file.exists():
+        return set()
+    table = pd.read_parquet(file, columns=["point", "seed"])
+    return set(zip(table["point"].tolist(), table["seed"].tolist(), strict=True))
 
 
 def describe() -> None:
@@ -137,7 +143,7 @@ def describe() -> None:
         f"Every epoch of {EPOCHS}-epoch fine-tunes without early stopping, at Sobol points of "
         "`tests/benchmarks/curves.toml` (the square of the drawn number for `unfreeze`, so that a "
         "third of the backbone trains in the mean), 64 px, float32, one thread, two at a time, "
-        "one seed. The same points on every set.",
+        f"seed 0; one point in {REPEATED} with {SEEDS} seeds. The same points on every set.",
         "",
         "| set | train, val, test images | classes | points | minutes of training | best "
         "validation accuracy | test accuracy of that epoch | best test accuracy |",
@@ -171,7 +177,13 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     CURVES.mkdir(parents=True, exist_ok=True)
     done = {name: known(name) for name in SETS}
-    tasks = ((n, i) for i in range(POINTS) for n in SETS if i not in done[n])
+    tasks = (
+        (name, number, seed)
+        for number in range(POINTS)
+        for seed in range(1 if number % REPEATED else SEEDS)
+        for name in SETS
+        if (number, seed) not in done[name]
+    )
     pool = ProcessPoolExecutor(
         WORKERS,
         mp_context=multiprocessing.get_context("spawn"),

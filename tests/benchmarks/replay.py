@@ -1,0 +1,261 @@
+"""B7: whole searches on recorded curves, by the very sampler and stopping rule that sweeps run.
+
+    python -m tests.benchmarks.replay [--seeds 50] [--workers 4] [--strategies ...]
+
+A simulated trial takes the seconds that its point took, and reports epoch by epoch to the study,
+the sampler and the stopping rule of a sweep; nothing else is simulated. A search is worth the test
+accuracy, its luck left out, of the trial and epoch that it would hand over; its regret is what the
+best point of the space has more.
+"""
+
+import argparse
+import heapq
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
+
+from search.config import SweepConfig
+from search.stopping import stopping_rule
+from search.study import StudyJournal
+from search.trial import NUMBER, PARAMS
+from tests.benchmarks.measuring import write_table
+from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE
+from tests.benchmarks.worlds import Curve, World, world
+from trainables.report import EpochReport
+
+WORTH = {"small": 20, "medium": 60, "large": 200}
+"""Budgets: as long as so many trials of random + ASHA take."""
+ENDLESS = 10**6
+NOBODY: Any = None
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to search."""
+
+    sampler: Any = "tpe"
+    """As in `SweepConfig`, or a sampler for a seed."""
+    stopping: str = "asha"
+    starts: bool = False
+    stock: bool = False
+    """Tell the study as Ray's OptunaSearch does: stopped trials are complete with their last."""
+
+    def config(self, **more: Any) -> SweepConfig:
+        """As a sweep's settings."""
+        given = {"data": "nowhere", "trials": ENDLESS, "max_epochs": EPOCHS}
+        return SweepConfig.parse({**given, "stopping": self.stopping, **more})
+
+
+STRATEGIES = {
+    "ours": Strategy(starts=True),
+    "random + ASHA": Strategy("random"),
+    "stock OptunaSearch + ASHA": Strategy(stock=True),
+    "random + Hyperband": Strategy("random", "hyperband"),
+    "random, no stopping": Strategy("random", "none"),
+    "ours without starts": Strategy(),
+    "random + ASHA with starts": Strategy("random", starts=True),
+    "ours, no stopping": Strategy(stopping="none", starts=True),
+    "ours, median": Strategy(stopping="median", starts=True),
+    "ours, Hyperband": Strategy(stopping="hyperband", starts=True),
+}
+
+
+@dataclass
+class _Running:
+    """A simulated trial."""
+
+    trial: Any
+    curve: Curve
+    epoch: int = 0
+
+
+class Replay:
+    """One search on a world, on some workers at a time."""
+
+    def __init__(self, on: World, strategy: Strategy, *, seed: int) -> None:
+        config = strategy.config()
+        named = isinstance(strategy.sampler, str)
+        self._world, self._strategy, self._rng = on, strategy, np.random.default_rng(seed)
+        self._study = StudyJournal(
+            InMemoryStorage(),
+            metric=config.metric,
+            sampler=strategy.sampler if named else "random",
+            seed=seed,
+        )
+        if not named:
+            made: BaseSampler = strategy.sampler(seed)
+            self._study._study.sampler = made
+        self._rule = stopping_rule(config)
+        self._distributions = SPACE.distributions()
+        self._points = SPACE.starts(native_image_size={}) if strategy.starts else []
+        self._events: list[tuple[float, int]] = []
+        self._running: dict[int, _Running] = {}
+        self._best = -np.inf
+        self.begun = 0
+        self.found: list[tuple[float, float]] = []
+        """When another trial and epoch led, and its regret."""
+
+    def run(self, seconds: float, *, workers: int, trials: int = ENDLESS) -> float:
+        """Search for so long, or so many trials. Returns the seconds that it took."""
+        now = 0.0
+        for _ in range(workers):
+            self._begin(now)
+        while self._events:
+            now, number = heapq.heappop(self._events)
+            if now > seconds:
+                return seconds
+            if self._report(now, number) and self.begun < trials:
+                self._begin(now)
+        return now
+
+    def _begin(self, now: float) -> None:
+        if self._points:
+            params = self._points.pop(0)
+            number = self._study.ask_at(params, self._distributions)
+        else:
+            number, values = self._study.ask(self._distributions)
+            params = SPACE.params(values, native_image_size={})
+        self._study.begin(number, params)
+        trial = SimpleNamespace(trial_id=str(number), config={NUMBER: number, PARAMS: params})
+        self._rule.on_trial_add(NOBODY, trial)
+        running = _Running(trial, self._world.run(params, self._rng))
+        self._running[number] = running
+        self.begun += 1
+        heapq.heappush(self._events, (now + running.curve.seconds, number))
+
+    def _report(self, now: float, number: int) -> bool:
+        """The next epoch of a trial. Returns whether the trial is over."""
+        running = self._running[number]
+        running.epoch += 1
+        curve, epoch = running.curve, running.epoch
+        accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
+        report = EpochReport(
+            epoch, 0.5, 0.5, accuracy, accuracy, accuracy, 1e-3, curve.seconds, 0, 0, 1, 1, last
+        )
+        self._study.report(number, report)
+        if accuracy > self._best:
+            self._best = accuracy
+            regret = self._world.best - float(curve.test_accuracy[epoch - 1])
+            self.found.append((now, regret))
+        decision = self._rule.on_trial_result(NOBODY, running.trial, report.to_dict())
+        if not last and decision != self._rule.STOP:
+            heapq.heappush(self._events, (now + curve.seconds, number))
+            return False
+        self._rule.on_trial_complete(NOBODY, running.trial, report.to_dict())
+        if self._strategy.stock and not last:
+            self._study._study.tell(number, accuracy)
+        else:
+            self._study.end(number, "completed" if last else "stopped")
+        del self._running[number]
+        return True
+
+    def regret(self, seconds: float) -> float:
+        """Of what it would hand over then."""
+        so_far = [regret for when, regret in self.found if when <= seconds]
+        return so_far[-1] if so_far else self._world.best - self._world.typical
+
+
+def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
+    """Seconds of `WORTH`."""
+    random = STRATEGIES["random + ASHA"]
+    return [
+        float(
+            np.mean(
+                [
+                    Replay(on, random, seed=10_000 + seed).run(np.inf, workers=workers, trials=n)
+                    for seed in range(seeds)
+                ]
+            )
+        )
+        for n in WORTH.values()
+    ]
+
+
+def search(
+    task: tuple[str, str, int], *, workers: int, seconds: dict[str, list[float]]
+) -> tuple[str, str, list[float]]:
+    """The regrets of one search at each budget."""
+    name, strategy, seed = task
+    replayed = Replay(world(name), STRATEGIES[strategy], seed=seed)
+    replayed.run(seconds[name][-1], workers=workers)
+    return name, strategy, [replayed.regret(budget) for budget in seconds[name]]
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean in points of accuracy, with half of its 95% interval."""
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{100 * values.mean():.2f} ± {100 * half:.2f}"
+
+
+def main() -> None:
+    """Every strategy on every set."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    args = parser.parse_args()
+    began = time.monotonic()
+    seconds = {name: budgets(world(name), args.workers) for name in args.sets}
+    tasks = [(n, s, seed) for n in args.sets for s in args.strategies for seed in range(args.seeds)]
+    run = partial(search, workers=args.workers, seconds=seconds)
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        for name, strategy, regrets in pool.imap_unordered(run, tasks, chunksize=5):
+            found.setdefault((name, strategy), []).append(regrets)
+    lines = _lines(args.sets, args.strategies, args.seeds, args.workers, found)
+    print(f"  {len(tasks)} searches in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    command = f"python -m tests.benchmarks.replay --seeds {args.seeds} --workers {args.workers}"
+    write_table("replay", "B7: search quality on recorded curves", command, lines)
+
+
+def _lines(
+    sets: Sequence[str],
+    strategies: Sequence[str],
+    seeds: int,
+    workers: int,
+    found: dict[tuple[str, str], list[list[float]]],
+) -> list[str]:
+    lines = [
+        f"Regret in points of test accuracy, mean of {seeds} searches with half of its 95% "
+        f"interval, {workers} workers. Budgets are as long as "
+        + ", ".join(f"{n} ({name})" for name, n in WORTH.items())
+        + " trials of random + ASHA take.",
+        "",
+    ]
+    head = "| | " + " | ".join(WORTH) + " |\n| --- |" + " --- |" * len(WORTH)
+    for name in sets:
+        on = world(name)
+        first, last, tested = (on.explained[k] for k in (0, EPOCHS - 1, 2 * EPOCHS - 1))
+        lines += [
+            f"**{name}**: {on.points} points; of the variance between points unseen ones tell "
+            f"{first:.0%} after one epoch, {last:.0%} after the last, {tested:.0%} in the test; "
+            f"the best has {on.best:.4f}, a random one {on.typical:.4f}.",
+            "",
+            head,
+        ]
+        for strategy in strategies:
+            regrets = np.array(found[name, strategy])
+            cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
+            lines.append(f"| {strategy} | {cells} |")
+        lines.append("")
+    lines += ["**All sets**", "", head]
+    for strategy in strategies:
+        regrets = np.mean([found[name, strategy] for name in sets], axis=0)
+        cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
+        lines.append(f"| {strategy} | {cells} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Recorded curves made continuous: what any point of the space would have come to.
+
+A Gaussian process for each principal component of the curves in logits of accuracy, validation and
+test together, and one for the seconds of an epoch. What the processes leave unexplained at points
+that they were not shown says how far they can be trusted (`World.explained`); how much two seeds
+of one point differ is the luck that every simulated trial is given.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from spaces import TrialParams
+from spaces.space import Choices
+from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
+
+COMPONENTS = 4
+"""Of the curves; more than these are noise."""
+
+
+def coordinates(points: pd.DataFrame) -> np.ndarray:
+    """``(n, d)``: what the curves depend on, each within about a unit.
+
+    The learning rate of the backbone beside that of the head, for the two act apart.
+    """
+    columns = []
+    for field, dim in SPACE.open.items():
+        values = points[field].to_numpy()
+        if isinstance(dim, Choices):
+            columns += [(values == choice).astype(float) for choice in dim.choices]
+            continue
+        low, high = float(dim.low), float(dim.high)
+        if field == "backbone_lr_scale":
+            values = values * points["learning_rate"].to_numpy()
+            rates = SPACE.open["learning_rate"]
+            assert not isinstance(rates, Choices)
+            low, high = low * float(rates.low), high * float(rates.high)
+        if dim.log:
+            values, low, high = np.log(values), np.log(low), np.log(high)
+        place = (values - low) / (high - low)
+        columns.append(np.sqrt(place) if field == "unfreeze" else place)
+    return np.column_stack(columns).astype(float)
+
+
+class Surface:
+    """One Gaussian process for each component of ``(n, k)`` values over ``(n, d)`` points."""
+
+    def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
+        self._points = points
+        self._mean = values.mean(axis=0)
+        left, sizes, self._axes = np.linalg.svd(values - self._mean, full_matrices=False)
+        scores = (left * sizes)[:, :components]
+        self._axes = self._axes[:components]
+        self._parts: list[tuple[float, np.ndarray, np.ndarray]] = []
+        unseen = np.empty_like(scores)
+        for k, score in enumerate(scores.T):
+            scale = score.std()
+            kernel = ConstantKernel(1.0) * Matern(np.ones(points.shape[1]), (0.1, 30), nu=2.5)
+            kernel += WhiteKernel(0.1, (1e-3, 1))
+            fitted = GaussianProcessRegressor(kernel).fit(points, score / scale).kernel_
+            noisy = fitted.k1(points) + (fitted.k2.noise_level + 1e-9) * np.eye(len(points))
+            inverse = np.linalg.inv(noisy)
+            weights = inverse @ score
+            unseen[:, k] = score - weights / np.diag(inverse)
+            height, lengths = fitted.k1.k1.constant_value, fitted.k1.k2.length_scale
+            self._parts.append((height, lengths, weights))
+        self.left_out = self._mean + unseen @ self._axes
+        """``(n, k)``: each point as told by all the others (leave one out)."""
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """``(m, k)`` values at ``(m, d)`` points."""
+        scores = []
+        for height, lengths, weights in self._parts:
+            apart = (points[:, None] - self._points[None]) / lengths
+            far = np.sqrt(5 * (apart**2).sum(axis=2))
+            scores.append(height * (1 + far + far**2 / 3) * np.exp(-far) @ weights)
+        return self._mean + np.stack(scores, axis=1) @ self._axes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a simulated trial comes to, by epoch."""
+
+    val_accuracy: np.ndarray
+    test_accuracy: np.ndarray
+    """Without its luck: what retraining the point is worth."""
+    seconds: float
+    """Of each epoch."""
+
+
+class World:
+    """A data set to search on."""
+
+    def __init__(self, name: str) -> None:
+        table = pd.read_parquet(CURVES / f"{name}.parquet")
+        whole = table.groupby(["point", "seed"])["epoch"].transform("size") == EPOCHS
+        table = table[whole].sort_values(["point", "seed", "epoch"])
+        heads = table[table["epoch"] == 1].reset_index(drop=True)
+        curves = np.hstack(
+            [
+                _logits(table[column].to_numpy()).reshape(-1, EPOCHS)
+                for column in ("val_accuracy", "test_accuracy")
+            ]
+        )
+        first = np.flatnonzero(heads["seed"] == 0)
+        at = coordinates(heads.iloc[first])
+        self.points = len(first)
+        self._curves = Surface(at, curves[first], COMPONENTS)
+        pace = np.log(table["seconds"].to_numpy()).reshape(-1, EPOCHS).mean(axis=1)
+        self._pace = Surface(at, pace[first, None], 1)
+        missed = ((curves[first] - self._curves.left_out) ** 2).mean(axis=0)
+        self.explained = 1 - missed / curves[first].var(axis=0)
+        """``(2 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
+        self._luck, self._luck_at = _luck(heads, curves)
+        drawn = coordinates(pd.DataFrame([dict(p) for p in _spread(2000)]))
+        reached = expit(self._curves.at(drawn)[:, EPOCHS:]).max(axis=1)
+        known = expit(self._curves.at(at)[:, EPOCHS:]).max(axis=1)
+        self.best = float(max(reached.max(), known.max()))
+        """The test accuracy of the best point there is."""
+        self.typical = float(reached.mean())
+        """Of a point drawn at random: what a search is worth that has found nothing yet."""
+
+    def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
+        """A trial, with luck of its own."""
+        at = coordinates(pd.DataFrame([params.model_dump()]))
+        mean = self._curves.at(at)[0]
+        like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:20]
+        lucky = mean[:EPOCHS] + self._luck[rng.choice(like)]
+        seconds = float(np.exp(self._pace.at(at)[0, 0]))
+        return Curve(expit(lucky), expit(mean[EPOCHS:]), seconds)
+
+
+@lru_cache
+def world(name: str) -> World:
+    """Fitted once in a process."""
+    return World(name)
+
+
+def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Validation curves of points with several seeds, less their mean; and where each ends."""
+    luck, at = [], []
+    for _, rows in heads.groupby("point").groups.items():
+        if len(rows) > 1:
+            some = curves[np.asarray(rows), :EPOCHS]
+            fair = np.sqrt(len(rows) / (len(rows) - 1))  # the mean is of the same few
+            luck += list(fair * (some - some.mean(axis=0)))
+            at += [some.mean(axis=0)[-1]] * len(rows)
+    return np.array(luck), np.array(at)
+
+
+def _logits(accuracy: np.ndarray) -> np.ndarray:
+    return np.asarray(logit(np.clip(accuracy, 0.01, 0.995)))
+
+
+def _spread(count: int) -> list[TrialParams]:
+    """Random points of the space."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(count):
+        values: dict[str, object] = {}
+        for field, dim in SPACE.open.items():
+            if isinstance(dim, Choices):
+                values[field] = dim.choices[rng.integers(len(dim.choices))]
+            elif dim.log:
+                values[field] = float(np.exp(rng.uniform(np.log(dim.low), np.log(dim.high))))
+            else:
+                values[field] = float(rng.uniform(dim.low, dim.high))
+        made.append(SPACE.params(values, native_image_size={}))
+    return made
