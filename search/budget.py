@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from search.config import SweepConfig
+from search.repeat import Repeat
 from search.study import Status
 from spaces import TrialParams
 from trainables.report import EpochReport, better
@@ -28,12 +29,15 @@ class Budget:
         self._gpu_seconds: dict[int, float] = {}
         self._has_target = False
 
-    def begin(self, number: int, params: TrialParams) -> None:
-        """Take in a trial. One that is known is told of anew."""
-        self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
+        """Take in a trial. One that is known is told of anew; repeats are no part of the search."""
+        if repeat is None:
+            self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
     def report(self, number: int, report: EpochReport) -> None:
         """Count an epoch."""
+        if number not in self._shares:
+            return
         self._gpu_seconds[number] += self._shares[number] * report.seconds
         metric, target = self._config.metric, self._config.target
         if target is not None and not report.diverged:

@@ -42,6 +42,7 @@ RESUMABLE = (
     "cache_dir",
     "cache_gib",
     "storage_path",
+    "confirm",
     "retrain",
     "export.formats",
 )
@@ -125,6 +126,9 @@ class SweepConfig(_Settings):
     """What proposes points, by Optuna's names; grid tries all of a space of choices and steps."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
     """Rule that ends weak trials early; hyperband is ASHA with several lengths of grace."""
+    confirm: int | None = Field(None, ge=0)
+    """How many of the best trials are trained again with other seeds before a winner is named;
+    unset is 3, or fewer that cost no more than a tenth of the search."""
     patience: int | None = Field(None, ge=1)
     """End a trial after this many epochs without a better metric; unset never does."""
     image_size: int | None = Field(None, ge=16)

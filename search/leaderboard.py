@@ -1,9 +1,11 @@
 """The trials as tables: for programs, for spreadsheets, for people."""
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 import pandas as pd
 
+from search.confirm import confirmed
 from search.paths import SweepPaths
 from search.study import TrialRecord
 from spaces import RunError
@@ -12,9 +14,16 @@ from trainables.report import METRICS
 
 
 def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
-    """One row a trial, the best first: ranked by its best epoch, failed trials last."""
-    rows = []
+    """One row a trial of the search, the best first; failed ones last.
+
+    Those that were run again with other seeds are known best and come first, by their mean over
+    all seeds, the others by their best epoch. An sd is the sample's.
+    """
+    rows, scores = [], confirmed(trials, metric)
     for trial in trials:
+        if trial.repeat is not None:
+            continue
+        known = scores.get(trial.number)
         best = trial.best(metric)
         row: dict[str, object] = {
             "trial_id": trial.trial_id,
@@ -23,22 +32,30 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
             "best_epoch": best.epoch if best else None,
         }
         row |= {name: getattr(best, name) if best else None for name in METRICS}
+        row |= {
+            "confirmed_mean": mean(known) if known else None,
+            "confirmed_sd": stdev(known) if known else None,
+        }
         row |= {"seconds": trial.seconds, "error": trial.error}
         row |= {f"params.{field}": value for field, value in trial.params.model_dump().items()}
         rows.append(row)
     table = pd.DataFrame(rows)
     if table.empty:
         return table
-    table = table.astype({"best_epoch": "Int64", **dict.fromkeys(METRICS, "float64")})
+    numbers = dict.fromkeys((*METRICS, "confirmed_mean", "confirmed_sd"), "float64")
+    table = table.astype({"best_epoch": "Int64", **numbers})
     return rank(table, metric)
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The best first, of equals the one of lower validation loss; failed trials last."""
     sign = -1 if METRICS[metric] == "max" else 1
-    failed = table["status"] == "failed"
-    order = table.assign(_failed=failed, _score=sign * table[metric])
-    order = order.sort_values(["_failed", "_score", "val_loss"], kind="stable")
+    order = table.assign(
+        _failed=table["status"] == "failed",
+        _alone=table["confirmed_mean"].isna(),
+        _score=sign * table["confirmed_mean"].fillna(table[metric]),
+    )
+    order = order.sort_values(["_failed", "_alone", "_score", "val_loss"], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
 
 
@@ -49,8 +66,11 @@ def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
-    """The trial with the best epoch among those that didn't fail. Raises `RunError`."""
-    ranked = trial_table([t for t in trials if t.status != "failed" and t.best(metric)], metric)
+    """The first of `trial_table` that has a finite epoch and didn't fail. Raises `RunError`."""
+    able = {t.number for t in trials if t.status != "failed" and t.best(metric)}
+    ranked = trial_table(
+        [t for t in trials if (t.repeat.of if t.repeat else t.number) in able], metric
+    )
     if ranked.empty:
         reasons = [trial.error for trial in trials if trial.error]
         raise RunError(
@@ -79,6 +99,8 @@ def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     params = [name for name in map(str, table.columns) if name.startswith("params.")]
     varying = [name for name in params if table[name].nunique() > 1]
     shown = ["trial_id", metric, "status", "epochs", "best_epoch", "seconds", *varying]
+    if table["confirmed_mean"].notna().any():
+        shown[2:2] = ["confirmed_mean", "confirmed_sd"]
     if "sweep" in table:
         shown.insert(0, "sweep")
     shorter = table[shown].rename(columns=lambda name: str(name).removeprefix("params."))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from search.budget import Budget
 from search.config import UNLIMITED, SweepConfig
+from search.repeat import Repeat
 from search.study import Status, trial_name
 from spaces import TrialParams
 from trainables.progress import Progress
@@ -48,6 +49,7 @@ class LiveLeaderboard:
         self._epochs: dict[int, int] = {}
         self._status: dict[int, Status] = {}
         self._backbones: dict[int, str] = {}
+        self._repeats: set[int] = set()
         self._began, self._done_before = time.monotonic(), 0
         self._live: Live | None = None
 
@@ -66,8 +68,10 @@ class LiveLeaderboard:
         """From now on time counts; what is done already was done before."""
         self._began, self._done_before = time.monotonic(), self._done
 
-    def begin(self, number: int, params: TrialParams) -> None:
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Take in a trial."""
+        if repeat is not None:
+            self._repeats.add(number)
         self._backbones[number], self._status[number] = params.backbone, "running"
         self._epochs[number] = 0
 
@@ -86,7 +90,7 @@ class LiveLeaderboard:
 
     @property
     def _done(self) -> int:
-        return sum(status != "running" for status in self._status.values())
+        return sum(s != "running" and n not in self._repeats for n, s in self._status.items())
 
     def _draw(self) -> None:
         if self._live is not None:
@@ -95,6 +99,8 @@ class LiveLeaderboard:
     def _table(self) -> Table:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
+        if self._repeats:
+            summary += f", {len(self._repeats)} repeats of the best"
         table = Table(
             title=f"{self._of_all()} trials done: {summary}; {self._eta()}",
             title_justify="left",
@@ -102,7 +108,7 @@ class LiveLeaderboard:
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
         sign = -1 if METRICS[self._metric] == "max" else 1
-        alive = [number for number in self._best if self._status[number] != "failed"]
+        alive = [n for n in self._best if self._status[n] != "failed" and n not in self._repeats]
         ranked = sorted(alive, key=lambda n: sign * getattr(self._best[n], self._metric))
         for number in ranked[:_ROWS]:
             best = self._best[number]

@@ -24,18 +24,20 @@ from ray.tune.search import Searcher
 from search.attempts import Attempts, Failure
 from search.budget import Budget
 from search.checkpoints import CheckpointWriter
+from search.confirm import repeats_of
 from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
-from search.study import Observer, Status, StudyJournal, trial_name
-from search.trial import AGAIN, AVOID, NUMBER, PARAMS, STATE
+from search.repeat import Repeat
+from search.study import Observer, Status, StudyJournal, TrialRecord, trial_name
+from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT, STATE
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 
 
 class StudySearcher(Searcher):
-    """Hands out trials that were broken off, then the draft's points, then the sampler's own.
+    """Hands out trials that were broken off, the draft's points, the sampler's, and repeats.
 
     As many at a time as there is room for. Ray may pickle it, without what it writes to: it is
     never read back from Ray's files.
@@ -61,7 +63,10 @@ class StudySearcher(Searcher):
         self._budget = budget
         self._observers = (budget, *observers)
         self._params = {record.number: record.params for record in journal.records}
-        self._points = deque(draft.points[len(self._params) :])
+        self._repeats = {r.number: r.repeat for r in journal.records if r.repeat}
+        self._points = deque(draft.points[self._begun :])
+        self._confirming: deque[Repeat] | None = None
+        """What is still to be repeated; not known while trials of the search run."""
         self._again: deque[int] = deque()
         self._numbers: dict[str, int] = {}
         """Of Ray's trials that are running."""
@@ -69,10 +74,12 @@ class StudySearcher(Searcher):
         """Machines that a trial must not run on which was handed out and not heard of since."""
         self._stopped = self._stranded = False
         self._attempts = Attempts()
+        self.cut_short = False
+        """Whether the budget ended Tune's run, so that what is to be repeated needs another one."""
         self.disk_error: OSError | None = None
         """What a write to the sweep's folder raised; Tune tells it as another error."""
         for record in journal.records:
-            self._tell_history(record.number, record.reports, record.status)
+            self._tell_history(record)
 
     def __getstate__(self) -> dict[str, Any]:
         alone: dict[str, Any] = dict.fromkeys(("_journal", "_checkpoints", "_machines", "_budget"))
@@ -90,19 +97,20 @@ class StudySearcher(Searcher):
     @property
     def ends_early(self) -> bool:
         """Whether the search has to end before its trials do."""
-        return self._stopped or self._budget.spent is not None or self.is_stranded()
+        in_vain = self._budget.spent is not None and bool(self._searching())
+        return self._stopped or in_vain or self.is_stranded()
 
     @property
     def spent(self) -> str | None:
         """What ended the search for good before its trials did; None if nothing has."""
-        begun = len(self._params) >= self._draft.config.trials
-        done = begun and not self._numbers and not self._again
+        done = self._begun >= self._draft.config.trials and not self._searching()
         return None if self._stopped or done else self._budget.spent
 
-    def stop_running(self) -> None:
-        """Record the trials that run as stopped: nobody waits for them any more."""
-        for number in [*self._numbers.values(), *self._again]:
+    def stop_searching(self) -> None:
+        """Record the search's trials that run as stopped: nobody waits for them any more."""
+        for number in self._searching():
             self.settle(number, "stopped")
+            self.cut_short = True
 
     def is_stranded(self) -> bool:
         """Whether a trial waits for machines that are gone: Tune would let it wait for ever.
@@ -131,9 +139,9 @@ class StudySearcher(Searcher):
     ) -> dict[str, Any] | str | None:
         """The next trial's number and parameters. ``trial_id`` is Ray's."""
         again = bool(self._again)
-        if self._stopped or self._budget.spent:
+        if self._stopped:
             return Searcher.FINISHED
-        if self.hopeless or not (again or len(self._params) < self._draft.config.trials):
+        if self.hopeless or not (again or self._goes_on or self._to_confirm()):
             return None if self._numbers else Searcher.FINISHED
         if len(self._numbers) >= self._machines.room():
             return None
@@ -141,7 +149,13 @@ class StudySearcher(Searcher):
         self._numbers[trial_id] = number
         avoid = self._machines.hand_out(number)
         self._waiting[number] = avoid
-        return {NUMBER: number, PARAMS: self._params[number], AGAIN: again, AVOID: avoid}
+        return {
+            NUMBER: number,
+            PARAMS: self._params[number],
+            REPEAT: self._repeats.get(number),
+            AGAIN: again,
+            AVOID: avoid,
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch after which the trial goes on."""
@@ -187,19 +201,48 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore beside the journal."""
 
+    @property
+    def _begun(self) -> int:
+        """Trials of the search."""
+        return len(self._params) - len(self._repeats)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the search begins more trials."""
+        return self._begun < self._draft.config.trials and self._budget.spent is None
+
+    def _searching(self) -> list[int]:
+        """Trials of the search that run, or wait to be taken up."""
+        running = [*self._numbers.values(), *self._again]
+        return [number for number in running if number not in self._repeats]
+
+    def _to_confirm(self) -> deque[Repeat]:
+        if self._confirming is None and not self._searching():
+            found = repeats_of(self._journal.trials(), self._draft.config)
+            if found:
+                best = dict.fromkeys(trial_name(repeat.of) for repeat in found)
+                _log.info("trials %s are run again with other seeds", ", ".join(best))
+            self._confirming = deque(found)
+        return self._confirming or deque()
+
     def _begin(self) -> int:
-        space = self._draft.space
+        space, repeat = self._draft.space, None
         distributions = space.distributions()
-        if self._points:
+        if not self._goes_on:
+            repeat = self._to_confirm().popleft()
+            params = self._params[repeat.of]
+            number = self._journal.ask_at(params, distributions)
+            self._repeats[number] = repeat
+        elif self._points:
             params = self._points.popleft()
             number = self._journal.ask_at(params, distributions)
         else:
             number, values = self._journal.ask(distributions)
             params = space.params(values, native_image_size=self._draft.native_image_size)
-        self._journal.begin(number, params)
+        self._journal.begin(number, params, repeat)
         self._params[number] = params
         for observer in self._observers:
-            observer.begin(number, params)
+            observer.begin(number, params, repeat)
         return number
 
     def _record(self, number: int, result: dict[str, Any]) -> EpochReport:
@@ -222,13 +265,13 @@ class StudySearcher(Searcher):
             self.disk_error = error
             raise
 
-    def _tell_history(self, number: int, reports: Sequence[EpochReport], status: Status) -> None:
+    def _tell_history(self, record: TrialRecord) -> None:
         for observer in self._observers:
-            observer.begin(number, self._params[number])
-            for report in reports:
-                observer.report(number, report)
-            if status != "running":
-                observer.end(number, status)
+            observer.begin(record.number, record.params, record.repeat)
+            for report in record.reports:
+                observer.report(record.number, report)
+            if record.status != "running":
+                observer.end(record.number, record.status)
 
 
 def outcome(last: EpochReport) -> tuple[Status, str]:

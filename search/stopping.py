@@ -9,7 +9,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from search.config import SweepConfig
 from search.study import TrialRecord
-from search.trial import NUMBER
+from search.trial import NUMBER, REPEAT
 from trainables.report import METRICS
 
 _NOBODY: Any = None
@@ -29,10 +29,12 @@ class _Numbered:
 
 
 class StoppingRule(FIFOScheduler):
-    """Stops no trial. Subclasses mix it into a scheduler of Ray's."""
+    """Stops no trial. Subclasses mix it into a scheduler of Ray's, which sees no repeats."""
 
     def remember(self, record: TrialRecord) -> bool:
         """Take in a trial of the journal. Returns whether it would be stopped by now."""
+        if record.repeat is not None:
+            return False
         trial: Any = _Numbered(record.number)
         super().on_trial_add(_NOBODY, trial)
         decision = self.CONTINUE
@@ -45,23 +47,28 @@ class StoppingRule(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """As in Ray."""
-        super().on_trial_add(tune_controller, _Numbered.of(trial))  # type: ignore[arg-type]
+        if trial.config[REPEAT] is None:
+            super().on_trial_add(tune_controller, _Numbered.of(trial))  # type: ignore[arg-type]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """As in Ray."""
+        if trial.config[REPEAT] is not None:
+            return self.CONTINUE
         seen: Any = _Numbered.of(trial)
         decision: str = super().on_trial_result(tune_controller, seen, result)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """As in Ray."""
-        seen: Any = _Numbered.of(trial)
-        super().on_trial_complete(tune_controller, seen, result)
+        if trial.config[REPEAT] is None:
+            seen: Any = _Numbered.of(trial)
+            super().on_trial_complete(tune_controller, seen, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """As in Ray."""
-        seen: Any = _Numbered.of(trial)
-        super().on_trial_remove(tune_controller, seen)
+        if trial.config[REPEAT] is None:
+            seen: Any = _Numbered.of(trial)
+            super().on_trial_remove(tune_controller, seen)
 
 
 class _Successive(ASHAScheduler):

@@ -6,7 +6,7 @@ An append-only Optuna journal file. Each trial carries its whole `TrialParams`, 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -16,12 +16,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import SamplerName
+from search.repeat import Repeat
 from search.sampler import make_sampler
 from spaces import TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"
-_PARAMS, _ERROR, _EPOCH = "params", "error", "epoch_"
+_PARAMS, _REPEAT, _ERROR, _EPOCH = "params", "repeat", "error", "epoch_"
 
 Status = Literal["running", "completed", "stopped", "failed"]
 _STATUS: Mapping[TrialState, Status] = {
@@ -48,6 +49,8 @@ class TrialRecord:
     """One per epoch, in order."""
     error: str
     """Why it failed, else empty."""
+    repeat: Repeat | None = None
+    """What it repeats; None for a trial of the search."""
 
     @property
     def trial_id(self) -> str:
@@ -67,8 +70,8 @@ class TrialRecord:
 class Observer(Protocol):
     """Is told what becomes of each trial, once and in order."""
 
-    def begin(self, number: int, params: TrialParams) -> None:
-        """A trial begins."""
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
+        """A trial begins, or another one is repeated."""
 
     def report(self, number: int, report: EpochReport) -> None:
         """It finished an epoch."""
@@ -149,8 +152,14 @@ class StudyJournal:
         trial_id = self._storage.create_new_trial(self._study_id, point)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def begin(self, number: int, params: TrialParams) -> None:
+    def trials(self) -> list[TrialRecord]:
+        """What the storage holds by now."""
+        return _records(self._study)
+
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Record what a trial that was asked for is to run."""
+        if repeat is not None:
+            self._storage.set_trial_user_attr(self._id(number), _REPEAT, asdict(repeat))
         self._storage.set_trial_user_attr(self._id(number), _PARAMS, params.model_dump())
 
     def report(self, number: int, report: EpochReport) -> bool:
@@ -205,7 +214,10 @@ def read_trials(file: Path) -> list[TrialRecord]:
     storage = JournalStorage(JournalFileBackend(str(file)))
     if not storage.get_all_studies():  # the driver was killed at once
         return []
-    study = optuna.load_study(study_name=STUDY, storage=storage)
+    return _records(optuna.load_study(study_name=STUDY, storage=storage))
+
+
+def _records(study: optuna.Study) -> list[TrialRecord]:
     return [_record(t) for t in study.get_trials(deepcopy=False) if _PARAMS in t.user_attrs]
 
 
@@ -218,6 +230,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         status=_STATUS[trial.state],
         reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),
         error=attrs.get(_ERROR, ""),
+        repeat=Repeat(**attrs[_REPEAT]) if _REPEAT in attrs else None,
     )
 
 

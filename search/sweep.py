@@ -12,6 +12,7 @@ import pandas as pd
 from search.checks import check_at_once, check_storage, config_to_resume
 from search.cluster import start_ray
 from search.config import UNLIMITED, SweepConfig
+from search.confirm import repeats_of
 from search.draft import Draft, draft_plan
 from search.driver import only_driver
 from search.environment import environment
@@ -92,7 +93,7 @@ class Sweep:
         self._need_packages()
         with self._files_kept(), only_driver(self.paths):
             check_storage(self.config, self.paths)
-            begun = len(read_trials(self.paths.journal))
+            begun = sum(not trial.repeat for trial in read_trials(self.paths.journal))
             if begun > self.config.trials:
                 raise ConfigError(
                     f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
@@ -179,12 +180,15 @@ class Sweep:
             ended_by = run_trials(job, plan, self.paths, resources, examined=sound)
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric)
-        done = sum(trial.status != "running" for trial in trials)
+        done = sum(trial.status != "running" and not trial.repeat for trial in trials)
         unfinished = 0 if ended_by else self.config.trials - done
         if ended_by:
             _log.info("the search ended after %d trials: %s", done, ended_by)
         elif unfinished:
             _log.info("stopped: %d of %d trials are done", done, self.config.trials)
+        if not unfinished:
+            unfinished = sum(t.status == "running" for t in trials)
+            unfinished += len(repeats_of(trials, self.config))
         final = None
         if unfinished == 0 and self.config.retrain:
             chosen = winner(trials, self.config.metric)

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
+from search.repeat import Repeat
 from search.study import Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport, best_of
@@ -50,10 +51,11 @@ class TensorBoardWriter:
         for writer in self._writers.values():
             writer.close()
 
-    def begin(self, number: int, params: TrialParams) -> None:
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Write a trial's parameters."""
         name = trial_name(number)
-        writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}"))
+        again = f"-repeats-{trial_name(repeat.of)}" if repeat else ""
+        writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}{again}"))
         values = params.model_dump()
         row = f"{self._sweep}/{name}"  # TensorBoard makes one row of trials of the same name
         _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))

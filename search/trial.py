@@ -10,6 +10,7 @@ from ray import tune
 from search.checkpoints import Checkpoints, pack
 from search.config import SweepConfig
 from search.home import Home
+from search.repeat import Repeat
 from spaces import TrialParams
 from trainables.cache import FEATURES, PIXELS, make_room
 from trainables.dataset import Dataset
@@ -21,7 +22,7 @@ from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.process import prepare_process
 from trainables.weights import Weights
 
-NUMBER, PARAMS, AGAIN, AVOID = "number", "params", "again", "avoid"
+NUMBER, PARAMS, REPEAT, AGAIN, AVOID = "number", "params", "repeat", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""
 STATE = "state"
 """Key of a result: what the trial would go on from, packed."""
@@ -83,8 +84,11 @@ class TrialJob:
         self.home.bring(weights.file, file)
         return replace(weights, file=file)
 
-    def begin(self, params: TrialParams, *, images: int | None = None) -> FineTuning:
+    def begin(
+        self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
+    ) -> FineTuning:
         """Set a trial up on this process's device; on so many ``images``, or all."""
+        config = self.config
         store = self.store_for(params)
         return FineTuning(
             params,
@@ -92,15 +96,16 @@ class TrialJob:
             num_classes=len(self.dataset.classes),
             train=ImageSet.of(self.dataset, store, "train").first(images),
             val=ImageSet.of(self.dataset, store, "val").first(images),
-            max_epochs=self.config.max_epochs,
-            patience=self.config.patience,
-            metric=self.config.metric,
-            seed=self.config.seed,
+            max_epochs=config.max_epochs,
+            stop_after=repeat.epochs if repeat else None,
+            patience=None if repeat else config.patience,
+            metric=config.metric,
+            seed=repeat.seed if repeat else config.seed,
             device=self.device,
-            precision=self.config.precision,
-            views=self.config.views,
+            precision=config.precision,
+            views=config.views,
             store=self.features,
-            cache=self.config.cache_dir,
+            cache=config.cache_dir,
         )
 
 
@@ -144,7 +149,7 @@ class FineTuneTrial(tune.Trainable):
         return result
 
     def _begin(self, asked: dict[str, Any]) -> FineTuning:
-        tuning = self._job.begin(asked[PARAMS])
+        tuning = self._job.begin(asked[PARAMS], asked[REPEAT])
         state = self._checkpoints.read(asked[NUMBER]) if asked[AGAIN] else None
         if state is not None:
             tuning.load_state_dict(state)

@@ -65,9 +65,12 @@ def run_trials(
         resources, most=draft.config.concurrent, examine=newcomers, examined=examined
     )
     budget = Budget(draft.config, resources.gpus_of)
-    while (searcher := _search(job, draft, paths, resources, machines, budget)).is_stranded():
-        _log.warning("a trial waited for machines that are gone; the search begins anew")
-    return searcher.spent
+    while True:
+        searcher = _search(job, draft, paths, resources, machines, budget)
+        if searcher.is_stranded():
+            _log.warning("a trial waited for machines that are gone; the search begins anew")
+        elif not searcher.cut_short:
+            return searcher.spent
 
 
 def _search(
@@ -148,7 +151,7 @@ def _search(
         if searcher.disk_error is not None:
             raise searcher.disk_error
         if searcher.spent:
-            searcher.stop_running()
+            searcher.stop_searching()
     if searcher.hopeless:
         raise RunError(
             f"The first trials all failed in the same way, so the sweep stopped: "

@@ -27,7 +27,7 @@ from optuna.storages import InMemoryStorage
 from search.config import SweepConfig
 from search.stopping import stopping_rule
 from search.study import StudyJournal
-from search.trial import NUMBER, PARAMS
+from search.trial import NUMBER, REPEAT
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE
 from tests.benchmarks.worlds import Curve, World, world
@@ -126,7 +126,7 @@ class Replay:
             number, values = self._study.ask(self._distributions)
             params = SPACE.params(values, native_image_size={})
         self._study.begin(number, params)
-        trial = SimpleNamespace(trial_id=str(number), config={NUMBER: number, PARAMS: params})
+        trial = SimpleNamespace(trial_id=str(number), config={NUMBER: number, REPEAT: None})
         self._rule.on_trial_add(NOBODY, trial)
         running = _Running(trial, self._world.run(params, self._rng))
         self._running[number] = running

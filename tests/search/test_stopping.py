@@ -7,7 +7,7 @@ import pytest
 from search.config import SweepConfig
 from search.stopping import Asha, StoppingRule, stopping_rule
 from search.study import TrialRecord
-from search.trial import NUMBER
+from search.trial import NUMBER, REPEAT
 from spaces import TrialParams
 from tests.search.reports import report
 
@@ -17,7 +17,7 @@ NOBODY: Any = None
 
 def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
     """Run a trial through the rule until it stops it or it ends; its record."""
-    trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number})
+    trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number, REPEAT: None})
     rule.on_trial_add(NOBODY, trial)
     reports = []
     for epoch, accuracy in enumerate(accuracies, start=1):

@@ -17,6 +17,7 @@ from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
 from search.paths import SweepPaths
+from search.repeat import Repeat
 from search.resources import Resources
 from search.searcher import StudySearcher
 from search.study import Status, StudyJournal, TrialRecord, read_trials
@@ -196,7 +197,7 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[object, ...]] = []
 
-    def begin(self, number: int, params: TrialParams) -> None:
+    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         self.events.append((number, "begins"))
 
     def report(self, number: int, report: EpochReport) -> None:

@@ -1,0 +1,123 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import Sweep, SweepConfig, SweepResult
+from search.confirm import confirmed, repeats_of
+from search.leaderboard import trial_table, winner
+from search.repeat import Repeat
+from search.study import Status, TrialRecord, read_trials
+from spaces import TrialParams
+from tests.search.reports import report
+
+ACCURACY = "val_accuracy"
+
+
+def trial(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
+    """Of two seconds an epoch."""
+    reports = tuple(report(epoch, value) for epoch, value in enumerate(accuracies, start=1))
+    return TrialRecord(number, TrialParams(backbone="a"), status, reports, "")
+
+
+def again(number: int, of: int, seed: int, *accuracies: float, **given: Any) -> TrialRecord:
+    """A repeat of another one, to its last epoch."""
+    repeat = Repeat(of, seed, len(accuracies))
+    return replace(trial(number, *accuracies, **given), repeat=repeat)
+
+
+def config(**given: Any) -> SweepConfig:
+    return SweepConfig.parse({"data": "d", **given})
+
+
+FOUR = [trial(0, 0.7, 0.9), trial(1, 0.5, 0.8), trial(2, 0.6), trial(3, 0.95, status="failed")]
+
+
+def test_the_best_are_repeated_to_their_best_epoch_with_other_seeds() -> None:
+    assert repeats_of(FOUR, config(confirm=2, seed=7)) == [
+        Repeat(0, 8, 2),
+        Repeat(1, 8, 2),
+        Repeat(0, 9, 2),
+        Repeat(1, 9, 2),
+    ]
+    begun = again(4, 0, 8, 0.1, status="running")
+    assert Repeat(0, 8, 2) not in repeats_of([*FOUR, begun], config(confirm=2, seed=7))
+
+
+@pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (20, 0), (40, 2), (70, 3)])
+def test_by_itself_it_costs_a_tenth_of_the_search_at_most(bad: int, repeated: int) -> None:
+    """Three good trials of one epoch, and so many worse ones."""
+    trials = [trial(n, 0.9 - n / 100) for n in range(3)] + [trial(3 + n, 0.1) for n in range(bad)]
+    assert len({repeat.of for repeat in repeats_of(trials, config())}) == repeated
+
+
+@pytest.mark.parametrize(
+    "given", [{"confirm": 0}, {"confirm": 1}, {"confirm": 2, "retrain": False}]
+)
+def test_nothing_is_repeated_where_there_is_no_choice(given: dict[str, Any]) -> None:
+    assert repeats_of(FOUR, config(**given)) == []
+
+
+def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
+    lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
+    sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
+    trials = [*FOUR, *lucky, *sound]
+    scores = confirmed(trials, ACCURACY)
+    assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
+    assert winner(trials, ACCURACY).number == 1
+    table = trial_table(trials, ACCURACY)
+    assert table["trial_id"].tolist() == ["0001", "0000", "0002", "0003"]
+    assert table["confirmed_mean"].tolist()[:2] == pytest.approx([0.8067, 0.7], abs=1e-4)
+    assert table["confirmed_sd"].tolist()[0] == pytest.approx(0.0115, abs=1e-4)
+
+
+def test_a_trial_that_fails_with_another_seed_is_not_confirmed() -> None:
+    trials = [*FOUR, again(4, 0, 1, 0.9), again(5, 0, 2, float("nan"), status="failed")]
+    assert confirmed(trials, ACCURACY) == {}
+    sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
+    assert winner([*trials, *sound], ACCURACY).number == 1
+
+
+def test_without_all_of_its_repeats_the_best_epoch_wins() -> None:
+    assert winner([*FOUR, again(4, 1, 1, 0.5, 0.99)], ACCURACY).number == 0
+
+
+@pytest.fixture(scope="module")
+def repeated(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
+    """A sweep whose two best trials are confirmed."""
+    given = {**settings, "name": "confirmed", "confirm": 2, "export": {"formats": ["timm"]}}
+    return Sweep(SweepConfig.parse(given)).run()
+
+
+def test_a_sweep_repeats_its_best_and_hands_over_the_best_mean(repeated: SweepResult) -> None:
+    trials = read_trials(repeated.paths.journal)
+    found = [t for t in trials if t.repeat is None]
+    repeats = [t for t in trials if t.repeat is not None]
+    assert (len(found), len(repeats)) == (5, 4)
+    assert repeated.unfinished == 0
+    for one in repeats:
+        assert one.repeat is not None
+        of = found[one.repeat.of]
+        assert one.params == of.params
+        assert one.status == "completed"
+        assert [r.epoch for r in one.reports] == list(range(1, one.repeat.epochs + 1))
+        first = [r.train_loss for r in of.reports[: one.repeat.epochs]]
+        assert [r.train_loss for r in one.reports] != first, "another seed"
+    assert repeated.final is not None
+    best = repeated.trials.iloc[0]
+    assert repeated.final.trial_id == best["trial_id"] == winner(trials, ACCURACY).trial_id
+    assert best["confirmed_mean"] == repeated.trials["confirmed_mean"].max()
+    assert "are run again with other seeds" in repeated.paths.log.read_text()
+
+
+def test_a_resume_repeats_only_what_is_missing(repeated: SweepResult, tmp_path: Path) -> None:
+    before = read_trials(repeated.paths.journal)
+    Sweep.existing(repeated.paths).resume()
+    assert read_trials(repeated.paths.journal) == before
+    Sweep.existing(repeated.paths, {"trials": 6, "confirm": 3}).resume()
+    after = read_trials(repeated.paths.journal)
+    assert after[: len(before)] == before
+    assert sum(t.repeat is None for t in after) == 6
+    known = [(t.repeat.of, t.repeat.seed) for t in after if t.repeat]
+    assert len(set(known)) == len(known) >= 6
