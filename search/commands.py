@@ -9,13 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from search.config import Format, SweepConfig, overlay
+from search.config import Format, Objective, SweepConfig, overlay
 from search.flags import config_of, flags_of
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from search.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
@@ -155,9 +157,8 @@ def compare(args: argparse.Namespace) -> None:
     """Rank trials."""
     import pandas as pd
 
-    from search.leaderboard import columns, rank, trial_table
+    from search.leaderboard import rank, trial_table
     from search.study import read_trials
-    from search.words import print_table
 
     found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
     configs = [json.loads(paths.config.read_text(encoding="utf-8")) for paths in found]
@@ -180,7 +181,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.json:
         print(table.to_json(orient="records", indent=2, double_precision=15))
     else:
-        print_table(columns(table, metric))
+        _show_trials(table, metric, [o for c in configs for o in c.get("objectives", ())])
     if args.tensorboard:
         _serve_tensorboard(found)
 
@@ -248,11 +249,20 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def _show(result: "SweepResult", config: SweepConfig) -> None:
-    from search.leaderboard import columns
-    from search.words import print_table, result_words
+    from search.words import result_words
 
-    print_table(columns(result.trials, config.metric))
+    _show_trials(result.trials, config.metric, config.objectives)
     print(result_words(result, config))
+
+
+def _show_trials(table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]") -> None:
+    from search.leaderboard import columns, pareto
+    from search.words import print_table
+
+    print_table(columns(table, metric))
+    if objectives and not table.empty:
+        print("No trial beats these in everything:")
+        print_table(columns(pareto(table, metric, list(dict.fromkeys(objectives))), metric))
 
 
 def _progress() -> Callable[[str, int, int], None]:

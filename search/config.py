@@ -24,6 +24,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
+Objective = Literal["parameters", "latency_ms"]
 SamplerName = Literal["tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 
 UNLIMITED = 10_000
@@ -115,6 +116,9 @@ class SweepConfig(_Settings):
         "val_accuracy"
     )
     """What trials are ranked and stopped by."""
+    objectives: tuple[Objective, ...] = ()
+    """What is wanted small beside a good metric: parameters, latency_ms. Stopping and the winner
+    go by the metric; the leaderboard says which trials nothing beats in everything."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the split, the sampler and every trial."""
     points: Path | None = None
@@ -236,6 +240,10 @@ class SweepConfig(_Settings):
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", self.name):
             problems.append(
                 f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
+            )
+        if self.objectives and self.sampler == "cmaes":
+            problems.append(
+                "The sampler cmaes knows one objective; leave objectives out, or take nsga2 or tpe."
             )
         if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
             problems.append(

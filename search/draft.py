@@ -11,6 +11,7 @@ import torch
 
 from search.config import SweepConfig
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
+from trainables.footprint import Footprint
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
 from trainables.pixels import PixelFormat
 from trainables.prefix import CUTS, split
@@ -32,6 +33,12 @@ class Draft:
     weights: dict[str, Weights]
     """By backbone, of the space's backbones and those the points name."""
     preprocessing: dict[str, Preprocessing]
+    footprints: dict[tuple[str, int], Footprint]
+    """By backbone and image size, if they are an objective."""
+
+    def footprint(self, params: TrialParams) -> Footprint | None:
+        """Of a trial's model, its hidden head left out; None if it is no objective."""
+        return self.footprints.get((params.backbone, params.image_size))
 
     @property
     def native_image_size(self) -> dict[str, int]:
@@ -71,7 +78,13 @@ def draft_plan(config: SweepConfig) -> Draft:
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
     with one_thread():  # Ray's workers import beside it, and threads that wait for a core spin
         _try_models(space, points, weights, native)
-    return Draft(config, space, points, weights, {name: stated[name] for name in used})
+    kinds = [(p.backbone, p.image_size) for p in points] + space.inputs(native)
+    footprints = {
+        (name, size): Footprint.measure(TrialParams(backbone=name, image_size=size))
+        for name, size in dict.fromkeys(kinds if config.objectives else ())
+    }
+    stated = {name: stated[name] for name in used}
+    return Draft(config, space, points, weights, stated, footprints)
 
 
 def _rest_of_grid(

@@ -1,10 +1,14 @@
 """The trials as tables: for programs, for spreadsheets, for people."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from statistics import mean, stdev
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 
+from search.config import Objective
 from search.confirm import confirmed
 from search.paths import SweepPaths
 from search.study import TrialRecord
@@ -37,6 +41,8 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
             "confirmed_sd": stdev(known) if known else None,
         }
         row |= {"seconds": trial.seconds, "error": trial.error}
+        if trial.footprint is not None:
+            row |= asdict(trial.footprint)
         row |= {f"params.{field}": value for field, value in trial.params.model_dump().items()}
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -57,6 +63,23 @@ def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     )
     order = order.sort_values(["_failed", "_alone", "_score", "val_loss"], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
+
+
+def pareto(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """The rows of `trial_table` that no other row beats in everything, the best score first.
+
+    Of rows alike in everything, the first.
+    """
+    sign = -1 if METRICS[metric] == "max" else 1
+    able = table[(table["status"] != "failed") & table[metric].notna()]
+    costs = able[[metric, *objectives]].to_numpy() * [sign, *[1] * len(objectives)]
+    kept = []
+    for i, row in enumerate(costs):
+        others = np.delete(costs, i, axis=0)
+        beaten = (others <= row).all(axis=1) & (others < row).any(axis=1)
+        again = (costs[:i] == row).all(axis=1)
+        kept.append(not beaten.any() and not again.any())
+    return able[kept].reset_index(drop=True)
 
 
 def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -81,13 +104,21 @@ def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
     return next(t for t in trials if t.trial_id == best)
 
 
-def write_tables(paths: SweepPaths, trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
+def write_tables(
+    paths: SweepPaths,
+    trials: Sequence[TrialRecord],
+    metric: str,
+    objectives: Sequence[Objective] = (),
+) -> pd.DataFrame:
     """Write ``trials.parquet``, ``trials.csv``, ``epochs.parquet`` and ``leaderboard.md``."""
     table = trial_table(trials, metric)
     write_whole(paths.trials, lambda path: table.to_parquet(path, index=False))
     write_whole(paths.trials_csv, lambda path: table.to_csv(path, index=False))
     write_whole(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
     text = f"# {paths.root.name}\n\n{markdown(table, metric)}\n"
+    if objectives and not table.empty:
+        best = pareto(table, metric, objectives)
+        text += f"\nNo trial beats these in everything:\n\n{markdown(best, metric)}\n"
     write_whole(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
     return table
 
@@ -101,6 +132,7 @@ def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     shown = ["trial_id", metric, "status", "epochs", "best_epoch", "seconds", *varying]
     if table["confirmed_mean"].notna().any():
         shown[2:2] = ["confirmed_mean", "confirmed_sd"]
+    shown += [name for name in get_args(Objective) if name in table]
     if "sweep" in table:
         shown.insert(0, "sweep")
     shorter = table[shown].rename(columns=lambda name: str(name).removeprefix("params."))

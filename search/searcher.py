@@ -239,7 +239,7 @@ class StudySearcher(Searcher):
         else:
             number, values = self._journal.ask(distributions)
             params = space.params(values, native_image_size=self._draft.native_image_size)
-        self._journal.begin(number, params, repeat)
+        self._journal.begin(number, params, repeat, self._draft.footprint(params))
         self._params[number] = params
         for observer in self._observers:
             observer.begin(number, params, repeat)

@@ -13,16 +13,19 @@ from typing import Literal, Protocol, Self
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config import SamplerName
+from search.config import Objective, SamplerName
 from search.repeat import Repeat
 from search.sampler import make_sampler
 from spaces import TrialParams
+from trainables.footprint import Footprint
 from trainables.report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"
-_PARAMS, _REPEAT, _ERROR, _EPOCH = "params", "repeat", "error", "epoch_"
+_PARAMS, _REPEAT, _FOOTPRINT = "params", "repeat", "footprint"
+_ERROR, _EPOCH = "error", "epoch_"
 
 Status = Literal["running", "completed", "stopped", "failed"]
 _STATUS: Mapping[TrialState, Status] = {
@@ -51,6 +54,8 @@ class TrialRecord:
     """Why it failed, else empty."""
     repeat: Repeat | None = None
     """What it repeats; None for a trial of the search."""
+    footprint: Footprint | None = None
+    """What its model costs in use, if that is an objective."""
 
     @property
     def trial_id(self) -> str:
@@ -90,18 +95,22 @@ class StudyJournal:
         metric: str,
         sampler: SamplerName,
         seed: int,
+        objectives: Sequence[Objective] = (),
         records: Sequence[TrialRecord] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.records = records
         """What the storage held when it was opened."""
-        self._metric = metric
+        self._metric, self._objectives = metric, objectives
         self._storage = storage
         self._study = optuna.create_study(
             storage=storage,
             study_name=STUDY,
             load_if_exists=True,
-            direction="maximize" if METRICS[metric] == "max" else "minimize",
+            directions=[
+                StudyDirection.MAXIMIZE if METRICS[metric] == "max" else StudyDirection.MINIMIZE,
+                *[StudyDirection.MINIMIZE] * len(objectives),
+            ],
         )
         begun = self._study.get_trials(deepcopy=False)
         self._study.sampler = make_sampler(sampler, seed=seed + len(begun))
@@ -109,12 +118,21 @@ class StudyJournal:
         known = {record.number: record for record in records}
         self._best = {n: record.best(metric) for n, record in known.items()}
         self._reported = {n: len(record.reports) for n, record in known.items()}
+        self._footprints = {n: record.footprint for n, record in known.items()}
         for trial in begun:
             if trial.state is TrialState.RUNNING:
                 self._mend(trial, known.get(trial.number))
 
     @classmethod
-    def open(cls, file: Path, *, metric: str, sampler: SamplerName, seed: int) -> Self:
+    def open(
+        cls,
+        file: Path,
+        *,
+        metric: str,
+        sampler: SamplerName,
+        seed: int,
+        objectives: Sequence[Objective] = (),
+    ) -> Self:
         """A journal on disk, begun or to be gone on with.
 
         One that another process was killed over is mended: a last line that is cut short goes, and
@@ -124,7 +142,14 @@ class StudyJournal:
         _trim(file)
         records = read_trials(file)
         storage = JournalStorage(JournalFileBackend(str(file)))
-        return cls(storage, metric=metric, sampler=sampler, seed=seed, records=records)
+        return cls(
+            storage,
+            metric=metric,
+            sampler=sampler,
+            seed=seed,
+            objectives=objectives,
+            records=records,
+        )
 
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
@@ -156,10 +181,19 @@ class StudyJournal:
         """What the storage holds by now."""
         return _records(self._study)
 
-    def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
+    def begin(
+        self,
+        number: int,
+        params: TrialParams,
+        repeat: Repeat | None = None,
+        footprint: Footprint | None = None,
+    ) -> None:
         """Record what a trial that was asked for is to run."""
         if repeat is not None:
             self._storage.set_trial_user_attr(self._id(number), _REPEAT, asdict(repeat))
+        if footprint is not None:
+            self._storage.set_trial_user_attr(self._id(number), _FOOTPRINT, asdict(footprint))
+        self._footprints[number] = footprint
         self._storage.set_trial_user_attr(self._id(number), _PARAMS, params.model_dump())
 
     def report(self, number: int, report: EpochReport) -> bool:
@@ -170,9 +204,7 @@ class StudyJournal:
         attr = f"{_EPOCH}{report.epoch:04d}"
         self._storage.set_trial_user_attr(trial_id, attr, report.to_dict())
         self._reported[number] = report.epoch
-        if not report.diverged:
-            value = getattr(report, self._metric)
-            self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
+        self._report_value(trial_id, report)
         self._best[number] = best_of((self._best.get(number), report), self._metric)
         return True
 
@@ -182,7 +214,17 @@ class StudyJournal:
             self._storage.set_trial_user_attr(self._id(number), _ERROR, error)
         state = next(state for state, name in _STATUS.items() if name == status)
         best = self._best.get(number) if state is TrialState.COMPLETE else None
-        self._study.tell(number, getattr(best, self._metric) if best else None, state=state)
+        values = None
+        if best is not None:
+            small = [getattr(self._footprints[number], name) for name in self._objectives]
+            values = [getattr(best, self._metric), *small]
+        self._study.tell(number, values, state=state)
+
+    def _report_value(self, trial_id: int, report: EpochReport) -> None:
+        """What Optuna compares trials by that were stopped: it can't with several objectives."""
+        if not (report.diverged or self._objectives):
+            value = getattr(report, self._metric)
+            self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
 
     def _mend(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
         """Add what was still to be written of a trial when the driver was killed."""
@@ -190,9 +232,8 @@ class StudyJournal:
             self._study.tell(trial.number, state=TrialState.FAIL)
             return
         for report in record.reports:
-            if report.epoch not in trial.intermediate_values and not report.diverged:
-                value = getattr(report, self._metric)
-                self._storage.set_trial_intermediate_value(trial._trial_id, report.epoch, value)
+            if report.epoch not in trial.intermediate_values:
+                self._report_value(trial._trial_id, report)
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -231,6 +272,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),
         error=attrs.get(_ERROR, ""),
         repeat=Repeat(**attrs[_REPEAT]) if _REPEAT in attrs else None,
+        footprint=Footprint(**attrs[_FOOTPRINT]) if _FOOTPRINT in attrs else None,
     )
 
 

@@ -179,7 +179,7 @@ class Sweep:
             sound = [machine.id for machine in self._machines]
             ended_by = run_trials(job, plan, self.paths, resources, examined=sound)
         trials = read_trials(self.paths.journal)
-        table = write_tables(self.paths, trials, self.config.metric)
+        table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
         done = sum(trial.status != "running" and not trial.repeat for trial in trials)
         unfinished = 0 if ended_by else self.config.trials - done
         if ended_by:

@@ -84,7 +84,11 @@ def _search(
     """One run of Tune, from where the journal says that the sweep is."""
     config = draft.config
     journal = StudyJournal.open(
-        paths.journal, metric=config.metric, sampler=config.sampler, seed=config.seed
+        paths.journal,
+        metric=config.metric,
+        sampler=config.sampler,
+        seed=config.seed,
+        objectives=config.objectives,
     )
     checkpoints = Checkpoints.here(paths.checkpoints)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""Several objectives: a good metric, and a small model."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from optuna.storages import InMemoryStorage
+
+from search import Sweep, SweepConfig, SweepResult
+from search.config import SamplerName
+from search.leaderboard import pareto
+from search.study import StudyJournal, read_trials
+from spaces import ConfigError, SearchSpace
+from tests.search.reports import report
+from trainables.footprint import Footprint
+
+SPACE = SearchSpace.from_table(
+    {"backbone": {"choices": ["small", "large"]}, "dropout": {"low": 0, "high": 0.5}}, name="test"
+)
+
+
+def test_what_nothing_beats_in_everything_is_the_pareto_table() -> None:
+    table = pd.DataFrame(
+        {
+            "trial_id": ["best", "smaller", "beaten", "smallest", "twin", "failed"],
+            "status": [*["completed"] * 3, "stopped", "completed", "failed"],
+            "val_accuracy": [0.9, 0.8, 0.7, 0.6, 0.8, 0.95],
+            "parameters": [9.0, 5.0, 5.0, 1.0, 5.0, 1.0],
+        }
+    )
+    kept = pareto(table, "val_accuracy", ["parameters"])
+    assert kept["trial_id"].tolist() == ["best", "smaller", "smallest"]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
+def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
+    sampler: SamplerName,
+) -> None:
+    storage = InMemoryStorage()
+    study = StudyJournal(
+        storage, metric="val_accuracy", sampler=sampler, seed=0, objectives=["parameters"]
+    )
+    for i in range(14):
+        number, values = study.ask(SPACE.distributions())
+        size = 1.0 if values["backbone"] == "small" else 9.0
+        params = SPACE.params(values, native_image_size={"small": 32, "large": 32})
+        study.begin(number, params, footprint=Footprint(size, 5.0))
+        study.report(number, report(1, 0.5 + size / 100))
+        study.end(number, "stopped" if i % 3 == 0 else "completed")
+    told = storage.get_all_trials(0)
+    assert {tuple(t.values) for t in told if t.values} <= {(0.51, 1.0), (0.59, 9.0)}
+    assert all(trial.footprint for trial in study.trials())
+
+
+def test_a_sampler_of_one_objective_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cmaes knows one objective"):
+        SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": "cmaes"})
+
+
+@pytest.fixture(scope="module")
+def sized(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
+    """A sweep for a small and quick model."""
+    given = {**settings, "name": "sized", "retrain": False}
+    given |= {"objectives": ["parameters", "latency_ms"]}
+    return Sweep(SweepConfig.parse(given)).run()
+
+
+def test_a_sweep_says_what_each_model_costs_and_which_are_worth_it(sized: SweepResult) -> None:
+    by_backbone = sized.trials.groupby("params.backbone")
+    assert by_backbone["parameters"].nunique().max() == 1
+    assert by_backbone["latency_ms"].nunique().max() == 1
+    assert by_backbone["parameters"].first().to_dict() == pytest.approx(
+        {"test_efficientnet": 0.35, "test_vit": 0.35}, abs=0.2
+    )
+    assert "No trial beats these in everything" in sized.paths.leaderboard.read_text()
+
+
+def test_a_resume_goes_on_with_all_objectives(sized: SweepResult) -> None:
+    before = read_trials(sized.paths.journal)
+    again = Sweep.existing(sized.paths, {"trials": 7}).resume()
+    assert again.unfinished == 0
+    assert read_trials(sized.paths.journal)[: len(before)] == before
