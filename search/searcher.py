@@ -31,6 +31,7 @@ from search.paths import SweepPaths
 from search.repeat import Repeat
 from search.study import Observer, Status, StudyJournal, TrialRecord, trial_name
 from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT, STATE
+from spaces import TrialParams
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
@@ -64,6 +65,8 @@ class StudySearcher(Searcher):
         self._observers = (budget, *observers)
         self._params = {record.number: record.params for record in journal.records}
         self._repeats = {r.number: r.repeat for r in journal.records if r.repeat}
+        self._footprints = {_kind(r.params): r.footprint for r in journal.records if r.footprint}
+        """As an earlier run measured them; what is measured again is never quite the same."""
         self._points = deque(draft.points[self._begun :])
         self._confirming: deque[Repeat] | None = None
         """What is still to be repeated; not known while trials of the search run."""
@@ -239,7 +242,8 @@ class StudySearcher(Searcher):
         else:
             number, values = self._journal.ask(distributions)
             params = space.params(values, native_image_size=self._draft.native_image_size)
-        self._journal.begin(number, params, repeat, self._draft.footprint(params))
+        footprint = self._footprints.get(_kind(params)) or self._draft.footprint(params)
+        self._journal.begin(number, params, repeat, footprint)
         self._params[number] = params
         for observer in self._observers:
             observer.begin(number, params, repeat)
@@ -272,6 +276,11 @@ class StudySearcher(Searcher):
                 observer.report(record.number, report)
             if record.status != "running":
                 observer.end(record.number, record.status)
+
+
+def _kind(params: TrialParams) -> tuple[str, int]:
+    """What a footprint depends on."""
+    return params.backbone, params.image_size
 
 
 def outcome(last: EpochReport) -> tuple[Status, str]:

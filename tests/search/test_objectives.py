@@ -79,4 +79,7 @@ def test_a_resume_goes_on_with_all_objectives(sized: SweepResult) -> None:
     before = read_trials(sized.paths.journal)
     again = Sweep.existing(sized.paths, {"trials": 7}).resume()
     assert again.unfinished == 0
-    assert read_trials(sized.paths.journal)[: len(before)] == before
+    after = read_trials(sized.paths.journal)
+    assert after[: len(before)] == before
+    costs = {(t.params.backbone, t.footprint) for t in after}
+    assert len(costs) == len({t.params.backbone for t in after}), "as first measured"
