@@ -21,24 +21,22 @@ from ray.tune.experiment import Trial
 from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
+from search.agenda import Agenda
 from search.attempts import Attempts, Failure
 from search.budget import Budget
 from search.checkpoints import CheckpointWriter
-from search.confirm import repeats_of
 from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
-from search.repeat import Repeat
 from search.study import Observer, Status, StudyJournal, TrialRecord, trial_name
 from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT, STATE
-from spaces import TrialParams
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 
 
 class StudySearcher(Searcher):
-    """Hands out trials that were broken off, the draft's points, the sampler's, and repeats.
+    """Hands out trials that were broken off, then those of the agenda.
 
     As many at a time as there is room for. Ray may pickle it, without what it writes to: it is
     never read back from Ray's files.
@@ -60,16 +58,9 @@ class StudySearcher(Searcher):
         self._checkpoints = checkpoints
         self._machines = machines
         self._paths = paths
-        self._draft = draft
         self._budget = budget
         self._observers = (budget, *observers)
-        self._params = {record.number: record.params for record in journal.records}
-        self._repeats = {r.number: r.repeat for r in journal.records if r.repeat}
-        self._footprints = {_kind(r.params): r.footprint for r in journal.records if r.footprint}
-        """As an earlier run measured them; what is measured again is never quite the same."""
-        self._points = deque(draft.points[self._begun :])
-        self._confirming: deque[Repeat] | None = None
-        """What is still to be repeated; not known while trials of the search run."""
+        self._agenda = Agenda(journal, draft, budget)
         self._again: deque[int] = deque()
         self._numbers: dict[str, int] = {}
         """Of Ray's trials that are running."""
@@ -85,7 +76,9 @@ class StudySearcher(Searcher):
             self._tell_history(record)
 
     def __getstate__(self) -> dict[str, Any]:
-        alone: dict[str, Any] = dict.fromkeys(("_journal", "_checkpoints", "_machines", "_budget"))
+        alone: dict[str, Any] = dict.fromkeys(
+            ("_journal", "_checkpoints", "_machines", "_agenda", "_budget")
+        )
         return {**self.__dict__, **alone, "_observers": ()}
 
     @property
@@ -106,7 +99,7 @@ class StudySearcher(Searcher):
     @property
     def spent(self) -> str | None:
         """What ended the search for good before its trials did; None if nothing has."""
-        done = self._begun >= self._draft.config.trials and not self._searching()
+        done = self._agenda.is_searched and not self._searching()
         return None if self._stopped or done else self._budget.spent
 
     def stop_searching(self) -> None:
@@ -144,18 +137,20 @@ class StudySearcher(Searcher):
         again = bool(self._again)
         if self._stopped:
             return Searcher.FINISHED
-        if self.hopeless or not (again or self._goes_on or self._to_confirm()):
+        if self.hopeless or not (again or self._agenda.has_more(self._running())):
             return None if self._numbers else Searcher.FINISHED
         if len(self._numbers) >= self._machines.room():
             return None
         number = self._again.popleft() if again else self._begin()
+        if number is None:
+            return None
         self._numbers[trial_id] = number
         avoid = self._machines.hand_out(number)
         self._waiting[number] = avoid
         return {
             NUMBER: number,
-            PARAMS: self._params[number],
-            REPEAT: self._repeats.get(number),
+            PARAMS: self._agenda.params[number],
+            REPEAT: self._agenda.repeats.get(number),
             AGAIN: again,
             AVOID: avoid,
         }
@@ -204,49 +199,20 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore beside the journal."""
 
-    @property
-    def _begun(self) -> int:
-        """Trials of the search."""
-        return len(self._params) - len(self._repeats)
-
-    @property
-    def _goes_on(self) -> bool:
-        """Whether the search begins more trials."""
-        return self._begun < self._draft.config.trials and self._budget.spent is None
+    def _running(self) -> list[int]:
+        """Trials that run, or wait to be taken up."""
+        return [*self._numbers.values(), *self._again]
 
     def _searching(self) -> list[int]:
-        """Trials of the search that run, or wait to be taken up."""
-        running = [*self._numbers.values(), *self._again]
-        return [number for number in running if number not in self._repeats]
+        """Those of them that are no repeats."""
+        return self._agenda.of_search(self._running())
 
-    def _to_confirm(self) -> deque[Repeat]:
-        if self._confirming is None and not self._searching():
-            found = repeats_of(self._journal.trials(), self._draft.config)
-            if found:
-                best = dict.fromkeys(trial_name(repeat.of) for repeat in found)
-                _log.info("trials %s are run again with other seeds", ", ".join(best))
-            self._confirming = deque(found)
-        return self._confirming or deque()
-
-    def _begin(self) -> int:
-        space, repeat = self._draft.space, None
-        distributions = space.distributions()
-        if not self._goes_on:
-            repeat = self._to_confirm().popleft()
-            params = self._params[repeat.of]
-            number = self._journal.ask_at(params, distributions)
-            self._repeats[number] = repeat
-        elif self._points:
-            params = self._points.popleft()
-            number = self._journal.ask_at(params, distributions)
-        else:
-            number, values = self._journal.ask(distributions)
-            params = space.params(values, native_image_size=self._draft.native_image_size)
-        footprint = self._footprints.get(_kind(params)) or self._draft.footprint(params)
-        self._journal.begin(number, params, repeat, footprint)
-        self._params[number] = params
-        for observer in self._observers:
-            observer.begin(number, params, repeat)
+    def _begin(self) -> int | None:
+        number = self._agenda.begin(self._running())
+        if number is not None:
+            params, repeat = self._agenda.params[number], self._agenda.repeats.get(number)
+            for observer in self._observers:
+                observer.begin(number, params, repeat)
         return number
 
     def _record(self, number: int, result: dict[str, Any]) -> EpochReport:
@@ -276,11 +242,6 @@ class StudySearcher(Searcher):
                 observer.report(record.number, report)
             if record.status != "running":
                 observer.end(record.number, record.status)
-
-
-def _kind(params: TrialParams) -> tuple[str, int]:
-    """What a footprint depends on."""
-    return params.backbone, params.image_size
 
 
 def outcome(last: EpochReport) -> tuple[Status, str]:

@@ -76,7 +76,7 @@ class Ours:
 
     def add(self, number: int, values: dict[str, Any]) -> None:
         """A trial at a given point."""
-        self._searcher._points.append(SPACE.params(values, native_image_size=self._sizes))
+        self._searcher._agenda._points.append(SPACE.params(values, native_image_size=self._sizes))
         self.run(number)
 
     def run(self, number: int) -> None:
