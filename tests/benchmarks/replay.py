@@ -14,8 +14,8 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,10 @@ import numpy as np
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
+from search.agenda import Agenda
+from search.budget import Budget
 from search.config import SweepConfig
+from search.draft import Draft
 from search.stopping import stopping_rule
 from search.study import StudyJournal
 from search.trial import NUMBER, REPEAT
@@ -41,32 +44,38 @@ NOBODY: Any = None
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search."""
+    """A way to search: settings of a sweep, and what no setting says."""
 
-    sampler: Any = "tpe"
-    """As in `SweepConfig`, or a sampler for a seed."""
-    stopping: str = "asha"
-    starts: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    sampler: Callable[[int], BaseSampler] | None = None
+    """One of no name, for a seed."""
     stock: bool = False
     """Tell the study as Ray's OptunaSearch does: stopped trials are complete with their last."""
 
-    def config(self, **more: Any) -> SweepConfig:
-        """As a sweep's settings."""
-        given = {"data": "nowhere", "trials": ENDLESS, "max_epochs": EPOCHS}
-        return SweepConfig.parse({**given, "stopping": self.stopping, **more})
+    def draft(self, trials: int) -> Draft:
+        """Of a sweep."""
+        given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS, "confirm": 0}
+        config = SweepConfig.parse({**given, **self.settings})
+        points = SPACE.starts(native_image_size={}) if config.starts else []
+        return Draft(config, SPACE, tuple(points), {}, {}, {})
+
+
+def of(**settings: Any) -> Strategy:
+    """Settings of a sweep."""
+    return Strategy(settings)
 
 
 STRATEGIES = {
-    "ours": Strategy(starts=True),
-    "random + ASHA": Strategy("random"),
-    "stock OptunaSearch + ASHA": Strategy(stock=True),
-    "random + Hyperband": Strategy("random", "hyperband"),
-    "random, no stopping": Strategy("random", "none"),
-    "ours without starts": Strategy(),
-    "random + ASHA with starts": Strategy("random", starts=True),
-    "ours, no stopping": Strategy(stopping="none", starts=True),
-    "ours, median": Strategy(stopping="median", starts=True),
-    "ours, Hyperband": Strategy(stopping="hyperband", starts=True),
+    "ours": of(),
+    "random + ASHA": of(sampler="random", starts=False),
+    "stock OptunaSearch + ASHA": Strategy({"starts": False}, stock=True),
+    "random + Hyperband": of(sampler="random", starts=False, stopping="hyperband"),
+    "random, no stopping": of(sampler="random", starts=False, stopping="none"),
+    "ours without starts": of(starts=False),
+    "random + ASHA with starts": of(sampler="random"),
+    "ours, no stopping": of(stopping="none"),
+    "ours, median": of(stopping="median"),
+    "ours, Hyperband": of(stopping="hyperband"),
 }
 
 
@@ -82,31 +91,25 @@ class _Running:
 class Replay:
     """One search on a world, on some workers at a time."""
 
-    def __init__(self, on: World, strategy: Strategy, *, seed: int) -> None:
-        config = strategy.config()
-        named = isinstance(strategy.sampler, str)
+    def __init__(self, on: World, strategy: Strategy, *, seed: int, trials: int = ENDLESS) -> None:
+        draft = strategy.draft(trials)
+        config = draft.config
         self._world, self._strategy, self._rng = on, strategy, np.random.default_rng(seed)
         self._study = StudyJournal(
-            InMemoryStorage(),
-            metric=config.metric,
-            sampler=strategy.sampler if named else "random",
-            seed=seed,
+            InMemoryStorage(), metric=config.metric, sampler=config.sampler, seed=seed
         )
-        if not named:
-            made: BaseSampler = strategy.sampler(seed)
-            self._study._study.sampler = made
+        if strategy.sampler is not None:
+            self._study._study.sampler = strategy.sampler(seed)
+        self._agenda = Agenda(self._study, draft, Budget(config, lambda params: 0.0))
         self._rule = stopping_rule(config)
-        self._distributions = SPACE.distributions()
-        self._points = SPACE.starts(native_image_size={}) if strategy.starts else []
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
         self._best = -np.inf
-        self.begun = 0
         self.found: list[tuple[float, float]] = []
         """When another trial and epoch led, and its regret."""
 
-    def run(self, seconds: float, *, workers: int, trials: int = ENDLESS) -> float:
-        """Search for so long, or so many trials. Returns the seconds that it took."""
+    def run(self, seconds: float, *, workers: int) -> float:
+        """Search for so long, or until there are no more trials. Returns the seconds it took."""
         now = 0.0
         for _ in range(workers):
             self._begin(now)
@@ -114,24 +117,19 @@ class Replay:
             now, number = heapq.heappop(self._events)
             if now > seconds:
                 return seconds
-            if self._report(now, number) and self.begun < trials:
+            if self._report(now, number):
                 self._begin(now)
         return now
 
     def _begin(self, now: float) -> None:
-        if self._points:
-            params = self._points.pop(0)
-            number = self._study.ask_at(params, self._distributions)
-        else:
-            number, values = self._study.ask(self._distributions)
-            params = SPACE.params(values, native_image_size={})
-        self._study.begin(number, params)
-        trial = SimpleNamespace(trial_id=str(number), config={NUMBER: number, REPEAT: None})
+        number = self._agenda.begin(list(self._running))
+        if number is None:
+            return
+        curve = self._world.run(self._agenda.params[number], self._rng)
+        trial = SimpleNamespace(config={NUMBER: number, REPEAT: None})
         self._rule.on_trial_add(NOBODY, trial)
-        running = _Running(trial, self._world.run(params, self._rng))
-        self._running[number] = running
-        self.begun += 1
-        heapq.heappush(self._events, (now + running.curve.seconds, number))
+        self._running[number] = _Running(trial, curve)
+        heapq.heappush(self._events, (now + curve.seconds, number))
 
     def _report(self, now: float, number: int) -> bool:
         """The next epoch of a trial. Returns whether the trial is over."""
@@ -172,7 +170,7 @@ def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
         float(
             np.mean(
                 [
-                    Replay(on, random, seed=10_000 + seed).run(np.inf, workers=workers, trials=n)
+                    Replay(on, random, seed=10_000 + seed, trials=n).run(np.inf, workers=workers)
                     for seed in range(seeds)
                 ]
             )
