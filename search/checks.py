@@ -26,6 +26,8 @@ def check_at_once(config: SweepConfig) -> None:
     check_source(config.data, cache=config.cache_dir)
     SearchSpace.load(config.space)
     config.read_points()
+    for sweep in config.prior:
+        SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
 
 
@@ -44,7 +46,7 @@ def load_config(paths: SweepPaths) -> SweepConfig:
 
 def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConfig:
     """A sweep's settings with ``changes`` by dotted name; space and points from its own copies,
-    which have the starts.
+    which have what came first.
 
     The sweep's folder may have been moved. Raises `ConfigError` if a change can't be honoured.
     """
@@ -56,5 +58,6 @@ def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConf
         )
     stored = json.loads(paths.config.read_text(encoding="utf-8"))
     here: dict[str, object] = {"name": paths.root.name, "results_dir": str(paths.root.parent)}
-    here |= {"space": str(paths.space), "points": str(paths.points), "starts": False}
+    here |= {"space": str(paths.space), "points": str(paths.points)}
+    here |= {"prior": (), "starts": False}
     return SweepConfig.parse(overlay({**stored, **here}, changes))

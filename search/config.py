@@ -123,9 +123,11 @@ class SweepConfig(_Settings):
     """Of the split, the sampler and every trial."""
     points: Path | None = None
     """JSON list of parameter points that are tried first, in order."""
+    prior: tuple[Path, ...] = ()
+    """Earlier sweeps, by name or folder: the best points of each are tried first."""
     starts: bool = True
-    """Try every backbone at the space's defaults first, its head alone and then as deep as they
-    say, in up to half of the trials."""
+    """Then try every backbone at the space's defaults, its head alone and as deep as they say; all
+    this takes half of the trials at most."""
     sampler: SamplerName = "tpe"
     """What proposes points, by Optuna's names; grid tries all of a space of choices and steps."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"

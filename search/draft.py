@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from search.config import SweepConfig
+from search.prior import prior_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.footprint import Footprint
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
@@ -69,9 +70,13 @@ def draft_plan(config: SweepConfig) -> Draft:
     points = tuple(space.params(point, native_image_size=native) for point in raw_points)
     if config.sampler == "grid":
         points += _rest_of_grid(space, points, config, native)
-    elif config.starts:
-        starts = [start for start in space.starts(native_image_size=native) if start not in points]
-        points += tuple(starts[: (config.trials - len(points)) // 2])
+    else:
+        first = prior_points(
+            config.prior, space, results_dir=config.results_dir, native_image_size=native
+        )
+        first += space.starts(native_image_size=native) if config.starts else []
+        new = [point for point in dict.fromkeys(first) if point not in points]
+        points += tuple(new[: (config.trials - len(points)) // 2])
     used = list(dict.fromkeys(p.backbone for p in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))

@@ -273,6 +273,21 @@ class SearchSpace:
         points = heads + points if alone else points
         return [self.params(point, native_image_size=native_image_size) for point in points]
 
+    def nearest(
+        self, point: "TrialParams", *, native_image_size: Mapping[str, int]
+    ) -> "TrialParams | None":
+        """Another space's point within this one's bounds; None if it has none of its backbones."""
+        values: dict[str, object] = {}
+        for field, dim in self.open.items():
+            value = getattr(point, field)
+            if isinstance(dim, Range):
+                values[field] = min(max(value, dim.low), dim.high)
+            elif value in dim.choices:
+                values[field] = value
+        if point.backbone not in self.backbones:
+            return None
+        return self.params(values, native_image_size=native_image_size)
+
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
     ) -> TrialParams:

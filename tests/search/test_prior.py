@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import SweepConfig
+from search.checks import check_at_once
+from search.draft import draft_plan
+from search.paths import SweepPaths
+from search.prior import EACH, prior_points
+from search.study import Status, StudyJournal
+from spaces import ConfigError, SearchSpace, TrialParams
+from tests.search.reports import report
+
+SPACE = SearchSpace.from_table(
+    {
+        "backbone": {"choices": ["a", "b"]},
+        "unfreeze": {"low": 0, "high": 0.5},
+        "optimizer": {"choices": ["adamw", "sgd"]},
+        "dropout": 0.3,
+    },
+    name="test",
+)
+SIZES = {"a": 32, "b": 64}
+
+
+def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]) -> None:
+    """A sweep of trials of one epoch."""
+    paths = SweepPaths(results / name)
+    paths.root.mkdir(parents=True)
+    config = SweepConfig.parse({"data": "d", "name": name})
+    paths.config.write_text(config.model_dump_json())
+    journal = StudyJournal.open(paths.journal, metric=config.metric, sampler="tpe", seed=0)
+    for params, accuracy, status in trials:
+        number = journal.ask_at(params, {})
+        journal.begin(number, params)
+        journal.report(number, report(1, accuracy))
+        journal.end(number, status)
+
+
+def point(backbone: str, unfreeze: float, **given: Any) -> TrialParams:
+    return TrialParams(backbone=backbone, unfreeze=unfreeze, image_size=96, **given)
+
+
+def test_the_best_of_each_sweep_come_in_turn_and_within_the_bounds(tmp_path: Path) -> None:
+    earlier(
+        tmp_path,
+        "one",
+        (point("a", 0.1), 0.7, "stopped"),
+        (point("b", 0.9, optimizer="adam"), 0.9, "completed"),
+        (point("other", 0.2), 0.99, "completed"),
+        (point("a", 0.4), 0.95, "failed"),
+    )
+    earlier(tmp_path, "two", (point("a", 0.2, optimizer="sgd"), 0.6, "completed"))
+    found = prior_points(
+        [Path("one"), tmp_path / "two"], SPACE, results_dir=tmp_path, native_image_size=SIZES
+    )
+    assert [(p.backbone, p.unfreeze, p.optimizer) for p in found] == [
+        ("b", 0.5, "adamw"),
+        ("a", 0.2, "sgd"),
+        ("a", 0.1, "adamw"),
+    ]
+    assert {(p.image_size, p.dropout) for p in found} == {(64, 0.3), (32, 0.3)}
+
+
+def test_of_many_points_a_few_are_taken(tmp_path: Path) -> None:
+    many = [(point("a", n / 20), n / 20, "completed") for n in range(10)]
+    earlier(tmp_path, "many", *many)  # type: ignore[arg-type]
+    found = prior_points([Path("many")], SPACE, results_dir=tmp_path, native_image_size=SIZES)
+    assert [p.unfreeze for p in found] == [0.45, 0.4, 0.35][:EACH]
+
+
+def test_what_was_found_is_tried_before_the_defaults(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    earlier(tmp_path, "old", (point("test_vit", 0.6, augment=0.1), 0.9, "completed"))
+    given = {**settings, "prior": ["old"], "results_dir": tmp_path, "trials": 9}
+    points = draft_plan(SweepConfig.parse(given)).points
+    assert (points[1].backbone, points[1].unfreeze, points[1].image_size) == ("test_vit", 0.6, 32)
+    assert [p.backbone for p in points[2:]] == ["test_efficientnet", "test_vit"]
+
+
+def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_path: Path) -> None:
+    given = {**settings, "prior": ["old"], "results_dir": tmp_path, "name": "new"}
+    with pytest.raises(ConfigError, match="No sweep 'old'"):
+        check_at_once(SweepConfig.parse(given))
