@@ -165,9 +165,6 @@ def compare(args: argparse.Namespace) -> None:
     metric = configs[0]["metric"]
     if any(config["metric"] != metric for config in configs):
         print(f"The sweeps have different metrics; all are ranked by {metric}.", file=sys.stderr)
-    prints = {json.loads(p.dataset.read_text(encoding="utf-8"))["fingerprint"] for p in found}
-    if len(prints) > 1:
-        print("The sweeps have different images or splits: scores don't compare.", file=sys.stderr)
     tables = [
         trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
         for paths in found
@@ -175,6 +172,9 @@ def compare(args: argparse.Namespace) -> None:
     begun = [table for table in tables if not table.empty]
     if not begun:
         raise ConfigError(f"No trial of {', '.join(args.sweeps)} has begun yet; wait for one.")
+    prints = {json.loads(p.dataset.read_text(encoding="utf-8"))["fingerprint"] for p in found}
+    if len(prints) > 1:
+        print("The sweeps have different images or splits: scores don't compare.", file=sys.stderr)
     table = rank(pd.concat(begun, ignore_index=True), metric)
     if args.csv:
         table.to_csv(args.csv, index=False)

@@ -104,7 +104,7 @@ class SweepConfig(_Settings):
     """Search space: a preset's name or a TOML file."""
     trials: int = Field(16, ge=1)
     """How many parameter points are tried; as many as the budget allows, if only that is given."""
-    time_budget: float | None = Field(None, gt=0)
+    time_budget: float | None = None
     """End the search after so long, such as 90m, 2h or seconds; each resume has it anew."""
     gpu_hours: float | None = Field(None, gt=0)
     """End the search when its trials have held GPUs for so long, a share counting as a share."""
@@ -209,11 +209,14 @@ class SweepConfig(_Settings):
     @field_validator("time_budget", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
-        """Hours are easier to write."""
-        match = re.fullmatch(r"([\d.]+)\s*([smhd])", str(value).strip())
-        if match is None:
-            return value
-        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        """Hours are easier to write; one sentence for all that is none."""
+        if value is None:
+            return None
+        match = re.fullmatch(r"(\d+\.?\d*)\s*([smhd]?)", str(value).strip())
+        seconds = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+        if match is None or float(match[1]) == 0:
+            raise ValueError(f"must be a time such as 90m, 2h or 3600 (seconds), not {value!r}.")
+        return float(match[1]) * seconds[match[2]]
 
     @field_validator("name")
     @classmethod

@@ -128,6 +128,13 @@ CASES = [
     setting("a split that is none", "--split.eval-is", "train"),
     setting("a stopping rule that is none", "--stopping", "medium"),
     setting("a sampler that is none", "--sampler", "bayes"),
+    setting("a time budget that is none", "--time-budget", "soon"),
+    setting("a target in percent", "--target", "95"),
+    setting("an objective that is none", "--objectives", "size"),
+    setting(
+        "two objectives for a sampler of one", "--objectives", "parameters", "--sampler", "cmaes"
+    ),
+    setting("an earlier sweep that is none", "--prior", "yesterday"),
     setting("a precision that is none", "--precision", "fp16"),
     setting("a format that is none", "--export.formats", "timm,onx"),
     setting("a cache without room", "--cache-gib", "0"),
