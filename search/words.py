@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from search.config import SweepConfig
+from search.config import UNLIMITED, SweepConfig
 from search.program import command, program
 
 if TYPE_CHECKING:
@@ -67,11 +67,22 @@ def plan_words(plan: dict[str, Any]) -> str:
             f"  speed     {fact['train_images_per_second']:.0f} training images/s on one core",
         ]
     cost = plan["cost"]
-    lines.append(
-        f"Cost        about {cost['core_hours']:.2f} core hours: {cost['trials']} trials, "
-        f"{cost['expected_epochs']:.0f} epochs in all (measured on {cost['measured_on']})"
-    )
+    if cost["trials"] == UNLIMITED:
+        each = 60 * cost["core_hours"] / UNLIMITED
+        spent = f"about {each:.1f} core minutes a trial, until the budget is spent"
+    else:
+        spent = (
+            f"about {cost['core_hours']:.2f} core hours: {cost['trials']} trials, "
+            f"{cost['expected_epochs']:.0f} epochs in all"
+        )
+    lines.append(f"Cost        {spent} (measured on {cost['measured_on']})")
     return "\n".join(lines)
+
+
+def _unfinished(result: "SweepResult", config: SweepConfig) -> str:
+    if config.trials == UNLIMITED:
+        return "the budget was not spent, and not all trials did finish"
+    return f"{result.unfinished} of {config.trials} trials did not finish"
 
 
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
@@ -79,8 +90,7 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
     paths, lines = result.paths, []
     if result.unfinished:
         lines += [
-            f"Stopped early: {result.unfinished} of {config.trials} trials did not finish; "
-            f"what did is kept in {paths.root}.",
+            f"Stopped early: {_unfinished(result, config)}; what did is kept in {paths.root}.",
             f"Go on:  {command('resume', paths)}",
             f"Or hand over the best so far:  {command('retrain', paths)}",
         ]
