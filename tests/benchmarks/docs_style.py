@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--points", type=Path)
     parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--seconds", type=float, help="Instead of a number of trials.")
     parser.add_argument("--max-epochs", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
@@ -139,7 +140,8 @@ def main() -> None:
         settings = tune.TuneConfig(
             metric="val_accuracy",
             mode="max",
-            num_samples=args.trials,
+            num_samples=-1 if args.seconds else args.trials,
+            time_budget_s=args.seconds,
             search_alg=OptunaSearch(seed=args.seed),
             scheduler=ASHAScheduler(max_t=args.max_epochs, grace_period=1, reduction_factor=4),
         )
@@ -156,6 +158,8 @@ def main() -> None:
     trials = []
     for result in results:
         frame = result.metrics_dataframe
+        if frame is None:  # the time was over before its first epoch
+            continue
         config = result.config.get("point", result.config)
         curve = list(zip(frame["val_accuracy"], frame["now"] - began, strict=True))
         trials.append({"config": config, "curve": curve})

@@ -10,9 +10,9 @@ import argparse
 import os
 import random
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -160,14 +160,15 @@ def lose_and_join() -> list[float]:
     walls: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(3):
         for disturbed in walls:
-            with Raylets([1] * 3) as raylets:
-                timers = [
-                    threading.Timer(15, raylets.lose_one),
-                    threading.Timer(25, raylets.join_one),
-                ]
-                for timer in timers if disturbed else []:
-                    timer.start()
-                walls[disturbed].append(ours(plan, "scaling-results"))
+            # Ray joins a machine from the main thread alone.
+            with Raylets([1] * 3) as raylets, ThreadPoolExecutor(1) as pool:
+                running = pool.submit(ours, plan, "scaling-results")
+                if disturbed:
+                    time.sleep(15)
+                    raylets.lose_one()
+                    time.sleep(10)
+                    raylets.join_one()
+                walls[disturbed].append(running.result())
             print(f"  disturbed {disturbed}: {walls[disturbed][-1]:.1f} s", file=sys.stderr)
     return ratios(walls[True], walls[False])
 
