@@ -1,7 +1,6 @@
 """What is settled of a launch before an image is opened: space, points, weights, models."""
 
 import logging
-import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from search.config import SweepConfig
-from search.prior import prior_points
+from search.points import first_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.footprint import Footprint
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
@@ -67,16 +66,7 @@ def draft_plan(config: SweepConfig) -> Draft:
     names = list(dict.fromkeys([*space.backbones, *named]))
     stated = {name: Preprocessing.of(name) for name in names}
     native = {name: s.image_size for name, s in stated.items()}
-    points = tuple(space.params(point, native_image_size=native) for point in raw_points)
-    if config.sampler == "grid":
-        points += _rest_of_grid(space, points, config, native)
-    else:
-        first = prior_points(
-            config.prior, space, results_dir=config.results_dir, native_image_size=native
-        )
-        first += space.starts(native_image_size=native) if config.starts else []
-        new = [point for point in dict.fromkeys(first) if point not in points]
-        points += tuple(new[: (config.trials - len(points)) // 2])
+    points = first_points(config, space, raw_points, native)
     used = list(dict.fromkeys(p.backbone for p in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
@@ -90,26 +80,6 @@ def draft_plan(config: SweepConfig) -> Draft:
     }
     stated = {name: stated[name] for name in used}
     return Draft(config, space, points, weights, stated, footprints)
-
-
-def _rest_of_grid(
-    space: SearchSpace,
-    given: tuple[TrialParams, ...],
-    config: SweepConfig,
-    native: dict[str, int],
-) -> tuple[TrialParams, ...]:
-    """Points of the grid that are not ``given``, in an order of the seed's, for every trial."""
-    grid = [space.params(point, native_image_size=native) for point in space.grid()]
-    random.Random(config.seed).shuffle(grid)
-    rest = [point for point in grid if point not in given]
-    missing = config.trials - len(given)
-    if missing > len(rest):
-        raise ConfigError(
-            f"The grid of the space {space.name!r} has {len(grid)} points, which with those of "
-            f"the points file make {len(given) + len(rest)} trials, not {config.trials}; "
-            f"set trials to {len(given) + len(rest)} or fewer."
-        )
-    return tuple(rest[:missing])
 
 
 def _check_cache(cache: Path) -> None:

@@ -1,5 +1,6 @@
 """What may be tried: the parameters of a trial, their ranges, the presets. No torch, no Ray."""
 
+from spaces.dimension import Choices, Fixed, Range
 from spaces.errors import (
     ConfigError,
     DataError,
@@ -9,7 +10,7 @@ from spaces.errors import (
     WeightsError,
 )
 from spaces.params import TrialParams
-from spaces.space import NATIVE, Choices, Fixed, Range, SearchSpace, preset_names
+from spaces.space import NATIVE, SearchSpace, preset_names
 
 __all__ = [
     "NATIVE",

@@ -2,131 +2,25 @@
 
 import itertools
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
+from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of
 from spaces.errors import SpaceError, sentences, unknown
 from spaces.params import TrialParams
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-Value = float | int | bool | str
-"""What a field of `TrialParams` can hold."""
-
 NATIVE = "native"
 """As image_size: each backbone's own input size, as timm states it."""
 
 PRESETS = Path(__file__).parent / "presets"
 
-
-class Dimension(BaseModel):
-    """How one field varies. Subclasses: `Fixed`, `Range`, `Choices`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    reason: str = ""
-    """Why these bounds: a published recipe, a measurement, a limit of the hardware."""
-
-
-class Fixed(Dimension):
-    """The field has one value in every trial."""
-
-    value: Value
-
-    @property
-    def start(self) -> Value:
-        """The value of a trial that doesn't choose."""
-        return self.value
-
-    @property
-    def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
-        return (self.value,)
-
-
-class Range(Dimension):
-    """The field is drawn from ``low`` to ``high``, both included; integers if both are."""
-
-    low: float | int
-    high: float | int
-    log: bool = False
-    step: float | int | None = None
-    default: float | int | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, not {self.low} and {self.high}.")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log range must start above 0, not at {self.low}.")
-        if self.log and self.step is not None:
-            raise ValueError("a log range can't have a step; leave one of the two out.")
-        if self.default is not None and not self.low <= self.default <= self.high:
-            raise ValueError(
-                f"default must lie between {self.low} and {self.high}, not at {self.default}."
-            )
-        return self
-
-    @property
-    def whole(self) -> bool:
-        """Whether only integers are drawn."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    @property
-    def values(self) -> tuple[float | int, ...]:
-        """All that can be drawn, ascending; none if there is no end of them."""
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None:
-            return ()
-        count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(min(self.low + i * step, self.high) for i in range(count))
-
-    @property
-    def start(self) -> Value:
-        """``default``, else the middle (of the logarithms, for a log range)."""
-        if self.default is not None:
-            return self.default
-        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return round(middle) if self.whole else middle
-
-    @property
-    def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
-        return (self.low, self.high)
-
-
-class Choices(Dimension):
-    """The field is one of ``choices``."""
-
-    choices: tuple[Value, ...]
-    default: Value | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if len(self.choices) == 0 or len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"choices must be different values, not {list(self.choices)}.")
-        if self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default must be one of the choices, not {self.default!r}.")
-        return self
-
-    @property
-    def start(self) -> Value:
-        """``default``, else the first choice."""
-        return self.choices[0] if self.default is None else self.default
-
-    @property
-    def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
-        return self.choices
-
-
-AnyDimension = Fixed | Range | Choices
 
 # A field that only matters if another one leaves a certain value.
 _IDLE = {
@@ -201,7 +95,7 @@ class SearchSpace:
                 problems.append(f"{field} is a list; write a table with low and high, or choices.")
                 continue
             try:
-                dimensions[field] = _dimension(field, entry)
+                dimensions[field] = dimension_of(field, entry)
             except ValidationError as error:
                 names = [*Range.model_fields, *Choices.model_fields, "value"]
                 problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
@@ -338,25 +232,3 @@ class SearchSpace:
 def preset_names() -> list[str]:
     """The spaces that come with Finesweep."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
-
-
-def _dimension(field: str, entry: object) -> AnyDimension:
-    table = entry if isinstance(entry, dict) else {"value": entry}
-    kind = TrialParams.model_fields[field].annotation
-    table = {key: _number(value, kind) for key, value in table.items()}
-    if "value" in table:
-        return Fixed.model_validate(table)
-    if "choices" in table:
-        return Choices.model_validate(table)
-    return Range.model_validate(table)
-
-
-def _number(value: object, kind: object) -> object:
-    """TOML writes 1 and 1e3 as it likes: give a number the kind that its field has."""
-    if isinstance(value, list):
-        return [_number(item, kind) for item in value]
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is int and type(value) is float and value.is_integer():
-        return int(value)
-    return value

@@ -21,8 +21,7 @@ import pandas as pd
 import torch
 from scipy.stats import qmc
 
-from spaces import SearchSpace, TrialParams
-from spaces.space import Choices
+from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, TABLES, write_table
 from trainables.dataset import Dataset
 from trainables.evaluate import logits_of, scores_of

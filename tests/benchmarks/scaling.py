@@ -73,6 +73,7 @@ def planned(trials: int, epochs: int) -> Plan:
     folder, _ = split_folder("elpv", 100)
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
+    values["retrain"] = False
     return make_plan(draft_plan(SweepConfig.parse(values)))
 
 

@@ -15,8 +15,7 @@ from scipy.special import expit, logit
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from spaces import TrialParams
-from spaces.space import Choices
+from spaces import Choices, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
 
 COMPONENTS = 4

@@ -1,3 +1,5 @@
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -5,9 +7,9 @@ import pytest
 
 from search import SweepConfig
 from search.checks import check_at_once
-from search.draft import draft_plan
+from search.draft import Draft, draft_plan
 from search.paths import SweepPaths
-from search.prior import EACH, prior_points
+from search.points import EACH, prior_points
 from search.study import Status, StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
 from tests.search.reports import report
@@ -52,9 +54,7 @@ def test_the_best_of_each_sweep_come_in_turn_and_within_the_bounds(tmp_path: Pat
         (point("a", 0.4), 0.95, "failed"),
     )
     earlier(tmp_path, "two", (point("a", 0.2, optimizer="sgd"), 0.6, "completed"))
-    found = prior_points(
-        [Path("one"), tmp_path / "two"], SPACE, results_dir=tmp_path, native_image_size=SIZES
-    )
+    found = prior_points([Path("one"), tmp_path / "two"], SPACE, SIZES, results_dir=tmp_path)
     assert [(p.backbone, p.unfreeze, p.optimizer) for p in found] == [
         ("b", 0.5, "adamw"),
         ("a", 0.2, "sgd"),
@@ -66,7 +66,7 @@ def test_the_best_of_each_sweep_come_in_turn_and_within_the_bounds(tmp_path: Pat
 def test_of_many_points_a_few_are_taken(tmp_path: Path) -> None:
     many = [(point("a", n / 20), n / 20, "completed") for n in range(10)]
     earlier(tmp_path, "many", *many)  # type: ignore[arg-type]
-    found = prior_points([Path("many")], SPACE, results_dir=tmp_path, native_image_size=SIZES)
+    found = prior_points([Path("many")], SPACE, SIZES, results_dir=tmp_path)
     assert [p.unfreeze for p in found] == [0.45, 0.4, 0.35][:EACH]
 
 
@@ -84,3 +84,52 @@ def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_p
     given = {**settings, "prior": ["old"], "results_dir": tmp_path, "name": "new"}
     with pytest.raises(ConfigError, match="No sweep 'old'"):
         check_at_once(SweepConfig.parse(given))
+
+
+def test_every_backbone_is_tried_at_the_defaults_behind_the_points_that_are_given(
+    settings: dict[str, Any],
+) -> None:
+    draft = draft_plan(SweepConfig.parse({**settings, "trials": 5}))
+    first, *starts = draft.points
+    assert first.label_smoothing == 0.1
+    assert [s.backbone for s in starts] == ["test_efficientnet", "test_vit"]
+    assert {s.unfreeze for s in starts} == {1.0}
+    few = draft_plan(SweepConfig.parse({**settings, "trials": 3}))
+    assert few.points == draft.points[:2], "half of the trials at most"
+    none = draft_plan(SweepConfig.parse({**settings, "trials": 5, "starts": False}))
+    assert none.points == draft.points[:1]
+
+
+def grid_of_six(settings: dict[str, Any], tmp_path: Path, **more: Any) -> Draft:
+    space = tmp_path / "grid.toml"
+    space.write_text(
+        'image_size = 32\n[backbone]\nchoices = ["test_vit", "test_efficientnet"]\n'
+        "[unfreeze]\nlow = 0\nhigh = 1\nstep = 0.5\n"
+    )
+    values = {**settings, "space": str(space), "points": None, "sampler": "grid", **more}
+    return draft_plan(SweepConfig.parse(values))
+
+
+def test_a_grid_is_tried_point_by_point(settings: dict[str, Any], tmp_path: Path) -> None:
+    points = grid_of_six(settings, tmp_path, trials=6).points
+    assert {(p.backbone, p.unfreeze) for p in points} == set(
+        itertools.product(("test_vit", "test_efficientnet"), (0.0, 0.5, 1.0))
+    )
+    assert grid_of_six(settings, tmp_path, trials=4).points == points[:4]
+    assert grid_of_six(settings, tmp_path, trials=6, seed=1).points != points
+
+
+def test_a_grid_goes_on_behind_points_that_were_tried(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    points = grid_of_six(settings, tmp_path, trials=6).points
+    tried = tmp_path / "points.json"
+    tried.write_text(json.dumps([point.model_dump() for point in points[:4]]))
+    assert grid_of_six(settings, tmp_path, trials=6, points=tried).points == points
+
+
+def test_more_trials_than_a_grid_has_points_are_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="set trials to 6 or fewer"):
+        grid_of_six(settings, tmp_path, trials=7)
