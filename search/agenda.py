@@ -10,6 +10,7 @@ from search.draft import Draft
 from search.repeat import Repeat
 from search.study import StudyJournal, trial_name
 from spaces import TrialParams
+from trainables.footprint import Footprint
 
 _log = logging.getLogger("finesweep")
 
@@ -26,8 +27,8 @@ class Agenda:
         """Of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
         """Those of them that are no part of the search."""
-        self._footprints = {_kind(r.params): r.footprint for r in journal.records if r.footprint}
-        """As an earlier run measured them; what is measured again is never quite the same."""
+        self._footprints = self._measured()
+        """By what they depend on, if they are an objective."""
         self._points = deque(draft.points[self._begun :])
         self._confirming: deque[Repeat] | None = None
         """What is still to be repeated; not known while trials of the search run."""
@@ -55,23 +56,40 @@ class Agenda:
                 return None
             repeat = waiting.popleft()
             params = self.params[repeat.of]
-            number = self._journal.ask_at(params, distributions)
+            number = self._journal.ask_at(self._drawn(params), distributions)
             self.repeats[number] = repeat
         elif self._points:
             params = self._points.popleft()
-            number = self._journal.ask_at(params, distributions)
+            number = self._journal.ask_at(self._drawn(params), distributions)
         else:
             number, values = self._journal.ask(distributions)
             params = space.params(values, native_image_size=self._draft.native_image_size)
-        footprint = self._footprints.get(_kind(params)) or self._draft.footprint(params)
-        self._journal.begin(number, params, repeat, footprint)
+        self._journal.begin(number, params, repeat, self._footprints.get(_kind(params)))
         self.params[number] = params
         return number
+
+    def _drawn(self, params: TrialParams) -> dict[str, object]:
+        sizes = self._draft.native_image_size
+        return self._draft.space.drawn(params, native_image_size=sizes)
 
     @property
     def _begun(self) -> int:
         """Trials of the search."""
         return len(self.params) - len(self.repeats)
+
+    def _measured(self) -> dict[tuple[str, int], Footprint]:
+        """Footprints, before trials take the processor; those that an earlier run found stay."""
+        draft, records = self._draft, self._journal.records
+        if not draft.config.objectives:
+            return {}
+        known = {_kind(r.params): r.footprint for r in records if r.footprint}
+        kinds = [_kind(point) for point in draft.points]
+        kinds += draft.space.inputs(draft.native_image_size)
+        return known | {
+            (name, size): Footprint.measure(TrialParams(backbone=name, image_size=size))
+            for name, size in dict.fromkeys(kinds)
+            if (name, size) not in known
+        }
 
     @property
     def _goes_on(self) -> bool:

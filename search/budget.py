@@ -24,6 +24,8 @@ class Budget:
 
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
         self._config, self._gpus = config, gpus
+        self.ended_by: str | None = None
+        """What ended the search in an earlier run of the sweep, if nobody asked for more of it."""
         self._end = time.monotonic() + (config.time_budget or math.inf)
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
@@ -55,6 +57,8 @@ class Budget:
     def spent(self) -> str | None:
         """What ended the search, in words; None while it may go on."""
         config = self._config
+        if self.ended_by is not None:
+            return self.ended_by
         if self._has_target:
             return f"a trial reached the target, {config.metric} {config.target:g}"
         if self.seconds_left <= 0:

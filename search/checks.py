@@ -25,7 +25,12 @@ def check_at_once(config: SweepConfig) -> None:
         )
     check_source(config.data, cache=config.cache_dir)
     SearchSpace.load(config.space)
-    config.read_points()
+    points = config.read_points()
+    if len(points) > config.trials:
+        raise ConfigError(
+            f"{config.points} has {len(points)} points but trials is {config.trials}; "
+            "raise trials or drop points."
+        )
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
@@ -61,3 +66,8 @@ def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConf
     here |= {"space": str(paths.space), "points": str(paths.points)}
     here |= {"prior": (), "starts": False}
     return SweepConfig.parse(overlay({**stored, **here}, changes))
+
+
+def searches_on(changes: Mapping[str, Any]) -> bool:
+    """Whether changes of a resume ask for more of a search that its budget has ended."""
+    return not {"trials", "time_budget", "gpu_hours", "target"}.isdisjoint(changes)

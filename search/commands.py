@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from search.config import Format, Objective, SweepConfig, overlay
 from search.flags import config_of, flags_of
@@ -71,7 +71,7 @@ def resume(args: argparse.Namespace) -> None:
         changes.setdefault("storage_path", storage_path)
     else:
         paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.checks import config_to_resume
+    from search.checks import config_to_resume, searches_on
     from search.profile import StageClock
 
     clock = StageClock()
@@ -79,7 +79,8 @@ def resume(args: argparse.Namespace) -> None:
     _start(config, clock)
     from search.sweep import Sweep
 
-    sweep = Sweep(config, progress=_progress(), clock=clock)
+    more = searches_on(changes)
+    sweep = Sweep(config, progress=_progress(), clock=clock, search_on=more)
     _run_sweep(sweep, sweep.resume)
 
 
@@ -149,7 +150,7 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
         again = command("resume", sweep.paths)
         raise RunError(f"Stopped; nothing is lost. Go on:  {again}") from None
     _show(result, sweep.config)
-    if result.unfinished:
+    if result.unfinished or result.unconfirmed:
         sys.exit(FAULT)
 
 
@@ -181,7 +182,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.json:
         print(table.to_json(orient="records", indent=2, double_precision=15))
     else:
-        _show_trials(table, metric, [o for c in configs for o in c.get("objectives", ())])
+        _show_trials(table, metric, _objectives(configs, table))
     if args.tensorboard:
         _serve_tensorboard(found)
 
@@ -255,6 +256,12 @@ def _show(result: "SweepResult", config: SweepConfig) -> None:
     print(result_words(result, config))
 
 
+def _objectives(configs: list[dict[str, Any]], table: "pd.DataFrame") -> "list[Objective]":
+    """Of any of the sweeps, whose trials have begun."""
+    named = [name for config in configs for name in config.get("objectives", ())]
+    return [name for name in dict.fromkeys(named) if name in table]
+
+
 def _show_trials(table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]") -> None:
     from search.leaderboard import columns, pareto
     from search.words import print_table
@@ -262,7 +269,7 @@ def _show_trials(table: "pd.DataFrame", metric: str, objectives: "Sequence[Objec
     print_table(columns(table, metric))
     if objectives and not table.empty:
         print("No trial beats these in everything:")
-        print_table(columns(pareto(table, metric, list(dict.fromkeys(objectives))), metric))
+        print_table(columns(pareto(table, metric, objectives), metric))
 
 
 def _progress() -> Callable[[str, int, int], None]:

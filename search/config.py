@@ -129,7 +129,9 @@ class SweepConfig(_Settings):
     """Then try every backbone at the space's defaults, its head alone and as deep as they say; all
     this takes half of the trials at most."""
     sampler: SamplerName = "tpe"
-    """What proposes points, by Optuna's names; grid tries all of a space of choices and steps."""
+    """What proposes points, by Optuna's names; grid tries those of a space of choices and steps in
+    random order, all of them if there are trials enough. gp and nsga2 learn only from trials that
+    run to their end: give them stopping none."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
     """Rule that ends weak trials early; hyperband is ASHA with several lengths of grace."""
     confirm: int | None = Field(None, ge=0)
@@ -246,6 +248,8 @@ class SweepConfig(_Settings):
             problems.append(
                 f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
             )
+        if self.confirm == 1:
+            problems.append("confirm must be 0, or 2 trials or more to choose between, not 1.")
         if self.objectives and self.sampler == "cmaes":
             problems.append(
                 "The sampler cmaes knows one objective; leave objectives out, or take nsga2 or tpe."
@@ -283,11 +287,6 @@ class SweepConfig(_Settings):
             raise ConfigError(
                 f"The points file {self.points} must hold a list of objects, "
                 'like [{"unfreeze": 0.5}].'
-            )
-        if len(points) > self.trials:
-            raise ConfigError(
-                f"{self.points} has {len(points)} points but trials is {self.trials}; "
-                "raise trials or drop points."
             )
         return points
 

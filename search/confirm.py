@@ -4,6 +4,7 @@ The best score of many is too good to be true, the more so the fewer images vali
 is therefore named by the mean over several seeds, where that costs little beside the search.
 """
 
+import math
 from collections.abc import Sequence
 
 from search.config import SweepConfig
@@ -33,8 +34,11 @@ def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]
 
 
 def repeats_of(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
-    """What is still to be run before a winner is named; nothing if there is no choice."""
-    if not config.retrain:
+    """What is still to be run before a winner is named; nothing if there is no choice.
+
+    Without a retraining to come, only if somebody said how many.
+    """
+    if config.confirm is None and not config.retrain:
         return []
     ranked = _best_first(trials, config.metric)[
         : MOST if config.confirm is None else config.confirm
@@ -57,24 +61,22 @@ def repeats_of(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repea
 def confirmed(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
     """Scores of the trials that were trained again, by number: their own, and of each repeat.
 
-    A repeat counts with the epoch that the trial was best in. One that failed has no score, and
-    its trial none at all.
+    A repeat counts with the epoch that the trial was best in, NaN if its loss was no longer finite.
+    A trial is left out while one is missing, or if a fault has lost it.
     """
     scores: dict[int, list[float]] = {}
-    failed = set()
     for trial in trials:
-        if trial.repeat is None or trial.status == "running":
+        if trial.repeat is None or not trial.reports:
             continue
-        if trial.status == "failed" or len(trial.reports) < trial.repeat.epochs:
-            failed.add(trial.repeat.of)
-        else:
-            report = trial.reports[trial.repeat.epochs - 1]
-            scores.setdefault(trial.repeat.of, []).append(getattr(report, metric))
+        last = trial.reports[-1]
+        if last.diverged or len(trial.reports) == trial.repeat.epochs:
+            value = math.nan if last.diverged else getattr(last, metric)
+            scores.setdefault(trial.repeat.of, []).append(value)
     own = {t.number: t.best(metric) for t in trials if t.number in scores}
     return {
         number: [getattr(own[number], metric), *again]
         for number, again in scores.items()
-        if number not in failed and len(again) == SEEDS
+        if len(again) == SEEDS
     }
 
 

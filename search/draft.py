@@ -11,7 +11,6 @@ import torch
 from search.config import SweepConfig
 from search.points import first_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
-from trainables.footprint import Footprint
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
 from trainables.pixels import PixelFormat
 from trainables.prefix import CUTS, split
@@ -33,12 +32,6 @@ class Draft:
     weights: dict[str, Weights]
     """By backbone, of the space's backbones and those the points name."""
     preprocessing: dict[str, Preprocessing]
-    footprints: dict[tuple[str, int], Footprint]
-    """By backbone and image size, if they are an objective."""
-
-    def footprint(self, params: TrialParams) -> Footprint | None:
-        """Of a trial's model, its hidden head left out; None if it is no objective."""
-        return self.footprints.get((params.backbone, params.image_size))
 
     @property
     def native_image_size(self) -> dict[str, int]:
@@ -73,13 +66,14 @@ def draft_plan(config: SweepConfig) -> Draft:
     weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
     with one_thread():  # Ray's workers import beside it, and threads that wait for a core spin
         _try_models(space, points, weights, native)
-    kinds = [(p.backbone, p.image_size) for p in points] + space.inputs(native)
-    footprints = {
-        (name, size): Footprint.measure(TrialParams(backbone=name, image_size=size))
-        for name, size in dict.fromkeys(kinds if config.objectives else ())
-    }
-    stated = {name: stated[name] for name in used}
-    return Draft(config, space, points, weights, stated, footprints)
+    if config.sampler in ("gp", "nsga2") and config.stopping != "none":
+        _log.warning(
+            "The sampler %s learns only from trials that run to their end, and %s ends most of "
+            "them before: consider --stopping none.",
+            config.sampler,
+            config.stopping,
+        )
+    return Draft(config, space, points, weights, {name: stated[name] for name in used})
 
 
 def _check_cache(cache: Path) -> None:

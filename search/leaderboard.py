@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from statistics import mean, stdev
 from typing import get_args
 
 import numpy as np
@@ -18,10 +17,10 @@ from trainables.report import METRICS
 
 
 def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
-    """One row a trial of the search, the best first; failed ones last.
+    """One row a trial of the search, ranked as `rank` does.
 
-    Those that were run again with other seeds are known best and come first, by their mean over
-    all seeds, the others by their best epoch. An sd is the sample's.
+    ``confirmed_mean`` and ``confirmed_sd`` are of a trial's own score and those of its ``repeats``
+    with other seeds; the sd is the sample's.
     """
     rows, scores = [], confirmed(trials, metric)
     for trial in trials:
@@ -37,8 +36,9 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
         }
         row |= {name: getattr(best, name) if best else None for name in METRICS}
         row |= {
-            "confirmed_mean": mean(known) if known else None,
-            "confirmed_sd": stdev(known) if known else None,
+            "confirmed_mean": float(np.mean(known)) if known else None,
+            "confirmed_sd": float(np.std(known, ddof=1)) if known else None,
+            "repeats": len(known) - 1 if known else 0,
         }
         row |= {"seconds": trial.seconds, "error": trial.error}
         if trial.footprint is not None:
@@ -54,15 +54,19 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The best first, of equals the one of lower validation loss; failed trials last."""
+    """The best first by its best epoch, of equals the one of lower loss; failed trials last.
+
+    Trials that were repeated with other seeds change places with one another by their means: they
+    have no advantage over others, whose best epoch may be as lucky.
+    """
     sign = -1 if METRICS[metric] == "max" else 1
-    order = table.assign(
-        _failed=table["status"] == "failed",
-        _alone=table["confirmed_mean"].isna(),
-        _score=sign * table["confirmed_mean"].fillna(table[metric]),
-    )
-    order = order.sort_values(["_failed", "_alone", "_score", "val_loss"], kind="stable")
-    return table.loc[order.index].reset_index(drop=True)
+    order = table.assign(_failed=table["status"] == "failed", _score=sign * table[metric])
+    order = order.sort_values(["_failed", "_score", "val_loss"], kind="stable")
+    known = (order["repeats"] > 0).to_numpy()
+    means = sign * order.loc[known, "confirmed_mean"]
+    index = order.index.to_numpy().copy()
+    index[known] = means.sort_values(kind="stable").index  # NaN, of a repeat that diverged, last
+    return table.loc[index].reset_index(drop=True)
 
 
 def pareto(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) -> pd.DataFrame:
@@ -71,7 +75,7 @@ def pareto(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) ->
     Of rows alike in everything, the first.
     """
     sign = -1 if METRICS[metric] == "max" else 1
-    able = table[(table["status"] != "failed") & table[metric].notna()]
+    able = table[table["status"] != "failed"].dropna(subset=[metric, *objectives])
     costs = able[[metric, *objectives]].to_numpy() * [sign, *[1] * len(objectives)]
     kept = []
     for i, row in enumerate(costs):

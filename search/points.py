@@ -26,13 +26,14 @@ def first_points(
 
     ``native`` has each backbone's own input side in pixels.
     """
+    given = given[: config.trials]  # a resume may have fewer trials than were planned
     points = tuple(space.params(point, native_image_size=native) for point in given)
     if config.sampler == "grid":
         return points + _rest_of_grid(space, points, config, native)
     first = prior_points(config.prior, space, native, results_dir=config.results_dir)
     first += space.starts(native_image_size=native) if config.starts else []
     new = [point for point in dict.fromkeys(first) if point not in points]
-    return points + tuple(new[: max(0, config.trials - len(points)) // 2])
+    return points + tuple(new[: (config.trials - len(points)) // 2])
 
 
 def _rest_of_grid(

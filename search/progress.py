@@ -99,8 +99,6 @@ class LiveLeaderboard:
     def _table(self) -> Table:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
-        if self._repeats:
-            summary += f", {len(self._repeats)} repeats of the best"
         table = Table(
             title=f"{self._of_all()} trials done: {summary}; {self._eta()}",
             title_justify="left",
@@ -128,7 +126,9 @@ class LiveLeaderboard:
     def _eta(self) -> str:
         """From the trials done so far and the time budget; nothing is known before one is done."""
         done, left = self._done - self._done_before, self._budget.seconds_left
-        if done:
+        if self._repeats:
+            return "confirming the best"
+        if done and self._trials != UNLIMITED:
             pace = (time.monotonic() - self._began) / done
             left = min(left, pace * (self._trials - self._done))
         if math.isinf(left):

@@ -19,6 +19,8 @@ class SweepResult:
     """One row a trial, the best first; the columns of ``trials.parquet``."""
     unfinished: int
     """Trials that Ctrl-C broke off or kept from starting."""
+    unconfirmed: int = 0
+    """Repeats of the best trials that it broke off or kept from starting."""
     ended_by: str | None = None
     """What ended the search for good before its trials did, if its budget or target did."""
     final: FinalModel | None = None

@@ -1,5 +1,8 @@
 """Which of Optuna's samplers proposes a sweep's points."""
 
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -15,7 +18,7 @@ from search.config import SamplerName
 def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
     """A sampler by the name that users know it by.
 
-    "grid" has no sampler: its points are the draft's (`SearchSpace.grid`), and random ones follow.
+    "grid" needs none: all of its points are the draft's (`search.points`).
     """
     match name:
         case "tpe":
@@ -23,7 +26,11 @@ def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
         case "gp":
             return GPSampler(seed=seed)
         case "cmaes":
-            return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # of what is pruned
+                return CmaEsSampler(
+                    seed=seed, warn_independent_sampling=False, consider_pruned_trials=True
+                )
         case "nsga2":
             return NSGAIISampler(seed=seed)
         case "random" | "grid":

@@ -93,14 +93,20 @@ class StudySearcher(Searcher):
     @property
     def ends_early(self) -> bool:
         """Whether the search has to end before its trials do."""
-        in_vain = self._budget.spent is not None and bool(self._searching())
-        return self._stopped or in_vain or self.is_stranded()
+        return self._stopped or self._in_vain or self.is_stranded()
+
+    @property
+    def _in_vain(self) -> bool:
+        """Whether trials of the search run that its budget has ended."""
+        return self._budget.spent is not None and bool(self._searching())
 
     @property
     def spent(self) -> str | None:
         """What ended the search for good before its trials did; None if nothing has."""
-        done = self._agenda.is_searched and not self._searching()
-        return None if self._stopped or done else self._budget.spent
+        searching = bool(self._searching())
+        if (self._agenda.is_searched and not searching) or (self._stopped and searching):
+            return None
+        return self._budget.spent
 
     def stop_searching(self) -> None:
         """Record the search's trials that run as stopped: nobody waits for them any more."""
@@ -116,7 +122,7 @@ class StudySearcher(Searcher):
         self._stranded = self._stranded or any(
             self._machines.is_stranded(avoid) for avoid in self._waiting.values()
         )
-        return self._stranded and not (self._stopped or self._budget.spent)
+        return self._stranded and not (self._stopped or self._in_vain)
 
     def settle(self, number: int, status: Status, *, error: str = "") -> None:
         """Record a trial's end."""

@@ -86,7 +86,21 @@ class Asha(StoppingRule, _Successive):
     """Asynchronous successive halving (Li et al. 2020); of several brackets, Hyperband."""
 
 
-class Median(StoppingRule, MedianStoppingRule):
+class _Medians(MedianStoppingRule):
+    """Ray's, but that it can be told of a trial which it would have stopped.
+
+    In a journal are trials that ran side by side; read one after another, an early one meets the
+    whole curves of others that it was not compared with when it ran.
+    """
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """As in Ray."""
+        self._stopped_trials.discard(trial)
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        return decision
+
+
+class Median(StoppingRule, _Medians):
     """Stops a trial whose best is below the median of the others' means so far (Vizier)."""
 
 

@@ -25,7 +25,7 @@ from trainables.report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"
 _PARAMS, _REPEAT, _FOOTPRINT = "params", "repeat", "footprint"
-_ERROR, _EPOCH = "error", "epoch_"
+_ERROR, _EPOCH, _ENDED_BY = "error", "epoch_", "ended_by"
 
 Status = Literal["running", "completed", "stopped", "failed"]
 _STATUS: Mapping[TrialState, Status] = {
@@ -160,18 +160,13 @@ class StudyJournal:
 
     def ask_at(
         self,
-        params: TrialParams,
+        values: Mapping[str, object],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
     ) -> int:
-        """Begin a trial at a given point. Fields outside their distribution stay ours alone."""
-        values = {
-            field: value
-            for field, value in params.model_dump().items()
-            if field in distributions and _contains(distributions[field], value)
-        }
+        """Begin a trial at given open values; of those that are left out Optuna knows nothing."""
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
-            params=values,
+            params=dict(values),
             distributions={field: distributions[field] for field in values},
         )
         trial_id = self._storage.create_new_trial(self._study_id, point)
@@ -180,6 +175,16 @@ class StudyJournal:
     def trials(self) -> list[TrialRecord]:
         """What the storage holds by now."""
         return _records(self._study)
+
+    @property
+    def ended_by(self) -> str | None:
+        """What ended the search for good before its trials did."""
+        return self._study.user_attrs.get(_ENDED_BY)
+
+    @ended_by.setter
+    def ended_by(self, reason: str | None) -> None:
+        if reason != self.ended_by:
+            self._study.set_user_attr(_ENDED_BY, reason)
 
     def begin(
         self,
@@ -274,9 +279,3 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         repeat=Repeat(**attrs[_REPEAT]) if _REPEAT in attrs else None,
         footprint=Footprint(**attrs[_FOOTPRINT]) if _FOOTPRINT in attrs else None,
     )
-
-
-def _contains(distribution: optuna.distributions.BaseDistribution, value: object) -> bool:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return value in distribution.choices
-    return isinstance(value, int | float) and distribution._contains(float(value))

@@ -2,14 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from search.checks import check_at_once, check_storage, config_to_resume
+from search.checks import check_at_once, check_storage, config_to_resume, searches_on
 from search.cluster import start_ray
 from search.config import UNLIMITED, SweepConfig
 from search.confirm import repeats_of
@@ -28,7 +28,7 @@ from search.program import command
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
 from search.storage import keeping_copy
-from search.study import read_trials
+from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError
@@ -43,7 +43,8 @@ _log = logging.getLogger("finesweep")
 class Sweep:
     """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it.
 
-    ``clock`` may have run already, for what was done before there could be a sweep.
+    ``clock`` may have run already, for what was done before there could be a sweep. A sweep whose
+    search was ended by its budget is only finished by a resume, unless it is to ``search_on``.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Sweep:
         given: Path | None = None,
         progress: Progress = no_progress,
         clock: StageClock | None = None,
+        search_on: bool = False,
     ) -> None:
         self.config = config
+        self._search_on = search_on
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
         self._progress = progress
@@ -67,7 +70,8 @@ class Sweep:
 
         Raises `ConfigError`.
         """
-        return cls(config_to_resume(paths, changes or {}))
+        changes = changes or {}
+        return cls(config_to_resume(paths, changes), search_on=searches_on(changes))
 
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
@@ -177,7 +181,9 @@ class Sweep:
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
         with self._clock.stage("search"):
             sound = [machine.id for machine in self._machines]
-            ended_by = run_trials(job, plan, self.paths, resources, examined=sound)
+            ended_by = run_trials(
+                job, plan, self.paths, resources, examined=sound, search_on=self._search_on
+            )
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
         done = sum(trial.status != "running" and not trial.repeat for trial in trials)
@@ -186,11 +192,9 @@ class Sweep:
             _log.info("the search ended after %d trials: %s", done, ended_by)
         elif unfinished:
             _log.info("stopped: %d of %d trials are done", done, self.config.trials)
-        if not unfinished:
-            unfinished = sum(t.status == "running" for t in trials)
-            unfinished += len(repeats_of(trials, self.config))
+        unconfirmed = 0 if unfinished else _unconfirmed(trials, self.config)
         final = None
-        if unfinished == 0 and self.config.retrain:
+        if unfinished == unconfirmed == 0 and self.config.retrain:
             chosen = winner(trials, self.config.metric)
             final = handed_over(chosen, self.paths) or hand_over(
                 job, chosen, self.paths, self._progress, self._clock
@@ -200,7 +204,16 @@ class Sweep:
         write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None
-        return SweepResult(self.paths, table, unfinished, ended_by, final, made, profile)
+        return SweepResult(
+            self.paths,
+            table,
+            unfinished,
+            unconfirmed=unconfirmed,
+            ended_by=ended_by,
+            final=final,
+            export=made,
+            profile=profile,
+        )
 
     def _prepare(self, draft: Draft) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""
@@ -244,3 +257,9 @@ class Sweep:
         write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
         write_json(paths.environment, environment())
         write_json(paths.config, self.config.model_dump(mode="json"))
+
+
+def _unconfirmed(trials: Sequence[TrialRecord], config: SweepConfig) -> int:
+    """Repeats of the best trials that are still to be run, or to be ended."""
+    running = sum(trial.status == "running" for trial in trials)
+    return running + len(repeats_of(trials, config))

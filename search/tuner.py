@@ -39,10 +39,12 @@ def run_trials(
     resources: Resources,
     *,
     examined: Collection[str] | None = None,
+    search_on: bool = False,
 ) -> str | None:
     """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
 
-    Returns what ended the search for good before that, if its budget did.
+    Returns what ended the search for good before that, if its budget did. A journal remembers that,
+    so that only what follows the search is still done, unless it is to ``search_on``.
 
     Machines of Ray's ids ``examined`` are known to be sound; others get trials once they were
     examined, as do those that join. Without it, all that are there now are.
@@ -66,7 +68,8 @@ def run_trials(
     )
     budget = Budget(draft.config, resources.gpus_of)
     while True:
-        searcher = _search(job, draft, paths, resources, machines, budget)
+        searcher = _search(job, draft, paths, resources, machines, budget, search_on=search_on)
+        search_on = False
         if searcher.is_stranded():
             _log.warning("a trial waited for machines that are gone; the search begins anew")
         elif not searcher.cut_short:
@@ -80,6 +83,8 @@ def _search(
     resources: Resources,
     machines: Machines,
     budget: Budget,
+    *,
+    search_on: bool,
 ) -> StudySearcher:
     """One run of Tune, from where the journal says that the sweep is."""
     config = draft.config
@@ -90,6 +95,9 @@ def _search(
         seed=config.seed,
         objectives=config.objectives,
     )
+    if search_on:
+        journal.ended_by = None
+    budget.ended_by = journal.ended_by
     checkpoints = Checkpoints.here(paths.checkpoints)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
@@ -155,6 +163,7 @@ def _search(
         if searcher.disk_error is not None:
             raise searcher.disk_error
         if searcher.spent:
+            journal.ended_by = searcher.spent
             searcher.stop_searching()
     if searcher.hopeless:
         raise RunError(

@@ -1,8 +1,10 @@
 """What the commands say to people."""
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -13,28 +15,26 @@ if TYPE_CHECKING:
     from search.result import SweepResult
 
 
+BORDER = 3
+"""Characters between two cells of a table."""
+
+
 def print_table(table: pd.DataFrame) -> None:
     """A table of strings: on a terminal as many columns as fit, else all of them."""
-    console, shown = Console(), list(table.columns)
-    while console.is_terminal and _width(_drawn(table[shown])) > console.width and len(shown) > 1:
-        del shown[-1]
-    console.width = max(console.width, _width(_drawn(table[shown])))
-    console.print(_drawn(table[shown]))
-    if left_out := [str(name) for name in table.columns[len(shown) :]]:
-        console.print(f"A wider terminal, or trials.csv, shows {', '.join(left_out)} too.")
-
-
-def _drawn(table: pd.DataFrame) -> Table:
+    console, shown = Console(), table.astype(str)
+    cells = [max(cell_len(cell) for cell in [str(name), *shown[name]]) for name in shown]
+    ends = list(itertools.accumulate((width + BORDER for width in cells), initial=1))
+    fit = sum(end <= console.width for end in ends[1:]) if console.is_terminal else len(cells)
+    fit = max(1, fit)
+    console.width = max(console.width, ends[fit])
     drawn = Table()
-    for name in table.columns:
+    for name in shown.columns[:fit]:
         drawn.add_column(str(name), no_wrap=True)
-    for row in table.to_numpy().tolist():
-        drawn.add_row(*map(str, row))
-    return drawn
-
-
-def _width(drawn: Table) -> int:
-    return Console(width=10_000).measure(drawn).maximum
+    for row in shown.iloc[:, :fit].to_numpy().tolist():
+        drawn.add_row(*row)
+    console.print(drawn)
+    if left_out := [str(name) for name in table.columns[fit:]]:
+        console.print(f"A wider terminal, or trials.csv, shows {', '.join(left_out)} too.")
 
 
 def plan_words(plan: dict[str, Any]) -> str:
@@ -80,15 +80,17 @@ def plan_words(plan: dict[str, Any]) -> str:
 
 
 def _unfinished(result: "SweepResult", config: SweepConfig) -> str:
+    if result.unconfirmed:
+        return f"{result.unconfirmed} repeats of the best trials did not finish"
     if config.trials == UNLIMITED:
-        return "the budget was not spent, and not all trials did finish"
+        return "the budget is not spent yet"
     return f"{result.unfinished} of {config.trials} trials did not finish"
 
 
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, lines = result.paths, []
-    if result.unfinished:
+    if result.unfinished or result.unconfirmed:
         lines += [
             f"Stopped early: {_unfinished(result, config)}; what did is kept in {paths.root}.",
             f"Go on:  {command('resume', paths)}",

@@ -57,6 +57,11 @@ class Range(Dimension):
             raise ValueError(
                 f"default must lie between {self.low} and {self.high}, not at {self.default}."
             )
+        if self.default is not None and self.step is not None and not self.holds(self.default):
+            raise ValueError(
+                f"default must be a step of {self.step} from {self.low}, such as "
+                f"{self.nearest(self.default)}, not {self.default}."
+            )
         return self
 
     @property
@@ -78,8 +83,22 @@ class Range(Dimension):
         """``default``, else the middle (of the logarithms, for a log range)."""
         if self.default is not None:
             return self.default
-        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return round(middle) if self.whole else middle
+        return self.nearest(
+            math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        )
+
+    def holds(self, value: object) -> bool:
+        """Whether it can be drawn."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        return math.isclose(value, float(self.nearest(value)), rel_tol=1e-9, abs_tol=1e-12)
+
+    def nearest(self, value: object) -> float | int:
+        """What can be drawn that is nearest to a number."""
+        inside = min(max(float(str(value)), self.low), self.high)
+        if self.values:
+            return min(self.values, key=lambda drawn: abs(drawn - inside))
+        return round(inside) if self.whole else inside
 
     @property
     def extremes(self) -> tuple[Value, ...]:
@@ -105,6 +124,14 @@ class Choices(Dimension):
     def start(self) -> Value:
         """``default``, else the first choice."""
         return self.choices[0] if self.default is None else self.default
+
+    def holds(self, value: object) -> bool:
+        """Whether it can be drawn."""
+        return value in self.choices
+
+    def nearest(self, value: object) -> Value:
+        """The value itself if it can be drawn, else what a trial has that doesn't choose."""
+        return value if value in self.choices else self.start
 
     @property
     def extremes(self) -> tuple[Value, ...]:

@@ -159,7 +159,7 @@ class SearchSpace:
         return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
 
     def starts(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
-        """Every backbone at the space's defaults: its head alone, which is cheap, then whole."""
+        """Every backbone's head alone at the defaults, which is cheap; then each as they say."""
         depth = self.dimensions["unfreeze"]
         alone = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
         heads: list[dict[str, object]] = [{"backbone": b, "unfreeze": 0.0} for b in self.backbones]
@@ -170,17 +170,22 @@ class SearchSpace:
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> "TrialParams | None":
-        """Another space's point within this one's bounds; None if it has none of its backbones."""
-        values: dict[str, object] = {}
-        for field, dim in self.open.items():
-            value = getattr(point, field)
-            if isinstance(dim, Range):
-                values[field] = min(max(value, dim.low), dim.high)
-            elif value in dim.choices:
-                values[field] = value
+        """This space's point that is nearest to another's; None if it lacks the backbone."""
         if point.backbone not in self.backbones:
             return None
+        values = {field: dim.nearest(getattr(point, field)) for field, dim in self.open.items()}
         return self.params(values, native_image_size=native_image_size)
+
+    def drawn(
+        self, point: "TrialParams", *, native_image_size: Mapping[str, int]
+    ) -> dict[str, object]:
+        """What would have to be drawn for a point; fields that can't be are left out."""
+        values = {field: getattr(point, field) for field in self.open}
+        sizes = self.open.get("image_size")
+        native = native_image_size.get(point.backbone)
+        if sizes and not sizes.holds(point.image_size) and point.image_size == native:
+            values["image_size"] = NATIVE
+        return {f: value for f, value in values.items() if self.open[f].holds(value)}
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]

@@ -61,7 +61,7 @@ class Ours:
     def __init__(self, trials: int) -> None:
         config = SweepConfig.parse({"data": SCRATCH, "trials": trials})
         native = {name: Preprocessing.of(name) for name in SPACE.backbones}
-        draft = Draft(config, SPACE, (), {}, native, {})
+        draft = Draft(config, SPACE, (), {}, native)
         paths = SweepPaths(fresh(SCRATCH / "decisions"))
         here = [Node("id", "10.0.0.1", "host", cpus=8, gpus=0)]
         self._sizes = draft.native_image_size

@@ -50,14 +50,14 @@ class Strategy:
     sampler: Callable[[int], BaseSampler] | None = None
     """One of no name, for a seed."""
     stock: bool = False
-    """Tell the study as Ray's OptunaSearch does: stopped trials are complete with their last."""
+    """Tell the study as Ray's OptunaSearch does: all are complete, with their last value."""
 
     def draft(self, trials: int) -> Draft:
         """Of a sweep."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS, "confirm": 0}
         config = SweepConfig.parse({**given, **self.settings})
         points = SPACE.starts(native_image_size={}) if config.starts else []
-        return Draft(config, SPACE, tuple(points), {}, {}, {})
+        return Draft(config, SPACE, tuple(points), {}, {})
 
 
 def of(**settings: Any) -> Strategy:
@@ -129,16 +129,17 @@ class Replay:
         trial = SimpleNamespace(config={NUMBER: number, REPEAT: None})
         self._rule.on_trial_add(NOBODY, trial)
         self._running[number] = _Running(trial, curve)
-        heapq.heappush(self._events, (now + curve.seconds, number))
+        heapq.heappush(self._events, (now + float(curve.seconds[0]), number))
 
     def _report(self, now: float, number: int) -> bool:
         """The next epoch of a trial. Returns whether the trial is over."""
         running = self._running[number]
         running.epoch += 1
         curve, epoch = running.curve, running.epoch
+        spent = float(curve.seconds[epoch - 1])
         accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
         report = EpochReport(
-            epoch, 0.5, 0.5, accuracy, accuracy, accuracy, 1e-3, curve.seconds, 0, 0, 1, 1, last
+            epoch, 0.5, 0.5, accuracy, accuracy, accuracy, 1e-3, spent, 0, 0, 1, 1, last
         )
         self._study.report(number, report)
         if accuracy > self._best:
@@ -147,10 +148,10 @@ class Replay:
             self.found.append((now, regret))
         decision = self._rule.on_trial_result(NOBODY, running.trial, report.to_dict())
         if not last and decision != self._rule.STOP:
-            heapq.heappush(self._events, (now + curve.seconds, number))
+            heapq.heappush(self._events, (now + float(curve.seconds[epoch]), number))
             return False
         self._rule.on_trial_complete(NOBODY, running.trial, report.to_dict())
-        if self._strategy.stock and not last:
+        if self._strategy.stock:
             self._study._study.tell(number, accuracy)
         else:
             self._study.end(number, "completed" if last else "stopped")

@@ -1,9 +1,10 @@
 """Recorded curves made continuous: what any point of the space would have come to.
 
 A Gaussian process for each principal component of the curves in logits of accuracy, validation and
-test together, and one for the seconds of an epoch. What the processes leave unexplained at points
-that they were not shown says how far they can be trusted (`World.explained`); how much two seeds
-of one point differ is the luck that every simulated trial is given.
+test together, and of the logarithms of an epoch's seconds. A run that diverged has the least
+accuracy of all from then on. What the processes leave unexplained at points that they were not
+shown says how far they can be trusted (`World.explained`); how much two seeds of one point differ
+is the luck that every simulated trial is given.
 """
 
 from dataclasses import dataclass
@@ -88,17 +89,14 @@ class Curve:
     val_accuracy: np.ndarray
     test_accuracy: np.ndarray
     """Without its luck: what retraining the point is worth."""
-    seconds: float
-    """Of each epoch."""
+    seconds: np.ndarray
 
 
 class World:
     """A data set to search on."""
 
     def __init__(self, name: str) -> None:
-        table = pd.read_parquet(CURVES / f"{name}.parquet")
-        whole = table.groupby(["point", "seed"])["epoch"].transform("size") == EPOCHS
-        table = table[whole].sort_values(["point", "seed", "epoch"])
+        table = _whole(pd.read_parquet(CURVES / f"{name}.parquet"))
         heads = table[table["epoch"] == 1].reset_index(drop=True)
         curves = np.hstack(
             [
@@ -110,8 +108,8 @@ class World:
         at = coordinates(heads.iloc[first])
         self.points = len(first)
         self._curves = Surface(at, curves[first], COMPONENTS)
-        pace = np.log(table["seconds"].to_numpy()).reshape(-1, EPOCHS).mean(axis=1)
-        self._pace = Surface(at, pace[first, None], 1)
+        pace = np.log(table["seconds"].to_numpy()).reshape(-1, EPOCHS)
+        self._pace = Surface(at, pace[first], 2)
         missed = ((curves[first] - self._curves.left_out) ** 2).mean(axis=0)
         self.explained = 1 - missed / curves[first].var(axis=0)
         """``(2 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
@@ -130,8 +128,21 @@ class World:
         mean = self._curves.at(at)[0]
         like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:20]
         lucky = mean[:EPOCHS] + self._luck[rng.choice(like)]
-        seconds = float(np.exp(self._pace.at(at)[0, 0]))
-        return Curve(expit(lucky), expit(mean[EPOCHS:]), seconds)
+        return Curve(expit(lucky), expit(mean[EPOCHS:]), np.exp(self._pace.at(at)[0]))
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Every run with all of its epochs: one that diverged has the least accuracy from then on."""
+    least = table[["val_accuracy", "test_accuracy"]].min()
+    runs = []
+    for (point, seed), run in table.groupby(["point", "seed"]):
+        whole = run.set_index("epoch").reindex(range(1, EPOCHS + 1))
+        sound = whole["val_accuracy"].notna() & whole["test_accuracy"].notna()
+        for column, value in least.items():
+            whole[column] = whole[column].where(sound, value)
+        whole["seconds"] = whole["seconds"].fillna(run["seconds"].mean())
+        runs.append(whole.ffill().assign(point=point, seed=seed).reset_index())
+    return pd.concat(runs, ignore_index=True).sort_values(["point", "seed", "epoch"])
 
 
 @lru_cache

@@ -100,7 +100,15 @@ def test_a_sweep_whose_time_is_spent_hands_over_the_best_so_far(timed: SweepResu
     assert 6 < timed.profile.stages["search"] < 20
 
 
-def test_a_resume_has_the_time_again_and_may_have_a_target(timed: SweepResult) -> None:
+def test_a_resume_does_not_search_on_unless_asked_to(timed: SweepResult) -> None:
+    before = read_trials(timed.paths.journal)
+    again = Sweep.existing(timed.paths).resume()
+    assert read_trials(timed.paths.journal) == before
+    assert again.ended_by == timed.ended_by
+    assert again.final == timed.final
+
+
+def test_a_resume_may_have_more_time_and_a_target(timed: SweepResult) -> None:
     before = read_trials(timed.paths.journal)
     again = Sweep.existing(timed.paths, {"time_budget": 5, "retrain": False}).resume()
     after = read_trials(timed.paths.journal)
@@ -110,6 +118,24 @@ def test_a_resume_has_the_time_again_and_may_have_a_target(timed: SweepResult) -
     reached = Sweep.existing(timed.paths, {"target": 0.1, "retrain": False}).resume()
     assert reached.ended_by == "a trial reached the target, val_accuracy 0.1"
     assert read_trials(timed.paths.journal) == after, "it was there already"
+
+
+@pytest.mark.parametrize("stopping", ["none", "median"])
+def test_what_the_budget_leaves_is_confirmed_and_handed_over(
+    settings: dict[str, Any], ray_cluster: None, stopping: str
+) -> None:
+    """The search ends while trials run; then the best are repeated in a run of their own."""
+    given = {name: value for name, value in settings.items() if name != "trials"}
+    given |= {"name": f"{stopping}-confirmed", "time_budget": 5, "stopping": stopping}
+    given |= {"confirm": 2, "max_epochs": 60, "export": {"formats": ["timm"]}}
+    result = Sweep(SweepConfig.parse(given)).run()
+    trials = read_trials(result.paths.journal)
+    assert result.ended_by == "the time budget of 5 s is spent"
+    assert (result.unfinished, result.unconfirmed) == (0, 0)
+    assert sum(trial.repeat is not None for trial in trials) == 4
+    assert not any(trial.status == "running" for trial in trials)
+    assert result.final is not None
+    assert result.final.trial_id == result.trials["trial_id"].iloc[0]
 
 
 def test_gpu_hours_without_a_gpu_are_refused(settings: dict[str, Any], ray_cluster: None) -> None:

@@ -9,7 +9,7 @@ from search.confirm import confirmed, repeats_of
 from search.leaderboard import trial_table, winner
 from search.repeat import Repeat
 from search.study import Status, TrialRecord, read_trials
-from spaces import TrialParams
+from spaces import ConfigError, TrialParams
 from tests.search.reports import report
 
 ACCURACY = "val_accuracy"
@@ -52,17 +52,24 @@ def test_by_itself_it_costs_a_tenth_of_the_search_at_most(bad: int, repeated: in
     assert len({repeat.of for repeat in repeats_of(trials, config())}) == repeated
 
 
-@pytest.mark.parametrize(
-    "given", [{"confirm": 0}, {"confirm": 1}, {"confirm": 2, "retrain": False}]
-)
-def test_nothing_is_repeated_where_there_is_no_choice(given: dict[str, Any]) -> None:
-    assert repeats_of(FOUR, config(**given)) == []
+def test_nothing_is_repeated_where_there_is_no_choice() -> None:
+    assert repeats_of(FOUR, config(confirm=0)) == []
+    assert repeats_of(FOUR[:1], config(confirm=2)) == []
+    many = [trial(n, n / 100) for n in range(80)]
+    assert repeats_of(many, config())
+    assert repeats_of(many, config(retrain=False)) == [], "nobody waits for a winner"
+    assert repeats_of(many, config(retrain=False, confirm=2))
+
+
+def test_one_alone_can_not_be_confirmed() -> None:
+    with pytest.raises(ConfigError, match="confirm must be 0, or 2"):
+        config(confirm=1)
 
 
 def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
     lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
     sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
-    trials = [*FOUR, *lucky, *sound]
+    trials = [*FOUR, *sound, *lucky]
     scores = confirmed(trials, ACCURACY)
     assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
     assert winner(trials, ACCURACY).number == 1
@@ -72,11 +79,25 @@ def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
     assert table["confirmed_sd"].tolist()[0] == pytest.approx(0.0115, abs=1e-4)
 
 
-def test_a_trial_that_fails_with_another_seed_is_not_confirmed() -> None:
-    trials = [*FOUR, again(4, 0, 1, 0.9), again(5, 0, 2, float("nan"), status="failed")]
-    assert confirmed(trials, ACCURACY) == {}
-    sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
-    assert winner([*trials, *sound], ACCURACY).number == 1
+SOUND = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
+
+
+def test_a_trial_that_diverges_with_another_seed_gives_way_to_one_that_does_not() -> None:
+    trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), again(5, 0, 2, float("nan"), status="failed")]
+    assert winner([*trials, *SOUND], ACCURACY).number == 1
+
+
+def test_a_trial_whose_repeat_a_fault_has_lost_keeps_its_place() -> None:
+    lost = replace(again(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
+    trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), lost, *SOUND]
+    assert set(confirmed(trials, ACCURACY)) == {1}
+    assert winner(trials, ACCURACY).number == 0
+
+
+def test_what_was_confirmed_has_no_advantage_over_better_trials_that_were_not() -> None:
+    lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
+    table = trial_table([*FOUR, *lucky, *SOUND, trial(8, 0.93), trial(9, 0.85)], ACCURACY)
+    assert table["trial_id"].tolist() == ["0008", "0001", "0009", "0000", "0002", "0003"]
 
 
 def test_without_all_of_its_repeats_the_best_epoch_wins() -> None:

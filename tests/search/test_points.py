@@ -34,7 +34,7 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     paths.config.write_text(config.model_dump_json())
     journal = StudyJournal.open(paths.journal, metric=config.metric, sampler="tpe", seed=0)
     for params, accuracy, status in trials:
-        number = journal.ask_at(params, {})
+        number = journal.ask_at({}, {})
         journal.begin(number, params)
         journal.report(number, report(1, accuracy))
         journal.end(number, status)

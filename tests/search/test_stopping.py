@@ -93,6 +93,36 @@ def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
     assert again == lengths[15:]
 
 
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
+def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str) -> None:
+    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    for seed in range(20):
+        chance, rule = np.random.default_rng(seed), stopping_rule(config)
+        curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
+        trials: list[Any] = [
+            SimpleNamespace(trial_id=str(n), config={NUMBER: n, REPEAT: None}) for n in range(12)
+        ]
+        told: list[list[Any]] = [[] for _ in trials]
+        running, waiting = list(range(4)), list(range(4, 12))
+        for n in running:
+            rule.on_trial_add(NOBODY, trials[n])
+        while running:
+            n = int(chance.choice(running))
+            epoch = len(told[n]) + 1
+            told[n].append(report(epoch, curves[n][epoch - 1], is_last=epoch == 9))
+            values = told[n][-1].to_dict()
+            if rule.on_trial_result(NOBODY, trials[n], values) == rule.STOP or epoch == 9:
+                rule.on_trial_complete(NOBODY, trials[n], values)
+                running.remove(n)
+                if waiting:
+                    running.append(waiting.pop(0))
+                    rule.on_trial_add(NOBODY, trials[running[-1]])
+        again = stopping_rule(config)
+        for n, reports in enumerate(told):
+            status: Any = "completed" if len(reports) == 9 else "stopped"
+            again.remember(TrialRecord(n, TrialParams(backbone="a"), status, tuple(reports), ""))
+
+
 def test_hyperband_stops_less_than_asha() -> None:
     chance, epochs = np.random.default_rng(2), {}
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(60)]

@@ -58,7 +58,7 @@ def searcher(
         CheckpointWriter(Checkpoints.here(paths.checkpoints)),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
-        Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}, {}),
+        Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),
         Budget(config, lambda params: 0),
         **given,
     )

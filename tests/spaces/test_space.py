@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from spaces import Fixed, Range, SearchSpace, SpaceError, preset_names
+from spaces import Fixed, Range, SearchSpace, SpaceError, TrialParams, preset_names
 
 SIZES = {"a": 32, "b": 64}
 
@@ -76,6 +76,40 @@ def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() ->
     assert {s.dropout for s in starts} == {0.3}
     deep = space(unfreeze={"low": 0.5, "high": 1}).starts(native_image_size=SIZES)
     assert [(s.backbone, s.unfreeze) for s in deep] == [("a", 0.75), ("b", 0.75)]
+
+
+def test_a_point_of_another_space_becomes_the_nearest_that_can_be_drawn() -> None:
+    made = space(
+        unfreeze={"low": 0, "high": 0.5},
+        dropout={"low": 0, "high": 0.4, "step": 0.1},
+        image_size={"choices": ["native", 96]},
+        optimizer={"choices": ["adamw", "sgd"]},
+    )
+    other = TrialParams(backbone="b", unfreeze=0.9, dropout=0.17, image_size=224, optimizer="adam")
+    point = made.nearest(other, native_image_size=SIZES)
+    assert point is not None
+    assert (point.unfreeze, point.dropout, point.optimizer) == (0.5, 0.2, "adamw")
+    assert point.image_size == 64
+    assert made.drawn(point, native_image_size=SIZES) == {
+        "backbone": "b",
+        "unfreeze": 0.5,
+        "dropout": 0.2,
+        "image_size": "native",
+        "optimizer": "adamw",
+    }
+    assert made.nearest(TrialParams(backbone="c"), native_image_size=SIZES) is None
+
+
+def test_values_that_can_not_be_drawn_are_left_out() -> None:
+    made = space(unfreeze={"low": 0, "high": 0.5})
+    assert made.drawn(TrialParams(backbone="c", unfreeze=0.6), native_image_size=SIZES) == {}
+
+
+def test_the_middle_of_steps_is_one_of_them() -> None:
+    made = space(dropout={"low": 0, "high": 0.5, "step": 0.1})
+    assert made.params({}, native_image_size=SIZES).dropout in (0.2, pytest.approx(0.3))
+    with pytest.raises(SpaceError, match=r"default must be a step of 0.1 from 0.0, such as 0.2"):
+        space(dropout={"low": 0, "high": 0.5, "step": 0.1, "default": 0.22})
 
 
 def test_a_grid_has_every_combination_of_choices_and_steps() -> None:
