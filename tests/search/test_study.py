@@ -1,7 +1,8 @@
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -21,7 +22,7 @@ from search.repeat import Repeat
 from search.resources import Resources
 from search.searcher import StudySearcher
 from search.study import Status, StudyJournal, TrialRecord, read_trials
-from search.trial import AGAIN, NUMBER, PARAMS
+from search.trial import AGAIN, NUMBER, PARAMS, REPEAT
 from spaces import RunError, SearchSpace, TrialParams
 from tests.search.reports import report
 from trainables.model import Preprocessing
@@ -49,10 +50,11 @@ def searcher(
     seed: int = 0,
     trials: int = 99,
     nodes: Sequence[Node] = (HERE,),
+    settings: Mapping[str, Any] = MappingProxyType({}),
     **given: Any,
 ) -> StudySearcher:
     paths = SweepPaths(folder)
-    config = SweepConfig.parse({"data": folder, "trials": trials})
+    config = SweepConfig.parse({"data": folder, "trials": trials, **settings})
     return StudySearcher(
         StudyJournal.open(paths.journal, metric="val_accuracy", sampler="tpe", seed=seed),
         CheckpointWriter(Checkpoints.here(paths.checkpoints)),
@@ -310,3 +312,37 @@ def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:
     again.on_trial_complete("y", as_told(1, 0.6, is_last=True))
     assert again.suggest("z")[NUMBER] == 2
     assert [trial.status for trial in read_trials(file)] == ["completed", "completed", "running"]
+
+
+def test_repeats_come_when_the_search_is_over_and_no_budget_ends_them(tmp_path: Path) -> None:
+    settings = {"confirm": 2, "target": 0.8}
+    search = searcher(tmp_path, trials=9, settings=settings)
+    for name in ("x", "y", "z"):
+        search.suggest(name)
+    for name, accuracy in (("x", 0.5), ("y", 0.6)):
+        search.on_trial_complete(name, as_told(1, accuracy, is_last=True))
+    assert search.suggest("more")[REPEAT] is None, "the target is not reached yet"
+    search.on_trial_complete("more", as_told(1, 0.9, is_last=True))
+    assert search.spent == "a trial reached the target, val_accuracy 0.8"
+    assert search.ends_early, "one that runs is in vain"
+    assert search.suggest("none") is None
+    search.on_trial_complete("z", as_told(1, 0.4, is_last=False))
+    assert not search.ends_early
+    repeat = search.suggest("again")[REPEAT]
+    assert (repeat.of, repeat.epochs) == (3, 1)
+    assert not search.ends_early
+    search._machines.is_stranded = lambda avoid: True  # type: ignore[method-assign]
+    assert search.ends_early, "it waits for machines that are gone"
+    assert search.is_stranded()
+
+
+def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
+    search = searcher(tmp_path, trials=9, settings={"target": 0.8})
+    run(search, "x", 0.9)
+    search._journal.ended_by = search.spent
+    again = StudyJournal.open(
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0
+    )
+    assert again.ended_by == "a trial reached the target, val_accuracy 0.8"
+    again.ended_by = None
+    assert again.ended_by is None
