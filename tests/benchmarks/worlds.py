@@ -7,12 +7,14 @@ shown says how far they can be trusted (`World.explained`); how much two seeds o
 is the luck that every simulated trial is given.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -62,7 +64,9 @@ class Surface:
             scale = score.std()
             kernel = ConstantKernel(1.0) * Matern(np.ones(points.shape[1]), (0.1, 30), nu=2.5)
             kernel += WhiteKernel(0.1, (1e-3, 1))
-            fitted = GaussianProcessRegressor(kernel).fit(points, score / scale).kernel_
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is fine
+                fitted = GaussianProcessRegressor(kernel).fit(points, score / scale).kernel_
             noisy = fitted.k1(points) + (fitted.k2.noise_level + 1e-9) * np.eye(len(points))
             inverse = np.linalg.inv(noisy)
             weights = inverse @ score
