@@ -8,8 +8,10 @@ is the luck that every simulated trial is given.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,20 +27,20 @@ COMPONENTS = 4
 """Of the curves; more than these are noise."""
 
 
-def coordinates(points: pd.DataFrame) -> np.ndarray:
-    """``(n, d)``: what the curves depend on, each within about a unit.
+def coordinates(points: Mapping[str, Any]) -> np.ndarray:
+    """``(n, d)`` of columns ``(n,)`` by field: what the curves depend on, each within about a unit.
 
     The learning rate of the backbone beside that of the head, for the two act apart.
     """
     columns = []
     for field, dim in SPACE.open.items():
-        values = points[field].to_numpy()
+        values = np.asarray(points[field])
         if isinstance(dim, Choices):
             columns += [(values == choice).astype(float) for choice in dim.choices]
             continue
         low, high = float(dim.low), float(dim.high)
         if field == "backbone_lr_scale":
-            values = values * points["learning_rate"].to_numpy()
+            values = values * np.asarray(points["learning_rate"])
             rates = SPACE.open["learning_rate"]
             assert not isinstance(rates, Choices)
             low, high = low * float(rates.low), high * float(rates.high)
@@ -128,7 +130,7 @@ class World:
 
     def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
         """A trial, with luck of its own."""
-        at = coordinates(pd.DataFrame([params.model_dump()]))
+        at = coordinates({field: [getattr(params, field)] for field in SPACE.open})
         mean = self._curves.at(at)[0]
         like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:20]
         lucky = mean[:EPOCHS] + self._luck[rng.choice(like)]
