@@ -69,9 +69,8 @@ def test_a_sweep_says_what_each_model_costs_and_which_are_worth_it(sized: SweepR
     by_backbone = sized.trials.groupby("params.backbone")
     assert by_backbone["parameters"].nunique().max() == 1
     assert by_backbone["latency_ms"].nunique().max() == 1
-    assert by_backbone["parameters"].first().to_dict() == pytest.approx(
-        {"test_efficientnet": 0.35, "test_vit": 0.35}, abs=0.2
-    )
+    sizes = by_backbone["parameters"].first()
+    assert 0.05 < sizes["test_efficientnet"] < sizes["test_vit"] < 0.5, "millions"
     assert "No trial beats these in everything" in sized.paths.leaderboard.read_text()
 
 
