@@ -24,8 +24,9 @@ def print_table(table: pd.DataFrame) -> None:
     console, shown = Console(), table.astype(str)
     cells = [max(cell_len(cell) for cell in [str(name), *shown[name]]) for name in shown]
     ends = list(itertools.accumulate((width + BORDER for width in cells), initial=1))
-    fit = sum(end <= console.width for end in ends[1:]) if console.is_terminal else len(cells)
-    fit = max(1, fit)
+    fit = len(cells)
+    if console.is_terminal:
+        fit = max(min(1, fit), sum(end <= console.width for end in ends[1:]))
     console.width = max(console.width, ends[fit])
     drawn = Table()
     for name in shown.columns[:fit]:

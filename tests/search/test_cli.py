@@ -32,9 +32,9 @@ def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
         (["launch", "d", "--trials", "x"], "trials should be a valid integer"),
         (["launch"], "The setting 'data' is missing"),
         (["launch", "d", "--config", "no.toml"], "The config file no.toml does not exist."),
-        (["launch", ".", "--space", "dmo"], "Unknown space preset 'dmo'; did you mean 'demo'?"),
+        (["launch", "data", "--space", "dmo"], "Unknown space preset 'dmo'; did you mean 'demo'?"),
         (["launch", "nowhere", "--space", "demo"], "does not exist; give a folder, CSV or Parquet"),
-        (["plan", ".", "--weights", "x", "--space", "demo"], "The weights 'x' are no folder"),
+        (["plan", "data", "--weights", "x", "--space", "demo"], "The weights 'x' are no folder"),
         (["compare", "nowhere"], "No sweep 'nowhere'"),
         (["export", "nowhere", "--formats", "onx"], "No sweep 'nowhere'"),
         (["predict", "nowhere", "x.png"], "The image 'x.png' does not exist."),
@@ -50,12 +50,14 @@ def test_a_users_mistake_is_one_sentence_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     assert finesweep(*words) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert captured.out == ""
-    assert list(tmp_path.iterdir()) == [], "nothing was spent"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"], "nothing was spent"
 
 
 def test_plan_prints_one_json_document_and_nothing_else(

@@ -10,7 +10,7 @@ from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.config import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
-from search.trial import AGAIN, NUMBER, PARAMS, STATE, FineTuneTrial, TrialJob
+from search.trial import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
 from tests.search.machines import elsewhere
 from trainables.memory import MemoryTable
@@ -19,7 +19,7 @@ from trainables.pixels import build_store
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:
     """What Ray hands to an actor."""
-    return {NUMBER: 0, PARAMS: params, AGAIN: again}
+    return {NUMBER: 0, PARAMS: params, REPEAT: None, AGAIN: again}
 
 
 def write(checkpoints: Checkpoints, number: int, state: np.ndarray) -> None:

@@ -32,3 +32,8 @@ def test_a_table_has_the_columns_that_fit_a_terminal_and_names_the_others(
 def test_a_file_gets_every_column(capsys: pytest.CaptureFixture[str]) -> None:
     words.print_table(TABLE)
     assert "a" * 30 in capsys.readouterr().out
+
+
+def test_no_trial_yet_makes_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    words.print_table(pd.DataFrame())
+    assert capsys.readouterr().out.strip() == ""
