@@ -25,6 +25,8 @@ from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
 
 COMPONENTS = 4
 """Of the curves; more than these are noise."""
+ALIKE = 6
+"""Repeated runs whose luck a trial may have: of points about as good, for bad ones vary more."""
 
 
 def coordinates(points: Mapping[str, Any]) -> np.ndarray:
@@ -132,7 +134,7 @@ class World:
         """A trial, with luck of its own."""
         at = coordinates({field: [getattr(params, field)] for field in SPACE.open})
         mean = self._curves.at(at)[0]
-        like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:20]
+        like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:ALIKE]
         lucky = mean[:EPOCHS] + self._luck[rng.choice(like)]
         return Curve(expit(lucky), expit(mean[EPOCHS:]), np.exp(self._pace.at(at)[0]))
 
