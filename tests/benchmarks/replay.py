@@ -14,14 +14,13 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
 from search.agenda import Agenda
@@ -47,8 +46,6 @@ class Strategy:
     """A way to search: settings of a sweep, and what no setting says."""
 
     settings: dict[str, Any] = field(default_factory=dict)
-    sampler: Callable[[int], BaseSampler] | None = None
-    """One of no name, for a seed."""
     stock: bool = False
     """Tell the study as Ray's OptunaSearch does: all are complete, with their last value."""
 
@@ -98,8 +95,6 @@ class Replay:
         self._study = StudyJournal(
             InMemoryStorage(), metric=config.metric, sampler=config.sampler, seed=seed
         )
-        if strategy.sampler is not None:
-            self._study._study.sampler = strategy.sampler(seed)
         self._agenda = Agenda(self._study, draft, Budget(config, lambda params: 0.0))
         self._rule = stopping_rule(config)
         self._events: list[tuple[float, int]] = []

@@ -14,7 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
+from optuna.samplers import RandomSampler
 from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -57,12 +59,11 @@ class Surface:
     """One Gaussian process for each component of ``(n, k)`` values over ``(n, d)`` points."""
 
     def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
-        self._points = points
         self._mean = values.mean(axis=0)
         left, sizes, self._axes = np.linalg.svd(values - self._mean, full_matrices=False)
         scores = (left * sizes)[:, :components]
         self._axes = self._axes[:components]
-        self._parts: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self._parts: list[tuple[float, GaussianProcessRegressor]] = []
         unseen = np.empty_like(scores)
         for k, score in enumerate(scores.T):
             scale = score.std()
@@ -70,34 +71,28 @@ class Surface:
             kernel += WhiteKernel(0.1, (1e-3, 1))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is fine
-                fitted = GaussianProcessRegressor(kernel).fit(points, score / scale).kernel_
-            noisy = fitted.k1(points) + (fitted.k2.noise_level + 1e-9) * np.eye(len(points))
-            inverse = np.linalg.inv(noisy)
-            weights = inverse @ score
-            unseen[:, k] = score - weights / np.diag(inverse)
-            height, lengths = fitted.k1.k1.constant_value, fitted.k1.k2.length_scale
-            self._parts.append((height, lengths, weights))
+                fitted = GaussianProcessRegressor(kernel).fit(points, score / scale)
+            inverse = np.linalg.inv(fitted.L_ @ fitted.L_.T)
+            unseen[:, k] = score - scale * fitted.alpha_ / np.diag(inverse)
+            self._parts.append((scale, fitted))
         self.left_out = self._mean + unseen @ self._axes
         """``(n, k)``: each point as told by all the others (leave one out)."""
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """``(m, k)`` values at ``(m, d)`` points."""
-        scores = []
-        for height, lengths, weights in self._parts:
-            apart = (points[:, None] - self._points[None]) / lengths
-            far = np.sqrt(5 * (apart**2).sum(axis=2))
-            scores.append(height * (1 + far + far**2 / 3) * np.exp(-far) @ weights)
+        scores = [scale * fitted.predict(points) for scale, fitted in self._parts]
         return self._mean + np.stack(scores, axis=1) @ self._axes
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a simulated trial comes to, by epoch."""
+    """What a simulated trial comes to: ``(EPOCHS,)`` each."""
 
     val_accuracy: np.ndarray
     test_accuracy: np.ndarray
     """Without its luck: what retraining the point is worth."""
     seconds: np.ndarray
+    """Of each epoch, not in all."""
 
 
 class World:
@@ -122,7 +117,7 @@ class World:
         self.explained = 1 - missed / curves[first].var(axis=0)
         """``(2 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
         self._luck, self._luck_at = _luck(heads, curves)
-        drawn = coordinates(pd.DataFrame([dict(p) for p in _spread(2000)]))
+        drawn = coordinates(pd.DataFrame(_spread(2000)))
         reached = expit(self._curves.at(drawn)[:, EPOCHS:]).max(axis=1)
         known = expit(self._curves.at(at)[:, EPOCHS:]).max(axis=1)
         self.best = float(max(reached.max(), known.max()))
@@ -175,18 +170,7 @@ def _logits(accuracy: np.ndarray) -> np.ndarray:
     return np.asarray(logit(np.clip(accuracy, 0.01, 0.995)))
 
 
-def _spread(count: int) -> list[TrialParams]:
-    """Random points of the space."""
-    rng = np.random.default_rng(0)
-    made = []
-    for _ in range(count):
-        values: dict[str, object] = {}
-        for field, dim in SPACE.open.items():
-            if isinstance(dim, Choices):
-                values[field] = dim.choices[rng.integers(len(dim.choices))]
-            elif dim.log:
-                values[field] = float(np.exp(rng.uniform(np.log(dim.low), np.log(dim.high))))
-            else:
-                values[field] = float(rng.uniform(dim.low, dim.high))
-        made.append(SPACE.params(values, native_image_size={}))
-    return made
+def _spread(count: int) -> list[dict[str, Any]]:
+    """Open values of random points of the space."""
+    drawn = optuna.create_study(sampler=RandomSampler(seed=0))
+    return [drawn.ask(SPACE.distributions()).params for _ in range(count)]
