@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from search.config import RESUMABLE, SweepConfig, overlay
@@ -25,7 +26,7 @@ def check_at_once(config: SweepConfig) -> None:
         )
     check_source(config.data, cache=config.cache_dir)
     SearchSpace.load(config.space)
-    points = config.read_points()
+    points = read_points(config.points)
     if len(points) > config.trials:
         raise ConfigError(
             f"{config.points} has {len(points)} points but trials is {config.trials}; "
@@ -34,6 +35,23 @@ def check_at_once(config: SweepConfig) -> None:
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
+
+
+def read_points(file: Path | None) -> list[dict[str, object]]:
+    """The points of a JSON file, unchecked but for their shape. Raises `ConfigError`."""
+    if file is None:
+        return []
+    try:
+        points = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"The points file {file} does not exist.") from None
+    except ValueError as error:
+        raise ConfigError(f"The points file {file} is not JSON: {error}.") from None
+    if not isinstance(points, list) or not all(isinstance(p, dict) for p in points):
+        raise ConfigError(
+            f'The points file {file} must hold a list of objects, like [{{"unfreeze": 0.5}}].'
+        )
+    return points
 
 
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
@@ -50,10 +68,10 @@ def load_config(paths: SweepPaths) -> SweepConfig:
 
 
 def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConfig:
-    """A sweep's settings with ``changes`` by dotted name; space and points from its own copies,
-    which have what came first.
+    """A sweep's settings with ``changes`` by dotted name; space and points from its own copies.
 
-    The sweep's folder may have been moved. Raises `ConfigError` if a change can't be honoured.
+    Those have all that was to be tried first. The sweep's folder may have been moved. Raises
+    `ConfigError` if a change can't be honoured.
     """
     fixed = [name for name in changes if name not in RESUMABLE]
     if fixed:

@@ -1,9 +1,7 @@
 """`SweepConfig`: everything the user chose. Flags over TOML over defaults, checked in one place."""
 
-import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -272,33 +270,6 @@ class SweepConfig(_Settings):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError.of(sentences(error, dict(settings()), "setting")) from None
-
-    def read_points(self) -> list[dict[str, object]]:
-        """The points of ``points``, unchecked but for their shape. Raises `ConfigError`."""
-        if self.points is None:
-            return []
-        try:
-            points = json.loads(self.points.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"The points file {self.points} does not exist.") from None
-        except ValueError as error:
-            raise ConfigError(f"The points file {self.points} is not JSON: {error}.") from None
-        if not isinstance(points, list) or not all(isinstance(p, dict) for p in points):
-            raise ConfigError(
-                f"The points file {self.points} must hold a list of objects, "
-                'like [{"unfreeze": 0.5}].'
-            )
-        return points
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, unchecked. Raises `ConfigError`."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"The config file {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
 
 
 def settings(

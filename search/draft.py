@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from search.checks import read_points
 from search.config import SweepConfig
 from search.points import first_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
@@ -54,7 +55,7 @@ def draft_plan(config: SweepConfig) -> Draft:
     space = SearchSpace.load(config.space)
     if config.image_size is not None:
         space = space.with_fixed(image_size=config.image_size)
-    raw_points = config.read_points()
+    raw_points = read_points(config.points)
     named = [str(point["backbone"]) for point in raw_points if "backbone" in point]
     names = list(dict.fromkeys([*space.backbones, *named]))
     stated = {name: Preprocessing.of(name) for name in names}

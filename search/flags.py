@@ -1,12 +1,13 @@
-"""Settings as flags of the command line."""
+"""Settings as flags of the command line, and from a file."""
 
 import argparse
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from search.config import SweepConfig, overlay, read_toml, settings
-from spaces import preset_names
+from search.config import SweepConfig, overlay, settings
+from spaces import ConfigError, preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
 _METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
@@ -48,6 +49,16 @@ def add_flags(parser: argparse.ArgumentParser, *, shown: Sequence[str] | None = 
         metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())
         doc = doc if told else argparse.SUPPRESS
         parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, unchecked. Raises `ConfigError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"The config file {path} does not exist.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
 
 
 def config_of(args: argparse.Namespace) -> SweepConfig:

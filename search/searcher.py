@@ -6,18 +6,12 @@ killed driver's trials and those of a lost worker are one case.
 """
 
 import logging
-import pickle
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from ray.exceptions import RayTaskError
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
@@ -29,7 +23,7 @@ from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths
 from search.study import Observer, Status, StudyJournal, TrialRecord, trial_name
-from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT, STATE
+from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
@@ -255,52 +249,3 @@ def outcome(last: EpochReport) -> tuple[Status, str]:
     if last.diverged:
         return "failed", f"the loss was no longer finite in epoch {last.epoch}"
     return "completed" if last.is_last else "stopped", ""
-
-
-class TuneEvents(Callback):
-    """What Tune tells its callbacks but not its searcher: states, and why a trial failed."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Take the state out of a result, which Tune keeps."""
-        state = result.pop(STATE, None)
-        if state is not None and not result["done"]:
-            self._searcher.keep(trial.trial_id, state)
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Say why a trial failed."""
-        self._searcher.on_trial_failure(trial.trial_id, _failure(trial))
-
-
-def _failure(trial: Trial) -> Failure:
-    """What Ray knows of a trial's failure."""
-    error: Exception | None = None
-    if trial.pickled_error_file:
-        with suppress(Exception):  # of a class that only the worker has
-            error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    text = str(error) if error else _read(trial.error_file)
-    raised = error.cause if isinstance(error, RayTaskError) else None
-    ip = re.search(r"\bip[=:]\s*([^\s,)]+)", text, re.IGNORECASE)
-    return Failure(
-        _cause(text) if raised is None else f"{type(raised).__name__}: {raised}".splitlines()[0],
-        re.sub(r"\x1b\[\d+m", "", text),  # Ray colours it
-        is_exception=raised is not None,
-        ip=ip[1] if ip else "",
-    )
-
-
-def _read(file: str | None) -> str:
-    return Path(file).read_text(encoding="utf-8") if file else "unknown"
-
-
-def _cause(text: str) -> str:
-    """The sentence that says how a worker was lost, of all that Ray says."""
-    memory = re.search(r"OutOfMemoryError: (.*)", text)
-    line = memory[1] if memory else text.strip().splitlines()[-1]
-    return line.partition(". ")[0].rstrip(".")

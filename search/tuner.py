@@ -16,13 +16,14 @@ from ray.tune.execution import class_cache
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
+from search.events import TuneEvents
 from search.machines import Machines
 from search.paths import SweepPaths
 from search.preflight import Newcomers
 from search.program import command
 from search.progress import LiveLeaderboard
 from search.resources import Resources
-from search.searcher import StudySearcher, TuneEvents, outcome
+from search.searcher import StudySearcher, outcome
 from search.stopping import stopping_rule
 from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter

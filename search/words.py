@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from search.result import SweepResult
 
 
-BORDER = 3
+_BORDER = 3
 """Characters between two cells of a table."""
 
 
@@ -23,7 +23,7 @@ def print_table(table: pd.DataFrame) -> None:
     """A table of strings: on a terminal as many columns as fit, else all of them."""
     console, shown = Console(), table.astype(str)
     cells = [max(cell_len(cell) for cell in [str(name), *shown[name]]) for name in shown]
-    ends = list(itertools.accumulate((width + BORDER for width in cells), initial=1))
+    ends = list(itertools.accumulate((width + _BORDER for width in cells), initial=1))
     fit = len(cells)
     if console.is_terminal:
         fit = max(min(1, fit), sum(end <= console.width for end in ends[1:]))

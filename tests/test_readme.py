@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import _parsers
-from search.config import read_toml
+from search.flags import read_toml
 from spaces import SearchSpace
 
 ROOT = Path(__file__).parent.parent

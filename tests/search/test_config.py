@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from search.config import SweepConfig, overlay, read_toml, settings
+from search.checks import read_points
+from search.config import SweepConfig, overlay, settings
+from search.flags import read_toml
 from spaces import ConfigError
 
 
@@ -91,4 +93,4 @@ def test_a_wrong_points_file_is_refused(tmp_path: Path, text: str | None, senten
     if text is not None:
         file.write_text(text)
     with pytest.raises(ConfigError, match=sentence):
-        SweepConfig.parse({"data": "d", "trials": 2, "points": file}).read_points()
+        read_points(file)
