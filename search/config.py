@@ -2,6 +2,7 @@
 
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -168,6 +169,12 @@ class SweepConfig(_Settings):
     asha: AshaSettings = AshaSettings()
     split: SplitSettings = SplitSettings()
     export: ExportSettings = ExportSettings()
+
+    @property
+    def sampler_seed(self) -> int:
+        """Not that of an earlier sweep of ``prior``, whose random points would come again."""
+        names = " ".join(map(str, self.prior))
+        return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
 
     @property
     def cache_bytes(self) -> int:

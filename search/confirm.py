@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from search.config import SweepConfig
 from search.repeat import Repeat
 from search.study import TrialRecord
+from spaces import TrialParams
 from trainables.report import METRICS
 
 SEEDS = 2
@@ -21,7 +22,10 @@ SHARE = 0.1
 
 
 def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials of the search that can win, by their best epoch; of equals that of the lower loss."""
+    """Trials of the search that can win, by their best epoch; of equals that of the lower loss.
+
+    Of several with the same parameters the best.
+    """
     sign = -1 if METRICS[metric] == "max" else 1
 
     def rank(trial: TrialRecord) -> tuple[float, float]:
@@ -30,7 +34,10 @@ def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]
         return sign * getattr(best, metric), best.val_loss
 
     able = [t for t in trials if t.repeat is None and t.status != "failed" and t.best(metric)]
-    return sorted(able, key=rank)
+    first: dict[TrialParams, TrialRecord] = {}
+    for trial in sorted(able, key=rank):
+        first.setdefault(trial.params, trial)
+    return list(first.values())
 
 
 def repeats_of(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:

@@ -93,7 +93,7 @@ def _search(
         paths.journal,
         metric=config.metric,
         sampler=config.sampler,
-        seed=config.seed,
+        seed=config.sampler_seed,
         objectives=config.objectives,
     )
     if search_on:

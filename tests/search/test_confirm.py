@@ -18,7 +18,8 @@ ACCURACY = "val_accuracy"
 def trial(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
     """Of two seconds an epoch."""
     reports = tuple(report(epoch, value) for epoch, value in enumerate(accuracies, start=1))
-    return TrialRecord(number, TrialParams(backbone="a"), status, reports, "")
+    params = TrialParams(backbone="a", dropout=number / 1000)
+    return TrialRecord(number, params, status, reports, "")
 
 
 def again(number: int, of: int, seed: int, *accuracies: float, **given: Any) -> TrialRecord:
@@ -59,6 +60,12 @@ def test_nothing_is_repeated_where_there_is_no_choice() -> None:
     assert repeats_of(many, config())
     assert repeats_of(many, config(retrain=False)) == [], "nobody waits for a winner"
     assert repeats_of(many, config(retrain=False, confirm=2))
+
+
+def test_the_same_parameters_are_confirmed_once() -> None:
+    first = trial(0, 0.9)
+    trials = [first, replace(trial(1, 0.9), params=first.params), trial(2, 0.8)]
+    assert {repeat.of for repeat in repeats_of(trials, config(confirm=2))} == {0, 2}
 
 
 def test_one_alone_can_not_be_confirmed() -> None:

@@ -80,6 +80,13 @@ def test_what_was_found_is_tried_before_the_defaults(
     assert [p.backbone for p in points[2:]] == ["test_efficientnet", "test_vit"]
 
 
+def test_a_sweep_with_a_prior_does_not_draw_what_the_earlier_one_drew() -> None:
+    plain = SweepConfig.parse({"data": "d"})
+    after, later = (SweepConfig.parse({"data": "d", "prior": [name]}) for name in ("a", "b"))
+    assert plain.sampler_seed == plain.seed
+    assert len({config.sampler_seed for config in (plain, after, later)}) == 3
+
+
 def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_path: Path) -> None:
     given = {**settings, "prior": ["old"], "results_dir": tmp_path, "name": "new"}
     with pytest.raises(ConfigError, match="No sweep 'old'"):
