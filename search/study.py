@@ -5,18 +5,18 @@ An append-only Optuna journal file. Each trial carries its whole `TrialParams`, 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import Objective, SamplerName
+from search.journal import JournalFile
 from search.repeat import Repeat
 from search.sampler import make_sampler
 from spaces import TrialParams
@@ -97,12 +97,13 @@ class StudyJournal:
         seed: int,
         objectives: Sequence[Objective] = (),
         records: Sequence[TrialRecord] = (),
+        sync: Callable[[], None] = lambda: None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.records = records
         """What the storage held when it was opened."""
         self._metric, self._objectives = metric, objectives
-        self._storage = storage
+        self._storage, self._sync = storage, sync
         self._study = optuna.create_study(
             storage=storage,
             study_name=STUDY,
@@ -135,20 +136,19 @@ class StudyJournal:
     ) -> Self:
         """A journal on disk, begun or to be gone on with.
 
-        One that another process was killed over is mended: a last line that is cut short goes, and
-        so does Optuna's lock.
+        One that another process was killed over is mended.
         """
-        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
-        _trim(file)
+        journal = JournalFile(file)
+        journal.mend()
         records = read_trials(file)
-        storage = JournalStorage(JournalFileBackend(str(file)))
         return cls(
-            storage,
+            JournalStorage(journal),
             metric=metric,
             sampler=sampler,
             seed=seed,
             objectives=objectives,
             records=records,
+            sync=journal.sync,
         )
 
     def ask(
@@ -185,6 +185,7 @@ class StudyJournal:
     def ended_by(self, reason: str | None) -> None:
         if reason != self.ended_by:
             self._study.set_user_attr(_ENDED_BY, reason)
+            self._sync()
 
     def begin(
         self,
@@ -200,6 +201,7 @@ class StudyJournal:
             self._storage.set_trial_user_attr(self._id(number), _FOOTPRINT, asdict(footprint))
         self._footprints[number] = footprint
         self._storage.set_trial_user_attr(self._id(number), _PARAMS, params.model_dump())
+        self._sync()
 
     def report(self, number: int, report: EpochReport) -> bool:
         """Record an epoch, and say whether it is new: one that is recorded is passed over."""
@@ -211,6 +213,7 @@ class StudyJournal:
         self._reported[number] = report.epoch
         self._report_value(trial_id, report)
         self._best[number] = best_of((self._best.get(number), report), self._metric)
+        self._sync()
         return True
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
@@ -224,6 +227,7 @@ class StudyJournal:
             small = [getattr(self._footprints[number], name) for name in self._objectives]
             values = [getattr(best, self._metric), *small]
         self._study.tell(number, values, state=state)
+        self._sync()
 
     def _report_value(self, trial_id: int, report: EpochReport) -> None:
         """What Optuna compares trials by that were stopped: it can't with several objectives."""
@@ -244,20 +248,12 @@ class StudyJournal:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 
-def _trim(file: Path) -> None:
-    """Cut off what follows the last whole line."""
-    if file.exists():
-        with file.open("r+b") as journal:
-            written = journal.read()
-            journal.truncate(written.rfind(b"\n") + 1)
-
-
 def read_trials(file: Path) -> list[TrialRecord]:
     """Every trial of a journal that has its parameters, by number; none if there is no journal."""
     if not file.exists():
         return []
     logging.getLogger("optuna").setLevel(logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(file)))
+    storage = JournalStorage(JournalFile(file))
     if not storage.get_all_studies():  # the driver was killed at once
         return []
     return _records(optuna.load_study(study_name=STUDY, storage=storage))

@@ -20,8 +20,8 @@ VENV=${VENV:-$HOME/finesweep/.venv}
 OPTIONS=${OPTIONS:---space default --trials 60 --max-epochs 10}
 
 source "$VENV/bin/activate"
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$head:6379
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+address=${nodes[0]}:6379
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 

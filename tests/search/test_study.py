@@ -270,13 +270,11 @@ def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
     file = tmp_path / "study.journal"
     whole = file.read_bytes()
     search.on_trial_result("y", as_told(1, 0.4))
-    lock = file.with_name("study.journal.lock")
     for length in range(len(whole), file.stat().st_size, 50):
         cut = file.read_bytes()[:length]
         other = tmp_path / "cut"
         other.mkdir(exist_ok=True)
         (other / file.name).write_bytes(cut)
-        (other / lock.name).write_text("held by a process that was killed")
         again = searcher(other)
         again.take_up(1)
         again.suggest("y")

@@ -1,0 +1,47 @@
+import os
+from pathlib import Path
+
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from search.journal import JournalFile
+from search.study import StudyJournal
+from spaces import SearchSpace
+from tests.search.reports import report
+
+SPACE = SearchSpace.load("demo")
+
+
+def test_optuna_reads_what_is_written(tmp_path: Path) -> None:
+    ours = JournalStorage(JournalFile(tmp_path / "journal"))
+    study = ours.create_new_study([1], "s")
+    ours.set_trial_user_attr(ours.create_new_trial(study), "größe", [1, None])
+    its_own = JournalStorage(JournalFileBackend(str(tmp_path / "journal")))
+    assert its_own.get_all_trials(study)[0].user_attrs == {"größe": [1, None]}
+
+
+def test_half_a_line_is_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "journal"
+    file.write_bytes(b'{"op_code":0}\n{"op_co')
+    JournalFile(file).mend()
+    assert file.read_bytes() == b'{"op_code":0}\n'
+
+
+def test_each_event_of_a_trial_is_on_the_disk_before_it_is_over_and_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, synced, sync = tmp_path / "journal", [], os.fsync
+
+    def noted(opened: int) -> None:
+        sync(opened)
+        synced.append(file.stat().st_size)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    journal = StudyJournal.open(file, metric="val_accuracy", sampler="random", seed=0)
+    number, values = journal.ask(SPACE.distributions())
+    journal.begin(number, SPACE.params(values, native_image_size={}))
+    journal.report(number, report(1, 0.5))
+    journal.end(number, "completed")
+    assert len(synced) == 3
+    assert synced == sorted(set(synced)) and synced[-1] == file.stat().st_size
