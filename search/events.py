@@ -29,6 +29,13 @@ class TuneEvents(Callback):
         if state is not None and not result["done"]:
             self._searcher.keep(trial.trial_id, state)
 
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Drop the running means that Tune keeps of each metric of each trial for ever."""
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
