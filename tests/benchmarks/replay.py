@@ -131,10 +131,11 @@ class Replay:
         running = self._running[number]
         running.epoch += 1
         curve, epoch = running.curve, running.epoch
+        loss = float(curve.val_loss[epoch - 1])
         spent = float(curve.seconds[epoch - 1])
         accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
         report = EpochReport(
-            epoch, 0.5, 0.5, accuracy, accuracy, accuracy, 1e-3, spent, 0, 0, 1, 1, last
+            epoch, 0.5, loss, accuracy, accuracy, accuracy, 1e-3, spent, 0, 0, 1, 1, last
         )
         self._study.report(number, report)
         if accuracy > self._best:

@@ -1,10 +1,10 @@
 """Recorded curves made continuous: what any point of the space would have come to.
 
-A Gaussian process for each principal component of the curves in logits of accuracy, validation and
-test together, and of the logarithms of an epoch's seconds. A run that diverged has the least
-accuracy of all from then on. What the processes leave unexplained at points that they were not
-shown says how far they can be trusted (`World.explained`); how much two seeds of one point differ
-is the luck that every simulated trial is given.
+A Gaussian process for each principal component of the curves, of the logits of both accuracies and
+the logarithm of the validation loss together, and of the logarithms of an epoch's seconds. A run
+that diverged has the least accuracy of all from then on. What the processes leave unexplained at
+points that they were not shown says how far they can be trusted (`World.explained`); how much two
+seeds of one point differ is the luck that every simulated trial is given.
 """
 
 import warnings
@@ -25,8 +25,10 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from spaces import Choices, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
 
-COMPONENTS = 4
+COMPONENTS = 6
 """Of the curves; more than these are noise."""
+VAL, TEST, LOSS = (slice(k * EPOCHS, (k + 1) * EPOCHS) for k in range(3))
+"""Places in a point's curves, all of which are better where they are higher."""
 ALIKE = 6
 """Repeated runs whose luck a trial may have: of points about as good, for bad ones vary more."""
 
@@ -89,6 +91,7 @@ class Curve:
     """What a simulated trial comes to: ``(EPOCHS,)`` each."""
 
     val_accuracy: np.ndarray
+    val_loss: np.ndarray
     test_accuracy: np.ndarray
     """Without its luck: what retraining the point is worth."""
     seconds: np.ndarray
@@ -103,8 +106,9 @@ class World:
         heads = table[table["epoch"] == 1].reset_index(drop=True)
         curves = np.hstack(
             [
-                _logits(table[column].to_numpy()).reshape(-1, EPOCHS)
-                for column in ("val_accuracy", "test_accuracy")
+                _logits(table["val_accuracy"].to_numpy()).reshape(-1, EPOCHS),
+                _logits(table["test_accuracy"].to_numpy()).reshape(-1, EPOCHS),
+                -np.log(np.clip(table["val_loss"].to_numpy(), 0.01, 10)).reshape(-1, EPOCHS),
             ]
         )
         first = np.flatnonzero(heads["seed"] == 0)
@@ -115,28 +119,41 @@ class World:
         self._pace = Surface(at, pace[first], 2)
         missed = ((curves[first] - self._curves.left_out) ** 2).mean(axis=0)
         self.explained = 1 - missed / curves[first].var(axis=0)
-        """``(2 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
-        self._luck, self._luck_at = _luck(heads, curves)
+        """``(3 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
+        self._luck, self._repeated = _luck(heads, curves)
         drawn = coordinates(pd.DataFrame(_spread(2000)))
-        reached = expit(self._curves.at(drawn)[:, EPOCHS:]).max(axis=1)
-        known = expit(self._curves.at(at)[:, EPOCHS:]).max(axis=1)
+        reached = expit(self._curves.at(drawn)[:, TEST]).max(axis=1)
+        known = expit(self._curves.at(at)[:, TEST]).max(axis=1)
         self.best = float(max(reached.max(), known.max()))
         """The test accuracy of the best point there is."""
         self.typical = float(reached.mean())
         """Of a point drawn at random: what a search is worth that has found nothing yet."""
 
     def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
-        """A trial, with luck of its own."""
+        """A trial, with luck of its own.
+
+        Luck lifts no trial above the run that had it: a poor point that learns with one seed only
+        would else be better than all that learn with any.
+        """
         at = coordinates({field: [getattr(params, field)] for field in SPACE.open})
         mean = self._curves.at(at)[0]
-        like = np.argsort(np.abs(self._luck_at - mean[EPOCHS - 1]))[:ALIKE]
-        lucky = mean[:EPOCHS] + self._luck[rng.choice(like)]
-        return Curve(expit(lucky), expit(mean[EPOCHS:]), np.exp(self._pace.at(at)[0]))
+        far = np.abs(self._repeated[:, EPOCHS - 1] - mean[EPOCHS - 1])
+        one = rng.choice(np.argsort(far)[:ALIKE])
+        luck, reached = self._luck[one], self._repeated[one] + self._luck[one]
+        had = np.minimum(mean + luck, np.maximum(mean, reached))
+        return Curve(
+            val_accuracy=expit(had[VAL]),
+            val_loss=np.exp(-had[LOSS]),
+            test_accuracy=expit(mean[TEST]),
+            seconds=np.exp(self._pace.at(at)[0]),
+        )
+
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
     """Every run with all of its epochs: one that diverged has the least accuracy from then on."""
     least = table[["val_accuracy", "test_accuracy"]].min()
+    least["val_loss"] = table["val_loss"].max()
     runs = []
     for (point, seed), run in table.groupby(["point", "seed"]):
         whole = run.set_index("epoch").reindex(range(1, EPOCHS + 1))
@@ -155,15 +172,15 @@ def world(name: str) -> World:
 
 
 def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Validation curves of points with several seeds, less their mean; and where each ends."""
-    luck, at = [], []
+    """Of runs of points with several seeds: their curves less the point's mean, and that mean."""
+    luck, means = [], []
     for _, rows in heads.groupby("point").groups.items():
         if len(rows) > 1:
-            some = curves[np.asarray(rows), :EPOCHS]
+            some = curves[np.asarray(rows)]
             fair = np.sqrt(len(rows) / (len(rows) - 1))  # the mean is of the same few
-            luck += list(fair * (some - some.mean(axis=0)))
-            at += [some.mean(axis=0)[-1]] * len(rows)
-    return np.array(luck), np.array(at)
+            luck.append(fair * (some - some.mean(axis=0)))
+            means.append(np.broadcast_to(some.mean(axis=0), some.shape))
+    return np.concatenate(luck), np.concatenate(means)
 
 
 def _logits(accuracy: np.ndarray) -> np.ndarray:
