@@ -24,7 +24,7 @@ from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]
-SamplerName = Literal["tpe", "random", "grid", "gp", "cmaes", "nsga2"]
+SamplerName = Literal["tpe", "mfgp", "random", "grid", "gp", "cmaes", "nsga2"]
 
 UNLIMITED = 10_000
 """Trials of a sweep that was given a budget of time alone."""
@@ -128,9 +128,10 @@ class SweepConfig(_Settings):
     """Then try every backbone at the space's defaults, its head alone and as deep as they say; all
     this takes half of the trials at most."""
     sampler: SamplerName = "tpe"
-    """What proposes points, by Optuna's names; grid tries those of a space of choices and steps in
-    random order, all of them if there are trials enough. gp and nsga2 learn only from trials that
-    run to their end: give them stopping none."""
+    """What proposes points, by Optuna's names; mfgp is a Gaussian process over points and epochs;
+    grid tries those of a space of choices and steps in random order, all of them if there are
+    trials enough. gp and nsga2 learn only from trials that run to their end: give them stopping
+    none."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
     """Rule that ends weak trials early; hyperband is ASHA with several lengths of grace."""
     confirm: int | None = Field(None, ge=0)
@@ -255,9 +256,10 @@ class SweepConfig(_Settings):
             )
         if self.confirm == 1:
             problems.append("confirm must be 0, or 2 trials or more to choose between, not 1.")
-        if self.objectives and self.sampler == "cmaes":
+        if self.objectives and self.sampler in ("cmaes", "mfgp"):
             problems.append(
-                "The sampler cmaes knows one objective; leave objectives out, or take nsga2 or tpe."
+                f"The sampler {self.sampler} knows one objective; leave objectives out, or take "
+                "nsga2 or tpe."
             )
         if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
             problems.append(

@@ -1,4 +1,4 @@
-"""Which of Optuna's samplers proposes a sweep's points."""
+"""Which sampler proposes a sweep's points: one of Optuna's, or ours."""
 
 import warnings
 
@@ -13,6 +13,7 @@ from optuna.samplers import (
 )
 
 from search.config import SamplerName
+from search.mfgp import MultiFidelitySampler
 
 
 def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
@@ -23,6 +24,8 @@ def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
     match name:
         case "tpe":
             return TPESampler(seed=seed)
+        case "mfgp":
+            return MultiFidelitySampler(seed=seed)
         case "gp":
             return GPSampler(seed=seed)
         case "cmaes":

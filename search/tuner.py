@@ -59,7 +59,7 @@ def run_trials(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(draft.config.trials)  # the searcher holds back
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_first_interrupt` hears it
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # the journal is the record, Tune's has no reader
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # the journal is the record
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
     # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
     # hands a waiting worker only to those that have none: the first result came 5 s later.

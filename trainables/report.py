@@ -55,12 +55,19 @@ class EpochReport:
 
 
 def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
-    """The first best report by ``metric``; None if there is none that hasn't diverged."""
+    """The best report by ``metric``, of equals that of the lower loss, of these the first.
+
+    Few images make many equals. None if there is no report that hasn't diverged.
+    """
     best = None
     for report in reports:
         if report is None or report.diverged:
             continue
-        if best is None or better(metric, getattr(report, metric), getattr(best, metric)):
+        if best is None:
+            best = report
+            continue
+        value, top = getattr(report, metric), getattr(best, metric)
+        if better(metric, value, top) or (value == top and report.val_loss < best.val_loss):
             best = report
     return best
 

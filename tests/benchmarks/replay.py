@@ -1,6 +1,6 @@
 """B7: whole searches on recorded curves, by the very sampler and stopping rule that sweeps run.
 
-    python -m tests.benchmarks.replay [--seeds 50] [--workers 4] [--strategies ...]
+    python -m tests.benchmarks.replay [--model forest] [--seeds 50] [--strategies ...]
 
 A simulated trial takes the seconds that its point took, and reports epoch by epoch to the study,
 the sampler and the stopping rule of a sweep; nothing else is simulated. A search is worth the test
@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -32,8 +31,8 @@ from search.study import StudyJournal
 from search.trial import NUMBER, REPEAT
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE
-from tests.benchmarks.worlds import Curve, World, world
-from trainables.report import EpochReport
+from tests.benchmarks.worlds import MODELS, Curve, World, world
+from trainables.report import EpochReport, best_of
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
 """Budgets: as long as so many trials of random + ASHA take."""
@@ -64,6 +63,7 @@ def of(**settings: Any) -> Strategy:
 
 STRATEGIES = {
     "ours": of(),
+    "ours, mfgp": of(sampler="mfgp"),
     "random + ASHA": of(sampler="random", starts=False),
     "stock OptunaSearch + ASHA": Strategy({"starts": False}, stock=True),
     "random + Hyperband": of(sampler="random", starts=False, stopping="hyperband"),
@@ -96,10 +96,10 @@ class Replay:
             InMemoryStorage(), metric=config.metric, sampler=config.sampler, seed=seed
         )
         self._agenda = Agenda(self._study, draft, Budget(config, lambda params: 0.0))
-        self._rule = stopping_rule(config)
+        self._rule, self._metric = stopping_rule(config), config.metric
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
-        self._best = -np.inf
+        self._best: EpochReport | None = None
         self.found: list[tuple[float, float]] = []
         """When another trial and epoch led, and its regret."""
 
@@ -138,8 +138,9 @@ class Replay:
             epoch, 0.5, loss, accuracy, accuracy, accuracy, 1e-3, spent, 0, 0, 1, 1, last
         )
         self._study.report(number, report)
-        if accuracy > self._best:
-            self._best = accuracy
+        best = best_of((self._best, report), self._metric)
+        if best is report:
+            self._best = best
             regret = self._world.best - float(curve.test_accuracy[epoch - 1])
             self.found.append((now, regret))
         decision = self._rule.on_trial_result(NOBODY, running.trial, report.to_dict())
@@ -177,11 +178,11 @@ def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
 
 
 def search(
-    task: tuple[str, str, int], *, workers: int, seconds: dict[str, list[float]]
+    task: tuple[str, str, int], *, model: str, workers: int, seconds: dict[str, list[float]]
 ) -> tuple[str, str, list[float]]:
     """The regrets of one search at each budget."""
     name, strategy, seed = task
-    replayed = Replay(world(name), STRATEGIES[strategy], seed=seed)
+    replayed = Replay(world(name, model), STRATEGIES[strategy], seed=seed)
     replayed.run(seconds[name][-1], workers=workers)
     return name, strategy, [replayed.regret(budget) for budget in seconds[name]]
 
@@ -197,40 +198,36 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--model", choices=MODELS, default="processes")
     parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     args = parser.parse_args()
     began = time.monotonic()
-    seconds = {name: budgets(world(name), args.workers) for name in args.sets}
+    seconds = {name: budgets(world(name, args.model), args.workers) for name in args.sets}
     tasks = [(n, s, seed) for n in args.sets for s in args.strategies for seed in range(args.seeds)]
-    run = partial(search, workers=args.workers, seconds=seconds)
+    run = partial(search, model=args.model, workers=args.workers, seconds=seconds)
     found: dict[tuple[str, str], list[list[float]]] = {}
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
         for name, strategy, regrets in pool.imap_unordered(run, tasks, chunksize=5):
             found.setdefault((name, strategy), []).append(regrets)
-    lines = _lines(args.sets, args.strategies, args.seeds, args.workers, found)
+    lines = _lines(args, found)
     print(f"  {len(tasks)} searches in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    command = f"python -m tests.benchmarks.replay --seeds {args.seeds} --workers {args.workers}"
-    write_table("replay", "B7: search quality on recorded curves", command, lines)
+    command = f"python -m tests.benchmarks.replay --model {args.model} --seeds {args.seeds}"
+    title = f"B7: search quality on recorded curves, {args.model}"
+    write_table(f"replay_{args.model}", title, f"{command} --workers {args.workers}", lines)
 
 
-def _lines(
-    sets: Sequence[str],
-    strategies: Sequence[str],
-    seeds: int,
-    workers: int,
-    found: dict[tuple[str, str], list[list[float]]],
-) -> list[str]:
+def _lines(args: argparse.Namespace, found: dict[tuple[str, str], list[list[float]]]) -> list[str]:
     lines = [
-        f"Regret in points of test accuracy, mean of {seeds} searches with half of its 95% "
-        f"interval, {workers} workers. Budgets are as long as "
+        f"Regret in points of test accuracy, mean of {args.seeds} searches with half of its 95% "
+        f"interval, {args.workers} workers. Budgets are as long as "
         + ", ".join(f"{n} ({name})" for name, n in WORTH.items())
         + " trials of random + ASHA take.",
         "",
     ]
     head = "| | " + " | ".join(WORTH) + " |\n| --- |" + " --- |" * len(WORTH)
-    for name in sets:
-        on = world(name)
+    for name in args.sets:
+        on = world(name, args.model)
         first, last, tested = (on.explained[k] for k in (0, EPOCHS - 1, 2 * EPOCHS - 1))
         lines += [
             f"**{name}**: {on.points} points; of the variance between points unseen ones tell "
@@ -239,14 +236,14 @@ def _lines(
             "",
             head,
         ]
-        for strategy in strategies:
+        for strategy in args.strategies:
             regrets = np.array(found[name, strategy])
             cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
             lines.append(f"| {strategy} | {cells} |")
         lines.append("")
     lines += ["**All sets**", "", head]
-    for strategy in strategies:
-        regrets = np.mean([found[name, strategy] for name in sets], axis=0)
+    for strategy in args.strategies:
+        regrets = np.mean([found[name, strategy] for name in args.sets], axis=0)
         cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
         lines.append(f"| {strategy} | {cells} |")
     return lines

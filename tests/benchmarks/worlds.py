@@ -1,12 +1,14 @@
 """Recorded curves made continuous: what any point of the space would have come to.
 
-A Gaussian process for each principal component of the curves, of the logits of both accuracies and
-the logarithm of the validation loss together, and of the logarithms of an epoch's seconds. A run
-that diverged has the least accuracy of all from then on. What the processes leave unexplained at
-points that they were not shown says how far they can be trusted (`World.explained`); how much two
-seeds of one point differ is the luck that every simulated trial is given.
+A Gaussian process for each principal component of the curves, that is of the logits of both
+accuracies and the logarithm of the validation loss together, and of the logarithms of an epoch's
+seconds; or trees. A run that diverged has the least accuracy of all from then on. What they leave
+unexplained at points that they were not shown says how far they can be trusted
+(`World.explained`); how much two seeds of one point differ is the luck that every simulated trial
+is given.
 """
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +16,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.samplers import RandomSampler
 from scipy.special import expit, logit
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from search.cube import Cube
 from spaces import Choices, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
 
@@ -86,6 +88,25 @@ class Surface:
         return self._mean + np.stack(scores, axis=1) @ self._axes
 
 
+class Forest:
+    """Trees over the same, which know nothing of smoothness: is it that what a sampler lives by?"""
+
+    def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
+        self._trees = ExtraTreesRegressor(
+            200, min_samples_leaf=2, bootstrap=True, oob_score=True, random_state=0
+        ).fit(points, values)
+        self.left_out = self._trees.oob_prediction_
+        """``(n, k)``: each point as told by the trees that did not see it."""
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """``(m, k)`` values at ``(m, d)`` points."""
+        return np.asarray(self._trees.predict(points))
+
+
+MODELS = {"processes": Surface, "forest": Forest}
+"""What recorded points are made continuous by."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """What a simulated trial comes to: ``(EPOCHS,)`` each."""
@@ -101,7 +122,7 @@ class Curve:
 class World:
     """A data set to search on."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, model: str = "processes") -> None:
         table = _whole(pd.read_parquet(CURVES / f"{name}.parquet"))
         heads = table[table["epoch"] == 1].reset_index(drop=True)
         curves = np.hstack(
@@ -111,23 +132,20 @@ class World:
                 -np.log(np.clip(table["val_loss"].to_numpy(), 0.01, 10)).reshape(-1, EPOCHS),
             ]
         )
+        self._images = _images(table["val_accuracy"].to_numpy())
         first = np.flatnonzero(heads["seed"] == 0)
         at = coordinates(heads.iloc[first])
         self.points = len(first)
-        self._curves = Surface(at, curves[first], COMPONENTS)
+        self._curves = MODELS[model](at, curves[first], COMPONENTS)
         pace = np.log(table["seconds"].to_numpy()).reshape(-1, EPOCHS)
-        self._pace = Surface(at, pace[first], 2)
+        self._pace = MODELS[model](at, pace[first], 2)
         missed = ((curves[first] - self._curves.left_out) ** 2).mean(axis=0)
         self.explained = 1 - missed / curves[first].var(axis=0)
         """``(3 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
         self._luck, self._repeated = _luck(heads, curves)
-        drawn = coordinates(pd.DataFrame(_spread(2000)))
-        reached = expit(self._curves.at(drawn)[:, TEST]).max(axis=1)
-        known = expit(self._curves.at(at)[:, TEST]).max(axis=1)
-        self.best = float(max(reached.max(), known.max()))
-        """The test accuracy of the best point there is."""
-        self.typical = float(reached.mean())
-        """Of a point drawn at random: what a search is worth that has found nothing yet."""
+        self.best, self.typical = self._best_and_typical()
+        """Test accuracies of the best point there is, and of one that is drawn at random: what a
+        search is worth that has found nothing yet."""
 
     def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
         """A trial, with luck of its own.
@@ -142,12 +160,23 @@ class World:
         luck, reached = self._luck[one], self._repeated[one] + self._luck[one]
         had = np.minimum(mean + luck, np.maximum(mean, reached))
         return Curve(
-            val_accuracy=expit(had[VAL]),
+            val_accuracy=np.round(expit(had[VAL]) * self._images) / self._images,
             val_loss=np.exp(-had[LOSS]),
             test_accuracy=expit(mean[TEST]),
             seconds=np.exp(self._pace.at(at)[0]),
         )
 
+    def _best_and_typical(self) -> tuple[float, float]:
+        """By looking anywhere, then ever nearer to the best of it."""
+        cube, rng = Cube(SPACE.distributions()), np.random.default_rng(0)
+        places, typical = cube.draw(rng, 4000), 0.0
+        for _ in range(8):
+            at = coordinates(pd.DataFrame([cube.values(place) for place in places]))
+            reached = expit(self._curves.at(at)[:, TEST]).max(axis=1)
+            typical = typical or float(reached.mean())
+            best = places[reached.argsort()[::-1][:20]]
+            places = np.vstack([best, cube.near(rng, best, 1000)])
+        return float(reached.max()), typical
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
@@ -166,9 +195,9 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @lru_cache
-def world(name: str) -> World:
+def world(name: str, model: str = "processes") -> World:
     """Fitted once in a process."""
-    return World(name)
+    return World(name, model)
 
 
 def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,11 +212,11 @@ def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(luck), np.concatenate(means)
 
 
+def _images(accuracies: np.ndarray) -> int:
+    """How many images they were measured on: all are whole numbers of them."""
+    counts = (n * accuracies for n in itertools.count(1))
+    return 1 + next(i for i, c in enumerate(counts) if np.allclose(c, np.round(c), atol=1e-3))
+
+
 def _logits(accuracy: np.ndarray) -> np.ndarray:
     return np.asarray(logit(np.clip(accuracy, 0.01, 0.995)))
-
-
-def _spread(count: int) -> list[dict[str, Any]]:
-    """Open values of random points of the space."""
-    drawn = optuna.create_study(sampler=RandomSampler(seed=0))
-    return [drawn.ask(SPACE.distributions()).params for _ in range(count)]

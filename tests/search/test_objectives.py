@@ -52,9 +52,10 @@ def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
     assert all(trial.footprint for trial in study.trials())
 
 
-def test_a_sampler_of_one_objective_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cmaes knows one objective"):
-        SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": "cmaes"})
+@pytest.mark.parametrize("sampler", ["cmaes", "mfgp"])
+def test_a_sampler_of_one_objective_is_refused(sampler: SamplerName) -> None:
+    with pytest.raises(ConfigError, match=f"{sampler} knows one objective"):
+        SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": sampler})
 
 
 @pytest.fixture(scope="module")

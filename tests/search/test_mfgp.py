@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from search.mfgp import STARTUP, MultiFidelitySampler
+
+SPACE: dict[str, BaseDistribution] = {
+    "backbone": CategoricalDistribution(["a", "b"]),
+    "unfreeze": FloatDistribution(0, 1),
+    "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+}
+
+
+def asked(
+    curve: Callable[[optuna.Trial], list[float]],
+    *,
+    end: TrialState = TrialState.PRUNED,
+    direction: Literal["maximize", "minimize"] = "maximize",
+    trials: int = 40,
+    seed: int = 0,
+) -> list[optuna.Trial]:
+    """Trials of a study, each with its curve; one without an epoch has failed."""
+    study = optuna.create_study(direction=direction, sampler=MultiFidelitySampler(seed=seed))
+    made = []
+    for _ in range(trials):
+        trial = study.ask(SPACE)
+        values = curve(trial)
+        for epoch, value in enumerate(values, start=1):
+            trial.report(value, epoch)
+        state = end if values else TrialState.FAIL
+        study.tell(trial, values[-1] if state is TrialState.COMPLETE else None, state=state)
+        made.append(trial)
+    return made
+
+
+def good(trial: optuna.Trial) -> float:
+    """Best at a third of backbone b."""
+    return 0.9 - abs(trial.params["unfreeze"] - 0.33) - 0.1 * (trial.params["backbone"] == "a")
+
+
+def miss(trials: list[optuna.Trial]) -> float:
+    """Of the later half, in the mean."""
+    return float(np.mean([0.9 - good(trial) for trial in trials[len(trials) // 2 :]]))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_it_learns_from_trials_that_were_all_stopped(sign: int) -> None:
+    direction: Literal["maximize", "minimize"] = "maximize" if sign == 1 else "minimize"
+    found = asked(lambda trial: [sign * good(trial)], direction=direction)
+    assert miss(found) < 0.5 * miss(asked(lambda trial: [0.5]))
+
+
+def test_what_a_trial_comes_to_counts_more_than_how_it_begins() -> None:
+    """Shallow trials begin well and stay there; deep ones begin badly and end best."""
+
+    def curve(trial: optuna.Trial) -> list[float]:
+        depth = trial.params["unfreeze"]
+        whole = [0.6 - 0.3 * depth, 0.6, 0.6 + 0.2 * depth, 0.6 + 0.3 * depth]
+        return whole if trial.number % 3 == 0 else whole[:1]
+
+    late = [trial.params["unfreeze"] for trial in asked(curve)[20:]]
+    assert np.mean(late) > 0.7
+
+
+def test_it_keeps_away_from_where_trials_fail() -> None:
+    found = asked(
+        lambda trial: [] if trial.params["learning_rate"] > 1e-3 else [good(trial)],
+        end=TrialState.COMPLETE,
+    )
+    late = [trial.params["learning_rate"] for trial in found[20:]]
+    assert sum(rate > 1e-3 for rate in late) < 0.3 * len(late)
+
+
+def test_trials_that_run_at_once_are_not_all_at_one_point() -> None:
+    study = optuna.create_study(direction="maximize", sampler=MultiFidelitySampler(seed=0))
+    for _ in range(20):
+        trial = study.ask(SPACE)
+        trial.report(good(trial), 1)
+        study.tell(trial, state=TrialState.PRUNED)
+    points = [tuple(study.ask(SPACE).params.values()) for _ in range(6)]
+    assert len(set(points)) == 6
+
+
+def test_before_anything_is_known_points_are_drawn() -> None:
+    study = optuna.create_study(direction="maximize", sampler=MultiFidelitySampler(seed=0))
+    depths = [study.ask(SPACE).params["unfreeze"] for _ in range(STARTUP + 2)]
+    assert len(set(depths)) == len(depths)
+
+
+def test_it_repeats_itself() -> None:
+    first, again = ([t.params for t in asked(lambda t: [good(t)], trials=20)] for _ in range(2))
+    assert first == again
