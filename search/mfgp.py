@@ -7,7 +7,7 @@ Kandasamy et al. 2017, with the expected improvement of Jones et al. 1998).
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class MultiFidelitySampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
         self._common = IntersectionSearchSpace(include_pruned=True)
+        self._ended: dict[int, _Curve] = {}
         self._kernel: Kernel | None = None
         self._fitted = 0
         """Trials that there were when the kernel was last fitted."""
@@ -69,38 +70,52 @@ class MultiFidelitySampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The best candidate; nothing, so that each parameter is drawn, where one is to be."""
-        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
-        known = [
-            t for t in study.get_trials(deepcopy=False) if search_space.keys() <= t.params.keys()
-        ]
-        curves = [curve for t in known if (curve := _Curve.of(t, sign))]
+        curves, waiting = self._known(study, search_space.keys())
         if not search_space or len(curves) < STARTUP or self._rng.random() < CHANCE:
             return {}
         chosen = self._chosen(curves)
         last = max(max(curve.epochs) for curve in chosen)
         cube = Cube(search_space)
 
-        def features(trials: Sequence[Mapping[str, Any]], epochs: Sequence[int]) -> np.ndarray:
-            """Of points after so many epochs."""
+        def after(epochs: int | Sequence[int], places: np.ndarray) -> np.ndarray:
+            """Coordinates of places after so many epochs."""
             progress = np.log(epochs) / np.log(max(last, 2))
-            return np.column_stack([cube.features(cube.places(trials)), progress])
+            columns = cube.features(places)
+            return np.column_stack([columns, np.broadcast_to(progress, len(columns))])
 
         rows = [(c.params, e, v) for c in chosen for e, v in zip(c.epochs, c.values, strict=True)]
         params, epochs, values = zip(*rows, strict=True)
-        process = self._process(features(params, epochs), _scores(np.array(values)), len(curves))
-        waiting = [
-            t.params for t in known if t.state is TrialState.RUNNING and t.number != trial.number
-        ]
+        told = after(epochs, cube.places(params))
+        process = self._process(told, _scores(np.array(values)), len(curves))
         if waiting:
-            process = _believing(process, features(waiting, [last] * len(waiting)))
+            process = _believing(process, after(last, cube.places(waiting)))
 
-        best = [curve.params for curve in chosen[:BEST]]
+        tried = cube.places([curve.params for curve in chosen])
         drawn = np.vstack(
-            [cube.draw(self._rng, ANYWHERE), cube.near(self._rng, cube.places(best), NEAR)]
+            [cube.draw(self._rng, ANYWHERE), cube.near(self._rng, tried[:BEST], NEAR)]
         )
-        at = np.column_stack([cube.features(drawn), np.ones(len(drawn))])
-        reached = process.predict(features([c.params for c in chosen], [last] * len(chosen))).max()
-        return cube.values(drawn[_improvement(process, at, reached).argmax()])
+        reached = process.predict(after(last, tried)).max()
+        gains = _improvement(process, after(last, drawn), reached)
+        return cube.values(drawn[gains.argmax()])
+
+    def _known(
+        self, study: Study, names: Set[str]
+    ) -> "tuple[list[_Curve], list[Mapping[str, Any]]]":
+        """Curves of all trials that have one and those parameters; the points of those that run."""
+        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
+        curves: list[_Curve] = []
+        running: list[Mapping[str, Any]] = []
+        for trial in study.get_trials(deepcopy=False):
+            if not names <= trial.params.keys():
+                continue
+            curve = self._ended.get(trial.number) or _Curve.of(trial, sign)
+            if trial.state is TrialState.RUNNING:
+                running.append(trial.params)
+            elif curve is not None:
+                self._ended[trial.number] = curve
+            if curve is not None:
+                curves.append(curve)
+        return curves, running
 
     def _chosen(self, curves: "list[_Curve]") -> "list[_Curve]":
         """Those that are learnt from, the best first."""
