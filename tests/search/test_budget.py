@@ -126,11 +126,11 @@ def test_what_the_budget_leaves_is_confirmed_and_handed_over(
 ) -> None:
     """The search ends while trials run; then the best are repeated in a run of their own."""
     given = {name: value for name, value in settings.items() if name != "trials"}
-    given |= {"name": f"{stopping}-confirmed", "time_budget": 5, "stopping": stopping}
+    given |= {"name": f"{stopping}-confirmed", "time_budget": 12, "stopping": stopping}
     given |= {"confirm": 2, "max_epochs": 60, "export": {"formats": ["timm"]}}
     result = Sweep(SweepConfig.parse(given)).run()
     trials = read_trials(result.paths.journal)
-    assert result.ended_by == "the time budget of 5 s is spent"
+    assert result.ended_by == "the time budget of 12 s is spent"
     assert (result.unfinished, result.unconfirmed) == (0, 0)
     assert sum(trial.repeat is not None for trial in trials) == 4
     assert not any(trial.status == "running" for trial in trials)
