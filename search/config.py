@@ -24,7 +24,7 @@ from spaces.errors import sentences
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]
-SamplerName = Literal["tpe", "mfgp", "random", "grid", "gp", "cmaes", "nsga2"]
+SamplerName = Literal["mfgp", "tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 
 UNLIMITED = 10_000
 """Trials of a sweep that was given a budget of time alone."""
@@ -127,13 +127,14 @@ class SweepConfig(_Settings):
     starts: bool = True
     """Then try every backbone at the space's defaults, its head alone and as deep as they say; all
     this takes half of the trials at most."""
-    sampler: SamplerName = "tpe"
-    """What proposes points, by Optuna's names; mfgp is a Gaussian process over points and epochs;
-    grid tries those of a space of choices and steps in random order, all of them if there are
-    trials enough. gp and nsga2 learn only from trials that run to their end: give them stopping
-    none."""
+    sampler: SamplerName = "mfgp"
+    """What proposes points: mfgp, a Gaussian process over points and epochs, or one by Optuna's
+    name; with objectives tpe unless another is asked for. grid tries those of a space of choices
+    and steps in random order, all of them if there are trials enough. gp and nsga2 learn only from
+    trials that run to their end: give them stopping none."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
-    """Rule that ends weak trials early; hyperband is ASHA with several lengths of grace."""
+    """Rule that ends weak trials early, but for those that by the sampler mfgp may yet lead;
+    hyperband is ASHA with several lengths of grace."""
     confirm: int | None = Field(None, ge=0)
     """How many of the best trials are trained again with other seeds before a winner is named;
     unset is 3, or fewer that cost no more than a tenth of the search."""
@@ -238,10 +239,14 @@ class SweepConfig(_Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_many_as_it_allows(cls, values: Any) -> Any:
-        if "trials" not in values and (values.get("time_budget") or values.get("gpu_hours")):
-            return {**values, "trials": UNLIMITED}
-        return values
+    def _implied(cls, values: Any) -> Any:
+        """Trials as many as a budget allows; a sampler that knows several objectives."""
+        implied: dict[str, Any] = {}
+        if values.get("time_budget") or values.get("gpu_hours"):
+            implied["trials"] = UNLIMITED
+        if values.get("objectives"):
+            implied["sampler"] = "tpe"
+        return {**implied, **values}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -21,8 +21,8 @@ class Cube:
 
     def places(self, trials: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """``(n, p)`` of points by name."""
-        rows = [[_place(d, params[name]) for name, d in self.space.items()] for params in trials]
-        return np.array(rows, dtype=float).reshape(len(rows), len(self.space))
+        columns = [_places(d, [trial[name] for trial in trials]) for name, d in self.space.items()]
+        return np.column_stack(columns)
 
     def values(self, place: np.ndarray) -> dict[str, Any]:
         """A point by name, of its ``(p,)`` place."""
@@ -63,11 +63,11 @@ class Cube:
         return np.where(stayed, drawn, moved)
 
 
-def _place(dist: BaseDistribution, value: Any) -> float:
+def _places(dist: BaseDistribution, values: Sequence[Any]) -> np.ndarray:
     if isinstance(dist, CategoricalDistribution):
-        return float(dist.choices.index(value))
+        return np.array([dist.choices.index(value) for value in values], dtype=float)
     low, high, scaled = _bounds(dist)
-    return float((scaled(value) - scaled(low)) / (scaled(high) - scaled(low)))
+    return np.asarray((scaled(values) - scaled(low)) / (scaled(high) - scaled(low)))
 
 
 def _value(dist: BaseDistribution, place: float) -> Any:
@@ -76,13 +76,13 @@ def _value(dist: BaseDistribution, place: float) -> Any:
     assert isinstance(dist, FloatDistribution | IntDistribution)
     low, high, scaled = _bounds(dist)
     value = scaled(low) + place * (scaled(high) - scaled(low))
-    value = float(np.exp(value)) if dist.log else value
+    value = float(np.exp(value) if dist.log else value)
     if dist.step is not None:
         value = low + dist.step * round((value - low) / dist.step)
     value = min(max(value, low), high)
     return round(value) if isinstance(dist, IntDistribution) else value
 
 
-def _bounds(dist: BaseDistribution) -> tuple[float, float, Callable[[float], float]]:
+def _bounds(dist: BaseDistribution) -> tuple[float, float, Callable[[Any], np.ndarray]]:
     assert isinstance(dist, FloatDistribution | IntDistribution)
-    return dist.low, dist.high, np.log if dist.log else float
+    return dist.low, dist.high, np.log if dist.log else np.asarray

@@ -3,19 +3,19 @@
 To Optuna's samplers a stopped trial is worth little, or as much as its last epoch. Here each epoch
 says something of what its trial, and trials like it, would come to at the longest, so that the
 many that were stopped early are what is learnt from (multi-fidelity Bayesian optimization, as in
-Kandasamy et al. 2017, with the expected improvement of Jones et al. 1998).
+Kandasamy et al. 2017, with the expected improvement of Jones et al. 1998). The same expectation
+says of a trial that runs whether it may yet lead (as in Swersky et al. 2014).
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.optimize import minimize
@@ -36,15 +36,20 @@ _EPOCHS = {3**k for k in range(12)}
 """That a curve is told by, beside its last: those between say little more."""
 ANYWHERE, NEAR, BEST = 300, 200, 5
 """Candidates drawn from the whole space, and near the best trials."""
+DOUBT = 2
+"""Standard deviations above what is expected of a trial that it may yet come to."""
 
 
 class MultiFidelitySampler(BaseSampler):
     """Proposes the candidate of the greatest expected improvement on the best trial so far."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, max_epochs: int) -> None:
+        self._last = max_epochs
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
-        self._common = IntersectionSearchSpace(include_pruned=True)
+        self._space: dict[str, BaseDistribution] = {}
+        self._seen = 0
+        """Trials that the space has been gathered from."""
         self._ended: dict[int, _Curve] = {}
         self._kernel: Kernel | None = None
         self._fitted = 0
@@ -53,8 +58,9 @@ class MultiFidelitySampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """What all finished trials have in common."""
-        return {n: d for n, d in self._common.calculate(study).items() if not d.single()}
+        """All that was ever drawn: a point that was given may lack a parameter."""
+        self._gather(study.get_trials(deepcopy=False)[: trial.number])
+        return dict(self._space)
 
     def sample_independent(
         self,
@@ -69,53 +75,62 @@ class MultiFidelitySampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The best candidate; nothing, so that each parameter is drawn, where one is to be."""
-        curves, waiting = self._known(study, search_space.keys())
+        """The best new candidate; nothing, so that each parameter is drawn, where one is to be."""
+        trials = self._whole(study)
+        curves = self._curves(trials, _sign(study))
         if not search_space or len(curves) < STARTUP or self._rng.random() < CHANCE:
             return {}
-        chosen = self._chosen(curves)
-        last = max(max(curve.epochs) for curve in chosen)
-        cube = Cube(search_space)
+        outlook = self._outlook(self._chosen(curves))
+        known = [curve.params for curve in outlook.curves]
+        waiting = [other.params for other in trials if other.state is TrialState.RUNNING]
+        cube = outlook.cube
+        near = cube.near(self._rng, cube.places(known[:BEST]), NEAR)
+        drawn = np.vstack([cube.draw(self._rng, ANYWHERE), near])
+        gains = outlook.believing(waiting).improvement(drawn, outlook.of(known)[0].max())
+        old = [{name: params[name] for name in search_space} for params in [*known, *waiting]]
+        ranked = map(cube.values, drawn[gains.argsort()[::-1]])
+        return next((point for point in ranked if point not in old), {})
 
-        def after(epochs: int | Sequence[int], places: np.ndarray) -> np.ndarray:
-            """Coordinates of places after so many epochs."""
-            progress = np.log(epochs) / np.log(max(last, 2))
-            columns = cube.features(places)
-            return np.column_stack([columns, np.broadcast_to(progress, len(columns))])
+    def may_lead(self, study: Study, number: int, epoch: int, value: float) -> bool:
+        """Whether a trial that runs, of that value after an epoch, may come to the most of all.
 
-        rows = [(c.params, e, v) for c in chosen for e, v in zip(c.epochs, c.values, strict=True)]
-        params, epochs, values = zip(*rows, strict=True)
-        told = after(epochs, cube.places(params))
-        process = self._process(told, _scores(np.array(values)), len(curves))
-        if waiting:
-            process = _believing(process, after(last, cube.places(waiting)))
+        None may while too little is known, or if it lacks a parameter.
+        """
+        self._gather(study.get_trials(deepcopy=False))
+        trials = {trial.number: trial for trial in self._whole(study)}
+        one = trials.pop(number, None)
+        curves = self._curves(trials.values(), _sign(study))
+        if one is None or len(curves) < STARTUP:
+            return False
+        told = {**one.intermediate_values, epoch: value}
+        own = _Curve.of(one, told, _sign(study))
+        assert own is not None  # it has this epoch
+        outlook = self._outlook([*self._chosen(curves), own])
+        mean, spread = outlook.of([curve.params for curve in outlook.curves])
+        return bool(mean[-1] + DOUBT * spread[-1] >= mean.max())
 
-        tried = cube.places([curve.params for curve in chosen])
-        drawn = np.vstack(
-            [cube.draw(self._rng, ANYWHERE), cube.near(self._rng, tried[:BEST], NEAR)]
-        )
-        reached = process.predict(after(last, tried)).max()
-        gains = _improvement(process, after(last, drawn), reached)
-        return cube.values(drawn[gains.argmax()])
+    def _gather(self, trials: Sequence[FrozenTrial]) -> None:
+        for trial in trials[self._seen :]:
+            self._space |= {n: d for n, d in trial.distributions.items() if not d.single()}
+        self._seen = len(trials)
 
-    def _known(
-        self, study: Study, names: Set[str]
-    ) -> "tuple[list[_Curve], list[Mapping[str, Any]]]":
-        """Curves of all trials that have one and those parameters; the points of those that run."""
-        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
-        curves: list[_Curve] = []
-        running: list[Mapping[str, Any]] = []
-        for trial in study.get_trials(deepcopy=False):
-            if not names <= trial.params.keys():
-                continue
-            curve = self._ended.get(trial.number) or _Curve.of(trial, sign)
-            if trial.state is TrialState.RUNNING:
-                running.append(trial.params)
-            elif curve is not None:
-                self._ended[trial.number] = curve
+    def _whole(self, study: Study) -> list[FrozenTrial]:
+        """Trials that lack no parameter."""
+        trials = study.get_trials(deepcopy=False)
+        return [trial for trial in trials if self._space.keys() <= trial.params.keys()]
+
+    def _curves(self, trials: Iterable[FrozenTrial], sign: int) -> "list[_Curve]":
+        """Of all trials that have one."""
+        curves = []
+        for trial in trials:
+            curve = self._ended.get(trial.number)
+            if curve is None:
+                curve = _Curve.of(trial, trial.intermediate_values, sign)
+                if curve is not None and trial.state is not TrialState.RUNNING:
+                    self._ended[trial.number] = curve
             if curve is not None:
                 curves.append(curve)
-        return curves, running
+        return curves
 
     def _chosen(self, curves: "list[_Curve]") -> "list[_Curve]":
         """Those that are learnt from, the best first."""
@@ -125,20 +140,25 @@ class MultiFidelitySampler(BaseSampler):
         others = self._rng.choice(np.arange(MOST // 2, len(ranked)), MOST // 2, replace=False)
         return [*ranked[: MOST // 2], *(ranked[i] for i in sorted(others))]
 
-    def _process(self, at: np.ndarray, scores: np.ndarray, trials: int) -> GaussianProcessRegressor:
-        """Fitted to what is known; its kernel too, where there is a tenth more than last time."""
+    def _outlook(self, curves: "Sequence[_Curve]") -> "_Outlook":
+        """From some curves; the kernel is fitted where there are a tenth more than last time."""
+        cube = Cube(self._space)
+        rows = [(c.params, e, v) for c in curves for e, v in zip(c.epochs, c.values, strict=True)]
+        params, epochs, values = zip(*rows, strict=True)
+        at = _coordinates(cube, cube.places(params), epochs, self._last)
         expected = _kernel(at.shape[1])
         if self._kernel is None or self._kernel.theta.size != expected.theta.size:
             self._kernel, self._fitted = expected, 0
+        trials = len(self._ended)
         again = trials - self._fitted >= max(4, trials // 10)
         optimizer = _posterior_mode(expected.theta) if again else None
         process = GaussianProcessRegressor(self._kernel, optimizer=optimizer)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is fine
-            process.fit(at, scores)
+            process.fit(at, _scores(np.array(values)))
         if again:
             self._kernel, self._fitted = process.kernel_, trials
-        return process
+        return _Outlook(curves, cube, self._last, process)
 
 
 @dataclass(frozen=True)
@@ -151,15 +171,65 @@ class _Curve:
     """Better where they are higher."""
 
     @classmethod
-    def of(cls, trial: FrozenTrial, sign: int) -> "_Curve | None":
+    def of(cls, trial: FrozenTrial, told: Mapping[int, float], sign: int) -> "_Curve | None":
         """None of one that has no epoch yet. One that failed is as bad as any after its last."""
-        told = {epoch: sign * value for epoch, value in trial.intermediate_values.items()}
         last = max(told, default=0)
         epochs = [e for e in told if e == last or e in _EPOCHS]
-        values = [told[e] for e in epochs]
+        values = [sign * told[e] for e in epochs]
         if trial.state is TrialState.FAIL:
             epochs, values = [*epochs, last + 1], [*values, -np.inf]
         return cls(trial.params, epochs, values) if epochs else None
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """What points are expected to come to after their last epoch."""
+
+    curves: Sequence[_Curve]
+    """That it is learnt from."""
+    cube: Cube
+    last: int
+    process: GaussianProcessRegressor
+
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(n,)`` scores expected at ``(n, p)`` places, and how uncertain each is, noise apart."""
+        at = _coordinates(self.cube, places, self.last, self.last)
+        mean, spread = self.process.predict(at, return_std=True)
+        noise = self.process.kernel_.k2.noise_level
+        return mean, np.sqrt(np.maximum(spread**2 - noise, 1e-12))
+
+    def of(self, points: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """The same, of points by name."""
+        return self.at(self.cube.places(points))
+
+    def believing(self, points: Sequence[Mapping[str, Any]]) -> Self:
+        """Told that points come to what is expected of them, so that nobody tries them again."""
+        if not points:
+            return self
+        at = _coordinates(self.cube, self.cube.places(points), self.last, self.last)
+        known = np.vstack([self.process.X_train_, at])
+        scores = np.concatenate([self.process.y_train_, self.process.predict(at)])
+        process = GaussianProcessRegressor(self.process.kernel_, optimizer=None)
+        return replace(self, process=process.fit(known, scores))
+
+    def improvement(self, places: np.ndarray, reached: float) -> np.ndarray:
+        """``(n,)`` expected improvement of places on a score."""
+        mean, spread = self.at(places)
+        gain = (mean - reached) / spread
+        return np.asarray(spread * (gain * norm.cdf(gain) + norm.pdf(gain)))
+
+
+def _coordinates(
+    cube: Cube, places: np.ndarray, epochs: int | Sequence[int], last: int
+) -> np.ndarray:
+    """``(n, d)`` of ``(n, p)`` places after so many epochs of ``last``."""
+    progress = np.log(epochs) / np.log(max(last, 2))
+    return np.column_stack([cube.features(places), np.broadcast_to(progress, len(places))])
+
+
+def _sign(study: Study) -> int:
+    """Of what is better where it is higher."""
+    return 1 if study.direction is StudyDirection.MAXIMIZE else -1
 
 
 def _scores(values: np.ndarray) -> np.ndarray:
@@ -197,19 +267,3 @@ def _posterior_mode(expected: np.ndarray) -> Callable[..., tuple[np.ndarray, flo
         return done.x, done.fun
 
     return optimize
-
-
-def _believing(process: GaussianProcessRegressor, at: np.ndarray) -> GaussianProcessRegressor:
-    """Told that some points came to what is expected of them, so that nobody tries them again."""
-    known = np.vstack([process.X_train_, at])
-    scores = np.concatenate([process.y_train_, process.predict(at)])
-    return GaussianProcessRegressor(process.kernel_, optimizer=None).fit(known, scores)
-
-
-def _improvement(process: GaussianProcessRegressor, at: np.ndarray, reached: float) -> np.ndarray:
-    """``(n,)`` expected improvement of ``(n, d)`` points on a score."""
-    mean, spread = process.predict(at, return_std=True)
-    noise = process.kernel_.k2.noise_level
-    sure = np.sqrt(np.maximum(spread**2 - noise, 1e-12))
-    gain = (mean - reached) / sure
-    return np.asarray(sure * (gain * norm.cdf(gain) + norm.pdf(gain)))

@@ -9,7 +9,7 @@ from search.checks import load_config
 from search.config import SweepConfig
 from search.leaderboard import trial_table
 from search.paths import SweepPaths
-from search.study import read_trials
+from search.study import TrialRecord, read_trials
 from spaces import ConfigError, SearchSpace, TrialParams
 
 EACH = 3
@@ -63,14 +63,26 @@ def prior_points(
 
     Raises `ConfigError` if there is no such sweep.
     """
-    lists = []
+    earlier = []
     for sweep in sweeps:
         paths = SweepPaths.existing(sweep, results_dir)
-        trials = read_trials(paths.journal)
-        params = {trial.trial_id: trial.params for trial in trials}
-        table = trial_table(trials, load_config(paths).metric)
-        sound = table[table["status"] != "failed"] if len(table) else table
-        best = [params[i] for i in sound["trial_id"]] if len(sound) else []
-        moved = [space.nearest(point, native_image_size=native) for point in best]
-        lists.append(list(dict.fromkeys(point for point in moved if point))[:EACH])
+        trials, metric = read_trials(paths.journal), load_config(paths).metric
+        earlier.append(best_points(trials, metric, space, native))
+    return in_turn(earlier)
+
+
+def best_points(
+    trials: Sequence[TrialRecord], metric: str, space: SearchSpace, native: Mapping[str, int]
+) -> list[TrialParams]:
+    """The best few of a sweep, each as near as a space has room for it."""
+    params = {trial.trial_id: trial.params for trial in trials}
+    table = trial_table(trials, metric)
+    sound = table[table["status"] != "failed"] if len(table) else table
+    best = [params[i] for i in sound["trial_id"]] if len(sound) else []
+    moved = [space.nearest(point, native_image_size=native) for point in best]
+    return list(dict.fromkeys(point for point in moved if point))[:EACH]
+
+
+def in_turn(lists: Sequence[Sequence[TrialParams]]) -> list[TrialParams]:
+    """The first of each, then the second of each, and none twice."""
     return list(dict.fromkeys(point for point in chain(*zip_longest(*lists)) if point))

@@ -1,4 +1,4 @@
-"""Which sampler proposes a sweep's points: one of Optuna's, or ours."""
+"""Which sampler proposes a sweep's points: ours, or one of Optuna's."""
 
 import warnings
 
@@ -16,16 +16,16 @@ from search.config import SamplerName
 from search.mfgp import MultiFidelitySampler
 
 
-def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
+def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:
     """A sampler by the name that users know it by.
 
     "grid" needs none: all of its points are the draft's (`search.points`).
     """
     match name:
+        case "mfgp":
+            return MultiFidelitySampler(seed=seed, max_epochs=max_epochs)
         case "tpe":
             return TPESampler(seed=seed)
-        case "mfgp":
-            return MultiFidelitySampler(seed=seed)
         case "gp":
             return GPSampler(seed=seed)
         case "cmaes":

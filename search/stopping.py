@@ -1,6 +1,7 @@
 """The rule that ends weak trials early: one of Ray's, which knows trials by their number."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +11,10 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from search.config import SweepConfig
 from search.study import TrialRecord
 from search.trial import NUMBER, REPEAT
-from trainables.report import METRICS
+from trainables.report import METRICS, EpochReport
+
+MayLead = Callable[[int, EpochReport], bool]
+"""Whether a trial, by number, may yet come to the best of all after its last epoch."""
 
 _NOBODY: Any = None
 """In place of Ray's controller, which none of these rules asks."""
@@ -29,10 +33,18 @@ class _Numbered:
 
 
 class StoppingRule(FIFOScheduler):
-    """Stops no trial. Subclasses mix it into a scheduler of Ray's, which sees no repeats."""
+    """Stops no trial. Subclasses mix it into a scheduler of Ray's, which sees no repeats.
+
+    A trial that learns slowly looks weak to a scheduler that compares epochs: it is spared if it
+    ``may_lead``.
+    """
+
+    def __init__(self, may_lead: MayLead, **settings: Any) -> None:
+        super().__init__(**settings)  # type: ignore[no-untyped-call]
+        self._may_lead = may_lead
 
     def remember(self, record: TrialRecord) -> bool:
-        """Take in a trial of the journal. Returns whether it would be stopped by now."""
+        """Take in a trial of the journal. Returns whether it runs and would be stopped by now."""
         if record.repeat is not None:
             return False
         trial: Any = _Numbered(record.number)
@@ -43,7 +55,9 @@ class StoppingRule(FIFOScheduler):
                 decision = super().on_trial_result(_NOBODY, trial, report.to_dict())
         if record.status != "running" and record.reports:
             super().on_trial_complete(_NOBODY, trial, record.reports[-1].to_dict())
-        return bool(decision == self.STOP)
+        if record.status != "running" or decision != self.STOP:
+            return False
+        return not self._may_lead(record.number, record.reports[-1])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """As in Ray."""
@@ -56,6 +70,8 @@ class StoppingRule(FIFOScheduler):
             return self.CONTINUE
         seen: Any = _Numbered.of(trial)
         decision: str = super().on_trial_result(tune_controller, seen, result)
+        if decision == self.STOP and self._may_lead(seen.trial_id, EpochReport.from_dict(result)):
+            return self.CONTINUE
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -104,18 +120,19 @@ class Median(StoppingRule, _Medians):
     """Stops a trial whose best is below the median of the others' means so far (Vizier)."""
 
 
-def stopping_rule(config: SweepConfig) -> StoppingRule:
+def stopping_rule(config: SweepConfig, may_lead: MayLead) -> StoppingRule:
     """What ``stopping`` asks for."""
     grace, eta = config.asha.grace_epochs, config.asha.reduction_factor
     measure: dict[str, Any] = {"time_attr": "epoch", "metric": config.metric}
     measure["mode"] = METRICS[config.metric]
     if config.stopping == "none":
-        return StoppingRule()  # type: ignore[no-untyped-call]
+        return StoppingRule(may_lead)
     if config.stopping == "median":
         never_pauses: Any = math.inf
-        return Median(grace_period=grace, min_time_slice=never_pauses, **measure)
+        return Median(may_lead, grace_period=grace, min_time_slice=never_pauses, **measure)
     rungs = 1 + int(math.log(config.max_epochs / grace, eta) + 1e-9)
     return Asha(
+        may_lead,
         max_t=config.max_epochs,
         grace_period=grace,
         reduction_factor=eta,

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config import Objective, SamplerName
 from search.journal import JournalFile
+from search.mfgp import MultiFidelitySampler
 from search.repeat import Repeat
 from search.sampler import make_sampler
 from spaces import TrialParams
@@ -95,6 +96,7 @@ class StudyJournal:
         metric: str,
         sampler: SamplerName,
         seed: int,
+        max_epochs: int,
         objectives: Sequence[Objective] = (),
         records: Sequence[TrialRecord] = (),
         sync: Callable[[], None] = lambda: None,
@@ -114,7 +116,7 @@ class StudyJournal:
             ],
         )
         begun = self._study.get_trials(deepcopy=False)
-        self._study.sampler = make_sampler(sampler, seed=seed + len(begun))
+        self._study.sampler = make_sampler(sampler, seed=seed + len(begun), max_epochs=max_epochs)
         self._study_id = storage.get_study_id_from_name(STUDY)
         known = {record.number: record for record in records}
         self._best = {n: record.best(metric) for n, record in known.items()}
@@ -132,6 +134,7 @@ class StudyJournal:
         metric: str,
         sampler: SamplerName,
         seed: int,
+        max_epochs: int,
         objectives: Sequence[Objective] = (),
     ) -> Self:
         """A journal on disk, begun or to be gone on with.
@@ -146,6 +149,7 @@ class StudyJournal:
             metric=metric,
             sampler=sampler,
             seed=seed,
+            max_epochs=max_epochs,
             objectives=objectives,
             records=records,
             sync=journal.sync,
@@ -171,6 +175,16 @@ class StudyJournal:
         )
         trial_id = self._storage.create_new_trial(self._study_id, point)
         return self._storage.get_trial_number_from_id(trial_id)
+
+    def may_lead(self, number: int, report: EpochReport) -> bool:
+        """Whether a trial may yet come to the best of all, after an epoch that may not be recorded.
+
+        By the sampler; one that foresees nothing says no.
+        """
+        sampler, value = self._study.sampler, getattr(report, self._metric)
+        if not isinstance(sampler, MultiFidelitySampler):
+            return False
+        return sampler.may_lead(self._study, number, report.epoch, value)
 
     def trials(self) -> list[TrialRecord]:
         """What the storage holds by now."""

@@ -95,6 +95,7 @@ def _search(
         metric=config.metric,
         sampler=config.sampler,
         seed=config.sampler_seed,
+        max_epochs=config.max_epochs,
         objectives=config.objectives,
     )
     if search_on:
@@ -122,7 +123,7 @@ def _search(
             budget,
             observers=[curves, leaderboard],
         )
-        scheduler = stopping_rule(config)
+        scheduler = stopping_rule(config, journal.may_lead)
         for record in journal.records:
             stop = scheduler.remember(record)
             if record.status != "running":

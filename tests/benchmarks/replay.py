@@ -1,6 +1,6 @@
 """B7: whole searches on recorded curves, by the very sampler and stopping rule that sweeps run.
 
-    python -m tests.benchmarks.replay [--model forest] [--seeds 50] [--strategies ...]
+    python -m tests.benchmarks.replay [--model forest] [--seeds 50] [--ablation]
 
 A simulated trial takes the seconds that its point took, and reports epoch by epoch to the study,
 the sampler and the stopping rule of a sweep; nothing else is simulated. A search is worth the test
@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -26,9 +27,11 @@ from search.agenda import Agenda
 from search.budget import Budget
 from search.config import SweepConfig
 from search.draft import Draft
+from search.points import best_points, in_turn
 from search.stopping import stopping_rule
 from search.study import StudyJournal
 from search.trial import NUMBER, REPEAT
+from spaces import TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE
 from tests.benchmarks.worlds import MODELS, Curve, World, world
@@ -37,6 +40,8 @@ from trainables.report import EpochReport, best_of
 WORTH = {"small": 20, "medium": 60, "large": 200}
 """Budgets: as long as so many trials of random + ASHA take."""
 ENDLESS = 10**6
+BEFORE = 20_000
+"""Seeds of searches on other sets, which a prior comes from, begin here."""
 NOBODY: Any = None
 
 
@@ -47,13 +52,17 @@ class Strategy:
     settings: dict[str, Any] = field(default_factory=dict)
     stock: bool = False
     """Tell the study as Ray's OptunaSearch does: all are complete, with their last value."""
+    spares: bool = True
+    """Whether a weak trial that may yet lead goes on."""
+    prior: bool = False
+    """Begin with the best points of searches on the other sets."""
 
-    def draft(self, trials: int) -> Draft:
-        """Of a sweep."""
+    def draft(self, trials: int, earlier: Sequence[TrialParams]) -> Draft:
+        """Of a sweep that knows the best points of ``earlier`` ones."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS, "confirm": 0}
         config = SweepConfig.parse({**given, **self.settings})
-        points = SPACE.starts(native_image_size={}) if config.starts else []
-        return Draft(config, SPACE, tuple(points), {}, {})
+        starts = SPACE.starts(native_image_size={}) if config.starts else []
+        return Draft(config, SPACE, (*earlier, *starts), {}, {})
 
 
 def of(**settings: Any) -> Strategy:
@@ -63,17 +72,27 @@ def of(**settings: Any) -> Strategy:
 
 STRATEGIES = {
     "ours": of(),
-    "ours, mfgp": of(sampler="mfgp"),
     "random + ASHA": of(sampler="random", starts=False),
-    "stock OptunaSearch + ASHA": Strategy({"starts": False}, stock=True),
+    "stock OptunaSearch + ASHA": Strategy({"sampler": "tpe", "starts": False}, stock=True),
     "random + Hyperband": of(sampler="random", starts=False, stopping="hyperband"),
     "random, no stopping": of(sampler="random", starts=False, stopping="none"),
+}
+ABLATION = {
+    "ours": of(),
     "ours without starts": of(starts=False),
-    "random + ASHA with starts": of(sampler="random"),
+    "ours, none spared": Strategy(spares=False),
+    "ours, TPE": of(sampler="tpe"),
+    "ours, random": of(sampler="random"),
     "ours, no stopping": of(stopping="none"),
     "ours, median": of(stopping="median"),
     "ours, Hyperband": of(stopping="hyperband"),
+    "random + ASHA": of(sampler="random", starts=False),
+    "our sampler + ASHA": Strategy({"starts": False}, spares=False),
+    "ours, prior": Strategy(prior=True),
 }
+"""What each part of ours leaves when it is removed or another takes its place; random + ASHA with
+starts alone, or the sampler alone; and ours that knows the best points of the other sets."""
+_ALL = STRATEGIES | ABLATION
 
 
 @dataclass
@@ -88,15 +107,29 @@ class _Running:
 class Replay:
     """One search on a world, on some workers at a time."""
 
-    def __init__(self, on: World, strategy: Strategy, *, seed: int, trials: int = ENDLESS) -> None:
-        draft = strategy.draft(trials)
+    def __init__(
+        self,
+        on: World,
+        strategy: Strategy,
+        *,
+        seed: int,
+        trials: int = ENDLESS,
+        earlier: Sequence[TrialParams] = (),
+    ) -> None:
+        draft = strategy.draft(trials, earlier)
         config = draft.config
         self._world, self._strategy, self._rng = on, strategy, np.random.default_rng(seed)
         self._study = StudyJournal(
-            InMemoryStorage(), metric=config.metric, sampler=config.sampler, seed=seed
+            InMemoryStorage(),
+            metric=config.metric,
+            sampler=config.sampler,
+            seed=seed,
+            max_epochs=EPOCHS,
         )
         self._agenda = Agenda(self._study, draft, Budget(config, lambda params: 0.0))
-        self._rule, self._metric = stopping_rule(config), config.metric
+        spared = self._study.may_lead if strategy.spares else lambda number, report: False
+        self._rule = stopping_rule(config, spared)
+        self._metric = config.metric
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
         self._best: EpochReport | None = None
@@ -155,6 +188,10 @@ class Replay:
         del self._running[number]
         return True
 
+    def best_points(self) -> list[TrialParams]:
+        """What it would be worth to a later search."""
+        return best_points(self._study.trials(), self._metric, SPACE, {})
+
     def regret(self, seconds: float) -> float:
         """Of what it would hand over then."""
         so_far = [regret for when, regret in self.found if when <= seconds]
@@ -182,7 +219,12 @@ def search(
 ) -> tuple[str, str, list[float]]:
     """The regrets of one search at each budget."""
     name, strategy, seed = task
-    replayed = Replay(world(name, model), STRATEGIES[strategy], seed=seed)
+    earlier = []
+    for other in set(seconds) - {name} if _ALL[strategy].prior else ():
+        before = Replay(world(other, model), STRATEGIES["ours"], seed=seed + BEFORE)
+        before.run(seconds[other][1], workers=workers)
+        earlier.append(before.best_points())
+    replayed = Replay(world(name, model), _ALL[strategy], seed=seed, earlier=in_turn(earlier))
     replayed.run(seconds[name][-1], workers=workers)
     return name, strategy, [replayed.regret(budget) for budget in seconds[name]]
 
@@ -199,25 +241,32 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--model", choices=MODELS, default="processes")
-    parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
+    parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     args = parser.parse_args()
+    strategies = list(ABLATION if args.ablation else STRATEGIES)
     began = time.monotonic()
     seconds = {name: budgets(world(name, args.model), args.workers) for name in args.sets}
-    tasks = [(n, s, seed) for n in args.sets for s in args.strategies for seed in range(args.seeds)]
+    tasks = [(n, s, seed) for n in args.sets for s in strategies for seed in range(args.seeds)]
     run = partial(search, model=args.model, workers=args.workers, seconds=seconds)
     found: dict[tuple[str, str], list[list[float]]] = {}
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
         for name, strategy, regrets in pool.imap_unordered(run, tasks, chunksize=5):
             found.setdefault((name, strategy), []).append(regrets)
-    lines = _lines(args, found)
     print(f"  {len(tasks)} searches in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    lines = _lines(args, strategies, found)
+    kind = "ablation_" if args.ablation else ""
     command = f"python -m tests.benchmarks.replay --model {args.model} --seeds {args.seeds}"
+    command += f" --workers {args.workers}" + " --ablation" * args.ablation
     title = f"B7: search quality on recorded curves, {args.model}"
-    write_table(f"replay_{args.model}", title, f"{command} --workers {args.workers}", lines)
+    write_table(f"replay_{kind}{args.model}", title, command, lines)
 
 
-def _lines(args: argparse.Namespace, found: dict[tuple[str, str], list[list[float]]]) -> list[str]:
+def _lines(
+    args: argparse.Namespace,
+    strategies: Sequence[str],
+    found: dict[tuple[str, str], list[list[float]]],
+) -> list[str]:
     lines = [
         f"Regret in points of test accuracy, mean of {args.seeds} searches with half of its 95% "
         f"interval, {args.workers} workers. Budgets are as long as "
@@ -236,16 +285,22 @@ def _lines(args: argparse.Namespace, found: dict[tuple[str, str], list[list[floa
             "",
             head,
         ]
-        for strategy in args.strategies:
+        for strategy in strategies:
             regrets = np.array(found[name, strategy])
             cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
             lines.append(f"| {strategy} | {cells} |")
         lines.append("")
     lines += ["**All sets**", "", head]
-    for strategy in args.strategies:
+    for strategy in strategies:
         regrets = np.mean([found[name, strategy] for name in args.sets], axis=0)
         cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
         lines.append(f"| {strategy} | {cells} |")
+    if set(STRATEGIES) <= set(strategies):
+        mean = {s: np.mean([found[n, s] for n in args.sets], axis=(0, 1)) for s in STRATEGIES}
+        better = np.minimum(mean["random + ASHA"], mean["stock OptunaSearch + ASHA"])
+        parts = ", ".join(f"{share:.2f}" for share in mean["ours"] / better)
+        said = f"Ours has {parts} of the regret of the better of random + ASHA and stock"
+        lines += ["", f"{said}; the aim is 0.5."]
     return lines
 
 

@@ -69,11 +69,11 @@ class StockSleeping(tune.Trainable):
 
 
 def planned(trials: int, epochs: int) -> Plan:
-    """A sweep of the demo space without early stopping."""
+    """A sweep of the demo space without early stopping, by the sampler that stock has."""
     folder, _ = split_folder("elpv", 100)
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
-    values["retrain"] = False
+    values |= {"sampler": "tpe", "retrain": False}
     return make_plan(draft_plan(SweepConfig.parse(values)))
 
 

@@ -38,7 +38,7 @@ def test_each_event_of_a_trial_is_on_the_disk_before_it_is_over_and_synced_once(
         synced.append(file.stat().st_size)
 
     monkeypatch.setattr(os, "fsync", noted)
-    journal = StudyJournal.open(file, metric="val_accuracy", sampler="random", seed=0)
+    journal = StudyJournal.open(file, metric="val_accuracy", sampler="random", seed=0, max_epochs=9)
     number, values = journal.ask(SPACE.distributions())
     journal.begin(number, SPACE.params(values, native_image_size={}))
     journal.report(number, report(1, 0.5))

@@ -25,7 +25,9 @@ def asked(
     seed: int = 0,
 ) -> list[optuna.Trial]:
     """Trials of a study, each with its curve; one without an epoch has failed."""
-    study = optuna.create_study(direction=direction, sampler=MultiFidelitySampler(seed=seed))
+    study = optuna.create_study(
+        direction=direction, sampler=MultiFidelitySampler(seed=seed, max_epochs=4)
+    )
     made = []
     for _ in range(trials):
         trial = study.ask(SPACE)
@@ -67,6 +69,47 @@ def test_what_a_trial_comes_to_counts_more_than_how_it_begins() -> None:
     assert np.mean(late) > 0.7
 
 
+def slow_or_fast(trial: optuna.Trial) -> list[float]:
+    """Backbone b begins worse and ends better. Two of three are stopped after an epoch."""
+    rises = 0.1 if trial.params["backbone"] == "a" else 0.5
+    end = 0.6 + rises / 2 - abs(trial.params["unfreeze"] - 0.33)
+    whole = [end - rises * 0.5**epoch for epoch in range(4)]
+    return whole if trial.number % 3 == 0 else whole[:1]
+
+
+def begun(params: dict[str, object]) -> tuple[MultiFidelitySampler, optuna.Study, optuna.Trial]:
+    """A trial that runs beside thirty that have ended."""
+    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(30):
+        trial = study.ask(SPACE)
+        for epoch, value in enumerate(slow_or_fast(trial), start=1):
+            trial.report(value, epoch)
+        study.tell(trial, state=TrialState.PRUNED)
+    study.enqueue_trial(params)
+    return sampler, study, study.ask(SPACE)
+
+
+def test_a_slow_trial_may_yet_lead_and_one_that_is_alike_and_worse_may_not() -> None:
+    point: dict[str, object] = {"backbone": "b", "unfreeze": 0.33, "learning_rate": 1e-3}
+    sampler, study, trial = begun(point)
+    value = slow_or_fast(trial)[0]
+    fast = [t.intermediate_values[1] for t in study.trials[:-1] if t.params["backbone"] == "a"]
+    assert value < max(fast)
+    assert sampler.may_lead(study, trial.number, 1, value)
+    sampler, study, trial = begun({**point, "unfreeze": 1.0})
+    assert not sampler.may_lead(study, trial.number, 1, slow_or_fast(trial)[0])
+
+
+def test_of_what_little_is_known_nothing_leads() -> None:
+    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(STARTUP):
+        trial = study.ask(SPACE)
+        assert not sampler.may_lead(study, trial.number, 1, 0.9)
+        trial.report(0.5, 1)
+
+
 def test_it_keeps_away_from_where_trials_fail() -> None:
     def fast(trial: optuna.Trial) -> bool:
         return bool(trial.params["learning_rate"] > 1e-3)
@@ -80,7 +123,9 @@ def test_it_keeps_away_from_where_trials_fail() -> None:
 
 
 def test_trials_that_run_at_once_are_not_all_at_one_point() -> None:
-    study = optuna.create_study(direction="maximize", sampler=MultiFidelitySampler(seed=0))
+    study = optuna.create_study(
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+    )
     for _ in range(20):
         trial = study.ask(SPACE)
         trial.report(good(trial), 1)
@@ -89,8 +134,38 @@ def test_trials_that_run_at_once_are_not_all_at_one_point() -> None:
     assert len(set(points)) == 6
 
 
+def test_a_point_that_lacks_a_parameter_leaves_it_to_be_learnt() -> None:
+    """As one does that was given and lies outside the space."""
+    study = optuna.create_study(
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+    )
+    few = {name: dist for name, dist in SPACE.items() if name != "unfreeze"}
+    study.tell(study.ask(few), 0.5)
+    asked_for = []
+    for _ in range(40):
+        trial = study.ask(SPACE)
+        trial.report(good(trial), 1)
+        study.tell(trial, state=TrialState.PRUNED)
+        asked_for.append(trial)
+    assert miss(asked_for) < 0.5 * miss(asked(lambda trial: [0.5]))
+
+
+def test_a_space_all_of_which_was_tried_is_no_end() -> None:
+    study = optuna.create_study(
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+    )
+    space = {"backbone": CategoricalDistribution(["a", "b", "c"])}
+    for _ in range(3 * STARTUP):
+        trial = study.ask(space)
+        trial.report(0.9 if trial.params["backbone"] == "a" else 0.5, 1)
+        study.tell(trial, state=TrialState.PRUNED)
+    assert {trial.params["backbone"] for trial in study.trials} == {"a", "b", "c"}
+
+
 def test_before_anything_is_known_points_are_drawn() -> None:
-    study = optuna.create_study(direction="maximize", sampler=MultiFidelitySampler(seed=0))
+    study = optuna.create_study(
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+    )
     depths = [study.ask(SPACE).params["unfreeze"] for _ in range(STARTUP + 2)]
     assert len(set(depths)) == len(depths)
 

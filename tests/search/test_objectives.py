@@ -38,7 +38,12 @@ def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
 ) -> None:
     storage = InMemoryStorage()
     study = StudyJournal(
-        storage, metric="val_accuracy", sampler=sampler, seed=0, objectives=["parameters"]
+        storage,
+        metric="val_accuracy",
+        sampler=sampler,
+        seed=0,
+        max_epochs=9,
+        objectives=["parameters"],
     )
     for i in range(14):
         number, values = study.ask(SPACE.distributions())
@@ -56,6 +61,13 @@ def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
 def test_a_sampler_of_one_objective_is_refused(sampler: SamplerName) -> None:
     with pytest.raises(ConfigError, match=f"{sampler} knows one objective"):
         SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": sampler})
+
+
+def test_several_objectives_have_a_sampler_that_knows_them() -> None:
+    assert SweepConfig.parse({"data": "d"}).sampler == "mfgp"
+    assert SweepConfig.parse({"data": "d", "objectives": ["parameters"]}).sampler == "tpe"
+    asked = SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": "nsga2"})
+    assert asked.sampler == "nsga2"
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,9 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     paths.root.mkdir(parents=True)
     config = SweepConfig.parse({"data": "d", "name": name})
     paths.config.write_text(config.model_dump_json())
-    journal = StudyJournal.open(paths.journal, metric=config.metric, sampler="tpe", seed=0)
+    journal = StudyJournal.open(
+        paths.journal, metric=config.metric, sampler="tpe", seed=0, max_epochs=9
+    )
     for params, accuracy, status in trials:
         number = journal.ask_at({}, {})
         journal.begin(number, params)

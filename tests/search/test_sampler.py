@@ -21,7 +21,9 @@ SPACE = SearchSpace.from_table(
 
 def unfreezes(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
     """Of trials whose accuracy is the better the nearer they are to 0.3."""
-    study = StudyJournal(InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=seed)
+    study = StudyJournal(
+        InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=seed, max_epochs=9
+    )
     asked = []
     for _ in range(trials):
         number, values = study.ask(SPACE.distributions())
@@ -49,7 +51,10 @@ def test_samplers_that_learn_come_nearer_than_chance(name: SamplerName) -> None:
 
 
 def test_a_name_makes_one_sampler_and_no_other() -> None:
-    kinds = {name: type(make_sampler(name, seed=0)).__name__ for name in get_args(SamplerName)}
+    kinds = {
+        name: type(make_sampler(name, seed=0, max_epochs=9)).__name__
+        for name in get_args(SamplerName)
+    }
     assert kinds == {
         "tpe": "TPESampler",
         "mfgp": "MultiFidelitySampler",
@@ -58,4 +63,24 @@ def test_a_name_makes_one_sampler_and_no_other() -> None:
         "gp": "GPSampler",
         "cmaes": "CmaEsSampler",
         "nsga2": "NSGAIISampler",
+    }
+
+
+def test_only_a_sampler_that_foresees_spares_a_trial() -> None:
+    def spared(sampler: SamplerName) -> bool:
+        study = StudyJournal(
+            InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=0, max_epochs=9
+        )
+        for i in range(20):
+            number, values = study.ask(SPACE.distributions())
+            study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
+            study.report(number, report(1, 0.5 + i / 100))
+            study.end(number, "stopped")
+        number, _ = study.ask(SPACE.distributions())
+        return study.may_lead(number, report(1, 0.9))
+
+    assert {name: spared(name) for name in ("mfgp", "tpe", "random")} == {
+        "mfgp": True,
+        "tpe": False,
+        "random": False,
     }

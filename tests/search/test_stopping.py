@@ -15,6 +15,11 @@ CONFIG = SweepConfig.parse({"data": "d", "max_epochs": 9})
 NOBODY: Any = None
 
 
+def strict(config: SweepConfig) -> StoppingRule:
+    """That spares nobody."""
+    return stopping_rule(config, lambda number, report: False)
+
+
 def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
     """Run a trial through the rule until it stops it or it ends; its record."""
     trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number, REPEAT: None})
@@ -36,7 +41,7 @@ def rungs(rule: Asha) -> list[tuple[float, dict[int, float]]]:
 
 @pytest.fixture
 def records() -> list[TrialRecord]:
-    rule, chance = stopping_rule(CONFIG), np.random.default_rng(0)
+    rule, chance = strict(CONFIG), np.random.default_rng(0)
     assert isinstance(rule, Asha)
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
     return [live(rule, n, curve, f"ray {n}") for n, curve in enumerate(curves)]
@@ -44,7 +49,7 @@ def records() -> list[TrialRecord]:
 
 def test_rungs_filled_from_the_journal_are_those_of_the_sweep(records: list[TrialRecord]) -> None:
     assert {r.status for r in records} == {"completed", "stopped"}
-    first, again = stopping_rule(CONFIG), stopping_rule(CONFIG)
+    first, again = strict(CONFIG), strict(CONFIG)
     assert isinstance(first, Asha)
     assert isinstance(again, Asha)
     for record in records:
@@ -54,7 +59,7 @@ def test_rungs_filled_from_the_journal_are_those_of_the_sweep(records: list[Tria
 
 
 def test_a_trial_that_is_taken_up_again_counts_once(records: list[TrialRecord]) -> None:
-    rule = stopping_rule(CONFIG)
+    rule = strict(CONFIG)
     assert isinstance(rule, Asha)
     broken_off = next(r for r in records if r.status == "completed")
     begun = TrialRecord(0, broken_off.params, "running", broken_off.reports[:4], "")
@@ -65,7 +70,7 @@ def test_a_trial_that_is_taken_up_again_counts_once(records: list[TrialRecord]) 
 
 
 def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[TrialRecord]) -> None:
-    rule = stopping_rule(CONFIG)
+    rule = strict(CONFIG)
     stopped = [r for r in records if r.status == "stopped"][-1]
     for record in records:
         if record is not stopped:
@@ -75,7 +80,7 @@ def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[Trial
 
 
 def test_without_a_rule_nothing_is_stopped(records: list[TrialRecord]) -> None:
-    rule = stopping_rule(SweepConfig.parse({"data": "d", "stopping": "none"}))
+    rule = strict(SweepConfig.parse({"data": "d", "stopping": "none"}))
     assert not any(rule.remember(record) for record in records)
 
 
@@ -84,7 +89,7 @@ def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
     config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
     chance = np.random.default_rng(1)
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(30)]
-    whole, first, rest = (stopping_rule(config) for _ in range(3))
+    whole, first, rest = (strict(config) for _ in range(3))
     lengths = [len(live(whole, n, curve, f"ray {n}").reports) for n, curve in enumerate(curves)]
     assert 1 < sum(length == 9 for length in lengths) < 29
     for n in range(15):
@@ -97,7 +102,7 @@ def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
 def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str) -> None:
     config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
     for seed in range(20):
-        chance, rule = np.random.default_rng(seed), stopping_rule(config)
+        chance, rule = np.random.default_rng(seed), strict(config)
         curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
         trials: list[Any] = [
             SimpleNamespace(trial_id=str(n), config={NUMBER: n, REPEAT: None}) for n in range(12)
@@ -117,7 +122,7 @@ def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str
                 if waiting:
                     running.append(waiting.pop(0))
                     rule.on_trial_add(NOBODY, trials[running[-1]])
-        again = stopping_rule(config)
+        again = strict(config)
         for n, reports in enumerate(told):
             status: Any = "completed" if len(reports) == 9 else "stopped"
             again.remember(TrialRecord(n, TrialParams(backbone="a"), status, tuple(reports), ""))
@@ -127,6 +132,28 @@ def test_hyperband_stops_less_than_asha() -> None:
     chance, epochs = np.random.default_rng(2), {}
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(60)]
     for name in ("asha", "hyperband", "none"):
-        rule = stopping_rule(SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name}))
+        rule = strict(SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name}))
         epochs[name] = sum(len(live(rule, n, c, "").reports) for n, c in enumerate(curves))
     assert epochs["asha"] < epochs["hyperband"] < epochs["none"]
+
+
+@pytest.mark.parametrize("name", ["asha", "median"])
+def test_a_weak_trial_that_may_yet_lead_is_spared(name: str) -> None:
+    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    rule = stopping_rule(config, lambda number, told: number == 19 and told.val_accuracy == 0.1)
+    for n in range(18):
+        live(rule, n, [0.5] * 9, "")
+    assert len(live(rule, 18, [0.1] * 9, "").reports) < 9
+    assert len(live(rule, 19, [0.1] * 9, "").reports) == 9
+    assert len(live(rule, 20, [0.1] * 9, "").reports) < 9
+
+
+def test_a_resume_spares_it_too(records: list[TrialRecord]) -> None:
+    stopped = [r for r in records if r.status == "stopped"][-1]
+    again = TrialRecord(stopped.number, stopped.params, "running", stopped.reports, "")
+    for spared in (False, True):
+        rule = stopping_rule(CONFIG, lambda number, told, spared=spared: spared)  # type: ignore[misc]
+        for record in records:
+            if record is not stopped:
+                rule.remember(record)
+        assert rule.remember(again) is not spared

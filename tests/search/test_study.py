@@ -56,7 +56,9 @@ def searcher(
     paths = SweepPaths(folder)
     config = SweepConfig.parse({"data": folder, "trials": trials, **settings})
     return StudySearcher(
-        StudyJournal.open(paths.journal, metric="val_accuracy", sampler="tpe", seed=seed),
+        StudyJournal.open(
+            paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
+        ),
         CheckpointWriter(Checkpoints.here(paths.checkpoints)),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
@@ -157,7 +159,9 @@ def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
 
 
 def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
-    study = StudyJournal.open(tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0)
+    study = StudyJournal.open(
+        tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+    )
     number, _ = study.ask(SPACE.distributions())
     study.begin(number, TrialParams(backbone="a"))
     study.report(number, report(1, 0.5))
@@ -288,7 +292,7 @@ def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
 
 def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) -> None:
     journal = StudyJournal.open(
-        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
     journal.ask(SPACE.distributions())
     search = searcher(tmp_path, trials=1)
@@ -339,7 +343,7 @@ def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
     run(search, "x", 0.9)
     search._journal.ended_by = search.spent
     again = StudyJournal.open(
-        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
     assert again.ended_by == "a trial reached the target, val_accuracy 0.8"
     again.ended_by = None
