@@ -8,7 +8,8 @@ says of a trial that runs whether it may yet lead (as in Swersky et al. 2014).
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
+from threadpoolctl import ThreadpoolController
 
 from search.cube import Cube
 
@@ -38,6 +40,14 @@ ANYWHERE, NEAR, BEST = 300, 200, 5
 """Candidates drawn from the whole space, and near the best trials."""
 DOUBT = 2
 """Standard deviations above what is expected of a trial that it may yet come to."""
+_BLAS = ThreadpoolController()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Beside trials that take every core, BLAS's threads wait for one another for seconds."""
+    with _BLAS.limit(limits=1, user_api="blas"):
+        yield
 
 
 class MultiFidelitySampler(BaseSampler):
@@ -72,6 +82,7 @@ class MultiFidelitySampler(BaseSampler):
         """At random."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
+    @_one_thread()
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
@@ -91,6 +102,7 @@ class MultiFidelitySampler(BaseSampler):
         ranked = map(cube.values, drawn[gains.argsort()[::-1]])
         return next((point for point in ranked if point not in old), {})
 
+    @_one_thread()
     def may_lead(self, study: Study, number: int, epoch: int, value: float) -> bool:
         """Whether a trial that runs, of that value after an epoch, may come to the most of all.
 
