@@ -7,7 +7,7 @@ that outlives its driver has nothing to write to. The journal has an epoch befor
 import io
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,17 @@ class Checkpoints:
     """The machine that it lies on."""
 
     @classmethod
-    def here(cls, folder: Path) -> "Checkpoints":
-        """In a folder of this machine; what a killed driver was still writing goes."""
+    def here(cls, folder: Path, running: Iterable[int]) -> "Checkpoints":
+        """In a folder of this machine, of trials that are not over.
+
+        What a killed driver was still writing goes, and what it had still to remove.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("*.partial"):
+        checkpoints = cls(folder, Home.here())
+        kept = {checkpoints.file(number) for number in running}
+        for leftover in set(folder.iterdir()) - kept:
             leftover.unlink()
-        return cls(folder, Home.here())
+        return checkpoints
 
     def read(self, number: int) -> dict[str, Any] | None:
         """A trial's last state, on any machine; None if there is none that is whole."""

@@ -101,7 +101,8 @@ def _search(
     if search_on:
         journal.ended_by = None
     budget.ended_by = journal.ended_by
-    checkpoints = Checkpoints.here(paths.checkpoints)
+    running = [record.number for record in journal.records if record.status == "running"]
+    checkpoints = Checkpoints.here(paths.checkpoints, running)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
         CheckpointWriter(checkpoints) as writer,

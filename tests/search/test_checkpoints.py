@@ -7,7 +7,7 @@ from search.checkpoints import Checkpoints, CheckpointWriter, pack, unpack
 
 
 def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:
-    checkpoints = Checkpoints.here(tmp_path / "c")
+    checkpoints = Checkpoints.here(tmp_path / "c", [])
     with CheckpointWriter(checkpoints) as writer:
         for epoch in range(20):
             for number in range(3):
@@ -18,10 +18,11 @@ def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> N
     assert checkpoints.read(2) == {"epoch": 19, "number": 2}
 
 
-def test_what_a_killed_driver_was_writing_goes(tmp_path: Path) -> None:
-    (tmp_path / "0001.pt.123.partial").write_bytes(b"half")
-    Checkpoints.here(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_what_a_killed_driver_was_writing_or_had_to_remove_goes(tmp_path: Path) -> None:
+    for name in ("0001.pt", "0001.pt.123.partial", "0002.pt"):
+        (tmp_path / name).write_bytes(b"state")
+    Checkpoints.here(tmp_path, running=[1])
+    assert [file.name for file in tmp_path.iterdir()] == ["0001.pt"]
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None) -> None:
-    with CheckpointWriter(Checkpoints.here(tmp_path)) as writer:
+    with CheckpointWriter(Checkpoints.here(tmp_path, [])) as writer:
         writer.keep(0, pack({}))
         with pytest.raises(OSError, match="No space left"):
             while True:
@@ -59,6 +60,6 @@ def test_a_state_that_cannot_be_written_in_the_end_is_told_too(
 ) -> None:
     with (
         pytest.raises(OSError, match="No space left"),
-        CheckpointWriter(Checkpoints.here(tmp_path)) as writer,
+        CheckpointWriter(Checkpoints.here(tmp_path, [])) as writer,
     ):
         writer.keep(0, pack({}))

@@ -59,7 +59,7 @@ def searcher(
         StudyJournal.open(
             paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
         ),
-        CheckpointWriter(Checkpoints.here(paths.checkpoints)),
+        CheckpointWriter(Checkpoints.here(paths.checkpoints, [])),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
         Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),

@@ -30,7 +30,7 @@ def write(checkpoints: Checkpoints, number: int, state: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def checkpoints(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
-    return Checkpoints.here(tmp_path_factory.mktemp("checkpoints"))
+    return Checkpoints.here(tmp_path_factory.mktemp("checkpoints"), [])
 
 
 @pytest.fixture(scope="module")
