@@ -89,7 +89,7 @@ class MultiFidelitySampler(BaseSampler):
         """The best new candidate; nothing, so that each parameter is drawn, where one is to be."""
         trials = self._whole(study)
         curves = self._curves(trials, _sign(study))
-        if not search_space or len(curves) < STARTUP or self._rng.random() < CHANCE:
+        if not search_space or _too_few(curves) or self._rng.random() < CHANCE:
             return {}
         outlook = self._outlook(self._chosen(curves))
         known = [curve.params for curve in outlook.curves]
@@ -112,7 +112,7 @@ class MultiFidelitySampler(BaseSampler):
         trials = {trial.number: trial for trial in self._whole(study)}
         one = trials.pop(number, None)
         curves = self._curves(trials.values(), _sign(study))
-        if one is None or len(curves) < STARTUP:
+        if one is None or _too_few(curves):
             return False
         told = {**one.intermediate_values, epoch: value}
         own = _Curve.of(one, told, _sign(study))
@@ -242,6 +242,11 @@ def _coordinates(
 def _sign(study: Study) -> int:
     """Of what is better where it is higher."""
     return 1 if study.direction is StudyDirection.MAXIMIZE else -1
+
+
+def _too_few(curves: Sequence[_Curve]) -> bool:
+    """Whether nothing can be learnt yet; of trials that all failed nothing ever is."""
+    return sum(bool(np.isfinite(max(curve.values))) for curve in curves) < STARTUP
 
 
 def _scores(values: np.ndarray) -> np.ndarray:

@@ -220,7 +220,8 @@ def search(
     """The regrets of one search at each budget."""
     name, strategy, seed = task
     earlier = []
-    for other in set(seconds) - {name} if _ALL[strategy].prior else ():
+    others = [other for other in seconds if other != name]
+    for other in others if _ALL[strategy].prior else ():
         before = Replay(world(other, model), STRATEGIES["ours"], seed=seed + BEFORE)
         before.run(seconds[other][1], workers=workers)
         earlier.append(before.best_points())

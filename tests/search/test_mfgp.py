@@ -110,6 +110,11 @@ def test_of_what_little_is_known_nothing_leads() -> None:
         trial.report(0.5, 1)
 
 
+def test_trials_that_all_fail_before_an_epoch_teach_nothing() -> None:
+    trials = asked(lambda trial: [], trials=3 * STARTUP)
+    assert len({trial.params["unfreeze"] for trial in trials}) == len(trials)
+
+
 def test_it_keeps_away_from_where_trials_fail() -> None:
     def fast(trial: optuna.Trial) -> bool:
         return bool(trial.params["learning_rate"] > 1e-3)
