@@ -11,7 +11,7 @@ from search.config import SweepConfig
 from search.repeat import Repeat
 from search.study import TrialRecord
 from spaces import TrialParams
-from trainables.report import METRICS
+from trainables.report import merit
 
 SEEDS = 2
 """Other seeds that a trial is confirmed with."""
@@ -26,16 +26,10 @@ def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]
 
     Of several with the same parameters the best.
     """
-    sign = -1 if METRICS[metric] == "max" else 1
-
-    def rank(trial: TrialRecord) -> tuple[float, float]:
-        best = trial.best(metric)
-        assert best is not None
-        return sign * getattr(best, metric), best.val_loss
-
-    able = [t for t in trials if t.repeat is None and t.status != "failed" and t.best(metric)]
+    searched = [t for t in trials if t.repeat is None and t.status != "failed"]
+    able = [(merit(best, metric), t) for t in searched if (best := t.best(metric))]
     first: dict[TrialParams, TrialRecord] = {}
-    for trial in sorted(able, key=rank):
+    for _, trial in sorted(able, key=lambda pair: pair[0], reverse=True):
         first.setdefault(trial.params, trial)
     return list(first.values())
 

@@ -59,17 +59,14 @@ def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport |
 
     Few images make many equals. None if there is no report that hasn't diverged.
     """
-    best = None
-    for report in reports:
-        if report is None or report.diverged:
-            continue
-        if best is None:
-            best = report
-            continue
-        value, top = getattr(report, metric), getattr(best, metric)
-        if better(metric, value, top) or (value == top and report.val_loss < best.val_loss):
-            best = report
-    return best
+    able = [report for report in reports if report is not None and not report.diverged]
+    return max(able, key=lambda report: merit(report, metric), default=None)
+
+
+def merit(report: EpochReport, metric: str) -> tuple[float, float]:
+    """What reports are ranked by, the best highest: ``metric``, and of equals the lower loss."""
+    sign = 1 if METRICS[metric] == "max" else -1
+    return sign * getattr(report, metric), -report.val_loss
 
 
 def better(metric: str, value: float, than: float) -> bool:
