@@ -48,7 +48,8 @@ class Sleeping(search.tuner.FineTuneTrial):
         self._epoch += 1
         time.sleep(EPOCH_SECONDS)
         last = self._epoch == self._job.config.max_epochs
-        report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 1, 0, 0, 1, 1, last)
+        score = random.random()
+        report = EpochReport(self._epoch, 0.5, 0.5, score, score, score, 1e-3, 1, 0, 0, 1, 1, last)
         return {**report.to_dict(), "done": last}
 
 
@@ -65,15 +66,15 @@ class StockSleeping(tune.Trainable):
     def step(self) -> dict[str, Any]:
         self._epoch += 1
         time.sleep(EPOCH_SECONDS)
-        return {"val_accuracy": 0.9, "done": self._epoch == self.config["epochs"]}
+        return {"val_accuracy": random.random(), "done": self._epoch == self.config["epochs"]}
 
 
 def planned(trials: int, epochs: int) -> Plan:
-    """A sweep of the demo space without early stopping, by the sampler that stock has."""
+    """A sweep of the demo space without early stopping."""
     folder, _ = split_folder("elpv", 100)
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
-    values |= {"sampler": "tpe", "retrain": False}
+    values |= {"retrain": False}
     return make_plan(draft_plan(SweepConfig.parse(values)))
 
 
