@@ -7,8 +7,9 @@ Kandasamy et al. 2017, with the expected improvement of Jones et al. 1998). The 
 says of a trial that runs whether it may yet lead (as in Swersky et al. 2014).
 """
 
+import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -17,8 +18,7 @@ import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from scipy.optimize import minimize
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
@@ -27,15 +27,14 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, Whi
 from threadpoolctl import ThreadpoolController
 
 from search.cube import Cube
+from search.curves import Curve, Curves
 
 STARTUP = 6
 """Trials with an epoch before anything is learnt."""
 CHANCE = 0.1
 """Share of points that are drawn at random all the same."""
 MOST = 100
-"""Trials that are learnt from: the better half of them the best, the others drawn."""
-_EPOCHS = {3**k for k in range(12)}
-"""That a curve is told by, beside its last: those between say little more."""
+"""Ended trials that are learnt from: the better half of them the best, the others drawn."""
 ANYWHERE, NEAR, BEST = 300, 200, 5
 """Candidates drawn from the whole space, and near the best trials."""
 DOUBT = 2
@@ -57,10 +56,7 @@ class MultiFidelitySampler(BaseSampler):
         self._last = max_epochs
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
-        self._space: dict[str, BaseDistribution] = {}
-        self._seen = 0
-        """Trials that the space has been gathered from."""
-        self._ended: dict[int, _Curve] = {}
+        self._curves = Curves()
         self._kernel: Kernel | None = None
         self._fitted = 0
         """Trials that there were when the kernel was last fitted."""
@@ -69,8 +65,8 @@ class MultiFidelitySampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """All that was ever drawn: a point that was given may lack a parameter."""
-        self._gather(study.get_trials(deepcopy=False)[: trial.number])
-        return dict(self._space)
+        self._curves.read(study)
+        return dict(self._curves.space)
 
     def sample_independent(
         self,
@@ -86,14 +82,16 @@ class MultiFidelitySampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The best new candidate; nothing, so that each parameter is drawn, where one is to be."""
-        trials = self._whole(study)
-        curves = self._curves(trials, _sign(study))
-        if not search_space or _too_few(curves) or self._rng.random() < CHANCE:
+        """The best new candidate; nothing, so that each parameter is drawn, where one is to be.
+
+        Optuna calls it right after `infer_relative_search_space`, which has read the study.
+        """
+        begun = self._curves.begun()
+        if not search_space or self._too_few(begun) or self._rng.random() < CHANCE:
             return {}
-        outlook = self._outlook(self._chosen(curves))
+        outlook = self._outlook(self._chosen(begun))
         known = [curve.params for curve in outlook.curves]
-        waiting = [other.params for other in trials if other.state is TrialState.RUNNING]
+        waiting = [other.params for other in self._curves.running.values()]
         cube = outlook.cube
         near = cube.near(self._rng, cube.places(known[:BEST]), NEAR)
         drawn = np.vstack([cube.draw(self._rng, ANYWHERE), near])
@@ -108,60 +106,39 @@ class MultiFidelitySampler(BaseSampler):
 
         None may while too little is known, or if it lacks a parameter.
         """
-        self._gather(study.get_trials(deepcopy=False))
-        trials = {trial.number: trial for trial in self._whole(study)}
-        one = trials.pop(number, None)
-        curves = self._curves(trials.values(), _sign(study))
-        if one is None or _too_few(curves):
+        self._curves.read(study)
+        one, begun = self._curves.running.get(number), self._curves.begun(beside=number)
+        if one is None or not self._curves.space or self._too_few(begun):
             return False
-        told = {**one.intermediate_values, epoch: value}
-        own = _Curve.of(one, told, _sign(study))
+        own = self._curves.of(one, {**one.intermediate_values, epoch: value})
         assert own is not None  # it has this epoch
-        outlook = self._outlook([*self._chosen(curves), own])
+        outlook = self._outlook([*self._chosen(begun), own])
         mean, spread = outlook.of([curve.params for curve in outlook.curves])
         return bool(mean[-1] + DOUBT * spread[-1] >= mean.max())
 
-    def _gather(self, trials: Sequence[FrozenTrial]) -> None:
-        for trial in trials[self._seen :]:
-            self._space |= {n: d for n, d in trial.distributions.items() if not d.single()}
-        self._seen = len(trials)
+    def _too_few(self, begun: Sequence[Curve]) -> bool:
+        """Whether nothing can be learnt yet; of trials that all failed nothing ever is."""
+        curves = [*self._curves.ended[:STARTUP], *begun]
+        return sum(math.isfinite(curve.best) for curve in curves) < STARTUP
 
-    def _whole(self, study: Study) -> list[FrozenTrial]:
-        """Trials that lack no parameter."""
-        trials = study.get_trials(deepcopy=False)
-        return [trial for trial in trials if self._space.keys() <= trial.params.keys()]
-
-    def _curves(self, trials: Iterable[FrozenTrial], sign: int) -> "list[_Curve]":
-        """Of all trials that have one."""
-        curves = []
-        for trial in trials:
-            curve = self._ended.get(trial.number)
-            if curve is None:
-                curve = _Curve.of(trial, trial.intermediate_values, sign)
-                if curve is not None and trial.state is not TrialState.RUNNING:
-                    self._ended[trial.number] = curve
-            if curve is not None:
-                curves.append(curve)
-        return curves
-
-    def _chosen(self, curves: "list[_Curve]") -> "list[_Curve]":
+    def _chosen(self, begun: Sequence[Curve]) -> list[Curve]:
         """Those that are learnt from, the best first."""
-        ranked = sorted(curves, key=lambda curve: -max(curve.values))
-        if len(ranked) <= MOST:
-            return ranked
-        others = self._rng.choice(np.arange(MOST // 2, len(ranked)), MOST // 2, replace=False)
-        return [*ranked[: MOST // 2], *(ranked[i] for i in sorted(others))]
+        ended = self._curves.ended
+        if len(ended) > MOST:
+            others = self._rng.choice(np.arange(MOST // 2, len(ended)), MOST // 2, replace=False)
+            ended = [*ended[: MOST // 2], *(ended[i] for i in others)]
+        return sorted([*ended, *begun], key=lambda curve: -curve.best)
 
-    def _outlook(self, curves: "Sequence[_Curve]") -> "_Outlook":
+    def _outlook(self, curves: Sequence[Curve]) -> "_Outlook":
         """From some curves; the kernel is fitted where there are a tenth more than last time."""
-        cube = Cube(self._space)
+        cube = Cube(self._curves.space)
         rows = [(c.params, e, v) for c in curves for e, v in zip(c.epochs, c.values, strict=True)]
         params, epochs, values = zip(*rows, strict=True)
         at = _coordinates(cube, cube.places(params), epochs, self._last)
         expected = _kernel(at.shape[1])
         if self._kernel is None or self._kernel.theta.size != expected.theta.size:
             self._kernel, self._fitted = expected, 0
-        trials = len(self._ended)
+        trials = len(self._curves.ended)
         again = trials - self._fitted >= max(4, trials // 10)
         optimizer = _posterior_mode(expected.theta) if again else None
         process = GaussianProcessRegressor(self._kernel, optimizer=optimizer)
@@ -174,30 +151,10 @@ class MultiFidelitySampler(BaseSampler):
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """What is learnt from a trial: some of its epochs, ascending."""
-
-    params: Mapping[str, Any]
-    epochs: Sequence[int]
-    values: Sequence[float]
-    """Better where they are higher."""
-
-    @classmethod
-    def of(cls, trial: FrozenTrial, told: Mapping[int, float], sign: int) -> "_Curve | None":
-        """None of one that has no epoch yet. One that failed is as bad as any after its last."""
-        last = max(told, default=0)
-        epochs = [e for e in told if e == last or e in _EPOCHS]
-        values = [sign * told[e] for e in epochs]
-        if trial.state is TrialState.FAIL:
-            epochs, values = [*epochs, last + 1], [*values, -np.inf]
-        return cls(trial.params, epochs, values) if epochs else None
-
-
-@dataclass(frozen=True)
 class _Outlook:
     """What points are expected to come to after their last epoch."""
 
-    curves: Sequence[_Curve]
+    curves: Sequence[Curve]
     """That it is learnt from."""
     cube: Cube
     last: int
@@ -237,16 +194,6 @@ def _coordinates(
     """``(n, d)`` of ``(n, p)`` places after so many epochs of ``last``."""
     progress = np.log(epochs) / np.log(max(last, 2))
     return np.column_stack([cube.features(places), np.broadcast_to(progress, len(places))])
-
-
-def _sign(study: Study) -> int:
-    """Of what is better where it is higher."""
-    return 1 if study.direction is StudyDirection.MAXIMIZE else -1
-
-
-def _too_few(curves: Sequence[_Curve]) -> bool:
-    """Whether nothing can be learnt yet; of trials that all failed nothing ever is."""
-    return sum(bool(np.isfinite(max(curve.values))) for curve in curves) < STARTUP
 
 
 def _scores(values: np.ndarray) -> np.ndarray:

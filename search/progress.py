@@ -56,7 +56,9 @@ class LiveLeaderboard:
     def __enter__(self) -> Self:
         console = Console()
         if console.is_terminal:
-            self._live = Live(console=console, refresh_per_second=2, transient=True)
+            self._live = Live(
+                console=console, get_renderable=self._table, refresh_per_second=2, transient=True
+            )
             self._live.start()
         return self
 
@@ -81,22 +83,17 @@ class LiveLeaderboard:
         best = best_of((self._best.get(number), report), self._metric)
         if best is not None:
             self._best[number] = best
-        self._draw()
 
     def end(self, number: int, status: Status) -> None:
         """Take in a trial's end."""
         self._status[number] = status
-        self._draw()
 
     @property
     def _done(self) -> int:
-        return sum(s != "running" and n not in self._repeats for n, s in self._status.items())
-
-    def _draw(self) -> None:
-        if self._live is not None:
-            self._live.update(self._table())
+        return sum(s != "running" and n not in self._repeats for n, s in [*self._status.items()])
 
     def _table(self) -> Table:
+        """Drawn by a thread of its own, while trials come and go."""
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
@@ -106,7 +103,7 @@ class LiveLeaderboard:
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
         sign = -1 if METRICS[self._metric] == "max" else 1
-        alive = [n for n in self._best if self._status[n] != "failed" and n not in self._repeats]
+        alive = [n for n in [*self._best] if self._status[n] != "failed" and n not in self._repeats]
         ranked = sorted(alive, key=lambda n: sign * getattr(self._best[n], self._metric))
         for number in ranked[:_ROWS]:
             best = self._best[number]

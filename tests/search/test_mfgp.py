@@ -110,6 +110,15 @@ def test_of_what_little_is_known_nothing_leads() -> None:
         trial.report(0.5, 1)
 
 
+def test_in_a_space_of_one_point_nothing_leads() -> None:
+    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(2 * STARTUP):
+        trial = study.ask({})
+        assert not sampler.may_lead(study, trial.number, 1, 0.9)
+        trial.report(0.5, 1)
+
+
 def test_trials_that_all_fail_before_an_epoch_teach_nothing() -> None:
     trials = asked(lambda trial: [], trials=3 * STARTUP)
     assert len({trial.params["unfreeze"] for trial in trials}) == len(trials)
