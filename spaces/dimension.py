@@ -1,7 +1,7 @@
 """How one field of a space varies: `Fixed`, `Range`, `Choices`."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -29,6 +29,10 @@ class Fixed(Dimension):
     def start(self) -> Value:
         """The value of a trial that doesn't choose."""
         return self.value
+
+    def holds(self, value: object) -> bool:
+        """Whether it is the value."""
+        return value == self.value
 
     @property
     def extremes(self) -> tuple[Value, ...]:
@@ -145,8 +149,7 @@ AnyDimension = Fixed | Range | Choices
 def dimension_of(field: str, entry: object) -> AnyDimension:
     """What a space's table says of a field: its value, bounds, or choices."""
     table = entry if isinstance(entry, dict) else {"value": entry}
-    kind = TrialParams.model_fields[field].annotation
-    table = {key: _number(value, kind) for key, value in table.items()}
+    table = {key: number(value, field) for key, value in table.items()}
     if "value" in table:
         return Fixed.model_validate(table)
     if "choices" in table:
@@ -154,12 +157,13 @@ def dimension_of(field: str, entry: object) -> AnyDimension:
     return Range.model_validate(table)
 
 
-def _number(value: object, kind: object) -> object:
+def number(value: Any, field: str) -> Any:
     """TOML writes 1 and 1e3 as it likes: give a number the kind that its field has."""
     if isinstance(value, list):
-        return [_number(item, kind) for item in value]
-    if kind is float and type(value) is int:
+        return [number(item, field) for item in value]
+    info = TrialParams.model_fields.get(field)
+    if info and info.annotation is float and type(value) is int:
         return float(value)
-    if kind is int and type(value) is float and value.is_integer():
+    if info and info.annotation is int and type(value) is float and value.is_integer():
         return int(value)
     return value

@@ -3,13 +3,13 @@
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of
+from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of, number
 from spaces.errors import SpaceError, sentences, unknown
 from spaces.params import TrialParams
 
@@ -32,14 +32,23 @@ _IDLE = {
 
 
 class SearchSpace:
-    """A named set of dimensions, one for each field of `TrialParams`.
+    """A named set of dimensions, one for each field of `TrialParams`, and points to begin with.
 
     Immutable. Doesn't sample: `distributions` is what Optuna needs to do so.
     """
 
-    def __init__(self, dimensions: Mapping[str, AnyDimension], *, name: str, doc: str = "") -> None:
+    def __init__(
+        self,
+        dimensions: Mapping[str, AnyDimension],
+        *,
+        name: str,
+        doc: str = "",
+        recipes: Sequence[Mapping[str, Value]] = (),
+    ) -> None:
         self.name = name
         self.doc = doc
+        self.recipes = tuple(recipes)
+        """Parts of points that are tried first, with every backbone."""
         defaults = {
             field: Fixed(value=info.default)
             for field, info in TrialParams.model_fields.items()
@@ -78,15 +87,23 @@ class SearchSpace:
 
     def to_table(self) -> dict[str, object]:
         """What `from_table` makes this space of again, and its name: a ``space.json``."""
-        return {"name": self.name, **{f: dim.model_dump() for f, dim in self.dimensions.items()}}
+        dimensions = {field: dim.model_dump() for field, dim in self.dimensions.items()}
+        return {"name": self.name, "starts": list(self.recipes), **dimensions}
 
     @classmethod
     def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
-        """Make a space of a TOML table: a field's value, or a table of its bounds."""
+        """Make a space of a TOML table: a field's value, or a table of its bounds.
+
+        ``starts`` is a list of tables, of values by field.
+        """
         table = dict(table)
-        doc = str(table.pop("doc", ""))
+        doc, starts = str(table.pop("doc", "")), table.pop("starts", [])
         dimensions: dict[str, AnyDimension] = {}
         problems = []
+        if not (isinstance(starts, list) and all(isinstance(start, dict) for start in starts)):
+            raise SpaceError(
+                "starts is a list of points; write [[starts]] above the values of each."
+            )
         for field, entry in table.items():
             if field not in TrialParams.model_fields:
                 problems.append(unknown("parameter", field, TrialParams.model_fields))
@@ -101,12 +118,15 @@ class SearchSpace:
                 problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
         if problems:
             raise SpaceError.of(problems)
-        return cls(dimensions, name=name, doc=doc)
+        recipes = [{f: number(value, f) for f, value in start.items()} for start in starts]
+        return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
         """The same space with some fields fixed."""
         fixed = {field: Fixed(value=value) for field, value in values.items()}
-        return SearchSpace({**self.dimensions, **fixed}, name=self.name, doc=self.doc)
+        rest = [{f: v for f, v in recipe.items() if f not in values} for recipe in self.recipes]
+        dimensions = {**self.dimensions, **fixed}
+        return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=rest)
 
     @property
     def open(self) -> dict[str, Range | Choices]:
@@ -159,13 +179,19 @@ class SearchSpace:
         return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
 
     def starts(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
-        """Every backbone's head alone at the defaults, which is cheap; then each as they say."""
+        """The recipes with every backbone.
+
+        Of a space that has none: the defaults with the head alone, which is cheap, and as they are.
+        """
         depth = self.dimensions["unfreeze"]
         alone = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
-        heads: list[dict[str, object]] = [{"backbone": b, "unfreeze": 0.0} for b in self.backbones]
-        points: list[dict[str, object]] = [{"backbone": b} for b in self.backbones]
-        points = heads + points if alone else points
-        return [self.params(point, native_image_size=native_image_size) for point in points]
+        recipes = self.recipes or (({"unfreeze": 0.0}, {}) if alone else ({},))
+        points = [
+            self.params({"backbone": backbone, **recipe}, native_image_size=native_image_size)
+            for recipe in recipes
+            for backbone in self.backbones
+        ]
+        return list(dict.fromkeys(points))
 
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
@@ -230,6 +256,15 @@ class SearchSpace:
                     f"{field} is open but {other} is fixed at {idle}, so it would change nothing; "
                     f"fix {field} or open {other}."
                 )
+        for recipe in self.recipes:
+            for field, value in recipe.items():
+                if field not in self.dimensions:
+                    problems.append(f"starts: {unknown('parameter', field, self.dimensions)}")
+                elif not self.dimensions[field].holds(value):
+                    problems.append(
+                        f"starts: {field} can't be {value} in this space; give what it can be, or "
+                        "leave it out."
+                    )
         if problems:
             raise SpaceError.of(dict.fromkeys(problems))
 

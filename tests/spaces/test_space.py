@@ -78,6 +78,23 @@ def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() ->
     assert [(s.backbone, s.unfreeze) for s in deep] == [("a", 0.75), ("b", 0.75)]
 
 
+def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one() -> None:
+    recipes = [{"unfreeze": 0}, {"backbone": "b", "learning_rate": 2e-3}]
+    made = space(
+        unfreeze={"low": 0, "high": 1, "default": 0.4},
+        learning_rate={"low": 1e-3, "high": 1e-2},
+        starts=recipes,
+    )
+    table = {key: value for key, value in made.to_table().items() if key != "name"}
+    again = SearchSpace.from_table(table, name="again")
+    for one in (made, again):
+        starts = one.starts(native_image_size=SIZES)
+        assert [(s.backbone, s.unfreeze) for s in starts] == [("a", 0), ("b", 0), ("b", 0.4)]
+        assert starts[-1].learning_rate == 2e-3
+    fixed = made.with_fixed(learning_rate=5e-3).starts(native_image_size=SIZES)
+    assert {start.learning_rate for start in fixed} == {5e-3}
+
+
 def test_a_point_of_another_space_becomes_the_nearest_that_can_be_drawn() -> None:
     made = space(
         unfreeze={"low": 0, "high": 0.5},
@@ -151,6 +168,9 @@ def test_fixing_a_field_closes_it() -> None:
         ({"unfreeze": [0.0, 0.5]}, "unfreeze is a list; write a table with low and high"),
         ({"image_size": {"low": 96, "high": 224}}, "image_size needs choices"),
         ({"head_hidden": {"low": 64.5, "high": 1000}}, "head_hidden needs whole bounds"),
+        ({"starts": {"unfreeze": 0}}, r"starts is a list of points; write \[\[starts\]\]"),
+        ({"starts": [{"unfreez": 0}]}, "starts: Unknown parameter 'unfreez'; did you mean"),
+        ({"dropout": 0.2, "starts": [{"dropout": 0}]}, "starts: dropout can't be 0.0 in this"),
     ],
 )
 def test_a_wrong_space_is_refused_in_a_sentence(table: dict[str, object], sentence: str) -> None:
