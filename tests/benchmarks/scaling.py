@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import psutil
 import ray
 from ray import tune
 from ray.cluster_utils import Cluster
@@ -177,7 +176,7 @@ def lose_and_join() -> list[float]:
 
 
 def many(trials: int) -> None:
-    """B9: wall against the ideal, and the driver's memory."""
+    """B9: wall against the ideal."""
     searches = {
         "Finesweep": (trials, lambda n: ours(planned(n, 1), "scaling-many")),
         "OptunaSearch, ASHA, `reuse_actors=True`": (trials // 5, lambda n: stock(n, 1, 8)),
@@ -185,11 +184,9 @@ def many(trials: int) -> None:
     rows = []
     for name, (count, search_for) in searches.items():
         with Raylets([4, 4]):
-            before = psutil.Process().memory_info().rss
             wall = search_for(count)
-            held = (psutil.Process().memory_info().rss - before) / 2**20
         efficiency = count * EPOCH_SECONDS / (8 * wall)
-        rows.append(f"| {name} | {count} | {efficiency:.2f} | {wall:.0f} | {held:.0f} |")
+        rows.append(f"| {name} | {count} | {efficiency:.2f} | {wall:.0f} |")
         print(rows[-1], file=sys.stderr)
     write_table(
         "many_trials",
@@ -197,10 +194,10 @@ def many(trials: int) -> None:
         f"python -m tests.benchmarks.scaling --many --trials {trials}",
         [
             "Trials that sleep one second, eight workers on two raylets; one run each. The aim "
-            "for E is 0.9.",
+            "for E is 0.9. (What the driver holds in memory: decisions.md.)",
             "",
-            "| | trials | E | wall, s | driver's memory, MiB more |",
-            "| --- | --- | --- | --- | --- |",
+            "| | trials | E | wall, s |",
+            "| --- | --- | --- | --- |",
             *rows,
         ],
     )
