@@ -24,8 +24,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search.cube import Cube
-from spaces import Choices, TrialParams
-from tests.benchmarks.record_curves import CURVES, EPOCHS, SPACE
+from spaces import Choices, SearchSpace, TrialParams
+from tests.benchmarks.record_curves import CURVES, EPOCHS, SETS, SPACE, points
 
 COMPONENTS = 6
 """Of the curves; more than these are noise."""
@@ -135,6 +135,8 @@ class World:
                 -np.log(np.clip(table["val_loss"].to_numpy(), 0.01, 10)).reshape(-1, EPOCHS),
             ]
         )
+        self.space = _space(name)
+        """`SPACE`, which begins with what was learnt from the other sets, as a preset does."""
         self._images = _images(table["val_accuracy"].to_numpy())
         first = np.flatnonzero(heads["seed"] == 0)
         at = coordinates(heads.iloc[first])
@@ -180,6 +182,19 @@ class World:
             best = places[reached.argsort()[::-1][:20]]
             places = np.vstack([best, cube.near(rng, best, 1000)])
         return float(reached.max()), typical
+
+
+def _space(name: str) -> SearchSpace:
+    """The heads alone, and the recorded point that falls least behind in the mean of other sets."""
+    behind = []
+    for other in SETS:
+        if other != name:
+            last = pd.read_parquet(CURVES / f"{other}.parquet").query(f"epoch == {EPOCHS}")
+            reached = last.groupby("point")["test_accuracy"].mean()
+            behind.append(reached.max() - reached)
+    best = points()[int(pd.concat(behind, axis=1).dropna().mean(axis=1).idxmin())]
+    recipe = {field: getattr(best, field) for field in SPACE.open if field != "backbone"}
+    return SearchSpace(SPACE.dimensions, name=SPACE.name, recipes=[{"unfreeze": 0.0}, recipe])
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
