@@ -1,7 +1,7 @@
 """The curves of a study that grows: what a sampler learns from.
 
-Each trial is looked at until it has ended, so that a proposal takes as long after ten thousand
-trials as after ten.
+Each trial is looked at until it has ended, so that a proposal takes little longer after ten
+thousand trials than after a hundred.
 """
 
 import math
