@@ -125,8 +125,8 @@ class SweepConfig(_Settings):
     prior: tuple[Path, ...] = ()
     """Earlier sweeps, by name or folder: the best points of each are tried first."""
     starts: bool = True
-    """Then try what the space starts with, every backbone's head alone and a known recipe; all this
-    takes half of the trials at most."""
+    """Then try what the space starts with, or every backbone's head alone and at the defaults; all
+    this takes half of the trials at most."""
     sampler: SamplerName = "mfgp"
     """What proposes points: mfgp, a Gaussian process over points and epochs, or one by Optuna's
     name; with objectives tpe unless another is asked for. grid tries those of a space of choices

@@ -34,7 +34,8 @@ STARTUP = 6
 CHANCE = 0.1
 """Share of points that are drawn at random all the same."""
 MOST = 100
-"""Ended trials that are learnt from: the better half of them the best, the others drawn."""
+"""Trials that are learnt from, of those that ended and of those that run: half of them the best,
+the others drawn."""
 ANYWHERE, NEAR, BEST = 300, 200, 5
 """Candidates drawn from the whole space, and near the best trials."""
 DOUBT = 2
@@ -123,11 +124,15 @@ class MultiFidelitySampler(BaseSampler):
 
     def _chosen(self, begun: Sequence[Curve]) -> list[Curve]:
         """Those that are learnt from, the best first."""
-        ended = self._curves.ended
-        if len(ended) > MOST:
-            others = self._rng.choice(np.arange(MOST // 2, len(ended)), MOST // 2, replace=False)
-            ended = [*ended[: MOST // 2], *(ended[i] for i in others)]
-        return sorted([*ended, *begun], key=lambda curve: -curve.best)
+        running = sorted(begun, key=_worst_last)
+        return sorted([*self._few(self._curves.ended), *self._few(running)], key=_worst_last)
+
+    def _few(self, ranked: Sequence[Curve]) -> Sequence[Curve]:
+        """At most `MOST`, of those that stand the best first."""
+        if len(ranked) <= MOST:
+            return ranked
+        others = self._rng.choice(np.arange(MOST // 2, len(ranked)), MOST // 2, replace=False)
+        return [*ranked[: MOST // 2], *(ranked[i] for i in others)]
 
     def _outlook(self, curves: Sequence[Curve]) -> "_Outlook":
         """From some curves; the kernel is fitted where there are a tenth more than last time."""
@@ -194,6 +199,10 @@ def _coordinates(
     """``(n, d)`` of ``(n, p)`` places after so many epochs of ``last``."""
     progress = np.log(epochs) / np.log(max(last, 2))
     return np.column_stack([cube.features(places), np.broadcast_to(progress, len(places))])
+
+
+def _worst_last(curve: Curve) -> float:
+    return -curve.best
 
 
 def _scores(values: np.ndarray) -> np.ndarray:

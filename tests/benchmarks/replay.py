@@ -4,9 +4,9 @@
 
 A simulated trial takes the seconds that its point took, and reports epoch by epoch to the study,
 the sampler and the stopping rule of a sweep; nothing else is simulated. Where a sweep would confirm
-its best, a tenth of the seconds is left for that. A search is worth the test accuracy, its luck
-left out, of the trial and epoch that it hands over; its regret is what the best point of the space
-has more. What a space begins with comes from the other sets (`World.space`).
+its best, a tenth of the workers' seconds is left for that. A search is worth the test accuracy, its
+luck left out, of the trial and epoch that it hands over; its regret is what the best point of the
+space has more. What a space begins with comes from the other sets (`World.space`).
 """
 
 import argparse
@@ -249,7 +249,7 @@ def search(
     earlier = []
     others = [other for other in seconds if other != name]
     for other in others if _ALL[strategy].prior else ():
-        before = Replay(world(other, model), STRATEGIES["ours"], seed=seed + BEFORE)
+        before = Replay(world(other, model), Strategy(learnt=False), seed=seed + BEFORE)
         before.run(seconds[other][1], workers=workers)
         earlier.append(before.best_points())
     replayed = Replay(world(name, model), _ALL[strategy], seed=seed, earlier=in_turn(earlier))
@@ -300,8 +300,8 @@ def _lines(
         + ", ".join(f"{n} ({name})" for name, n in WORTH.items())
         + " trials of random + ASHA take.",
         "",
-        "Ours leaves a tenth of the seconds to confirm its best, and begins with what was best on "
-        "the other sets; the constants of its sampler were chosen with all of these in view.",
+        "Ours leaves a tenth of the workers' seconds to confirm its best, and begins with what was "
+        "best on the other sets; its sampler's constants were chosen with all of them in view.",
         "",
     ]
     head = "| | " + " | ".join(WORTH) + " |\n| --- |" + " --- |" * len(WORTH)

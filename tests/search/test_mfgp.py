@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from search.mfgp import STARTUP, MultiFidelitySampler
+from search.mfgp import MOST, STARTUP, MultiFidelitySampler
 
 SPACE: dict[str, BaseDistribution] = {
     "backbone": CategoricalDistribution(["a", "b"]),
@@ -182,6 +182,20 @@ def test_before_anything_is_known_points_are_drawn() -> None:
     )
     depths = [study.ask(SPACE).params["unfreeze"] for _ in range(STARTUP + 2)]
     assert len(set(depths)) == len(depths)
+
+
+def test_it_learns_as_well_from_more_trials_than_it_looks_at_beside_many_that_run() -> None:
+    study = optuna.create_study(
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+    )
+    asked_for = []
+    for number in range(3 * MOST):
+        trial = study.ask(SPACE)
+        trial.report(good(trial), 1)
+        if number % 2:
+            study.tell(trial, state=TrialState.PRUNED)
+        asked_for.append(trial)
+    assert miss(asked_for) < 0.5 * miss(asked(lambda trial: [0.5]))
 
 
 def test_it_repeats_itself() -> None:

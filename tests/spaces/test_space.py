@@ -87,6 +87,9 @@ def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one()
     )
     table = {key: value for key, value in made.to_table().items() if key != "name"}
     again = SearchSpace.from_table(table, name="again")
+    del table["starts"]
+    before = SearchSpace.from_table(table, name="before there were any")
+    assert [start.unfreeze for start in before.starts(native_image_size=SIZES)] == [0, 0, 0.4, 0.4]
     for one in (made, again):
         starts = one.starts(native_image_size=SIZES)
         assert [(s.backbone, s.unfreeze) for s in starts] == [("a", 0), ("b", 0), ("b", 0.4)]
