@@ -34,6 +34,11 @@ class Curve:
         return max(self.values)
 
 
+def worst_last(curve: Curve) -> float:
+    """A key to sort curves by."""
+    return -curve.best
+
+
 class Curves:
     """Of the trials that lack no parameter: one that was given may lie outside the space."""
 
@@ -68,7 +73,7 @@ class Curves:
             if not over:
                 self.running[trial.number] = trial
             elif curve := self.of(trial, trial.intermediate_values):
-                insort(self.ended, curve, key=lambda curve: -curve.best)
+                insort(self.ended, curve, key=worst_last)
 
     def of(self, trial: FrozenTrial, told: Mapping[int, float]) -> Curve | None:
         """A trial's that was ``told`` so, by epoch; None if it has no epoch.

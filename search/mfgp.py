@@ -27,7 +27,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, Whi
 from threadpoolctl import ThreadpoolController
 
 from search.cube import Cube
-from search.curves import Curve, Curves
+from search.curves import Curve, Curves, worst_last
 
 STARTUP = 6
 """Trials with an epoch before anything is learnt."""
@@ -124,8 +124,8 @@ class MultiFidelitySampler(BaseSampler):
 
     def _chosen(self, begun: Sequence[Curve]) -> list[Curve]:
         """Those that are learnt from, the best first."""
-        running = sorted(begun, key=_worst_last)
-        return sorted([*self._few(self._curves.ended), *self._few(running)], key=_worst_last)
+        running = sorted(begun, key=worst_last)
+        return sorted([*self._few(self._curves.ended), *self._few(running)], key=worst_last)
 
     def _few(self, ranked: Sequence[Curve]) -> Sequence[Curve]:
         """At most `MOST`, of those that stand the best first."""
@@ -199,10 +199,6 @@ def _coordinates(
     """``(n, d)`` of ``(n, p)`` places after so many epochs of ``last``."""
     progress = np.log(epochs) / np.log(max(last, 2))
     return np.column_stack([cube.features(places), np.broadcast_to(progress, len(places))])
-
-
-def _worst_last(curve: Curve) -> float:
-    return -curve.best
 
 
 def _scores(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from search.repeat import Repeat
 from search.study import Status, trial_name
 from spaces import TrialParams
 from trainables.progress import Progress
-from trainables.report import METRICS, EpochReport, best_of
+from trainables.report import EpochReport, best_of, merit
 
 _ROWS = 10
 
@@ -102,9 +102,8 @@ class LiveLeaderboard:
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
-        sign = -1 if METRICS[self._metric] == "max" else 1
         alive = [n for n in [*self._best] if self._status[n] != "failed" and n not in self._repeats]
-        ranked = sorted(alive, key=lambda n: sign * getattr(self._best[n], self._metric))
+        ranked = sorted(alive, key=lambda n: merit(self._best[n], self._metric), reverse=True)
         for number in ranked[:_ROWS]:
             best = self._best[number]
             table.add_row(

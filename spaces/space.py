@@ -48,7 +48,7 @@ class SearchSpace:
         self.name = name
         self.doc = doc
         self.recipes = tuple(recipes)
-        """Parts of points that are tried first, with every backbone."""
+        """``starts`` of the table: parts of points that are tried first, with every backbone."""
         defaults = {
             field: Fixed(value=info.default)
             for field, info in TrialParams.model_fields.items()
