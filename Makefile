@@ -24,7 +24,7 @@ bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/b
 	$(BIN)/python -m tests.benchmarks.efficiency
 
 curves: .venv/dev ## Another hour of learning curves for searches to be replayed on
-	for set in elpv foods fashion digits; do $(BIN)/python examples/datasets.py $$set data/$$set; done
+	for set in elpv foods fashion digits emoji; do $(BIN)/python examples/datasets.py $$set data/$$set; done
 	$(BIN)/python -m tests.benchmarks.record_curves
 
 chaos: .venv/dev ## A hundred kills over twenty sweeps, then over a stock script's; an hour

@@ -36,7 +36,7 @@ from trainables.survey import survey
 from trainables.weights import find_weights
 
 CURVES = TABLES / "curves"
-SETS = ("elpv", "foods", "fashion", "digits")
+SETS = ("elpv", "foods", "fashion", "digits", "emoji")
 SPACE = SearchSpace.load(str(Path(__file__).with_name("curves.toml")))
 EPOCHS, POINTS, WORKERS = 9, 512, 2
 IMAGES = {"train": 500, "val": 250, "test": 600}
