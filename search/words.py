@@ -1,6 +1,7 @@
 """What the commands say to people."""
 
 import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -56,6 +57,7 @@ def plan_words(plan: dict[str, Any]) -> str:
         if len(found) > 5:
             lines.append(f"  and {len(found) - 5} more; --json lists them all")
     lines.append(f"Space       {plan['space']}: {', '.join(plan['open']) or 'everything is fixed'}")
+    lines += _first_trials(plan["points"], plan["open"])
     for fact in plan["backbones"]:
         shares = ", ".join(
             f"{level}: {share:.1%}" for level, share in fact["trainable_share"].items()
@@ -78,6 +80,21 @@ def plan_words(plan: dict[str, Any]) -> str:
         )
     lines.append(f"Cost        {spent} (measured on {cost['measured_on']})")
     return "\n".join(lines)
+
+
+def _first_trials(points: Sequence[Mapping[str, Any]], fields: Iterable[str]) -> list[str]:
+    """What a sweep begins with, backbones of the same values in one line."""
+    backbones: dict[str, list[str]] = {}
+    for point in points:
+        some = {field: point[field] for field in fields if field != "backbone"}
+        values = [f"{f} {v if isinstance(v, str) else format(v, '.4g')}" for f, v in some.items()]
+        backbones.setdefault(", ".join(values), []).append(point["backbone"])
+    lines = [f"Begins with {len(points)} trials"] * bool(points)
+    for values, alike in list(backbones.items())[:5]:
+        lines.append(f"  {', '.join(dict.fromkeys(alike))}" + f": {values}" * bool(values))
+    if len(backbones) > 5:
+        lines.append(f"  and others in {len(backbones) - 5} ways; --json lists them all")
+    return lines
 
 
 def _unfinished(result: "SweepResult", config: SweepConfig) -> str:

@@ -34,6 +34,24 @@ def test_a_file_gets_every_column(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a" * 30 in capsys.readouterr().out
 
 
+def test_a_plan_says_what_a_sweep_begins_with() -> None:
+    points = [
+        {"backbone": backbone, "unfreeze": unfreeze, "dropout": 0.12345678}
+        for unfreeze in (0, 0.25)
+        for backbone in ("a", "b")
+    ]
+    plan = {"data": "d", "kind": "k", "counts": {}, "split": "s", "ignored": {}, "notes": []}
+    plan |= {"bad_images": [], "odd_images": [], "backbones": [], "points": points}
+    plan |= {"space": "x", "open": ["backbone", "unfreeze", "dropout"]}
+    cost = {"trials": 9, "core_hours": 1, "expected_epochs": 9, "measured_on": "one core"}
+    said = words.plan_words(plan | {"cost": cost})
+    begins, head, deep = said[said.index("Begins") :].splitlines()[:3]
+    assert begins == "Begins with 4 trials"
+    assert head == "  a, b: unfreeze 0, dropout 0.1235"
+    assert deep == "  a, b: unfreeze 0.25, dropout 0.1235"
+    assert "Begins" not in words.plan_words(plan | {"points": [], "cost": cost})
+
+
 def test_no_trial_yet_makes_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
     words.print_table(pd.DataFrame())
     assert capsys.readouterr().out.strip() == ""
