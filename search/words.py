@@ -90,8 +90,8 @@ def _first_trials(points: Sequence[Mapping[str, Any]], fields: Iterable[str]) ->
         values = [f"{f} {v if isinstance(v, str) else format(v, '.4g')}" for f, v in some.items()]
         backbones.setdefault(", ".join(values), []).append(point["backbone"])
     lines = [f"Begins with {len(points)} trials"] * bool(points)
-    for values, alike in list(backbones.items())[:5]:
-        lines.append(f"  {', '.join(dict.fromkeys(alike))}" + f": {values}" * bool(values))
+    for said, alike in list(backbones.items())[:5]:
+        lines.append(f"  {', '.join(dict.fromkeys(alike))}" + f": {said}" * bool(said))
     if len(backbones) > 5:
         lines.append(f"  and others in {len(backbones) - 5} ways; --json lists them all")
     return lines
