@@ -158,7 +158,7 @@ def main() -> None:
     trials = []
     for result in results:
         frame = result.metrics_dataframe
-        if frame is None:  # the time was over before its first epoch
+        if frame is None or "val_accuracy" not in frame:  # the time was over in its first epoch
             continue
         config = result.config.get("point", result.config)
         curve = list(zip(frame["val_accuracy"], frame["now"] - began, strict=True))
