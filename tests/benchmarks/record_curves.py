@@ -37,6 +37,8 @@ from trainables.weights import find_weights
 
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")
+UNSEEN = "emoji"
+"""Recorded when the search was done: none of its constants was chosen on it."""
 SPACE = SearchSpace.load(str(Path(__file__).with_name("curves.toml")))
 EPOCHS, POINTS, WORKERS = 9, 512, 2
 IMAGES = {"train": 500, "val": 250, "test": 600}
