@@ -57,8 +57,11 @@ class TrialParams(BaseModel):
     """Non-linearity after the head's hidden layer."""
     gradual_unfreezing: bool = False
     """Open the trainable groups one by one over the first half of max_epochs, head first."""
-    balance: Literal["none", "weighted", "oversample", "undersample"] = "none"
-    """What is done about uneven classes: weights in the loss, or drawing images by class."""
+    balance: Literal["none", "weighted", "effective", "oversample", "undersample"] = "none"
+    """What is done about uneven classes: weights in the loss, by the inverse of a class's images
+    or of their effective number (Cui et al. 2019), or drawing images by class."""
+    focal_gamma: float = Field(0.0, ge=0)
+    """How much the loss passes over images that are answered surely (Lin et al. 2017)."""
     freeze_batchnorm: bool = True
     """Whether BatchNorm layers of frozen groups keep their pretrained statistics."""
 

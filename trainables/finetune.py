@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
 from trainables.depthwise import quicken_depthwise
 from trainables.evaluate import NO_SCORES, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
+from trainables.loss import Loss
 from trainables.model import (
     Preprocessing,
     build_model,
@@ -127,12 +127,7 @@ class FineTuning:
         self._val = None if val is None else feed(val, 1)
         self._optimizer = make_optimizer(model, params)
         self._rate = LearningRate(self._optimizer, params, max_epochs=max_epochs)
-        counts = np.bincount(train.labels, minlength=num_classes)
-        weight = None
-        if params.balance == "weighted":
-            weight = torch.tensor(len(train) / (num_classes * np.maximum(counts, 1))).float()
-        self._loss = nn.CrossEntropyLoss(weight, label_smoothing=params.label_smoothing)
-        self._loss.to(self.device)
+        self._loss = Loss.of(params, train.labels, num_classes).to(self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs; tensors, numbers and strings only.
@@ -251,14 +246,14 @@ class FineTuning:
         self._optimizer.zero_grad()
         count = max(1, len(labels) // self._micro_batch)  # no part of one image: BatchNorm
         parts = [torch.tensor_split(f, count) for f in (*features, labels)]
-        whole = self._counted(labels)
+        whole = self._loss.counted(labels)
         total = 0.0
         for *some, targets in zip(*parts, strict=True):
             with torch.autocast(
                 self.device.type, dtype=self._autocast, enabled=self._autocast is not None
             ):
                 logits = self._inputs.split.suffix(tuple(some))
-            loss = self._loss(logits.float(), targets) * (self._counted(targets) / whole)
+            loss = self._loss(logits.float(), targets) / whole
             total += float(loss.item())
             if not math.isfinite(total):
                 return total
@@ -270,11 +265,6 @@ class FineTuning:
             penalty.backward()  # type: ignore[no-untyped-call]
             total += float(penalty.item())
         return total
-
-    def _counted(self, labels: torch.Tensor) -> float:
-        """What the mean loss divides by: images, or their weights."""
-        weight = self._loss.weight
-        return float(len(labels)) if weight is None else float(weight[labels].sum().item())
 
     @property
     def _prefix_seconds(self) -> float:

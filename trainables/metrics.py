@@ -75,3 +75,88 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     if probabilities.shape[1] == 2:
         return float(roc_auc_score(labels, probabilities[:, 1]))
     return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far confidence can be believed: the answers, in bins of equal width (Guo et al. 2017)."""
+
+    confidence: np.ndarray
+    """``(bins,)`` mean probability of the answers in each; NaN where there are none."""
+    accuracy: np.ndarray
+    """``(bins,)`` share of them that is right."""
+    images: np.ndarray
+    """``(bins,)`` how many there are."""
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: mean distance of the two, over images."""
+        far = np.abs(self.confidence - self.accuracy)
+        return float(np.nansum(far * self.images) / self.images.sum())
+
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> Calibration:
+    """Of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
+    best = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    at = np.minimum((best * bins).astype(int), bins - 1)
+    images = np.bincount(at, minlength=bins)
+    many = np.where(images, images, np.nan)
+    return Calibration(
+        confidence=np.bincount(at, best, minlength=bins) / many,
+        accuracy=np.bincount(at, right, minlength=bins) / many,
+        images=images,
+    )
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95% intervals of a test's metrics: 2.5th and 97.5th percentile of the bootstrap (Efron)."""
+
+    balanced_accuracy: tuple[float, float]
+    macro_f1: tuple[float, float]
+    roc_auc: tuple[float, float] | None
+
+
+def intervals(
+    probabilities: np.ndarray, labels: np.ndarray, *, resamples: int = 200, seed: int = 0
+) -> Intervals:
+    """By drawing the test images again, of each class as many as there are."""
+    rng, classes = np.random.default_rng(seed), probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    drawn = np.zeros((resamples, len(labels)), dtype=np.float32)
+    """How often each image is drawn."""
+    for k in np.unique(labels):
+        members = np.flatnonzero(labels == k)
+        even = np.full(len(members), 1 / len(members))
+        drawn[:, members] = rng.multinomial(len(members), even, size=resamples)
+    right = drawn * (predicted == labels)
+    one, other = np.eye(classes)[labels], np.eye(classes)[predicted]
+    found, images, answers = right @ one, drawn @ one, drawn @ other
+    recalls = found[:, images[0] > 0] / images[:, images[0] > 0]
+    f1 = 2 * found / np.maximum(images + answers, 1)
+    aucs = None
+    if len(np.unique(labels)) == classes:
+        each = [_drawn_auc(probabilities[:, k], labels == k, drawn) for k in range(classes)]
+        aucs = np.mean(each, axis=0)
+    return Intervals(
+        balanced_accuracy=_middle(recalls.mean(axis=1)),
+        macro_f1=_middle(f1.mean(axis=1)),
+        roc_auc=None if aucs is None else _middle(aucs),
+    )
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _drawn_auc(scores: np.ndarray, positive: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """``(resamples,)`` areas under the ROC curve, an image counting as often as it is ``drawn``."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of equal scores
+    yes = np.add.reduceat((drawn * positive)[:, order], starts, axis=1)
+    no = np.add.reduceat((drawn * ~positive)[:, order], starts, axis=1)
+    below = no.cumsum(axis=1) - no / 2
+    areas: np.ndarray = (yes * below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
+    return areas

@@ -1,7 +1,9 @@
 """`Predictor`: an exported model and its answers. Needs neither Ray nor the sweep."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,9 +13,13 @@ import timm
 import torch
 from PIL import Image
 from scipy.special import softmax
+from torch import nn
 
-from spaces import ConfigError
+from spaces import ConfigError, TrialParams
 from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
+from trainables.insight import grad_cam, overlaid
+from trainables.model import Preprocessing
+from trainables.progress import Progress, no_progress
 
 SIDECAR = "finesweep.json"
 """Name of the `ModelSpec` inside a ``.pt2`` archive and of the ONNX metadata entry."""
@@ -31,6 +37,12 @@ class ModelSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @classmethod
+    def of(cls, params: TrialParams, labels: Sequence[str]) -> Self:
+        """Of a trial's model."""
+        stated = Preprocessing.of(params.backbone)
+        return cls(tuple(labels), params.image_size, stated.interpolation, stated.mean, stated.std)
+
     def to_json(self) -> str:
         """For inside an exported file."""
         return json.dumps(vars(self), ensure_ascii=False)
@@ -47,12 +59,19 @@ class ModelSpec:
             std=tuple(values["std"]),
         )
 
-    def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """RGB images to ``(n, 3, image_size, image_size)`` float32, normalised."""
-        squares = [resize_square(i, self.image_size, self.interpolation) for i in images]
+    def square(self, image: Image.Image) -> np.ndarray:
+        """An RGB image as ``(image_size, image_size, 3)`` uint8."""
+        return resize_square(image, self.image_size, self.interpolation)
+
+    def normalise(self, squares: Sequence[np.ndarray]) -> torch.Tensor:
+        """Squares as ``(n, 3, image_size, image_size)`` float32, as the model expects them."""
         pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+    def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """RGB images as `normalise` gives them."""
+        return self.normalise([self.square(image) for image in images])
 
 
 @dataclass(frozen=True)
@@ -67,68 +86,137 @@ class Answers:
 
 
 class Predictor:
-    """Classifies image files with an export: its timm folder, else its ``.pt2``."""
+    """Classifies image files with an export: its timm folder, else its ``.pt2``, else its ONNX."""
 
-    def __init__(self, spec: ModelSpec, forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        forward: Callable[[torch.Tensor], np.ndarray],
+        model: nn.Module | None = None,
+    ) -> None:
         self.spec = spec
+        self.model = model
+        """timm's, if it is one."""
         self._forward = forward
 
     @classmethod
     def load(cls, export: Path) -> Self:
-        """Open an export folder, or a ``.pt2`` file. Raises `ConfigError` if it is neither."""
+        """Open an export folder, a ``.pt2`` or an ``.onnx`` file.
+
+        Raises `ConfigError` if it is none.
+        """
         if (export / "config.json").is_file() and (export / "model.safetensors").is_file():
-            model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
-            cfg = model.pretrained_cfg
-            spec = ModelSpec(
-                labels=tuple(cfg["label_names"]),
-                image_size=cfg["input_size"][-1],
-                interpolation=cfg["interpolation"],
-                mean=tuple(cfg["mean"]),
-                std=tuple(cfg["std"]),
-            )
-            return cls(spec, model)
-        program = export if export.suffix == ".pt2" else export / "model.pt2"
-        if program.is_file():
-            extra = {SIDECAR: ""}
-            module = torch.export.load(program, extra_files=extra).module()
-            return cls(ModelSpec.from_json(extra[SIDECAR]), module)
+            return cls._of_timm(export)
+        for name, opened in (("model.pt2", cls._of_program), ("model.onnx", cls._of_onnx)):
+            file = export if export.suffix == Path(name).suffix else export / name
+            if file.is_file():
+                return opened(file)
         if not export.exists():
             raise ConfigError(f"The export {export} does not exist; give the folder of one.")
         raise ConfigError(
-            f"{export} holds no model.safetensors with config.json and no model.pt2, the formats "
-            "that predict opens; give the export folder of a sweep."
+            f"{export} holds no model.safetensors with config.json, no model.pt2 and no "
+            "model.onnx, the formats that predict opens; give the export folder of a sweep."
         )
 
-    def answers(self, files: Sequence[Path]) -> Answers:
-        """Classify what can be read, each file opened once."""
+    @classmethod
+    def _of_timm(cls, folder: Path) -> Self:
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        cfg = model.pretrained_cfg
+        spec = ModelSpec(
+            labels=tuple(cfg["label_names"]),
+            image_size=cfg["input_size"][-1],
+            interpolation=cfg["interpolation"],
+            mean=tuple(cfg["mean"]),
+            std=tuple(cfg["std"]),
+        )
+        return cls(spec, lambda images: np.asarray(model(images).numpy()), model)
+
+    @classmethod
+    def _of_program(cls, file: Path) -> Self:
+        extra = {SIDECAR: ""}
+        module = torch.export.load(file, extra_files=extra).module()
+        spec = ModelSpec.from_json(extra[SIDECAR])
+        return cls(spec, lambda images: np.asarray(module(images).numpy()))
+
+    @classmethod
+    def _of_onnx(cls, file: Path) -> Self:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ConfigError(
+                f"{file} needs onnxruntime; pip install 'finesweep[onnx]' to open it."
+            ) from None
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        spec = ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SIDECAR])
+        return cls(
+            spec, lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
+        )
+
+    def answers(self, files: Sequence[Path], progress: Progress = no_progress) -> Answers:
+        """Classify what can be read; files are opened side by side while others are classified."""
         read: list[Path] = []
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.spec.labels)), np.float32)]
-        for start in range(0, len(files), BATCH):
-            images = []
-            for file in files[start : start + BATCH]:
-                try:
-                    images.append(read_rgb(file, side=self.spec.image_size))
-                    read.append(file)
-                except IMAGE_ERRORS as error:
-                    unreadable[file] = str(error) or type(error).__name__
-            if images:
-                parts.append(self._logits(images))
+        for batch in self._opened(files):
+            squares = [square for _, square in batch if isinstance(square, np.ndarray)]
+            read += [file for file, square in batch if isinstance(square, np.ndarray)]
+            unreadable |= {file: why for file, why in batch if isinstance(why, str)}
+            if squares:
+                parts.append(self._logits(squares))
+            progress("classifying images", len(read) + len(unreadable), len(files))
         probabilities = np.asarray(softmax(np.concatenate(parts), axis=1))
         return Answers(tuple(read), probabilities, unreadable)
+
+    def draw_grad_cams(
+        self, answers: Answers, folder: Path, progress: Progress = no_progress
+    ) -> None:
+        """Write a picture for each answered file: the image, and where its answer comes from.
+
+        Each is named after its row in ``answers`` and its file. Needs a `model`; of one that has
+        no map, raises `ConfigError`.
+        """
+        assert self.model is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        best = answers.probabilities.argmax(axis=1)
+        for start in range(0, len(best), BATCH):
+            files = answers.files[start : start + BATCH]
+            squares = [self._read(file) for file in files]
+            found = grad_cam(self.model, self.spec.normalise(squares), best[start : start + BATCH])
+            if found is None:
+                raise ConfigError("This model has no features in places; leave --grad-cam out.")
+            for row, (file, square) in enumerate(zip(files, squares, strict=True), start=start):
+                both = np.hstack([square, overlaid(square, found[row - start])])
+                Image.fromarray(both).save(folder / f"{row:06d}_{file.stem}.png")
+            progress("drawing where it looks", start + len(files), len(best))
 
     def logits(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32. Raises one of `trainables.images.IMAGE_ERRORS`."""
         batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-        side = self.spec.image_size
-        return np.concatenate(
-            [self._logits([read_rgb(file, side=side) for file in batch]) for batch in batches]
-        )
-
-    def _logits(self, images: Sequence[Image.Image]) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(self._forward(self.spec.preprocess(images)).numpy())
+        return np.concatenate([self._logits([self._read(f) for f in some]) for some in batches])
 
     def probabilities(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32, each row summing to 1."""
         return np.asarray(softmax(self.logits(files), axis=1))
+
+    def _opened(self, files: Sequence[Path]) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
+        """Batches of files, each as a square or with why it can't be read; one batch ahead."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ahead: list[tuple[Path, Future[np.ndarray | str]]] = []
+            for start in range(0, len(files) + BATCH, BATCH):
+                now, some = ahead, files[start : start + BATCH]
+                ahead = [(file, pool.submit(self._try, file)) for file in some]
+                if now:
+                    yield [(file, square.result()) for file, square in now]
+
+    def _try(self, file: Path) -> np.ndarray | str:
+        try:
+            return self._read(file)
+        except IMAGE_ERRORS as error:
+            return str(error) or type(error).__name__
+
+    def _read(self, file: Path) -> np.ndarray:
+        return self.spec.square(read_rgb(file, side=self.spec.image_size))
+
+    def _logits(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+        with torch.inference_mode():
+            return self._forward(self.spec.normalise(squares))

@@ -73,7 +73,7 @@ def ours(trials: int, epochs: int) -> float:
     search.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
     return seconds(
         lambda: search.tuner.run_trials(
-            TrialJob(config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
+            TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
             replace(plan, points=()),
             paths,
             fit_resources(config),

@@ -168,12 +168,6 @@ def test_every_optimizer_lowers_the_loss(begin: Any, optimizer: str) -> None:
     assert reports[-1].train_loss < reports[0].train_loss
 
 
-def test_weighted_loss_counts_rare_classes_more(begin: Any) -> None:
-    even, weighted = begin(), begin(balance="weighted")
-    assert torch.allclose(weighted._loss.weight, torch.ones(3))
-    assert even._loss.weight is None
-
-
 class _SmallMemory:
     """A suffix that fits so many images at a time."""
 

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from spaces import TrialParams
+from trainables.insight import WithFeatures, grad_cam
+from trainables.model import build_model, head_names
+from trainables.weights import Weights
+
+
+def model_of(backbone: str, image_size: int, **fields: object) -> nn.Module:
+    """With a head that answers something."""
+    torch.manual_seed(0)
+    params = TrialParams.parse({"backbone": backbone, "image_size": image_size, **fields})
+    model = build_model(params, Weights(backbone, "none", None), 3)
+    for name in head_names(model):
+        for layer in model.get_submodule(name).modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.1)
+    return model.eval()
+
+
+def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
+    """Zhou et al. 2016: the last features weighted as the classifier weighs them."""
+    model, images = model_of("test_resnet", 64), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features = model.forward_features(images)  # type: ignore[operator]
+    weights = model.get_submodule("fc").weight[[0, 2]]  # type: ignore[index]
+    expected = torch.einsum("nchw,nc->nhw", features, weights).relu().detach()
+    expected /= expected.amax(dim=(1, 2), keepdim=True)
+    grown = functional.interpolate(expected[:, None], (64, 64), mode="bilinear")[:, 0]
+    found = grad_cam(model, images, np.array([0, 2]))
+    assert found is not None
+    assert np.allclose(found, grown.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "image_size"),
+    [
+        ("test_efficientnet", 64),
+        ("test_convnext", 64),
+        ("test_vit", 160),  # answers from its class token
+        ("swin_tiny_patch4_window7_224", 224),  # channels last
+        ("xcit_nano_12_p16_224", 224),  # no class token among the patches
+        ("densenet121", 224),
+        ("mixer_s32_224", 224),
+    ],
+)
+def test_families_of_timm_have_a_map(backbone: str, image_size: int) -> None:
+    model = model_of(backbone, image_size)
+    found = grad_cam(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
+    assert found is not None
+    assert found.shape == (2, image_size, image_size)
+    assert 0 <= found.min() < found.max() <= 1
+
+
+def test_a_map_changes_with_the_class_and_leaves_no_hook_behind() -> None:
+    model, images = model_of("test_resnet", 64), torch.rand(1, 3, 64, 64)
+    first, second = (grad_cam(model, images, np.array([k])) for k in (0, 1))
+    assert first is not None
+    assert not np.array_equal(first, second)  # type: ignore[arg-type]
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("head_hidden", [0, 8])
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_efficientnet"])
+def test_features_are_what_the_classifier_sees(backbone: str, head_hidden: int) -> None:
+    size = 160 if backbone == "test_vit" else 64
+    model = model_of(backbone, size, head_hidden=head_hidden)
+    images = torch.rand(2, 3, size, size)
+    with torch.inference_mode():
+        expected = model(images)
+        told = WithFeatures(model)(images)
+        logits, features = told[:, :3], told[:, 3:]
+        assert torch.equal(logits, expected)
+        assert torch.allclose(model.get_submodule(head_names(model)[0])(features), expected)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spaces import TrialParams
+from trainables.loss import BETA, Loss
+
+LABELS = np.array([0] * 8 + [1] * 2)
+
+
+def loss_of(labels: np.ndarray = LABELS, num_classes: int = 2, **fields: object) -> Loss:
+    return Loss.of(TrialParams.parse({"backbone": "a", **fields}), labels, num_classes)
+
+
+def test_weights_make_classes_count_alike() -> None:
+    assert loss_of()._weight is None
+    weight = loss_of(balance="weighted")._weight
+    assert weight is not None
+    assert weight.tolist() == pytest.approx([10 / 16, 10 / 4])
+    assert (weight[LABELS]).sum() == pytest.approx(10)
+
+
+def test_the_effective_number_of_images_has_a_ceiling() -> None:
+    labels = np.repeat([0, 1, 2], [10, 20, 100_000])
+    weight = loss_of(labels, 3, balance="effective")._weight
+    assert weight is not None
+    assert weight.sum() == pytest.approx(3)
+    assert weight[0] / weight[1] == pytest.approx((1 - BETA**20) / (1 - BETA**10))
+    assert weight[0] / weight[2] < 110  # of 10,000 times the images
+
+
+@pytest.mark.parametrize("balance", ["none", "weighted", "effective"])
+def test_without_focus_it_is_torchs_cross_entropy(balance: str) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 0, 0])
+    ours = loss_of(balance=balance, label_smoothing=0.1)
+    theirs = nn.CrossEntropyLoss(ours._weight, label_smoothing=0.1)(logits, labels)
+    assert ours(logits, labels) / ours.counted(labels) == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_focus_passes_over_what_is_answered_surely() -> None:
+    logits = torch.tensor([[4.0, 0.0], [0.0, 0.1]])
+    sure, unsure = (torch.tensor([0]), torch.tensor([0]))
+    plain, focused = loss_of(), loss_of(focal_gamma=2.0)
+    shares = [
+        float(focused(logits[[i]], label) / plain(logits[[i]], label))
+        for i, label in enumerate((sure, unsure))
+    ]
+    assert shares[0] == pytest.approx((1 - 1 / (1 + np.exp(-4))) ** 2, rel=1e-3)
+    assert shares[1] == pytest.approx((1 - 1 / (1 + np.exp(0.1))) ** 2, rel=1e-3)
+
+
+def test_a_class_without_an_image_has_a_weight_all_the_same() -> None:
+    for balance in ("weighted", "effective"):
+        weight = loss_of(np.zeros(4, dtype=int), 2, balance=balance)._weight
+        assert weight is not None
+        assert weight.isfinite().all()
