@@ -129,11 +129,23 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 
     compare = command("compare", run.compare, "Rank the trials of one or several sweeps.")
     compare.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
+    compare.add_argument("--top", metavar="N", type=int, help="Show the best N alone.")
+    compare.add_argument(
+        "--where",
+        metavar="EXPR",
+        help="Show trials for which it holds: \"unfreeze > 0.5 and status == 'completed'\".",
+    )
     compare.add_argument("--csv", metavar="FILE", type=Path, help="Write the whole table.")
     compare.add_argument("--json", action="store_true", help="Print one JSON document.")
     compare.add_argument(
+        "--dashboard", action="store_true", help="Serve optuna-dashboard on this machine alone."
+    )
+    compare.add_argument(
         "--tensorboard", action="store_true", help="Serve the runs on this machine alone."
     )
+    page = command("report", run.report, "Write one page of what a sweep found, by now.")
+    page.add_argument("sweep", metavar="SWEEP")
+    page.add_argument("--out", metavar="FILE", type=Path, help="Page to write; report.html there.")
     again = command(
         "retrain", run.retrain, "Retrain, test and export a sweep's winner or one trial."
     )
@@ -145,11 +157,16 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         "--formats", metavar="A,B", help=f"Some of {','.join(get_args(Format))}; as launched."
     )
     hand.add_argument("--out", metavar="DIR", type=Path, help="Folder to write to.")
-    for sub in (resume, compare, again, hand):
+    for sub in (resume, compare, page, again, hand):
         sub.add_argument("--results-dir", metavar="DIR", type=Path, default=Path("results"))
     predict = command("predict", run.predict, "Classify images with an export.")
     predict.add_argument("export", metavar="EXPORT_DIR", type=Path)
     predict.add_argument("images", nargs="+", metavar="IMAGES", type=Path, help="Files or folders.")
-    predict.add_argument("--csv", metavar="FILE", type=Path, help="Write a table.")
+    predict.add_argument(
+        "--out", metavar="FILE", type=Path, help=f"Write a table: {', '.join(run.TABLES)}."
+    )
+    predict.add_argument(
+        "--grad-cam", metavar="DIR", type=Path, help="Draw where the model looks, for each image."
+    )
     predict.add_argument("--top", metavar="K", type=int, default=1, help="Classes an image.")
     return parser, commands

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from search.config import Format, Objective, SweepConfig, overlay
 from search.flags import config_of, flags_of
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from search.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
+    from trainables.predict import Answers
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
+
+TABLES = (".csv", ".parquet", ".json")
+"""Endings of files that a table can be written to."""
 
 ON_CLUSTERS = ("launch", "resume", "preflight")
 """Commands that can be submitted."""
@@ -155,46 +159,39 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Rank trials."""
-    import pandas as pd
+    """Rank trials, and weigh final models against one another."""
+    from search.comparison import compare_sweeps
 
-    from search.leaderboard import rank, trial_table
-    from search.study import read_trials
-
+    if args.top is not None and args.top < 1:
+        raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
-    configs = [json.loads(paths.config.read_text(encoding="utf-8")) for paths in found]
-    metric = configs[0]["metric"]
-    if any(config["metric"] != metric for config in configs):
-        print(f"The sweeps have different metrics; all are ranked by {metric}.", file=sys.stderr)
-    tables = [
-        trial_table(read_trials(paths.journal), metric).assign(sweep=paths.root.name)
-        for paths in found
-    ]
-    begun = [table for table in tables if not table.empty]
-    if not begun:
-        raise ConfigError(f"No trial of {', '.join(args.sweeps)} has begun yet; wait for one.")
-    prints = {json.loads(p.dataset.read_text(encoding="utf-8"))["fingerprint"] for p in found}
-    if len(prints) > 1:
-        print("The sweeps have different images or splits: scores don't compare.", file=sys.stderr)
-    table = rank(pd.concat(begun, ignore_index=True), metric)
+    compared = compare_sweeps(found, where=args.where)
+    for doubt in compared.doubts:
+        print(doubt, file=sys.stderr)
+    table = compared.trials.head(args.top or len(compared.trials))
     if args.csv:
         table.to_csv(args.csv, index=False)
     if args.json:
         print(table.to_json(orient="records", indent=2, double_precision=15))
     else:
-        _show_trials(table, metric, _objectives(configs, table))
-    if args.tensorboard:
-        _serve_tensorboard(found)
+        from search.words import comparison_words
+
+        _show_trials(table, compared.metric, compared.objectives)
+        if len(found) > 1:
+            comparison_words(compared)
+    if args.tensorboard or args.dashboard:
+        from search.boards import serve_dashboard, serve_tensorboard
+
+        serve = serve_tensorboard if args.tensorboard else serve_dashboard
+        serve(found)
 
 
-def _serve_tensorboard(found: Sequence[SweepPaths]) -> None:
-    from tensorboard import program
+def report(args: argparse.Namespace) -> None:
+    """One page of what a sweep found."""
+    paths = SweepPaths.existing(args.sweep, args.results_dir)
+    from search.report import write_report
 
-    board = program.TensorBoard()
-    spec = ",".join(f"{p.root.name}:{p.tensorboard}" for p in found)
-    logdir = ["--logdir", str(found[0].tensorboard)] if len(found) == 1 else ["--logdir_spec", spec]
-    board.configure(argv=[None, *logdir, "--host", "127.0.0.1"])
-    board.main()
+    print(f"Report: {write_report(paths, args.out)}")
 
 
 def retrain(args: argparse.Namespace) -> None:
@@ -226,27 +223,42 @@ def predict(args: argparse.Namespace) -> None:
     from trainables.predict import Predictor
     from trainables.sources import image_files
 
-    files = [file for path in args.images for file in image_files(path)]
     if args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
+    if args.out and args.out.suffix not in TABLES:
+        raise ConfigError(f"--out ends in one of {', '.join(TABLES)}, not {args.out.suffix!r}.")
+    files = [file for path in args.images for file in image_files(path)]
     predictor = Predictor.load(args.export)
-    answers, labels = predictor.answers(files), predictor.spec.labels
+    if args.grad_cam and predictor.model is None:
+        raise ConfigError("--grad-cam needs the timm folder of an export; give that.")
+    answers, labels = predictor.answers(files, _progress()), predictor.spec.labels
     for file, reason in answers.unreadable.items():
         print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
     if not answers.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
-    if args.csv:
-        import pandas as pd
-
-        best = [labels[k] for k in answers.probabilities.argmax(axis=1)]
-        table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
-        for k, label in enumerate(labels):
-            table[f"p.{label}"] = answers.probabilities[:, k]
-        table.to_csv(args.csv, index=False)
+    if args.grad_cam:
+        predictor.draw_grad_cams(answers, args.grad_cam, _progress())
+    if args.out:
+        _write_answers(answers, labels, args.out)
         return
     for file, row in zip(answers.files, answers.probabilities, strict=True):
         top = row.argsort()[::-1][: args.top]
         print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
+
+
+def _write_answers(answers: "Answers", labels: Sequence[str], out: Path) -> None:
+    import pandas as pd
+
+    best = [labels[k] for k in answers.probabilities.argmax(axis=1)]
+    table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
+    for k, label in enumerate(labels):
+        table[f"p.{label}"] = answers.probabilities[:, k]
+    if out.suffix == ".csv":
+        table.to_csv(out, index=False)
+    elif out.suffix == ".json":
+        table.to_json(out, orient="records", indent=2, force_ascii=False)
+    else:
+        table.to_parquet(out, index=False)
 
 
 def _show(result: "SweepResult", config: SweepConfig) -> None:
@@ -254,12 +266,6 @@ def _show(result: "SweepResult", config: SweepConfig) -> None:
 
     _show_trials(result.trials, config.metric, config.objectives)
     print(result_words(result, config))
-
-
-def _objectives(configs: list[dict[str, Any]], table: "pd.DataFrame") -> "list[Objective]":
-    """Of any of the sweeps, whose trials have begun."""
-    named = [name for config in configs for name in config.get("objectives", ())]
-    return [name for name in dict.fromkeys(named) if name in table]
 
 
 def _show_trials(table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]") -> None:

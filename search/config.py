@@ -111,10 +111,11 @@ class SweepConfig(_Settings):
     """End the search once a trial has this much of the metric."""
     max_epochs: int = Field(10, ge=1)
     """Epochs of the trials that are not stopped; also the length of every schedule."""
-    metric: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
-        "val_accuracy"
+    metric: Literal["auto", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
+        "auto"
     )
-    """What trials are ranked and stopped by."""
+    """What trials are ranked and stopped by; auto is val_accuracy, or val_balanced_accuracy where a
+    class has more than three times the training images of another."""
     objectives: tuple[Objective, ...] = ()
     """What is wanted small beside a good metric: parameters, latency_ms. Stopping and the winner
     go by the metric; the leaderboard says which trials nothing beats in everything."""
@@ -253,7 +254,7 @@ class SweepConfig(_Settings):
         problems = []
         if self.target is not None and self.metric != "val_loss" and not 0 < self.target <= 1:
             problems.append(
-                f"target must lie between 0 and 1 for {self.metric}, not at {self.target:g}."
+                f"target must lie between 0 and 1, not at {self.target:g}; only val_loss has more."
             )
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", self.name):
             problems.append(

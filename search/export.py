@@ -22,7 +22,7 @@ from search.paths import CARD, SweepPaths
 from search.retrain import FinalModel
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
-from trainables.model import Preprocessing, model_args
+from trainables.model import model_args
 from trainables.pixels import read_unchanged
 from trainables.predict import SIDECAR, ModelSpec
 
@@ -45,14 +45,7 @@ def export(
     differs.
     """
     need_packages(formats)
-    stated = Preprocessing.of(final.params.backbone)
-    spec = ModelSpec(
-        labels=dataset.classes,
-        image_size=final.params.image_size,
-        interpolation=stated.interpolation,
-        mean=stated.mean,
-        std=stated.std,
-    )
+    spec = ModelSpec.of(final.params, dataset.classes)
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
     images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])

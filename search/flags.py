@@ -11,6 +11,7 @@ from spaces import ConfigError, preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
 _METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
+_PLACES = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -76,3 +77,21 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
             listed = str(known[name].annotation).startswith("tuple")
             flags[name] = value.split(",") if listed else value
     return flags
+
+
+def launch_words(config: SweepConfig) -> list[str]:
+    """The words of a launch with these settings, but for its name and where things lie."""
+    words, given = [str(config.data)], config.model_dump(mode="json")
+    for name, info in settings():
+        value: Any = given
+        for part in name.split("."):
+            value = value[part]
+        usual = list(info.default) if isinstance(info.default, tuple) else info.default
+        if name in _PLACES or value == usual:
+            continue
+        flag = "--" + name.replace("_", "-")
+        if info.annotation is bool:
+            words.append(flag if value else "--no-" + flag.removeprefix("--"))
+        else:
+            words += [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    return words

@@ -86,10 +86,13 @@ def retrain_sweep(
         {params.backbone: weights},
         on_gpu=config.gpus_per_trial != 0,
     )
+    from search.report import write_report  # its charts take a second to import
+
     with keeping_copy(config, paths):
         final = hand_over(job, chosen, paths, progress, StageClock())
+        report = write_report(paths)
     table = trial_table(trials, config.metric)
-    return SweepResult(paths, table, 0, final=final, export=paths.export)
+    return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
 
 
 def export_sweep(

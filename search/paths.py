@@ -135,6 +135,11 @@ class SweepPaths:
         return self.root / "leaderboard.md"
 
     @property
+    def report(self) -> Path:
+        """What the sweep found, as a page."""
+        return self.root / "report.html"
+
+    @property
     def retrained(self) -> Path:
         """Folder of the final model."""
         return self.root / "retrained"
@@ -148,6 +153,11 @@ class SweepPaths:
     def predictions(self) -> Path:
         """The final model's answer to every test image."""
         return self.retrained / "predictions.parquet"
+
+    @property
+    def features(self) -> Path:
+        """What its classifier sees of every test image."""
+        return self.retrained / "features.npy"
 
     @property
     def final_weights(self) -> Path:

@@ -1,7 +1,7 @@
 """What a launch understood, before anything is trained."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from trainables.progress import Progress, no_progress
 from trainables.survey import Survey, survey
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+UNEVEN = 3.0
+"""Where a class has more than so many times the training images of another, accuracy would be the
+frequent one's."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,17 @@ def make_plan(
         staged=staged,
         progress=progress,
     )
+    if config.metric == "auto":
+        uneven = unevenness(surveyed.dataset) > UNEVEN
+        metric = "val_balanced_accuracy" if uneven else "val_accuracy"
+        draft = replace(draft, config=config.model_copy(update={"metric": metric}))
     return Plan(**vars(draft), survey=surveyed)
+
+
+def unevenness(dataset: Dataset) -> float:
+    """How many times the training images of the rarest class the most frequent one has."""
+    counts = dataset.counts("train").values()
+    return max(counts) / min(counts)
 
 
 def backbone_facts(plan: Plan) -> list[BackboneFacts]:
@@ -137,6 +150,8 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
         "notes": list(plan.survey.notes),
         "bad_images": [asdict(s) for s in plan.survey.suspects if s.kind == "bad"],
         "odd_images": [asdict(s) for s in plan.survey.suspects if s.kind == "odd"],
+        "metric": plan.config.metric,
+        "unevenness": unevenness(dataset),
         "space": plan.space.name,
         "open": {field: dim.model_dump() for field, dim in plan.space.open.items()},
         "points": [point.model_dump() for point in plan.points],

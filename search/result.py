@@ -27,5 +27,7 @@ class SweepResult:
     """The retrained winner and its test; None without ``retrain``."""
     export: Path | None = None
     """The folder to hand over."""
+    report: Path | None = None
+    """The page of what was found; None where there is more to come."""
     profile: Profile | None = None
     """Where a launch's time went."""

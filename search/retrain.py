@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
+from trainables.insight import WithFeatures
 from trainables.metrics import TestMetrics, test_metrics
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet
@@ -79,6 +81,8 @@ class Refit:
     state: dict[str, torch.Tensor]
     probabilities: np.ndarray
     """``(test images, classes)``."""
+    features: np.ndarray
+    """``(test images, d)`` float16, what its classifier sees."""
 
 
 def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
@@ -121,10 +125,12 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
                 f"{trial.trial_id}; retrain another one with --trial."
             )
     test = ImageSet.of(job.dataset, store, "test")
-    together = whole(tuning.model, trial.params.image_size)
-    logits = logits_of(tuning.model, Inputs(test, together, stated, device=tuning.device))
+    telling = WithFeatures(tuning.model)
+    together = whole(telling, trial.params.image_size)
+    told = logits_of(telling, Inputs(test, together, stated, device=tuning.device))
+    logits, features = np.split(told, [len(job.dataset.classes)], axis=1)
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
-    return Refit(state, softmax(logits, axis=1))
+    return Refit(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
 def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
@@ -162,8 +168,14 @@ def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
     paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
     write_whole(paths.final_weights, lambda partial: save_file(fitted.state, partial))
     write_whole(paths.predictions, lambda partial: table.to_parquet(partial, index=False))
+    write_whole(paths.features, lambda partial: _save(fitted.features, partial))
     write_json(paths.metrics, final.to_dict())
     return final
+
+
+def _save(features: np.ndarray, file: Path) -> None:
+    with file.open("wb") as opened:  # given a name, NumPy adds an ending
+        np.save(opened, features)
 
 
 def _prediction_table(dataset: Dataset, probabilities: np.ndarray) -> pd.DataFrame:

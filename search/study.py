@@ -7,6 +7,7 @@ An append-only Optuna journal file. Each trial carries its whole `TrialParams`, 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -57,6 +58,8 @@ class TrialRecord:
     """What it repeats; None for a trial of the search."""
     footprint: Footprint | None = None
     """What its model costs in use, if that is an objective."""
+    ended: datetime | None = None
+    """When, by the driver's clock; None while it runs."""
 
     @property
     def trial_id(self) -> str:
@@ -288,4 +291,5 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         error=attrs.get(_ERROR, ""),
         repeat=Repeat(**attrs[_REPEAT]) if _REPEAT in attrs else None,
         footprint=Footprint(**attrs[_FOOTPRINT]) if _FOOTPRINT in attrs else None,
+        ended=trial.datetime_complete,
     )

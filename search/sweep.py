@@ -150,6 +150,7 @@ class Sweep:
                 "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
             )
         plan, stores = self._prepare(draft)
+        self.config = plan.config
         return plan, stores, resources
 
     def _search(
@@ -174,8 +175,9 @@ class Sweep:
             )
             resources = measure_shares(job, resources, kinds)
         _log.info(
-            "%s trials, %s",
+            "%s trials, ranked by %s, %s",
             "unlimited" if self.config.trials == UNLIMITED else self.config.trials,
+            self.config.metric,
             resources,
         )
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
@@ -204,6 +206,12 @@ class Sweep:
         write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None
+        report = None
+        if unfinished == unconfirmed == 0:
+            self._progress("writing the report", 0, 0)
+            from search.report import write_report  # its charts take a second to import
+
+            report = write_report(self.paths)
         return SweepResult(
             self.paths,
             table,
@@ -212,6 +220,7 @@ class Sweep:
             ended_by=ended_by,
             final=final,
             export=made,
+            report=report,
             profile=profile,
         )
 

@@ -13,6 +13,7 @@ from search.config import UNLIMITED, SweepConfig
 from search.program import command, program
 
 if TYPE_CHECKING:
+    from search.comparison import Comparison
     from search.result import SweepResult
 
 
@@ -39,6 +40,18 @@ def print_table(table: pd.DataFrame) -> None:
         console.print(f"A wider terminal, or trials.csv, shows {', '.join(left_out)} too.")
 
 
+def comparison_words(compared: "Comparison") -> None:
+    """What each of several sweeps came to, and which final model is better."""
+    sweeps = compared.sweeps
+    numbers = sweeps.select_dtypes("float").columns
+    told = sweeps.astype(object).where(sweeps.notna(), "")
+    for name in numbers:
+        told[name] = [f"{value:.4g}" if value != "" else "" for value in told[name]]
+    print_table(told)
+    for duel in compared.duels:
+        Console().print(str(duel), soft_wrap=True, highlight=False, markup=False)
+
+
 def plan_words(plan: dict[str, Any]) -> str:
     """The plan's document as text."""
     lines = [f"Data        {plan['data']}: {plan['kind']}"]
@@ -56,6 +69,10 @@ def plan_words(plan: dict[str, Any]) -> str:
         lines += [f"  {s['path']}: {s['reason']}" for s in found[:5]]
         if len(found) > 5:
             lines.append(f"  and {len(found) - 5} more; --json lists them all")
+    lines.append(
+        f"Ranked by   {plan['metric']}; the most frequent class has {plan['unevenness']:.1f} times "
+        "the training images of the rarest"
+    )
     lines.append(f"Space       {plan['space']}: {', '.join(plan['open']) or 'everything is fixed'}")
     lines += _first_trials(plan["points"], plan["open"])
     for fact in plan["backbones"]:
@@ -125,6 +142,8 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
             f"Trial {result.final.trial_id} had {result.final.val_accuracy:.4f} in validation: "
             "scores of a search are optimistic, the test is the honest one.",
         ]
+    if result.report is not None:
+        lines.append(f"Report        {result.report}")
     lines.append(f"Leaderboard   {paths.leaderboard}")
     lines.append(f"TensorBoard   {paths.tensorboard}")
     if result.final is not None:

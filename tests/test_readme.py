@@ -34,7 +34,7 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_the_tree_names_every_module_and_no_other() -> None:
     tree = (ROOT / "README.md").read_text().partition("## The house")[2]
     named = set(re.findall(r"\b(\w+\.py)\b", tree.partition("## Licence")[0]))
-    there = {p.name for d in ("spaces", "trainables", "search") for p in (ROOT / d).glob("*.py")}
+    there = {p.name for d in ("spaces", "trainables", "search") for p in (ROOT / d).rglob("*.py")}
     assert named == {name for name in there if not name.startswith("__")}
 
 

@@ -61,7 +61,7 @@ class Ours:
     """Our searcher, with its journal on disk."""
 
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
-        config = SweepConfig.parse({"data": SCRATCH, "trials": trials})
+        config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
         native = {name: Preprocessing.of(name) for name in SPACE.backbones}
         draft = Draft(config, SPACE, (), {}, native)
         paths = SweepPaths(fresh(SCRATCH / "decisions"))

@@ -67,7 +67,7 @@ class Strategy:
     def draft(self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]) -> Draft:
         """Of a sweep that knows the best points of ``earlier`` ones."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
-        config = SweepConfig.parse({**given, **self.settings})
+        config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
         starts = space.starts(native_image_size={}) if config.starts else []
         return Draft(config, space, (*earlier, *starts), {}, {})
 

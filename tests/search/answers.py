@@ -228,6 +228,8 @@ CASES = [
     ),
     Case("a sweep that is none", ["compare", "nowhere"]),
     Case("a sweep that has not begun", ["compare", "s"], sweep(metric="val_accuracy")),
+    Case("none of the best trials", ["compare", "s", "--top", "0"], sweep()),
+    Case("a report of a sweep that is none", ["report", "nowhere"]),
     Case("another length for a begun sweep", ["resume", "s", "--max-epochs", "9"], sweep()),
     Case("other data for a begun sweep", ["resume", "s", "--seed", "1", "--views", "2"], sweep()),
     Case("a sweep to resume that is none", ["resume", "nowhere"]),
@@ -251,6 +253,7 @@ CASES = [
     Case("a trial that is none", ["retrain", "s", "--trial", "9"], sweep()),
     Case("an image that is not there", ["predict", "nowhere", "x.png"]),
     Case("an export that is none", ["predict", "nowhere", "data/a/0.png"]),
+    Case("a table of a strange kind", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),
     Case("no classes to show", ["predict", "nowhere", "data/a/0.png", "--top", "0"]),
 ]
 

@@ -15,7 +15,8 @@ PARAMS = TrialParams(backbone="a")
 
 def budget(**limits: Any) -> Budget:
     """Of trials that hold half a GPU."""
-    return Budget(SweepConfig.parse({"data": "d", **limits}), lambda params: 0.5)
+    config = SweepConfig.parse({"data": "d", "metric": "val_accuracy", **limits})
+    return Budget(config, lambda params: 0.5)
 
 
 def test_without_limits_nothing_is_ever_spent() -> None:

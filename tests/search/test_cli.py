@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from search import SweepResult
 from search.program import program
@@ -190,12 +192,36 @@ def test_predict_answers_for_files_and_folders(
     name, *answers = captured.out.strip().split("\t")
     assert (name, len(answers)) == (str(image), 2)
     assert "broken.png can't be read and is left out" in captured.err
-    assert finesweep("predict", sweep.paths.export, digits, "--csv", tmp_path / "p.csv") == 0
-    table = pd.read_csv(tmp_path / "p.csv")
-    assert len(table) == 120
     expected = Predictor.load(sweep.paths.export).probabilities([image])[0]
-    row = table[table["path"] == str(image)].filter(like="p.").to_numpy()[0]
-    assert row == pytest.approx(expected, abs=1e-5)
+    for name, read in (("p.csv", pd.read_csv), ("p.parquet", pd.read_parquet), ("p.json", _json)):
+        assert finesweep("predict", sweep.paths.export, digits, "--out", tmp_path / name) == 0
+        table = read(tmp_path / name)
+        assert len(table) == 120
+        row = table[table["path"] == str(image)].filter(like="p.").to_numpy()[0]
+        assert row == pytest.approx(expected, abs=1e-5)
+
+
+def _json(file: Path) -> pd.DataFrame:
+    return pd.read_json(file, dtype=False)
+
+
+@pytest.mark.slow
+def test_predict_draws_where_the_model_looks(
+    sweep: SweepResult, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    images = sorted((digits / "one").iterdir())[:2]
+    drawn = tmp_path / "drawn"
+    assert finesweep("predict", sweep.paths.export, *images, "--grad-cam", drawn) == 0
+    names = [f"{row:06d}_{image.name}" for row, image in enumerate(images)]
+    assert sorted(path.name for path in drawn.iterdir()) == names
+    with Image.open(drawn / names[0]) as picture:
+        assert picture.size == (64, 32)
+        pixels = np.asarray(picture)
+    with Image.open(images[0]) as original:
+        assert (pixels[:, :32] == np.asarray(original.convert("RGB"))).all()
+    onnx = sweep.paths.export / "model.onnx"
+    assert finesweep("predict", onnx, images[0], "--grad-cam", drawn) == 2
+    assert "--grad-cam needs the timm folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

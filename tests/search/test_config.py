@@ -62,7 +62,7 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"trails": 3}, "Unknown setting 'trails'; did you mean 'trials'"),
         ({"asha": {"grace": 3}}, r"did you mean 'asha\.grace_epochs'"),
         ({"trials": 0}, "trials should be greater than or equal to 1, not 0"),
-        ({"metric": "accuracy"}, "metric should be 'val_accuracy'"),
+        ({"metric": "accuracy"}, "metric should be 'auto', 'val_accuracy'"),
         ({"name": "a/b"}, "name may hold letters"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
         ({"gpus_per_trial": 1.5}, "gpus_per_trial: must be auto or a share from 0 to 1, not 1.5"),

@@ -29,7 +29,7 @@ def again(number: int, of: int, seed: int, *accuracies: float, **given: Any) -> 
 
 
 def config(**given: Any) -> SweepConfig:
-    return SweepConfig.parse({"data": "d", **given})
+    return SweepConfig.parse({"data": "d", "metric": "val_accuracy", **given})
 
 
 FOUR = [trial(0, 0.7, 0.9), trial(1, 0.5, 0.8), trial(2, 0.6), trial(3, 0.95, status="failed")]

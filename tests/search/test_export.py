@@ -168,9 +168,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         Predictor.load(tmp_path / "nowhere")
 
 
-def test_predict_opens_a_program_by_its_file_too(sweep: SweepResult, files: list[Path]) -> None:
+@pytest.mark.parametrize("name", ["model.pt2", "model.onnx"])
+def test_predict_opens_a_program_by_its_file_too(
+    name: str, sweep: SweepResult, files: list[Path]
+) -> None:
     whole = Predictor.load(sweep.paths.export)
-    alone = Predictor.load(sweep.paths.export / "model.pt2")
+    alone = Predictor.load(sweep.paths.export / name)
     assert alone.spec == whole.spec
     assert alone.logits(files) == pytest.approx(whole.logits(files), abs=1e-4)
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,30 @@ def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:
     assert first["trainable_share"]["1"] == 1
     assert first["train_images_per_second"] > 0
     assert document["cost"]["expected_epochs"] == pytest.approx(5 + 2 * 5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rare", "given", "metric"),
+    [
+        (40, {}, "val_accuracy"),
+        (12, {}, "val_balanced_accuracy"),
+        (12, {"metric": "val_macro_f1"}, "val_macro_f1"),
+    ],
+)
+def test_uneven_classes_are_ranked_by_balanced_accuracy(
+    rare: int,
+    given: dict[str, str],
+    metric: str,
+    settings: dict[str, Any],
+    digits: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(digits, tmp_path / "digits")
+    for file in sorted((tmp_path / "digits" / "seven").iterdir())[rare:]:
+        file.unlink()
+    config = SweepConfig.parse({**settings, "data": tmp_path / "digits", **given})
+    plan = make_plan(draft_plan(config))
+    assert plan.config.metric == metric
 
 
 def test_without_stopping_every_epoch_is_expected() -> None:

@@ -25,7 +25,9 @@ def test_the_leaderboard_is_drawn_while_trials_come_and_go(
     restless: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # for rich this is a terminal
-    config = SweepConfig.parse({"data": "nowhere", "trials": 4000, "max_epochs": 1})
+    config = SweepConfig.parse(
+        {"data": "nowhere", "metric": "val_accuracy", "trials": 4000, "max_epochs": 1}
+    )
     over = Event()
 
     def draw() -> None:

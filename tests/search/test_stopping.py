@@ -11,7 +11,8 @@ from search.trial import NUMBER, REPEAT
 from spaces import TrialParams
 from tests.search.reports import report
 
-CONFIG = SweepConfig.parse({"data": "d", "max_epochs": 9})
+GIVEN = {"data": "d", "metric": "val_accuracy", "max_epochs": 9}
+CONFIG = SweepConfig.parse(GIVEN)
 NOBODY: Any = None
 
 
@@ -80,13 +81,13 @@ def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[Trial
 
 
 def test_without_a_rule_nothing_is_stopped(records: list[TrialRecord]) -> None:
-    rule = strict(SweepConfig.parse({"data": "d", "stopping": "none"}))
+    rule = strict(SweepConfig.parse({**GIVEN, "stopping": "none"}))
     assert not any(rule.remember(record) for record in records)
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
 def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
-    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    config = SweepConfig.parse({**GIVEN, "stopping": name})
     chance = np.random.default_rng(1)
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(30)]
     whole, first, rest = (strict(config) for _ in range(3))
@@ -100,7 +101,7 @@ def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
 def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str) -> None:
-    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    config = SweepConfig.parse({**GIVEN, "stopping": name})
     for seed in range(20):
         chance, rule = np.random.default_rng(seed), strict(config)
         curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
@@ -132,14 +133,14 @@ def test_hyperband_stops_less_than_asha() -> None:
     chance, epochs = np.random.default_rng(2), {}
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(60)]
     for name in ("asha", "hyperband", "none"):
-        rule = strict(SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name}))
+        rule = strict(SweepConfig.parse({**GIVEN, "stopping": name}))
         epochs[name] = sum(len(live(rule, n, c, "").reports) for n, c in enumerate(curves))
     assert epochs["asha"] < epochs["hyperband"] < epochs["none"]
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_weak_trial_that_may_yet_lead_is_spared(name: str) -> None:
-    config = SweepConfig.parse({"data": "d", "max_epochs": 9, "stopping": name})
+    config = SweepConfig.parse({**GIVEN, "stopping": name})
     rule = stopping_rule(config, lambda number, told: number == 19 and told.val_accuracy == 0.1)
     for n in range(18):
         live(rule, n, [0.5] * 9, "")

@@ -29,6 +29,7 @@ from trainables.model import Preprocessing
 from trainables.report import EpochReport
 
 NAN = float("nan")
+CONFIG = {"metric": "val_accuracy"}
 SPACE = SearchSpace.from_table(
     {
         "backbone": "a",
@@ -54,7 +55,7 @@ def searcher(
     **given: Any,
 ) -> StudySearcher:
     paths = SweepPaths(folder)
-    config = SweepConfig.parse({"data": folder, "trials": trials, **settings})
+    config = SweepConfig.parse({**CONFIG, "data": folder, "trials": trials, **settings})
     return StudySearcher(
         StudyJournal.open(
             paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9

@@ -148,6 +148,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
 ) -> None:
     config = SweepConfig.parse({**settings, "trials": 9, "points": None})
     plan = make_plan(draft_plan(config))
+    config = plan.config
     paths = SweepPaths(tmp_path / "crash")
     paths.root.mkdir()
     deleted = PixelStore(tmp_path / "deleted.npy")

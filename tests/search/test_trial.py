@@ -42,7 +42,7 @@ def start(
     plan = make_plan(draft_plan(config))
     cache = config.cache_dir
     stores = {f: build_store(plan.survey.dataset, f, cache=cache) for f in plan.forms}
-    job = TrialJob(config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
+    job = TrialJob(plan.config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
     made = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
     return lambda params: made(config=asked(params))
 

@@ -1,0 +1,107 @@
+"""Galleries: images that the final model mistakes, where it looks, and labels to doubt."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from search.report.page import Gallery, Thumbnail
+from search.report.testing import Tested
+from spaces import DataError
+from trainables.dataset import Dataset
+from trainables.images import resize_square
+from trainables.insight import grad_cam, overlaid
+from trainables.label_errors import likely_label_errors
+from trainables.pixels import read_unchanged
+from trainables.predict import ModelSpec
+
+MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
+"""Images of a gallery, at most."""
+SIDE = 176
+"""Pixels of a thumbnail, the longer side."""
+
+
+def mistakes(tested: Tested, dataset: Dataset) -> Gallery | None:
+    """Those that the model was surest of; None if there are none, or no images to be had."""
+    wrong = np.flatnonzero(tested.predicted != tested.labels)
+    sure = tested.probabilities.max(axis=1)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    return _gallery(
+        f"The worst of {len(wrong)} mistakes, the surest first.", worst, tested, dataset
+    )
+
+
+def doubted_labels(tested: Tested, dataset: Dataset) -> Gallery | None:
+    """Test images whose label may be wrong; None if there are none."""
+    suspected = likely_label_errors(tested.probabilities, tested.labels)
+    return _gallery(
+        f"{len(suspected)} test images whose label may be wrong, the likeliest first, by confident "
+        "learning (Northcutt et al. 2021). A model's mistakes look the same: somebody who knows "
+        "should look.",
+        suspected[:DOUBTED],
+        tested,
+        dataset,
+    )
+
+
+def where_it_looks(
+    tested: Tested, dataset: Dataset, model: nn.Module, spec: ModelSpec
+) -> Gallery | None:
+    """Grad-CAM of some right answers and of the worst wrong ones; None where it can't be had."""
+    rng, right = np.random.default_rng(0), tested.predicted == tested.labels
+    some = _in_turn(rng.permutation(np.flatnonzero(right)), tested.labels)[:LOOKED_AT]
+    sure = np.where(right, -1, tested.probabilities.max(axis=1))
+    worst = np.argsort(-sure, kind="stable")[: min(LOOKED_AT, int((~right).sum()))]
+    opened = _opened([*some, *worst], dataset, spec.image_size)
+    if not opened:
+        return None
+    places = np.array([place for place, _ in opened])
+    images = [image for _, image in opened]
+    maps = grad_cam(model, spec.preprocess(images), tested.predicted[places])
+    if maps is None:
+        return None
+    thumbnails = []
+    for place, image, found in zip(places.tolist(), images, maps, strict=True):
+        square = resize_square(image, SIDE, "bilinear")
+        both = np.hstack([square, overlaid(square, found)])
+        thumbnails.append(_thumbnail(both, place, tested, dataset))
+    return Gallery(
+        "Where the model looks for the class that it answers (Grad-CAM, Selvaraju et al. 2017), in "
+        "some right answers and in the worst wrong ones: the brighter, the more that place speaks "
+        "for the answer.",
+        tuple(thumbnails),
+    )
+
+
+def _in_turn(places: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One of each class, then the next."""
+    seen = [int((labels[places[:i]] == labels[place]).sum()) for i, place in enumerate(places)]
+    return places[np.argsort(seen, kind="stable")]
+
+
+def _opened(places: Sequence[int], dataset: Dataset, side: int) -> list[tuple[int, Image.Image]]:
+    """Test images by their places in the test; those that are gone or changed are left out."""
+    found, rows = [], dataset.rows("test")
+    for place in places:
+        try:
+            found.append((place, read_unchanged(dataset, int(rows[place]), side=side)))
+        except DataError:
+            continue
+    return found
+
+
+def _gallery(caption: str, places: np.ndarray, tested: Tested, dataset: Dataset) -> Gallery | None:
+    thumbnails = []
+    for place, image in _opened(places.tolist(), dataset, SIDE):
+        image.thumbnail((SIDE, SIDE))
+        thumbnails.append(_thumbnail(np.asarray(image), place, tested, dataset))
+    return Gallery(caption, tuple(thumbnails)) if thumbnails else None
+
+
+def _thumbnail(pixels: np.ndarray, place: int, tested: Tested, dataset: Dataset) -> Thumbnail:
+    true, best = (tested.classes[k[place]] for k in (tested.labels, tested.predicted))
+    sure = tested.probabilities[place].max()
+    path = dataset.paths[dataset.rows("test")[place]]
+    answer = f"is {true}, answered {best}" if true != best else f"{true}, rightly"
+    return Thumbnail(pixels, f"{path}: {answer}", (f"{answer}, {sure:.1%} sure", path))

@@ -1,0 +1,103 @@
+import json
+import shutil
+import socket
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from search import SweepResult
+from search.boards import HOST, serve_dashboard
+from search.comparison import Comparison, Duel, compare_sweeps
+from search.paths import SweepPaths
+from search.words import comparison_words
+from spaces import ConfigError
+
+
+@pytest.fixture
+def other(sweep: SweepResult, tmp_path: Path) -> SweepPaths:
+    """A copy of the sweep whose final model has three more answers wrong."""
+    shutil.copytree(sweep.paths.root, tmp_path / "other")
+    paths = SweepPaths(tmp_path / "other")
+    table = pd.read_parquet(paths.predictions)
+    right = table.index[table["label"] == table["predicted"]][:3]
+    table.loc[right, "predicted"] = "none"
+    table.to_parquet(paths.predictions)
+    return paths
+
+
+@pytest.mark.slow
+def test_final_models_are_weighed_on_the_same_images(
+    sweep: SweepResult, other: SweepPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared = compare_sweeps([sweep.paths, other])
+    (duel,) = compared.duels
+    assert (duel.one, duel.other, duel.only_one, duel.only_other) == ("digits", "other", 3, 0)
+    assert compared.sweeps["sweep"].tolist() == ["digits", "other"]
+    assert len(compared.trials) == 10
+    comparison_words(compared)
+    told = capsys.readouterr().out
+    assert "digits alone is right on 3, other alone on 0: may be chance" in told
+    assert "p = 0.25" in told
+
+
+def test_mcnemars_test_is_exact() -> None:
+    assert Duel("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
+    assert "more than chance" in str(Duel("a", "b", 100, 10, 1))
+    assert Duel("a", "b", 100, 0, 0).p == 1
+
+
+@pytest.mark.slow
+def test_models_tested_on_other_images_are_not_weighed(
+    sweep: SweepResult, other: SweepPaths
+) -> None:
+    split = pd.read_csv(other.split)
+    split.loc[split["split"] == "test", "digest"] += "x"
+    split.to_csv(other.split, index=False)
+    facts = json.loads(other.dataset.read_text())
+    other.dataset.write_text(json.dumps({**facts, "fingerprint": "another"}))
+    compared = compare_sweeps([sweep.paths, other])
+    assert compared.duels == ()
+    assert "different images" in compared.doubts[0]
+
+
+@pytest.mark.slow
+def test_trials_are_kept_by_an_expression_and_a_wrong_one_is_told(sweep: SweepResult) -> None:
+    def kept(where: str) -> Comparison:
+        return compare_sweeps([sweep.paths], where=where)
+
+    found = kept("status == 'completed' and unfreeze > 0.1").trials
+    assert 0 < len(found) <= 5
+    assert set(found["status"]) == {"completed"}
+    with pytest.raises(ConfigError, match="No trial has unfreeze > 2"):
+        kept("unfreeze > 2")
+    for wrong in ("unfrozen > 1", "unfreeze >", "1 +", "unfreeze"):
+        with pytest.raises(ConfigError, match="--where can't be"):
+            kept(wrong)
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_a_study_and_can_not_change_it(sweep: SweepResult) -> None:
+    before = sweep.paths.journal.read_bytes()
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    threading.Thread(
+        target=serve_dashboard, args=([sweep.paths],), kwargs={"port": port}, daemon=True
+    ).start()
+    address = f"http://{HOST}:{port}/api/studies"
+    for _ in range(50):
+        try:
+            studies = json.load(urllib.request.urlopen(address))["study_summaries"]
+            break
+        except OSError:
+            time.sleep(0.2)
+    assert studies[0]["study_name"] == "finesweep"
+    request = urllib.request.Request(f"{address}/{studies[0]['study_id']}", method="DELETE")
+    with pytest.raises(OSError, match="500"):
+        urllib.request.urlopen(request)
+    assert sweep.paths.journal.read_bytes() == before
+    with pytest.raises(ConfigError, match="one sweep, not 2"):
+        serve_dashboard([sweep.paths, sweep.paths])
