@@ -30,7 +30,7 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     """A sweep of trials of one epoch."""
     paths = SweepPaths(results / name)
     paths.root.mkdir(parents=True)
-    config = SweepConfig.parse({"data": "d", "name": name})
+    config = SweepConfig.parse({"data": "d", "name": name, "metric": "val_accuracy"})
     paths.config.write_text(config.model_dump_json())
     journal = StudyJournal.open(
         paths.journal, metric=config.metric, sampler="tpe", seed=0, max_epochs=9
