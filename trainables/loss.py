@@ -47,7 +47,7 @@ class Loss(nn.Module):
         )
         if self._gamma:
             sure = logits.softmax(dim=1)[torch.arange(len(labels)), labels]
-            losses = (1 - sure) ** self._gamma * losses
+            losses = (1 - sure).clamp(min=1e-6) ** self._gamma * losses
         return losses.sum()
 
     def counted(self, labels: torch.Tensor) -> float:

@@ -38,8 +38,8 @@ def _places(searched: Searched, field: str) -> tuple[np.ndarray, list[tuple[floa
         return np.array([choices.index(value) * step for value in values]), marks
     assert isinstance(dim, Range)
     scale = math.log if dim.log else float
-    low = scale(min(dim.low, *values))
-    high = scale(max(dim.high, *values))
+    low, high = scale(dim.low), scale(dim.high)
+    values = [min(max(value, dim.low), dim.high) for value in values]  # given ones lie anywhere
     shown = (math.exp(low), math.exp(high)) if dim.log else (low, high)
     marks = [(float(place), f"{value:.3g}") for place, value in enumerate(shown)]
     return np.array([(scale(value) - low) / (high - low) for value in values]), marks
