@@ -18,8 +18,8 @@ from timm.models import save_for_hf
 from torch import nn
 
 from search.config import Format
+from search.final import FinalModel
 from search.paths import CARD, SweepPaths
-from search.retrain import FinalModel
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.model import model_args

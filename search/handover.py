@@ -7,12 +7,13 @@ from pathlib import Path
 from search.checks import load_config
 from search.config import Format, SweepConfig
 from search.export import export
+from search.final import FinalModel
 from search.leaderboard import trial_table, winner
 from search.log import log_to
 from search.paths import SweepPaths
 from search.profile import StageClock
 from search.result import SweepResult
-from search.retrain import FinalModel, retrain
+from search.retrain import retrain
 from search.storage import keeping_copy
 from search.study import TrialRecord, read_trials
 from search.trial import TrialJob

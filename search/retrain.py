@@ -1,77 +1,38 @@
 """Train the winner again on train and val, and test it once."""
 
-import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import ray
 import torch
 from ray.exceptions import RayError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from scipy.special import softmax
-from torch import nn
 
+from search.final import FinalModel
 from search.paths import SweepPaths
 from search.program import command
 from search.study import TrialRecord
 from search.trial import TrialJob
-from spaces import RunError, TrialParams
+from spaces import RunError
 from trainables.dataset import Dataset, majority_share
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
 from trainables.insight import WithFeatures
-from trainables.metrics import TestMetrics, test_metrics
-from trainables.model import Preprocessing, build_model
+from trainables.metrics import test_metrics
+from trainables.model import Preprocessing
 from trainables.pixels import ImageSet
 from trainables.prefix import whole
 from trainables.process import prepare_process
-from trainables.weights import Weights
 
 _log = logging.getLogger("finesweep")
-
-
-@dataclass(frozen=True)
-class FinalModel:
-    """What ``metrics.json`` holds: how the final model was made, and its test."""
-
-    test: TestMetrics
-    majority_accuracy: float
-    """What always answering the most frequent class gives on the test images."""
-    epochs: int
-    trial_id: str
-    val_accuracy: float
-    """The winner's best in the search: optimistic, it was selected for."""
-    params: TrialParams
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in ``metrics.json``."""
-        fields = {
-            name: value for name, value in vars(self).items() if name not in ("test", "params")
-        }
-        return {"test": asdict(self.test), **fields, "params": self.params.model_dump()}
-
-    @classmethod
-    def read(cls, paths: SweepPaths) -> Self:
-        """What `retrain` wrote."""
-        values = json.loads(paths.metrics.read_text(encoding="utf-8"))
-        test = values.pop("test")
-        low, high = test.pop("accuracy_ci95")
-        metrics = TestMetrics(accuracy_ci95=(low, high), **test)
-        return cls(test=metrics, params=TrialParams.parse(values.pop("params")), **values)
-
-    def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> nn.Module:
-        """The trained model, on the CPU, in eval mode."""
-        untrained = Weights(self.params.backbone, "retrained", None)
-        model = build_model(self.params, untrained, classes, exportable=exportable)
-        model.load_state_dict(load_file(paths.final_weights))
-        return model.eval()
 
 
 @dataclass(frozen=True)

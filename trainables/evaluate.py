@@ -1,7 +1,4 @@
-"""From images to logits, and from logits to the metrics of an epoch.
-
-Light to import, for every worker does: what a test is told in is `trainables.metrics`.
-"""
+"""From images to logits, and from logits to the metrics of an epoch."""
 
 from dataclasses import dataclass
 
@@ -11,6 +8,7 @@ from torch import nn
 
 from trainables.features import Inputs
 from trainables.memory import run_by_halves
+from trainables.metrics import balanced_accuracy, macro_f1
 
 
 def logits_of(
@@ -58,21 +56,6 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
         balanced_accuracy=balanced_accuracy(labels, predicted),
         macro_f1=macro_f1(labels, predicted, logits.shape[1]),
     )
-
-
-def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean recall over the classes that ``labels`` has."""
-    images = np.bincount(labels)
-    right = np.bincount(labels[labels == predicted], minlength=len(images))
-    return float((right[images > 0] / images[images > 0]).mean())
-
-
-def macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """Mean F1 over all classes; 0 for one that has no image and is never predicted."""
-    right = np.bincount(labels[labels == predicted], minlength=num_classes)
-    both = np.bincount(labels, minlength=num_classes)
-    both = both + np.bincount(predicted, minlength=num_classes)
-    return float((2 * right / np.maximum(both, 1)).mean())
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

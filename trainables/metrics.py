@@ -1,4 +1,4 @@
-"""The metrics of a test: what the final model's answers come to."""
+"""What answers come to: metrics, intervals, calibration. Light to import: NumPy alone."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trainables.evaluate import balanced_accuracy, macro_f1
+_MOST_WORK = 500_000_000
+"""Resampled scores that an interval is worth: about ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,21 @@ def test_metrics(
     )
 
 
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean recall over the classes that ``labels`` has."""
+    images = np.bincount(labels)
+    right = np.bincount(labels[labels == predicted], minlength=len(images))
+    return float((right[images > 0] / images[images > 0]).mean())
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
+    """Mean F1 over all classes; 0 for one that has no image and is never predicted."""
+    right = np.bincount(labels[labels == predicted], minlength=num_classes)
+    both = np.bincount(labels, minlength=num_classes)
+    both = both + np.bincount(predicted, minlength=num_classes)
+    return float((2 * right / np.maximum(both, 1)).mean())
+
+
 def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     from sklearn.metrics import roc_auc_score
 
@@ -111,44 +127,58 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
 
 @dataclass(frozen=True)
 class Intervals:
-    """95% intervals of a test's metrics: 2.5th and 97.5th percentile of the bootstrap (Efron)."""
+    """95% intervals of a test's metrics, by the bootstrap (Efron 1979).
 
-    balanced_accuracy: tuple[float, float]
-    macro_f1: tuple[float, float]
+    None where nothing varies that could be drawn again: a test without a mistake has no spread.
+    """
+
+    balanced_accuracy: tuple[float, float] | None
+    macro_f1: tuple[float, float] | None
     roc_auc: tuple[float, float] | None
+    """None also for a class without an image, and where it would take minutes."""
 
 
 def intervals(
     probabilities: np.ndarray, labels: np.ndarray, *, resamples: int = 200, seed: int = 0
 ) -> Intervals:
-    """By drawing the test images again, of each class as many as there are."""
+    """By drawing the test images again, of each class as many as there are.
+
+    What another training would have changed is not in them.
+    """
+    from scipy.sparse import csr_array
+
     rng, classes = np.random.default_rng(seed), probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     drawn = np.zeros((resamples, len(labels)), dtype=np.float32)
     """How often each image is drawn."""
-    for k in np.unique(labels):
+    present = np.unique(labels)
+    for k in present:
         members = np.flatnonzero(labels == k)
         even = np.full(len(members), 1 / len(members))
         drawn[:, members] = rng.multinomial(len(members), even, size=resamples)
-    right = drawn * (predicted == labels)
-    one, other = np.eye(classes)[labels], np.eye(classes)[predicted]
-    found, images, answers = right @ one, drawn @ one, drawn @ other
-    recalls = found[:, images[0] > 0] / images[:, images[0] > 0]
+
+    def by_class(counted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        places = (np.arange(len(numbers)), numbers)
+        one = csr_array((np.ones(len(numbers), np.float32), places), (len(numbers), classes))
+        return np.asarray(counted @ one)
+
+    found = by_class(drawn * (predicted == labels), labels)
+    images, answers = by_class(drawn, labels), by_class(drawn, predicted)
     f1 = 2 * found / np.maximum(images + answers, 1)
     aucs = None
-    if len(np.unique(labels)) == classes:
+    if len(present) == classes and drawn.size * classes <= _MOST_WORK:
         each = [_drawn_auc(probabilities[:, k], labels == k, drawn) for k in range(classes)]
         aucs = np.mean(each, axis=0)
     return Intervals(
-        balanced_accuracy=_middle(recalls.mean(axis=1)),
+        balanced_accuracy=_middle((found[:, present] / images[:, present]).mean(axis=1)),
         macro_f1=_middle(f1.mean(axis=1)),
         roc_auc=None if aucs is None else _middle(aucs),
     )
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
+def _middle(values: np.ndarray) -> tuple[float, float] | None:
     low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return (float(low), float(high)) if low < high else None
 
 
 def _drawn_auc(scores: np.ndarray, positive: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from search.checks import load_config
 from search.config import UNLIMITED, SweepConfig
+from search.final import FinalModel
 from search.flags import launch_words
 from search.leaderboard import columns, trial_table, winner
 from search.paths import SweepPaths
@@ -18,7 +19,6 @@ from search.report import looking, parameters, searching, testing
 from search.report.charts import COLOURS, Chart, shortened, style
 from search.report.page import Block, Picture, Section, Table, Text, render
 from search.report.searching import Searched
-from search.retrain import FinalModel
 from search.study import TrialRecord, read_trials
 from spaces import RunError, SearchSpace
 from trainables.dataset import Dataset

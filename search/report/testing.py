@@ -13,9 +13,9 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from threadpoolctl import threadpool_limits
 
+from search.final import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.page import Block, Picture, Table
-from search.retrain import FinalModel
 from trainables.metrics import calibration, intervals
 
 SHOWN = 8
@@ -62,7 +62,9 @@ class Tested:
 def blocks(tested: Tested, final: FinalModel, features: np.ndarray | None) -> list[Block]:
     """All that there is to show; ``features`` is ``(n, d)`` before the classifier."""
     found: list[Block] = [_metrics(tested, final), _confusion(tested)]
-    found += [_roc(tested), _precision_recall(tested), _reliability(tested)]
+    if len(np.unique(tested.labels)) > 1:
+        found += [_roc(tested), _precision_recall(tested)]
+    found.append(_reliability(tested))
     if features is not None and len(tested.labels) > 10:
         found.append(_map(tested, features))
     found.append(_per_class(tested, final))
@@ -87,28 +89,28 @@ def mistakes(tested: Tested) -> list[tuple[str, str, int, float]]:
 
 def _metrics(tested: Tested, final: FinalModel) -> Table:
     test, drawn = final.test, intervals(tested.probabilities, tested.labels)
+    low, high = test.accuracy_ci95
     rows = [
-        ("accuracy", f"{test.accuracy:.4f}", _range(test.accuracy_ci95), "Wilson"),
-        (
-            "balanced accuracy",
-            f"{test.balanced_accuracy:.4f}",
-            _range(drawn.balanced_accuracy),
-            "bootstrap",
-        ),
-        ("macro F1", f"{test.macro_f1:.4f}", _range(drawn.macro_f1), "bootstrap"),
+        ("accuracy", f"{test.accuracy:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"),
+        ("balanced accuracy", f"{test.balanced_accuracy:.4f}", *_drawn(drawn.balanced_accuracy)),
+        ("macro F1", f"{test.macro_f1:.4f}", *_drawn(drawn.macro_f1)),
     ]
-    if test.roc_auc is not None and drawn.roc_auc is not None:
+    if test.roc_auc is not None:
         mean = " (mean of one against the rest)" if len(tested.classes) > 2 else ""
-        rows.append((f"ROC AUC{mean}", f"{test.roc_auc:.4f}", _range(drawn.roc_auc), "bootstrap"))
+        rows.append((f"ROC AUC{mean}", f"{test.roc_auc:.4f}", *_drawn(drawn.roc_auc)))
     error = calibration(tested.probabilities, tested.labels).error
     rows.append(("expected calibration error", f"{error:.4f}", "", ""))
     rows.append(("accuracy of the constant answer", f"{final.majority_accuracy:.4f}", "", ""))
-    caption = f"Metrics on {len(tested.labels)} test images."
+    caption = (
+        f"Metrics on {len(tested.labels)} test images. The intervals say what other images of the "
+        "same kind may give, not what another training may."
+    )
     return Table(caption, ("metric", "value", "95% interval", "by"), tuple(rows))
 
 
-def _range(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.4f} to {interval[1]:.4f}"
+def _drawn(interval: tuple[float, float] | None) -> tuple[str, str]:
+    """Of 200 resamples more figures would mean nothing."""
+    return ("", "") if interval is None else ("{:.3f} to {:.3f}".format(*interval), "bootstrap")
 
 
 def _confusion(tested: Tested) -> Picture:
@@ -137,7 +139,7 @@ def _confusion(tested: Tested) -> Picture:
 
 
 def _curves_of(tested: Tested) -> list[int]:
-    """Classes to draw: of two the rarer one, of many the worst."""
+    """Classes to draw: of two the rarer one or the first, of many the worst."""
     present = np.unique(tested.labels)
     if len(tested.classes) == 2:
         return [int(np.bincount(tested.labels, minlength=2).argmin())]
@@ -149,7 +151,7 @@ def _curves_of(tested: Tested) -> list[int]:
 def _of_which(tested: Tested) -> str:
     drawn = _curves_of(tested)
     if len(tested.classes) == 2:
-        return f"The positive class is {tested.classes[drawn[0]]}, the rarer one."
+        return f"The positive class is {tested.classes[drawn[0]]}."
     if len(drawn) < len(tested.classes):
         return f"Each class against the rest; of {len(tested.classes)} the {len(drawn)} worst."
     return "Each class against the rest."
@@ -157,7 +159,7 @@ def _of_which(tested: Tested) -> str:
 
 def _roc(tested: Tested) -> Picture:
     chart, said = Chart(height=4.4), []
-    drawn = [k for k in _curves_of(tested) if not (tested.labels == k).all()]
+    drawn = _curves_of(tested)
     for place, k in enumerate(drawn):
         false, true, _ = roc_curve(tested.labels == k, tested.probabilities[:, k])
         area, name = auc(false, true), tested.classes[k]

@@ -14,9 +14,9 @@ from timm.data import create_transform, resolve_model_data_config
 from search import Sweep, SweepConfig, SweepResult
 from search import export as export_module
 from search.export import export
+from search.final import FinalModel
 from search.handover import export_sweep
 from search.paths import SweepPaths
-from search.retrain import FinalModel
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
 from trainables.images import read_rgb

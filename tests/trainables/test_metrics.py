@@ -53,6 +53,13 @@ def test_intervals_hold_what_was_measured_and_narrow_with_the_images() -> None:
     assert 2.5 < widths[0] / widths[1] < 6
 
 
+def test_what_can_not_vary_has_no_interval() -> None:
+    perfect, labels = np.eye(2)[[0, 0, 1]], np.array([0, 0, 1])
+    assert metrics.intervals(perfect, labels) == metrics.Intervals(None, None, None)
+    missing = metrics.intervals(np.array([[0.6, 0.4], [0.3, 0.7]]), np.array([0, 0]))
+    assert missing.roc_auc is None
+
+
 def test_an_area_of_images_drawn_once_is_the_area() -> None:
     rng = np.random.default_rng(1)
     scores, positive = rng.random(50).round(1), rng.random(50) < 0.3

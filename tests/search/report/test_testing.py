@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from search.final import FinalModel
 from search.report import testing
 from search.report.page import Picture, Table
 from search.report.testing import Tested
-from search.retrain import FinalModel
 from spaces import TrialParams
 from trainables import metrics
 
@@ -44,6 +44,12 @@ def test_of_two_classes_the_rarer_is_the_positive_one() -> None:
     found = testing.blocks(some, final(some), None)
     roc = next(b for b in found if isinstance(b, Picture) and "ROC" in b.alt)
     assert roc.alt == "ROC curves with areas broken 1.000."
+
+
+def test_a_class_alone_in_the_test_has_no_curves() -> None:
+    some = Tested(("a", "b"), np.array([0, 0]), np.array([[0.9, 0.1], [0.4, 0.6]]))
+    found = testing.blocks(some, final(some), None)
+    assert not any("curves" in block.alt for block in found if isinstance(block, Picture))
 
 
 def test_mistakes_are_told_by_how_often_they_are_made() -> None:
