@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from trainables.model import head_names
 
+_AT_ONCE = 4
+"""Images whose activations are kept together."""
+
 
 class WithFeatures(nn.Module):
     """A model that gives ``(n, classes + d)``: its logits, and what its classifier sees."""
@@ -37,9 +40,18 @@ def grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.
     Of ``(n, 3, side, side)`` normalised images; returns ``(n, side, side)`` float32 in [0, 1], all
     zero where nothing does, or None for a model of timm without a stage of features in places. The
     last stage counts whose places the answer depends on: of a transformer that answers from its
-    class token, the last block but one. Leaves ``model`` in eval mode.
+    class token, the last block but one. Leaves ``model`` in eval mode, its parameters frozen.
     """
-    model.eval()
+    model.eval().requires_grad_(False)
+    parts = [
+        _grad_cam(model, images[some], classes[some])
+        for some in np.array_split(np.arange(len(images)), -(-len(images) // _AT_ONCE))
+    ]
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if len(found) == len(parts) else None
+
+
+def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
     stated: Any = model.feature_info
     stages = {name: module for name, module in model.named_modules() if _is_stage(name, stated)}
     made: dict[str, torch.Tensor | None] = {}

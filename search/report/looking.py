@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from torch import nn
 
@@ -20,6 +21,11 @@ MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
 """Images of a gallery, at most."""
 SIDE = 176
 """Pixels of a thumbnail, the longer side."""
+
+
+def can_be_opened(dataset: Dataset) -> bool:
+    """Whether the first test image is where it was, as it was."""
+    return bool(_opened([0], dataset, SIDE))
 
 
 def mistakes(tested: Tested, dataset: Dataset) -> Gallery | None:
@@ -76,8 +82,8 @@ def where_it_looks(
 
 def _in_turn(places: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """One of each class, then the next."""
-    seen = [int((labels[places[:i]] == labels[place]).sum()) for i, place in enumerate(places)]
-    return places[np.argsort(seen, kind="stable")]
+    seen = pd.Series(labels[places]).groupby(labels[places]).cumcount()
+    return places[np.argsort(seen.to_numpy(), kind="stable")]
 
 
 def _opened(places: Sequence[int], dataset: Dataset, side: int) -> list[tuple[int, Image.Image]]:

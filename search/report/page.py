@@ -34,7 +34,7 @@ class Picture:
     @property
     def source(self) -> str:
         """As an address that holds all of it."""
-        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
+        return _address("svg+xml", self.svg.encode())
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Thumbnail:
         """As an address that holds all of it."""
         file = io.BytesIO()
         Image.fromarray(self.pixels).save(file, "JPEG", quality=85)
-        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+        return _address("jpeg", file.getvalue())
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Gallery:
     kind: ClassVar[str] = "gallery"
     caption: str
     thumbnails: tuple[Thumbnail, ...]
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 Block = Text | Picture | Table | Gallery

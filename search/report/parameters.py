@@ -29,8 +29,8 @@ def pictures(searched: Searched) -> list[Picture]:
 
 def _places(searched: Searched, field: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """``(trials,)`` places of a parameter's values from 0 to 1, and words at some places."""
-    values = [getattr(trial.params, field) for trial in searched.trials]
-    dim = searched.space.open[field]
+    whole = [{**trial.params.model_dump(), **searched.drawn(trial)} for trial in searched.trials]
+    values, dim = [point[field] for point in whole], searched.space.open[field]
     if isinstance(dim, Choices):
         choices = list(dict.fromkeys([*dim.choices, *values]))
         step = 1 / max(1, len(choices) - 1)
@@ -111,18 +111,21 @@ def _by_backbone(searched: Searched) -> Picture:
         said.append(f"{name} {best:.4f}")
     chart.axes.set_yticks(range(len(names)), shortened(names))
     chart.axes.set(xlabel=searched.said)
-    more = len(searched.backbones) - len(names)
-    left = f" The {more} backbones of lesser trials are left out." if more else ""
+    left = _left_out(len(searched.backbones) - len(names))
     return chart.picture(
         f"The best {searched.said} by backbone: {', '.join(reversed(said))}.",
-        "Each point is a trial, grey if it ended early; the bar is the backbone's best. A backbone "
-        f"that was tried more often has had more luck, too.{left}",
+        f"Each point is a trial, grey if it {searched.short}; the bar is the backbone's best. A "
+        f"backbone that was tried more often has had more luck, too.{left}",
     )
 
 
+def _left_out(backbones: int) -> str:
+    return f" The {backbones} backbones of lesser trials are left out." if backbones else ""
+
+
 def _by_unfreeze(searched: Searched) -> Picture:
-    chart, names = Chart(), searched.backbones
-    for k, name in enumerate(names[:8]):
+    chart, names = Chart(), searched.backbones[: len(COLOURS)]
+    for k, name in enumerate(names):
         some = [i for i, trial in enumerate(searched.trials) if trial.params.backbone == name]
         depths = [searched.trials[i].params.unfreeze for i in some]
         whole = [searched.trials[i].status == "completed" for i in some]
@@ -145,7 +148,8 @@ def _by_unfreeze(searched: Searched) -> Picture:
     depth = searched.winner.params.unfreeze
     return chart.picture(
         f"Scores by unfreeze depth; the winner trains {depth:.3g} of its backbone.",
-        "Each point is a trial, hollow if it ended early. At 0 the head alone trains.",
+        f"Each point is a trial, hollow if it {searched.short}. At 0 the head alone trains."
+        f"{_left_out(len(searched.backbones) - len(names))}",
     )
 
 
@@ -158,9 +162,8 @@ def _importances(searched: Searched) -> list[Picture]:
     study, rng = optuna.create_study(direction="maximize"), np.random.default_rng(0)
     for i in rng.permutation(len(lengths))[:MOST].tolist():
         trial, length = searched.trials[i], lengths[i]
-        params = {field: getattr(trial.params, field) for field in distributions}
-        inside = all(dim.holds(params[field]) for field, dim in searched.space.open.items())
-        if length >= epoch and inside:
+        params = searched.drawn(trial)
+        if length >= epoch and len(params) == len(distributions):
             value = getattr(trial.reports[epoch - 1], searched.metric)
             study.add_trial(
                 optuna.create_trial(params=params, distributions=distributions, value=value)

@@ -2,28 +2,26 @@
 
 import json
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from search.checks import load_config
-from search.config import UNLIMITED, SweepConfig
-from search.final import FinalModel
 from search.flags import launch_words
-from search.leaderboard import columns, trial_table, winner
+from search.leaderboard import columns, trial_table
 from search.paths import SweepPaths
 from search.program import program
 from search.report import looking, parameters, searching, testing
 from search.report.charts import COLOURS, Chart, shortened, style
+from search.report.found import Found
+from search.report.lead import lead, took
 from search.report.page import Block, Picture, Section, Table, Text, render
 from search.report.searching import Searched
-from search.study import TrialRecord, read_trials
-from spaces import RunError, SearchSpace
+from spaces import RunError
 from trainables.dataset import Dataset
 from trainables.files import write_whole
 from trainables.listing import SPLITS
+from trainables.model import Preprocessing
 from trainables.predict import ModelSpec
 
 RANKED = 20
@@ -42,72 +40,68 @@ def write_report(paths: SweepPaths, out: Path | None = None) -> Path:
     Reads what the sweep has left by now and trains nothing; what is not there yet is left out, and
     the page says so. Takes its pictures from where the images were when it was launched.
     """
-    config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
-    trials = read_trials(paths.journal)
-    final = FinalModel.read(paths) if paths.metrics.exists() else None
-    tested = None
-    if final is not None:
-        tested = testing.Tested.of(pd.read_parquet(paths.predictions), dataset.classes)
+    found = Found.read(paths)
     with style():
-        sections = [_search(config, paths, trials)]
-        if final is not None and tested is not None:
-            sections.append(_model(paths, dataset, final, tested))
-        sections.append(_data(paths, dataset, tested))
-    sections.append(_spent(config, paths, dataset, trials))
-    lead = _lead(config, dataset, trials, final, tested)
-    page = render(f"Finesweep: {paths.root.name}", lead, sections)
+        sections = [_search(found), *_model(found), _data(found), _spent(found)]
+    page = render(f"Finesweep: {paths.root.name}", lead(found), sections)
     out = out or paths.report
     write_whole(out, lambda partial: partial.write_text(page, encoding="utf-8"))
     return out
 
 
-def _search(config: SweepConfig, paths: SweepPaths, trials: Sequence[TrialRecord]) -> Section:
+def _search(found: Found) -> Section:
+    trials, metric, failures = found.trials, found.config.metric, _failures(found)
+    native = {t.params.backbone: Preprocessing.of(t.params.backbone).image_size for t in trials}
     try:
-        won = winner(trials, config.metric)
+        searched = Searched.of(trials, metric, found.space, native)
     except RunError as error:
-        return Section("The search", (Text(str(error)),))
-    space = SearchSpace.load(str(paths.space))
-    searched = Searched.of(trials, config.metric, space, won)
-    table = columns(trial_table(trials, config.metric), config.metric)
+        return Section("The search", (Text(str(error)), *failures))
+    table = columns(trial_table(trials, metric), metric)
     shown = table.head(RANKED)
     more = f"; trials.csv has all {len(table)}" if len(table) > RANKED else ""
     confirmed = " Confirmed means are over three seeds." if "confirmed_mean" in table else ""
     ranked = Table(
-        f"The best trials by {config.metric}{more}.{confirmed}",
+        f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),
         tuple(tuple(row) for row in shown.to_numpy().tolist()),
     )
-    failed = [trial for trial in trials if trial.status == "failed"]
-    blocks: list[Block] = [*searching.pictures(searched), *parameters.pictures(searched), ranked]
-    if failed:
-        rows = [(trial.trial_id, trial.params.backbone, trial.error) for trial in failed[:RANKED]]
-        caption = f"{len(failed)} trials failed; failures/ has their tracebacks."
-        blocks.append(Table(caption, ("trial_id", "backbone", "error"), tuple(rows)))
-    return Section("The search", tuple(blocks))
+    drawn = (*searching.pictures(searched), *parameters.pictures(searched))
+    return Section("The search", (*drawn, ranked, *failures))
 
 
-def _model(
-    paths: SweepPaths, dataset: Dataset, final: FinalModel, tested: testing.Tested
-) -> Section:
-    features = np.load(paths.features) if paths.features.exists() else None
+def _failures(found: Found) -> list[Table]:
+    failed = [trial for trial in found.searched if trial.status == "failed"]
+    if not failed:
+        return []
+    rows = [(trial.trial_id, trial.params.backbone, trial.error) for trial in failed[:RANKED]]
+    caption = f"{len(failed)} trials failed; failures/ has their tracebacks."
+    return [Table(caption, ("trial_id", "backbone", "error"), tuple(rows))]
+
+
+def _model(found: Found) -> list[Section]:
+    """None before there is one."""
+    final, tested, dataset = found.final, found.tested, found.dataset
+    if final is None or tested is None:
+        return []
+    features = np.load(found.paths.features) if found.paths.features.exists() else None
     blocks = testing.blocks(tested, final, features)
-    spec = ModelSpec.of(final.params, dataset.classes)
-    model = final.load(paths, len(dataset.classes))
-    galleries = [
-        looking.mistakes(tested, dataset),
-        looking.where_it_looks(tested, dataset, model, spec),
-    ]
-    found = [gallery for gallery in galleries if gallery is not None]
-    if not found:
-        blocks.append(
-            Text(f"No image is shown: those in {dataset.root} are gone, or are others by now.")
+    if looking.can_be_opened(dataset):
+        spec = ModelSpec.of(final.params, dataset.classes)
+        model = final.load(found.paths, len(dataset.classes))
+        galleries = (
+            looking.mistakes(tested, dataset),
+            looking.where_it_looks(tested, dataset, model, spec),
         )
-    return Section("The final model", (*blocks, *found))
+        blocks += [gallery for gallery in galleries if gallery is not None]
+    else:
+        gone = f"No image is shown: those in {dataset.root} are gone, or are others by now."
+        blocks.append(Text(gone))
+    return [Section("The final model", tuple(blocks))]
 
 
-def _data(paths: SweepPaths, dataset: Dataset, tested: testing.Tested | None) -> Section:
-    blocks: list[Block] = [_balance(dataset)]
-    suspects = pd.read_csv(paths.bad_images, dtype=str, keep_default_na=False)
+def _data(found: Found) -> Section:
+    blocks: list[Block] = [_balance(found.dataset)]
+    suspects = pd.read_csv(found.paths.bad_images, dtype=str, keep_default_na=False)
     for kind, said in (("bad", "left out"), ("odd", "kept, and deserve a look")):
         some = suspects[suspects["kind"] == kind]
         if len(some):
@@ -116,7 +110,7 @@ def _data(paths: SweepPaths, dataset: Dataset, tested: testing.Tested | None) ->
             blocks.append(Table(f"{len(some)} images are {said}{more}.", ("path", "why"), rows))
     if not len(suspects):
         blocks.append(Text("Every image could be read, none is there twice, and none looks odd."))
-    if tested is not None and (doubted := looking.doubted_labels(tested, dataset)):
+    if found.tested and (doubted := looking.doubted_labels(found.tested, found.dataset)):
         blocks.append(doubted)
     return Section("The data", tuple(blocks))
 
@@ -129,8 +123,9 @@ def _balance(dataset: Dataset) -> Picture:
     left = np.zeros(len(names))
     for split, colour in zip(SPLITS, COLOURS, strict=False):
         images = np.array([counts[split][name] for name in names])
-        chart.axes.barh(shortened(names), images, left=left, color=colour, label=split)
+        chart.axes.barh(range(len(names)), images, left=left, color=colour, label=split)
         left += images
+    chart.axes.set_yticks(range(len(names)), shortened(names))
     chart.axes.set(xlabel="images")
     chart.axes.grid(axis="y", visible=False)
     chart.legend()
@@ -143,33 +138,33 @@ def _balance(dataset: Dataset) -> Picture:
     )
 
 
-def _spent(
-    config: SweepConfig, paths: SweepPaths, dataset: Dataset, trials: Sequence[TrialRecord]
-) -> Section:
-    rows = [("training of all trials", _hours(sum(trial.seconds for trial in trials)))]
-    if paths.profile.exists():
-        profile = json.loads(paths.profile.read_text(encoding="utf-8"))
-        rows += [(f"wall: {name}", _hours(spent)) for name, spent in profile["stages"].items()]
-        rows += [(f"workers: {_WORK[n]}", _hours(s)) for n, s in profile["worker_seconds"].items()]
-    known = json.loads(paths.environment.read_text(encoding="utf-8"))
+def _spent(found: Found) -> Section:
+    rows: list[tuple[str, str]] = []
+    if found.paths.profile.exists():
+        profile = json.loads(found.paths.profile.read_text(encoding="utf-8"))
+        rows += [(f"wall: {name}", took(spent)) for name, spent in profile["stages"].items()]
+        rows += [(f"workers: {_WORK[n]}", took(s)) for n, s in profile["worker_seconds"].items()]
+    known = json.loads(found.paths.environment.read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {number}" for name, number in known["packages"].items())
     gpus = ", ".join(known["gpus"]) or "none"
-    facts = [
+    facts = (
         ("Finesweep", f"{known['finesweep']}, commit {known['commit'] or 'unknown'}"),
         ("Python and packages", f"Python {known['python']}, {versions}"),
         ("driver's machine", f"{known['platform']}, {known['cpus']} CPUs, GPUs: {gpus}"),
-        ("seed", str(config.seed)),
-        ("images", f"fingerprint {dataset.fingerprint}, {dataset.root}"),
-        ("space", f"{config.space}, kept in space.json"),
+        ("seed", str(found.config.seed)),
+        ("images", f"fingerprint {found.dataset.fingerprint}, {found.dataset.root}"),
+        ("space", f"{found.space.name}, kept in space.json"),
         ("all settings", "sweep.json"),
-    ]
-    space = str(paths.space)
-    again = shlex.join(["launch", *launch_words(config.model_copy(update={"space": space}))])
+    )
+    as_kept = found.config.model_copy(update={"space": str(found.paths.space)})
+    again = shlex.join(["launch", *launch_words(as_kept)])
+    caption = "Where the last run's time went, this page not counted."
+    times = [Table(caption, ("what", "time"), tuple(rows))] if rows else []
     return Section(
         "Time and cost, and how to make it again",
         (
-            Table("Where the last run's time went.", ("what", "time"), tuple(rows)),
-            Table("What the result depends on.", ("what", "here"), tuple(facts)),
+            *times,
+            Table("What the result depends on.", ("what", "here"), facts),
             Text(f"Launched again:  {program()} {again}"),
             Text(
                 "On other hardware, or with trials side by side, numbers differ a little: which "
@@ -177,63 +172,3 @@ def _spent(
             ),
         ),
     )
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _lead(
-    config: SweepConfig,
-    dataset: Dataset,
-    trials: Sequence[TrialRecord],
-    final: FinalModel | None,
-    tested: testing.Tested | None,
-) -> list[str]:
-    """What was asked and found, in five sentences."""
-    searched = [trial for trial in trials if trial.repeat is None]
-    counts = {status: sum(t.status == status for t in searched) for status in ("stopped", "failed")}
-    ended = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    images = ", ".join(f"{len(dataset.rows(split))} {split}" for split in SPLITS)
-    many = "as many as the budget allows" if config.trials == UNLIMITED else str(config.trials)
-    asked = (
-        f"Asked for was the best classifier of {len(dataset.classes)} classes on {len(dataset)} "
-        f"images ({images}), among {many} trials of the space {Path(config.space).stem}."
-    )
-    if not searched:
-        return [asked, "No trial has begun yet."]
-    lead = [
-        asked,
-        f"{len(searched)} trials of {len({t.params.backbone for t in searched})} backbones have "
-        f"begun" + (f" ({ended})" if ended else "") + ", in "
-        f"{_hours(sum(trial.seconds for trial in trials))} of training.",
-    ]
-    if not any(trial.best(config.metric) for trial in searched if trial.status != "failed"):
-        return lead
-    best = winner(trials, config.metric)
-    epoch = best.best(config.metric)
-    assert epoch is not None
-    value = getattr(epoch, config.metric)
-    lead.append(
-        f"The best is trial {best.trial_id}: {best.params.backbone} at unfreeze "
-        f"{best.params.unfreeze:.3g} has a {config.metric} of {value:.4f}, which is "
-        "optimistic, for the best of many was picked by it."
-    )
-    if final is None or tested is None:
-        return [*lead, "No model is retrained and tested yet."]
-    low, high = final.test.accuracy_ci95
-    lead.append(
-        f"Trained again on train and val, trial {final.trial_id} has a test accuracy of "
-        f"{final.test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}) on images that nothing "
-        f"was tuned on, where always giving the most frequent class has "
-        f"{final.majority_accuracy:.4f}."
-    )
-    if mixed := testing.mistakes(tested):
-        true, taken, count, share = mixed[0]
-        lead.append(
-            f"Its most frequent mistake is to take {true} for {taken}: {count} images, {share:.0%} "
-            f"of that class."
-        )
-    return lead

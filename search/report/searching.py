@@ -1,6 +1,6 @@
 """Charts of a search as it went: its trials against time, cost and epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from search.leaderboard import winner
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.page import Picture
 from search.study import TrialRecord
@@ -22,21 +23,32 @@ POINTS = 2000
 
 @dataclass(frozen=True)
 class Searched:
-    """The trials of a search that came to a finite epoch at least, and what they were asked for."""
+    """The trials of a search that can win, and what they were asked for."""
 
     trials: tuple[TrialRecord, ...]
-    """By number, repeats left out."""
+    """By number, each with a finite epoch; repeats and failed ones are left out."""
     metric: str
     space: SearchSpace
+    native_image_size: Mapping[str, int]
+    """Each backbone's own input side in pixels."""
     winner: TrialRecord
 
     @classmethod
     def of(
-        cls, trials: Sequence[TrialRecord], metric: str, space: SearchSpace, winner: TrialRecord
+        cls,
+        trials: Sequence[TrialRecord],
+        metric: str,
+        space: SearchSpace,
+        native_image_size: Mapping[str, int],
     ) -> "Searched":
-        """Leaves out what has nothing to show."""
-        able = tuple(t for t in trials if t.repeat is None and t.best(metric))
-        return cls(able, metric, space, winner)
+        """Of all trials of a sweep. Raises `RunError` if none can win."""
+        searched = [t for t in trials if t.repeat is None and t.status != "failed"]
+        able = tuple(t for t in searched if t.best(metric))
+        return cls(able, metric, space, native_image_size, winner(trials, metric))
+
+    def drawn(self, trial: TrialRecord) -> dict[str, object]:
+        """A trial's open values as the sampler draws them; those that it can't are left out."""
+        return self.space.drawn(trial.params, native_image_size=self.native_image_size)
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -78,6 +90,12 @@ class Searched:
         return list(dict.fromkeys(self.trials[i].params.backbone for i in self.order[::-1]))
 
     @property
+    def short(self) -> str:
+        """What is said of trials that have not run to their end."""
+        running = any(trial.status == "running" for trial in self.trials)
+        return "ended early" + ", or still running" * running
+
+    @property
     def said(self) -> str:
         """The metric in words."""
         return self.metric.replace("val_", "validation ").replace("_", " ")
@@ -94,8 +112,8 @@ def _best_against_cost(searched: Searched) -> Picture:
         searched.trials,
         seconds,
         searched,
-        "training of all trials",
-        "at the training time that it took with all trials begun before it.",
+        "of training",
+        "at the training time that it took with those begun before it.",
     )
 
 
@@ -132,7 +150,7 @@ def _best_against(
     whole = np.array([trial.status == "completed" for trial in trials])
     for among, colour, name in (
         (whole, COLOURS[0], "ran to its end"),
-        (~whole, GREY, "ended early"),
+        (~whole, GREY, searched.short),
     ):
         chart.axes.plot(
             seconds[among] / per,
@@ -171,12 +189,12 @@ def _curves(searched: Searched) -> Picture:
         )
     for name, colour in (("winner", 5), ("ran to its end", 0)):
         chart.axes.plot([], [], color=COLOURS[colour], label=name)
-    chart.axes.plot([], [], color=GREY, label="ended early")
+    chart.axes.plot([], [], color=GREY, label=searched.short)
     chart.axes.set(xlabel="epoch", ylabel=searched.said)
     chart.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     chart.legend()
     ended = sum(trial.status == "stopped" for trial in searched.trials)
     return chart.picture(
         f"Learning curves of {len(searched.trials)} trials, of which {ended} were stopped early.",
-        f"Learning curves; those of trials that were stopped early are grey.{searched.sampled}",
+        f"Learning curves; those of trials that {searched.short} are grey.{searched.sampled}",
     )

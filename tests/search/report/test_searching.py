@@ -1,5 +1,6 @@
 """Charts of searches of every size."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -31,7 +32,7 @@ def trial(number: int, *accuracies: float, status: Status = "completed") -> Tria
 
 
 def alts(trials: list[TrialRecord], metric: str = "val_accuracy") -> list[str]:
-    searched = Searched.of(trials, metric, SPACE, trials[0])
+    searched = Searched.of(trials, metric, SPACE, {})
     drawn = [*searching.pictures(searched), *parameters.pictures(searched)]
     assert all(picture.svg.count("<svg") == 1 for picture in drawn)
     return [picture.alt for picture in drawn]
@@ -64,6 +65,34 @@ def test_one_trial_is_enough_for_a_chart(accuracies: tuple[float, ...]) -> None:
     assert len(alts([trial(0, *accuracies)])) == 5
 
 
+def test_points_outside_the_space_are_drawn_at_its_edge() -> None:
+    outside = replace(trial(1, 0.6), params=TrialParams(backbone="c", learning_rate=1.0))
+    assert len(alts([trial(0, 0.5), outside])) == 6
+
+
+def test_failed_trials_are_never_the_best_and_running_ones_did_not_end() -> None:
+    trials = [trial(0, 0.5), trial(1, 0.99, status="failed"), trial(3, 0.4, status="running")]
+    found = alts(trials)
+    assert "to 0.5000 after" in found[1]
+    assert "b 0.4000" in found[4]
+    assert Searched.of(trials, "val_accuracy", SPACE, {}).short == "ended early, or still running"
+
+
+def test_a_size_that_is_drawn_as_native_counts_as_such() -> None:
+    sizes = {"choices": ["native", 160]}
+    space = SearchSpace.from_table(
+        {"backbone": {"choices": ["a", "b"]}, "image_size": sizes}, name="s"
+    )
+    trials = [
+        replace(trial(k, k / 20), params=TrialParams(backbone="ab"[k % 2])) for k in range(12)
+    ]
+    searched = Searched.of(trials, "val_accuracy", space, {"a": 224, "b": 224})
+    assert parameters.pictures(searched)[-1].alt.startswith("Importance")
+    places, marks = parameters._places(searched, "image_size")
+    assert set(places) == {0.0}
+    assert marks == [(0.0, "native"), (1.0, "160")]
+
+
 def test_what_has_no_finite_epoch_and_repeats_are_left_out() -> None:
     trials = [trial(0, 0.5), trial(1, float("nan"), status="failed"), trial(2)]
-    assert [t.number for t in Searched.of(trials, "val_accuracy", SPACE, trials[0]).trials] == [0]
+    assert [t.number for t in Searched.of(trials, "val_accuracy", SPACE, {}).trials] == [0]

@@ -1,0 +1,56 @@
+"""`Found`: all that a sweep has left by now, read once for the page."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import pandas as pd
+
+from search.checks import load_config
+from search.config import SweepConfig
+from search.final import FinalModel
+from search.paths import SweepPaths
+from search.report.testing import Tested
+from search.study import TrialRecord, read_trials
+from spaces import SearchSpace
+from trainables.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was asked, tried and found."""
+
+    paths: SweepPaths
+    config: SweepConfig
+    space: SearchSpace
+    dataset: Dataset
+    trials: tuple[TrialRecord, ...]
+    """Repeats too."""
+    final: FinalModel | None
+    tested: Tested | None
+    """Its answers; None without it."""
+
+    @classmethod
+    def read(cls, paths: SweepPaths) -> Self:
+        """Of a sweep that was launched, also while it runs."""
+        dataset = Dataset.read(paths.dataset, paths.split)
+        final = FinalModel.read(paths) if paths.metrics.exists() else None
+        answers = pd.read_parquet(paths.predictions) if final else None
+        return cls(
+            paths=paths,
+            config=load_config(paths),
+            space=SearchSpace.load(str(paths.space)),
+            dataset=dataset,
+            trials=tuple(read_trials(paths.journal)),
+            final=final,
+            tested=None if answers is None else Tested.of(answers, dataset.classes),
+        )
+
+    @property
+    def searched(self) -> list[TrialRecord]:
+        """Without the repeats."""
+        return [trial for trial in self.trials if trial.repeat is None]
+
+    @property
+    def seconds(self) -> float:
+        """Of all training."""
+        return sum(trial.seconds for trial in self.trials)
