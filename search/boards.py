@@ -1,5 +1,6 @@
 """TensorBoard and optuna-dashboard over sweeps, served to this machine alone."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,10 +23,11 @@ def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
     board.main()
 
 
-def serve_dashboard(sweeps: Sequence[SweepPaths], *, port: int = 8080) -> None:
+def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
     """Serve Optuna's view of a study until Ctrl-C, also while the sweep runs.
 
-    It can't change anything. Raises `ConfigError` for several sweeps, or without the package.
+    It can't change anything, and says itself where it is: at 8080, or a port that is free. Raises
+    `ConfigError` for several sweeps, or without the package.
     """
     if len(sweeps) > 1:
         raise ConfigError(f"--dashboard shows one sweep, not {len(sweeps)}; name one.")
@@ -37,12 +39,17 @@ def serve_dashboard(sweeps: Sequence[SweepPaths], *, port: int = 8080) -> None:
         ) from None
     from optuna.storages import JournalStorage
 
-    try:
-        optuna_dashboard.run_server(JournalStorage(_Watched(sweeps[0].journal)), HOST, port)
-    except OSError as error:
-        raise RunError(
-            f"optuna-dashboard can't have port {port} ({error}); end what holds it."
-        ) from None
+    optuna_dashboard.run_server(JournalStorage(_Watched(sweeps[0].journal)), HOST, _free_port())
+
+
+def _free_port(usual: int = 8080) -> int:
+    for port in (usual, 0):
+        try:
+            with socket.create_server((HOST, port)) as free:
+                return int(free.getsockname()[1])
+        except OSError:
+            continue
+    raise RunError("optuna-dashboard finds no free port on this machine; end what holds them.")
 
 
 class _Watched(JournalFile):

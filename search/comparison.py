@@ -1,21 +1,32 @@
 """Several sweeps side by side: all their trials, and whether one's final model is better."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
 from search.checks import load_config
 from search.config import Objective
+from search.final import FinalModel
 from search.leaderboard import rank, trial_table
 from search.paths import SweepPaths
 from search.study import read_trials
 from spaces import ConfigError
 from trainables.dataset import Dataset
+
+_NO_EXPRESSION = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What pandas raises for words that it can't evaluate."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Duel:
-    """Two final models on the same test images, by McNemar's exact test (McNemar 1947)."""
+    """The accuracy of two final models on the same test images, by McNemar's exact test."""
 
     one: str
     other: str
@@ -45,18 +56,22 @@ class Duel:
     only_one: int
     """Images that only ``one`` has right."""
     only_other: int
+    pairs: int = 1
+    """How many pairs of models are looked at, any of which may differ by chance."""
 
     @property
     def p(self) -> float:
-        """How likely so uneven a share of what only one has right is between equals."""
+        """How likely so uneven a share is between equals, in any of the pairs (Bonferroni)."""
         differing = self.only_one + self.only_other
-        return float(binomtest(self.only_one, differing).pvalue) if differing else 1.0
+        alone = float(binomtest(self.only_one, differing).pvalue) if differing else 1.0
+        return min(1.0, self.pairs * alone)
 
     def __str__(self) -> str:
         verdict = "more than chance" if self.p < 0.05 else "may be chance"
+        among = f" for {self.pairs} pairs" if self.pairs > 1 else ""
         return (
             f"On the same {self.images} test images {self.one} alone is right on {self.only_one}, "
-            f"{self.other} alone on {self.only_other}: {verdict} (McNemar's exact test, "
+            f"{self.other} alone on {self.only_other}: {verdict} (McNemar's exact test{among}, "
             f"p = {self.p:.2g})."
         )
 
@@ -85,14 +100,13 @@ def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> 
     if len({dataset.fingerprint for dataset in datasets}) > 1:
         doubts.append("The sweeps have different images or splits: scores don't compare.")
     trials = _kept(rank(pd.concat(begun, ignore_index=True), metric), where)
-    answers = [_right(paths, dataset) for paths, dataset in zip(found, datasets, strict=True)]
-    names = [paths.root.name for paths in found]
-    pairs = combinations([(n, a) for n, a in zip(names, answers, strict=True) if a], 2)
+    if metric != "val_accuracy" and len(found) > 1:
+        doubts.append(f"Trials are ranked by {metric}; final models are weighed by accuracy.")
     objectives = dict.fromkeys(name for config in configs for name in config.objectives)
     return Comparison(
         trials,
         pd.DataFrame([_row(*one, metric) for one in zip(found, tables, datasets, strict=True)]),
-        tuple(duel for (n, a), (m, b) in pairs if (duel := _duel(n, a, m, b)) is not None),
+        _duels(found, datasets),
         metric,
         tuple(name for name in objectives if name in trials),
         tuple(doubts),
@@ -103,16 +117,17 @@ def _kept(trials: pd.DataFrame, where: str | None) -> pd.DataFrame:
     if where is None:
         return trials
     named = trials.rename(columns=lambda name: str(name).removeprefix("params."))
+    example = "write an expression such as \"unfreeze > 0.5 and status == 'completed'\"."
     try:
-        rows = named.query(where, engine="python").index
-    except (ValueError, TypeError, SyntaxError, LookupError, NameError, AttributeError) as error:
-        raise ConfigError(
-            f"--where can't be {where!r} ({str(error).splitlines()[0]}); write an expression such "
-            "as \"unfreeze > 0.5 and status == 'completed'\"."
-        ) from None
-    if rows.empty:
+        holds = named.eval(where, engine="python")
+    except _NO_EXPRESSION as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"--where can't be {where!r} ({reason}); {example}") from None
+    if not isinstance(holds, pd.Series) or holds.dtype != bool:
+        raise ConfigError(f"--where {where!r} is neither true nor false of a trial; {example}")
+    if not holds.any():
         raise ConfigError(f"No trial has {where}; ask for less.")
-    return trials.loc[rows].reset_index(drop=True)
+    return trials[holds].reset_index(drop=True)
 
 
 def _row(
@@ -127,25 +142,36 @@ def _row(
         metric: trials[metric].iloc[0] if len(trials) else None,
     }
     if paths.metrics.exists():
-        test = json.loads(paths.metrics.read_text(encoding="utf-8"))["test"]
-        low, high = test["accuracy_ci95"]
-        row |= {"test_accuracy": test["accuracy"], "95%": f"{low:.4f} to {high:.4f}"}
+        test = FinalModel.read(paths).test
+        low, high = test.accuracy_ci95
+        row |= {"test_accuracy": test.accuracy, "95%": f"{low:.4f} to {high:.4f}"}
+        row |= {"test_balanced_accuracy": test.balanced_accuracy}
     return row
 
 
-def _right(paths: SweepPaths, dataset: Dataset) -> dict[str, bool]:
-    """Whether the final model is right, by the digest of each test image; none without one."""
-    if not paths.metrics.exists():
-        return {}
+def _duels(found: Sequence[SweepPaths], datasets: Sequence[Dataset]) -> tuple[Duel, ...]:
+    """Of every two sweeps that were tested on the same images with the same labels."""
+    answers = {
+        paths.root.name: _answers(paths, dataset)
+        for paths, dataset in zip(found, datasets, strict=True)
+        if paths.metrics.exists()
+    }
+    same = [
+        (one, other)
+        for one, other in combinations(answers, 2)
+        if answers[one].index.equals(answers[other].index)
+    ]
+    duels = []
+    for one, other in same:
+        first, second = answers[one].to_numpy(), answers[other].to_numpy()
+        only_one, only_other = int((first & ~second).sum()), int((second & ~first).sum())
+        duels.append(Duel(one, other, len(first), only_one, only_other, len(same)))
+    return tuple(duels)
+
+
+def _answers(paths: SweepPaths, dataset: Dataset) -> pd.Series:
+    """Whether the final model is right, by the bytes and the label of each test image."""
     table = pd.read_parquet(paths.predictions, columns=["label", "predicted"])
-    right = (table["label"] == table["predicted"]).tolist()
-    return dict(zip([dataset.digests[row] for row in dataset.rows("test")], right, strict=True))
-
-
-def _duel(one: str, first: dict[str, bool], other: str, second: dict[str, bool]) -> Duel | None:
-    """None if they were not tested on the same images."""
-    if first.keys() != second.keys():
-        return None
-    pairs = np.array([(first[digest], second[digest]) for digest in first])
-    only_one, only_other = (pairs[:, 0] & ~pairs[:, 1]), (pairs[:, 1] & ~pairs[:, 0])
-    return Duel(one, other, len(pairs), int(only_one.sum()), int(only_other.sum()))
+    digests = [dataset.digests[row] for row in dataset.rows("test")]
+    right = (table["label"] == table["predicted"]).to_numpy()
+    return pd.Series(right, index=[digests, table["label"]]).sort_index(kind="stable")

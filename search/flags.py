@@ -87,7 +87,8 @@ def launch_words(config: SweepConfig) -> list[str]:
         for part in name.split("."):
             value = value[part]
         usual = list(info.default) if isinstance(info.default, tuple) else info.default
-        if name in _PLACES or value == usual:
+        told = name == "trials" and (config.time_budget or config.gpu_hours)  # or it is unlimited
+        if name in _PLACES or (value == usual and not told):
             continue
         flag = "--" + name.replace("_", "-")
         if info.annotation is bool:

@@ -158,6 +158,6 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
             f"  {program()} predict {result.export} IMAGES --top 3",
             f"  {command('retrain', paths, '--trial ID')}",
         ]
-        if not {"timm", "pt2"} & set(config.export.formats):
-            del lines[-2]  # predict opens those two
+        if not {"timm", "pt2", "onnx"} & set(config.export.formats):
+            del lines[-2]  # predict opens those three
     return "\n".join(lines)

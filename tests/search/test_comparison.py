@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search import SweepResult
+from search import SweepResult, boards
 from search.boards import HOST, serve_dashboard
 from search.comparison import Comparison, Duel, compare_sweeps
 from search.paths import SweepPaths
@@ -50,6 +50,22 @@ def test_mcnemars_test_is_exact() -> None:
     assert Duel("a", "b", 100, 0, 0).p == 1
 
 
+def test_of_many_pairs_one_may_differ_by_chance() -> None:
+    assert "may be chance (McNemar's exact test for 6 pairs, p = 0.07)" in str(
+        Duel("a", "b", 100, 10, 1, pairs=6)
+    )
+
+
+@pytest.mark.slow
+def test_models_that_were_told_other_labels_are_not_weighed(
+    sweep: SweepResult, other: SweepPaths
+) -> None:
+    table = pd.read_parquet(other.predictions)
+    table.loc[0, "label"] = "seven" if table.loc[0, "label"] == "one" else "one"
+    table.to_parquet(other.predictions)
+    assert compare_sweeps([sweep.paths, other]).duels == ()
+
+
 @pytest.mark.slow
 def test_models_tested_on_other_images_are_not_weighed(
     sweep: SweepResult, other: SweepPaths
@@ -74,19 +90,28 @@ def test_trials_are_kept_by_an_expression_and_a_wrong_one_is_told(sweep: SweepRe
     assert set(found["status"]) == {"completed"}
     with pytest.raises(ConfigError, match="No trial has unfreeze > 2"):
         kept("unfreeze > 2")
-    for wrong in ("unfrozen > 1", "unfreeze >", "1 +", "unfreeze"):
+    for wrong in ("unfrozen > 1", "unfreeze >", "1 +", "1 / 0", "lambda: 1"):
         with pytest.raises(ConfigError, match="--where can't be"):
             kept(wrong)
+    for number in ("unfreeze", "epochs", "1"):
+        with pytest.raises(ConfigError, match="neither true nor false"):
+            kept(number)
+
+
+def test_the_dashboard_takes_a_port_that_is_free() -> None:
+    with socket.create_server((HOST, 0)) as busy:
+        taken = busy.getsockname()[1]
+        assert boards._free_port(taken) != taken
 
 
 @pytest.mark.slow
-def test_the_dashboard_shows_a_study_and_can_not_change_it(sweep: SweepResult) -> None:
+def test_the_dashboard_shows_a_study_and_can_not_change_it(
+    sweep: SweepResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = sweep.paths.journal.read_bytes()
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
-    threading.Thread(
-        target=serve_dashboard, args=([sweep.paths],), kwargs={"port": port}, daemon=True
-    ).start()
+    port = boards._free_port()
+    monkeypatch.setattr(boards, "_free_port", lambda: port)
+    threading.Thread(target=serve_dashboard, args=([sweep.paths],), daemon=True).start()
     address = f"http://{HOST}:{port}/api/studies"
     for _ in range(50):
         try:

@@ -70,4 +70,6 @@ def test_the_page_says_how_to_launch_the_sweep_again(sweep: SweepResult) -> None
     assert words == [str(sweep.paths.root), "--no-retrain", "--asha.grace-epochs", "2"]
     again = config_of(_parsed(["launch", *words]))
     assert again.model_copy(update={"name": config.name}) == config
+    limited = config_of(_parsed(["launch", "d", "--time-budget", "1h", "--trials", "16"]))
+    assert config_of(_parsed(["launch", *launch_words(limited)])).trials == 16
     assert "--max-epochs 3" in sweep.paths.report.read_text(encoding="utf-8")
