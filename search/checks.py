@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.config import RESUMABLE, SweepConfig, overlay
+from search.config import RESUMABLE, SweepConfig
+from search.flags import overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.sources import check_source

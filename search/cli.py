@@ -135,12 +135,13 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         metavar="EXPR",
         help="Show trials for which it holds: \"unfreeze > 0.5 and status == 'completed'\".",
     )
-    compare.add_argument("--csv", metavar="FILE", type=Path, help="Write the whole table.")
+    compare.add_argument("--csv", metavar="FILE", type=Path, help="Write all of them.")
     compare.add_argument("--json", action="store_true", help="Print one JSON document.")
-    compare.add_argument(
+    board = compare.add_mutually_exclusive_group()
+    board.add_argument(
         "--dashboard", action="store_true", help="Serve optuna-dashboard on this machine alone."
     )
-    compare.add_argument(
+    board.add_argument(
         "--tensorboard", action="store_true", help="Serve the runs on this machine alone."
     )
     page = command("report", run.report, "Write one page of what a sweep found, by now.")

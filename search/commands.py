@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from search.config import Format, Objective, SweepConfig, overlay
-from search.flags import config_of, flags_of
+from search.config import Format, Objective, SweepConfig
+from search.flags import config_of, flags_of, overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
@@ -164,19 +164,20 @@ def compare(args: argparse.Namespace) -> None:
 
     if args.top is not None and args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
+    _check_file("--csv", args.csv)
     found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
     compared = compare_sweeps(found, where=args.where)
     for doubt in compared.doubts:
         print(doubt, file=sys.stderr)
-    table = compared.trials.head(args.top or len(compared.trials))
+    table, shown = compared.trials, args.top or len(compared.trials)
     if args.csv:
         table.to_csv(args.csv, index=False)
     if args.json:
-        print(table.to_json(orient="records", indent=2, double_precision=15))
+        print(table.head(shown).to_json(orient="records", indent=2, double_precision=15))
     else:
         from search.words import comparison_words
 
-        _show_trials(table, compared.metric, compared.objectives)
+        _show_trials(table, compared.metric, compared.objectives, shown=shown)
         if len(found) > 1:
             comparison_words(compared)
     if args.tensorboard or args.dashboard:
@@ -189,9 +190,10 @@ def compare(args: argparse.Namespace) -> None:
 def report(args: argparse.Namespace) -> None:
     """One page of what a sweep found."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.report import write_report
+    _check_file("--out", args.out)
+    from search.handover import report_sweep
 
-    print(f"Report: {write_report(paths, args.out)}")
+    print(f"Report: {report_sweep(paths, out=args.out)}")
 
 
 def retrain(args: argparse.Namespace) -> None:
@@ -227,6 +229,7 @@ def predict(args: argparse.Namespace) -> None:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     if args.out and args.out.suffix not in TABLES:
         raise ConfigError(f"--out ends in one of {', '.join(TABLES)}, not {args.out.suffix!r}.")
+    _check_file("--out", args.out)
     files = [file for path in args.images for file in image_files(path)]
     predictor = Predictor.load(args.export)
     if args.grad_cam and predictor.model is None:
@@ -236,14 +239,14 @@ def predict(args: argparse.Namespace) -> None:
         print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
     if not answers.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
-    if args.grad_cam:
-        predictor.draw_grad_cams(answers, args.grad_cam, _progress())
     if args.out:
         _write_answers(answers, labels, args.out)
-        return
-    for file, row in zip(answers.files, answers.probabilities, strict=True):
-        top = row.argsort()[::-1][: args.top]
-        print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
+    else:
+        for file, row in zip(answers.files, answers.probabilities, strict=True):
+            top = row.argsort()[::-1][: args.top]
+            print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
+    if args.grad_cam:
+        predictor.draw_grad_cams(answers, args.grad_cam, _progress())
 
 
 def _write_answers(answers: "Answers", labels: Sequence[str], out: Path) -> None:
@@ -261,20 +264,29 @@ def _write_answers(answers: "Answers", labels: Sequence[str], out: Path) -> None
         table.to_parquet(out, index=False)
 
 
+def _check_file(flag: str, file: Path | None) -> None:
+    """Raises `ConfigError` for one that can't be written: what it is to hold may take long."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        what = "is a folder" if file.is_dir() else f"lies in {file.parent}, which does not exist"
+        raise ConfigError(f"{flag} {file} {what}; name a file in a folder that is there.")
+
+
 def _show(result: "SweepResult", config: SweepConfig) -> None:
     from search.words import result_words
 
-    _show_trials(result.trials, config.metric, config.objectives)
+    _show_trials(result.trials, config.metric, config.objectives, shown=len(result.trials))
     print(result_words(result, config))
 
 
-def _show_trials(table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]") -> None:
+def _show_trials(
+    table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, shown: int
+) -> None:
     from search.leaderboard import columns, pareto
     from search.words import print_table
 
-    print_table(columns(table, metric))
+    print_table(columns(table.head(shown), metric))
     if objectives and not table.empty:
-        print("No trial beats these in everything:")
+        print("None of the trials beats these in everything:")
         print_table(columns(pareto(table, metric, objectives), metric))
 
 

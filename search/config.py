@@ -296,15 +296,3 @@ def settings(
             yield from settings(info.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", info
-
-
-def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested ``base`` with values at dotted names put over it."""
-    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
-    for name, value in dotted.items():
-        *tables, last = name.split(".")
-        place = merged
-        for table in tables:
-            place = place.setdefault(table, {})
-        place[last] = value
-    return merged

@@ -2,11 +2,11 @@
 
 import argparse
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from search.config import SweepConfig, overlay, settings
+from search.config import SweepConfig, settings
 from spaces import ConfigError, preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
@@ -60,6 +60,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The config file {path} does not exist.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
+
+
+def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested ``base`` with values at dotted names put over it."""
+    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+    for name, value in dotted.items():
+        *tables, last = name.split(".")
+        place = merged
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = value
+    return merged
 
 
 def config_of(args: argparse.Namespace) -> SweepConfig:

@@ -96,6 +96,16 @@ def retrain_sweep(
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
 
 
+def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
+    """Write the page of a sweep by now, also while it runs; see `search.report`."""
+    from search.report import write_report
+
+    if out is not None or paths.driver.exists():  # who runs it keeps the copy
+        return write_report(paths, out)
+    with keeping_copy(load_config(paths), paths):
+        return write_report(paths)
+
+
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
 ) -> dict[str, float]:

@@ -86,7 +86,7 @@ def make_plan(
 def unevenness(dataset: Dataset) -> float:
     """How many times the training images of the rarest class the most frequent one has."""
     counts = dataset.counts("train").values()
-    return max(counts) / max(1, min(counts))
+    return max(counts) / min(counts)
 
 
 def backbone_facts(plan: Plan) -> list[BackboneFacts]:

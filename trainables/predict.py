@@ -59,6 +59,16 @@ class ModelSpec:
             std=tuple(values["std"]),
         )
 
+    @classmethod
+    def within(cls, file: Path, text: str) -> Self:
+        """What ``file`` holds of one. Raises `ConfigError` for a file that is no export of ours."""
+        if not text:
+            raise ConfigError(
+                f"{file} doesn't say its labels and preprocessing, as an export of Finesweep does; "
+                "give one of those."
+            )
+        return cls.from_json(text)
+
     def square(self, image: Image.Image) -> np.ndarray:
         """An RGB image as ``(image_size, image_size, 3)`` uint8."""
         return resize_square(image, self.image_size, self.interpolation)
@@ -135,7 +145,7 @@ class Predictor:
     def _of_program(cls, file: Path) -> Self:
         extra = {SIDECAR: ""}
         module = torch.export.load(file, extra_files=extra).module()
-        spec = ModelSpec.from_json(extra[SIDECAR])
+        spec = ModelSpec.within(file, extra[SIDECAR])
         return cls(spec, lambda images: np.asarray(module(images).numpy()))
 
     @classmethod
@@ -147,7 +157,8 @@ class Predictor:
                 f"{file} needs onnxruntime; pip install 'finesweep[onnx]' to open it."
             ) from None
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        spec = ModelSpec.from_json(session.get_modelmeta().custom_metadata_map[SIDECAR])
+        known = session.get_modelmeta().custom_metadata_map
+        spec = ModelSpec.within(file, known.get(SIDECAR, ""))
         return cls(
             spec, lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
         )

@@ -108,6 +108,7 @@ def survey(
         digests=tuple(image.digest for _, image in kept),
         fingerprint=seal.hexdigest(),
     )
+    _refuse_missing(dataset)
     return Survey(dataset, listing.kind, made, listing.ignored, listing.notes, tuple(suspects))
 
 
@@ -181,6 +182,17 @@ def _class_map(listing: Listing, kept: Sequence[tuple[Row, Opened]]) -> tuple[st
     if len(classes) < 2:
         raise only_one_class(", ".join(classes))
     return tuple(sorted(classes, key=natural_key))
+
+
+def _refuse_missing(dataset: Dataset) -> None:
+    """Copies lie where the first label's images do, and may be all that another class has."""
+    for split in SPLITS:
+        for name, images in dataset.counts(split).items():
+            if images == 0:
+                raise DataError(
+                    f"Class {name!r} has no image in {split}: those it has are copies of another "
+                    "class's; give each image one label, or remove the class."
+                )
 
 
 def _split(

@@ -64,6 +64,10 @@ def table(*rows: str) -> Callable[[Path], object]:
     return text("t.csv", "\n".join(rows) + "\n")
 
 
+def _all_but(name: str) -> Callable[[str, list[str]], list[str]]:
+    return lambda folder, names: [other for other in names if other != name]
+
+
 def sweep(**settings: object) -> Callable[[Path], object]:
     """A folder that looks like a sweep's."""
 
@@ -202,6 +206,10 @@ CASES = [
     plan("an address with a secret in it", nothing, "s3://key:secret@bucket/photos"),
     plan("an empty folder", lambda f: (f / "empty").mkdir(), "empty"),
     plan("one class", lambda f: shutil.rmtree(f / "data" / "b")),
+    plan(
+        "a class that is a copy of another's image",
+        lambda f: shutil.copytree(f / "data" / "b", f / "data" / "c", ignore=_all_but("0.png")),
+    ),
     plan("a class of two images", lambda f: pictures(f / "data", "c", 2)),
     plan("many broken images", spoil("a", b"no image", 4)),
     plan("splits and classes side by side", lambda f: (f / "data" / "train").mkdir()),
@@ -229,6 +237,9 @@ CASES = [
     Case("a sweep that is none", ["compare", "nowhere"]),
     Case("a sweep that has not begun", ["compare", "s"], sweep(metric="val_accuracy")),
     Case("none of the best trials", ["compare", "s", "--top", "0"], sweep()),
+    Case("a table in a folder that is not there", ["compare", "s", "--csv", "no/x.csv"], sweep()),
+    Case("both boards at once", ["compare", "s", "--tensorboard", "--dashboard"], sweep()),
+    Case("a report in a folder's place", ["report", "s", "--out", "data"], sweep()),
     Case("a report of a sweep that is none", ["report", "nowhere"]),
     Case("another length for a begun sweep", ["resume", "s", "--max-epochs", "9"], sweep()),
     Case("other data for a begun sweep", ["resume", "s", "--seed", "1", "--views", "2"], sweep()),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from search.checks import read_points
-from search.config import SweepConfig, overlay, settings
-from search.flags import read_toml
+from search.config import SweepConfig, settings
+from search.flags import overlay, read_toml
 from spaces import ConfigError
 
 

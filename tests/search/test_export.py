@@ -178,6 +178,13 @@ def test_predict_opens_a_program_by_its_file_too(
     assert alone.logits(files) == pytest.approx(whole.logits(files), abs=1e-4)
 
 
+def test_a_program_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.rand(1, 2),))
+    torch.export.save(program, tmp_path / "model.pt2")
+    with pytest.raises(ConfigError, match="doesn't say its labels and preprocessing"):
+        Predictor.load(tmp_path)
+
+
 def test_everybody_may_read_an_export_who_may_read_the_sweep(sweep: SweepResult) -> None:
     made = [*sweep.paths.export.iterdir(), sweep.paths.final_weights, sweep.paths.config]
     assert len({file.stat().st_mode for file in made}) == 1

@@ -51,6 +51,13 @@ def test_focus_passes_over_what_is_answered_surely() -> None:
     assert shares[1] == pytest.approx((1 - 1 / (1 + np.exp(0.1))) ** 2, rel=1e-3)
 
 
+def test_the_surest_answer_has_a_finite_gradient() -> None:
+    logits = torch.tensor([[30.0, 0.0]], requires_grad=True)
+    loss_of(focal_gamma=0.5)(logits, torch.tensor([0])).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_a_class_without_an_image_has_a_weight_all_the_same() -> None:
     for balance in ("weighted", "effective"):
         weight = loss_of(np.zeros(4, dtype=int), 2, balance=balance)._weight
