@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 import time
 from typing import Self
 
@@ -50,6 +51,7 @@ class LiveLeaderboard:
         self._status: dict[int, Status] = {}
         self._backbones: dict[int, str] = {}
         self._repeats: set[int] = set()
+        self._known = threading.Lock()  # of all of the above: rich draws in a thread of its own
         self._began, self._done_before = time.monotonic(), 0
         self._live: Live | None = None
 
@@ -72,28 +74,34 @@ class LiveLeaderboard:
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Take in a trial."""
-        if repeat is not None:
-            self._repeats.add(number)
-        self._backbones[number], self._status[number] = params.backbone, "running"
-        self._epochs[number] = 0
+        with self._known:
+            if repeat is not None:
+                self._repeats.add(number)
+            self._backbones[number], self._status[number] = params.backbone, "running"
+            self._epochs[number] = 0
 
     def report(self, number: int, report: EpochReport) -> None:
         """Take in an epoch."""
-        self._epochs[number] = report.epoch
-        best = best_of((self._best.get(number), report), self._metric)
-        if best is not None:
-            self._best[number] = best
+        with self._known:
+            self._epochs[number] = report.epoch
+            best = best_of((self._best.get(number), report), self._metric)
+            if best is not None:
+                self._best[number] = best
 
     def end(self, number: int, status: Status) -> None:
         """Take in a trial's end."""
-        self._status[number] = status
+        with self._known:
+            self._status[number] = status
 
     @property
     def _done(self) -> int:
-        return sum(s != "running" and n not in self._repeats for n, s in [*self._status.items()])
+        return sum(s != "running" and n not in self._repeats for n, s in self._status.items())
 
     def _table(self) -> Table:
-        """Drawn by a thread of its own, while trials come and go."""
+        with self._known:
+            return self._drawn()
+
+    def _drawn(self) -> Table:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
@@ -102,7 +110,7 @@ class LiveLeaderboard:
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
             table.add_column(column)
-        alive = [n for n in [*self._best] if self._status[n] != "failed" and n not in self._repeats]
+        alive = [n for n in self._best if self._status[n] != "failed" and n not in self._repeats]
         ranked = sorted(alive, key=lambda n: merit(self._best[n], self._metric), reverse=True)
         for number in ranked[:_ROWS]:
             best = self._best[number]

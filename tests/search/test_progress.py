@@ -31,7 +31,7 @@ def test_the_leaderboard_is_drawn_while_trials_come_and_go(
     over = Event()
 
     def draw() -> None:
-        while not over.is_set():
+        while not over.wait(1e-4):
             leaderboard._table()
 
     with (
