@@ -52,11 +52,13 @@ def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) ->
     if len(moved) == 0:
         return images
     plan = _Plan.of(strengths[moved], numbers[moved], *images.shape[2:])
-    if images.device.type == "cuda":
-        result = images.clone(memory_format=torch.channels_last)
-        result[moved] = _on_gpu(images[moved], plan)
-        return result
-    return _on_cpu(images, plan, moved)
+    if images.device.type != "cuda":
+        return _on_cpu(images, plan, moved)
+    if len(moved) == len(images):
+        return _on_gpu(images, plan)
+    places = torch.from_numpy(moved).to(images.device, non_blocking=True)
+    result = images.clone(memory_format=torch.channels_last)
+    return result.index_copy_(0, places, _on_gpu(images[places], plan))
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,14 @@ def _on_cpu(images: torch.Tensor, plan: _Plan, moved: np.ndarray) -> torch.Tenso
 
 
 def _on_gpu(images: torch.Tensor, plan: _Plan) -> torch.Tensor:
-    """The same for all images at once, in float."""
+    """The same for all images at once, in float. Waits for nothing that the GPU has yet to do."""
     device = images.device
     height, width = images.shape[2:]
 
     def there(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(device, non_blocking=True)
+        whole = values.dtype == np.int64
+        kept = values if whole else values.astype(np.float32)
+        return torch.from_numpy(kept).to(device, non_blocking=True)
 
     grid = F.affine_grid(there(plan.maps), list(images.shape), align_corners=False)
     moved = F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
@@ -155,13 +159,13 @@ def _on_gpu(images: torch.Tensor, plan: _Plan) -> torch.Tensor:
     mean = moved.mean(dim=(1, 2, 3)) * there(shifts)
     moved = torch.einsum("nij,njhw->nihw", there(colours), moved) + mean.view(-1, 1, 1, 1)
     tile = _noise_tile(max(height, width))
-    starts = torch.from_numpy(_starts(plan, tile, height, width)).to(device)
+    starts = there(_starts(plan, tile, height, width))
     y = starts[:, 0, None] + torch.arange(height, device=device)
     x = starts[:, 1, None] + torch.arange(width, device=device)
-    noise = torch.from_numpy(tile).to(device)[y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+    noise = _noise_there(max(height, width), device)[y[:, :, None], x[:, None, :]]
     amounts = there(plan.noise * 255 / _NOISE_UNIT).view(-1, 1, 1, 1)
-    moved = moved + (noise.float() - _NOISE_MEAN) * amounts
-    boxes = torch.from_numpy(plan.boxes).to(device)[:, :, None]
+    moved = moved + (noise.permute(0, 3, 1, 2).float() - _NOISE_MEAN) * amounts
+    boxes = there(plan.boxes)[:, :, None]
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     inside_y = (rows >= boxes[:, 1]) & (rows < boxes[:, 3])
     inside_x = (columns >= boxes[:, 0]) & (columns < boxes[:, 2])
@@ -198,3 +202,9 @@ def _noise_tile(side: int) -> np.ndarray:
     """Noise that images of ``side`` pixels take their pieces of."""
     normal = np.random.default_rng(0).normal(_NOISE_MEAN, _NOISE_UNIT, (side + 256,) * 2 + (3,))
     return np.clip(np.rint(normal), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _noise_there(side: int, device: torch.device) -> torch.Tensor:
+    """The same on a GPU."""
+    return torch.from_numpy(_noise_tile(side)).to(device)

@@ -1,6 +1,7 @@
 """From images to logits, and from logits to the metrics of an epoch."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 from trainables.features import Inputs
 from trainables.memory import run_by_halves
 from trainables.metrics import balanced_accuracy, macro_f1
+from trainables.precision import full_float32
+from trainables.prefix import Features
 
 
 def logits_of(
@@ -20,15 +23,17 @@ def logits_of(
     """
     model.eval()
     device = next(model.parameters()).device.type
+    logits: list[torch.Tensor] = []
 
-    def answer(chosen: np.ndarray) -> np.ndarray:
-        (features,) = inputs.batches([chosen])
+    def answer(features: Features, some: slice) -> torch.Tensor:
         with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
-            return np.asarray(inputs.split.suffix(features).float().cpu().numpy())
+            return inputs.split.suffix(tuple(f[some] for f in features)).float()
 
     batches = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=autocast is not None):
-        return np.concatenate([part for b in batches for part in run_by_halves(answer, b)])
+    with torch.inference_mode(), full_float32():
+        for batch, features in zip(batches, inputs.batches(batches), strict=True):
+            logits += run_by_halves(partial(answer, features), 0, len(batch))
+        return np.asarray(torch.cat(logits).cpu().numpy())
 
 
 @dataclass(frozen=True)

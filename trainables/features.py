@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ import timm
 import torch
 from filelock import FileLock
 
+from trainables.ahead import ahead
 from trainables.cache import FEATURES, make_room, reserve
 from trainables.memory import run_by_halves
 from trainables.model import Preprocessing, normalise
@@ -140,7 +141,7 @@ class Inputs:
         self._blocks: dict[tuple[int, ...], Block | None] = {}
         self._width = sum(math.prod(shape) for shape in split.shapes)
         self.seconds = 0.0
-        """Spent so far on making images into features."""
+        """Spent so far on making images into features; on a GPU on asking for it."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -154,8 +155,8 @@ class Inputs:
         """
         views = views or Views(0.0, None, 0)
         if self._store is None:
-            for batch in chosen:
-                yield self._make(batch, views, epoch)
+            for batch, images in zip(chosen, self._read(chosen), strict=True):
+                yield self._make(batch, images, views, epoch)
             return
         for group in _groups(chosen, self.batch):
             together = self._fetch(np.concatenate(group), views, epoch)
@@ -177,7 +178,8 @@ class Inputs:
                 missing[places] = False
         todo = np.flatnonzero(missing)
         for part in np.array_split(todo, -(-len(todo) // self.batch)) if len(todo) else ():
-            made = self._flat(self._make(chosen[part], views, epoch)).cpu()
+            images = self.images.images(chosen[part])
+            made = self._flat(self._make(chosen[part], images, views, epoch)).cpu()
             rounded = made.to(self._store.torch_dtype)
             held = rounded.isfinite().all(dim=1)
             found[part] = torch.where(held[:, None], rounded.float(), made)
@@ -187,15 +189,25 @@ class Inputs:
                     block.write(chosen[part][inside], rounded[inside])
         return found
 
-    def _make(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
-        """Through the prefix, from pixels, in float32."""
-        parts = run_by_halves(lambda some: self._make_at_once(some, views, epoch), chosen)
+    def _read(self, chosen: Sequence[np.ndarray]) -> Iterable[torch.Tensor]:
+        """The pixels of each batch; for a GPU a batch ahead, where it can fetch them by itself."""
+        if self._device.type != "cuda":
+            return map(self.images.images, chosen)
+        return ahead(lambda batch: self.images.images(batch).pin_memory(), chosen)
+
+    def _make(self, chosen: np.ndarray, images: torch.Tensor, views: Views, epoch: int) -> Features:
+        """Pixels through the prefix, in float32."""
+        rows = self.images.rows[chosen]
+        parts = run_by_halves(
+            lambda some: self._make_at_once(rows[some], images[some], views, epoch), 0, len(rows)
+        )
         return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
 
-    def _make_at_once(self, chosen: np.ndarray, views: Views, epoch: int) -> Features:
-        began = time.perf_counter()
-        rows, number = self.images.rows[chosen], views.number(epoch)
-        images = self.images.images(chosen).to(self._device, non_blocking=True)
+    def _make_at_once(
+        self, rows: np.ndarray, images: torch.Tensor, views: Views, epoch: int
+    ) -> Features:
+        began, number = time.perf_counter(), views.number(epoch)
+        images = images.to(self._device, non_blocking=True)
         images = views.show(images, rows, number, views.levels(rows, number))
         with torch.autocast(
             self._device.type, dtype=self._autocast, enabled=self._autocast is not None

@@ -35,6 +35,9 @@ from trainables.schedule import LearningRate
 from trainables.views import Views
 from trainables.weights import Weights
 
+_LOOK = 16
+"""Steps between two looks at whether the loss is still finite."""
+
 
 class FineTuning:
     """The state of one fine-tune: model, optimizer, rates, and how far it has come.
@@ -202,26 +205,30 @@ class FineTuning:
         return replace(report, is_last=self.ended)
 
     def _train_epoch(self) -> tuple[float, float, int]:
-        """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early."""
+        """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early.
+
+        Each look at the loss waits for a GPU, so that is done every `_LOOK` steps.
+        """
         torch.manual_seed(_mix(self._seed, self.epoch))
         rng = np.random.default_rng([self._seed, self.epoch])
         open_groups(self.model, self._open_now())
         train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
         batches = training_batches(self._train.labels, self.params, rng)
-        total, seen, factor = 0.0, 0, 1.0
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        seen, factor = 0, 1.0
         features_of = self._inputs.batches(batches, self._views, self.epoch)
         for step, (chosen, features) in enumerate(zip(batches, features_of, strict=True)):
             factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
-            labels = torch.from_numpy(self._train.labels[chosen]).to(self.device)
-            value = self._step(features, labels)
-            if not math.isfinite(value):
-                return value, factor, seen + len(chosen)
+            labels = torch.from_numpy(self._train.labels[chosen])
+            value = self._step(features, labels.to(self.device, non_blocking=True))
             total += value * len(chosen)
             seen += len(chosen)
-        return total / seen, factor, seen
+            if (step + 1) % _LOOK == 0 and not math.isfinite(total.item()):
+                break
+        return total.item() / seen, factor, seen
 
-    def _step(self, features: Features, labels: torch.Tensor) -> float:
-        """One update; its loss. One that is not finite updates nothing.
+    def _step(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
+        """One update; its loss.
 
         Out of memory, it goes on with half as many images at a time, at least two, and stays with
         that; BatchNorm then sees the smaller batches, and has seen those that did not fit.
@@ -237,33 +244,30 @@ class FineTuning:
             self.ran_out = True
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-        if math.isfinite(value):
-            self._optimizer.step()
+        self._optimizer.step()
         return value
 
-    def _backward(self, features: Features, labels: torch.Tensor) -> float:
+    def _backward(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
         """Gradients of a batch's loss, summed over its micro-batches; the loss."""
         self._optimizer.zero_grad()
         count = max(1, len(labels) // self._micro_batch)  # no part of one image: BatchNorm
         parts = [torch.tensor_split(f, count) for f in (*features, labels)]
         whole = self._loss.counted(labels)
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for *some, targets in zip(*parts, strict=True):
             with torch.autocast(
                 self.device.type, dtype=self._autocast, enabled=self._autocast is not None
             ):
                 logits = self._inputs.split.suffix(tuple(some))
             loss = self._loss(logits.float(), targets) / whole
-            total += float(loss.item())
-            if not math.isfinite(total):
-                return total
             loss.backward()
+            total += loss.detach()
         if self.params.l1:
             trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
             sizes = [p.abs().sum() for n, p in trained if not is_plain(n, p)]
             penalty = self.params.l1 * torch.stack(sizes).sum()
             penalty.backward()  # type: ignore[no-untyped-call]
-            total += float(penalty.item())
+            total += penalty.detach()
         return total
 
     @property

@@ -46,11 +46,10 @@ class Loss(nn.Module):
             label_smoothing=self._label_smoothing,
         )
         if self._gamma:
-            sure = logits.softmax(dim=1)[torch.arange(len(labels)), labels]
+            sure = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
             losses = (1 - sure).clamp(min=1e-6) ** self._gamma * losses
         return losses.sum()
 
-    def counted(self, labels: torch.Tensor) -> float:
+    def counted(self, labels: torch.Tensor) -> torch.Tensor | int:
         """How many images these are, or how much they weigh."""
-        weight = self._weight
-        return float(len(labels)) if weight is None else float(weight[labels].sum().item())
+        return len(labels) if self._weight is None else self._weight[labels].sum()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from filelock import FileLock
 
@@ -85,13 +84,14 @@ class MemoryTable:
         return known
 
 
-def run_by_halves(run: Callable[[np.ndarray], _T], chosen: np.ndarray) -> list[_T]:
-    """``run`` on ``chosen`` or, where that doesn't fit the memory, on its halves in turn."""
+def run_by_halves(run: Callable[[slice], _T], start: int, stop: int) -> list[_T]:
+    """``run`` on a range of images or, where that doesn't fit the memory, on its halves in turn."""
     try:
-        return [run(chosen)]
+        return [run(slice(start, stop))]
     except torch.OutOfMemoryError:
-        if len(chosen) < 2:
+        if stop - start < 2:
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return [part for half in np.array_split(chosen, 2) for part in run_by_halves(run, half)]
+    middle = (start + stop + 1) // 2
+    return run_by_halves(run, start, middle) + run_by_halves(run, middle, stop)

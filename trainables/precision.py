@@ -10,6 +10,7 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,14 @@ class Arithmetic:
 
     prefix: torch.dtype | None
     suffix: torch.dtype | None
+
+
+def full_float32() -> AbstractContextManager[None]:
+    """Convolutions of a GPU in float32 as on a CPU, which torch would round to TF32."""
+    context: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, allow_tf32=False
+    )
+    return context
 
 
 def choose_arithmetic(

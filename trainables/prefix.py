@@ -25,6 +25,7 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
+from trainables.precision import full_float32
 from trainables.tracing import (
     CannotSplitError,
     first_line,
@@ -123,7 +124,7 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     key = f"{architecture} {device}"
     fresh = key not in _checked
     if fresh:
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             border = _Border.of(*(_run(prefix, probe) for probe in probes))
             pairs = foldable(prefix, probes[0])
     else:
@@ -188,7 +189,7 @@ def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
     kept = [p.detach().clone() for p in heads]
     random = torch.Generator().manual_seed(0)
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), full_float32():
         for parameter in heads:
             parameter.copy_(torch.randn(parameter.shape, generator=random) / 10)
         apart, together = _run(made.suffix, made.prefix(images)), model(images)

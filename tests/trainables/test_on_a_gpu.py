@@ -1,0 +1,170 @@
+"""What only a card can show; passed over where there is none."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from spaces import TrialParams
+from trainables.augment import NUMBERS, augment
+from trainables.evaluate import logits_of
+from trainables.features import FeatureStore
+from trainables.finetune import FineTuning
+from trainables.model import open_groups
+from trainables.pixels import ImageSet
+from trainables.prefix import split
+from trainables.weights import Weights
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
+]
+
+
+@pytest.fixture(autouse=True)
+def whole_card() -> Iterator[None]:
+    """Caps and alarms end with the test that set them."""
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+@pytest.fixture
+def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams) -> Any:
+    """Begin a fine-tune of the digits on the card, some fields changed."""
+
+    def make(*, store: FeatureStore | None = None, images: int | None = None, **fields: Any) -> Any:
+        device, precision = fields.pop("device", "cuda"), fields.pop("precision", "auto")
+        chosen = params.model_copy(update=fields)
+        return FineTuning(
+            chosen,
+            Weights(chosen.backbone, "none", None),
+            num_classes=3,
+            train=train_set.first(images),
+            val=val_set,
+            max_epochs=8,
+            device=device,
+            precision=precision,
+            store=store,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("unfreeze", [0.0, 0.5, 1.0])
+def test_it_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
+    tuning = begin(unfreeze=unfreeze, learning_rate=1e-2)
+    reports = [tuning.run_epoch() for _ in range(8)]
+    assert tuning._autocast == torch.bfloat16
+    assert reports[-1].train_loss < reports[0].train_loss
+    assert max(report.val_accuracy for report in reports) > 0.6
+    assert reports[-1].peak_memory_mib > 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unfreeze": 1.0, "augment": 0.3},
+        {"unfreeze": 0.0, "augment": 0.5},
+        {"balance": "weighted", "focal_gamma": 2.0, "l1": 1e-5, "label_smoothing": 0.1},
+        {"optimizer": "sgd", "dropout": 0.3},
+        {"optimizer": "rmsprop", "freeze_batchnorm": False},
+    ],
+)
+def test_no_step_waits_for_the_card(begin: Any, fields: dict[str, Any]) -> None:
+    tuning = begin(images=15 * 16, **fields)
+    tuning.run_epoch()  # what is made once may wait
+    read_out = torch.Tensor.item
+    quiet = {"on": True}
+
+    def item(tensor: torch.Tensor) -> Any:
+        torch.cuda.set_sync_debug_mode("default")  # once an epoch, for its loss
+        quiet["on"] = False
+        return read_out(tensor)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.Tensor, "item", item)
+        torch.cuda.set_sync_debug_mode("error")
+        tuning._train_epoch()
+    assert not quiet["on"]
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_images_are_augmented_as_on_a_cpu(train_set: ImageSet, strength: float) -> None:
+    images = train_set.images(np.arange(32))
+    rng = np.random.default_rng(0)
+    strengths = np.where(np.arange(32) % 4, strength, 0.0)
+    numbers = rng.random((32, NUMBERS), dtype=np.float32)
+    here = augment(images, strengths, numbers)
+    there = augment(images.to("cuda"), strengths, numbers)
+    assert there.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(there[::4].cpu(), images[::4]), "strength 0 changes nothing"
+    apart = (there.cpu().float() - here.float()).abs()
+    assert apart.mean() < 1.5
+    assert (apart > 16).float().mean() < 0.02, "a border's pixel may fall on the other side"
+
+
+def test_an_evaluation_gives_what_a_cpu_gives(begin: Any) -> None:
+    card = begin(precision="fp32")
+    card.run_epoch()
+    cpu = begin(device="cpu", precision="fp32")
+    cpu.model.load_state_dict({k: v.cpu() for k, v in card.model.state_dict().items()})
+    ours, theirs = logits_of(card.model, card._val), logits_of(cpu.model, cpu._val)
+    assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
+
+
+def test_a_kept_feature_is_what_would_be_computed(begin: Any, tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, 2**30, "float32")
+    fields = {"unfreeze": 0.0, "augment": 0.0, "precision": "fp32"}
+    kept, plain = begin(store=store, **fields), begin(**fields)
+    for _ in range(3):
+        assert kept.run_epoch().train_loss == pytest.approx(plain.run_epoch().train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "resnet50",
+        "convnext_tiny",
+        "vit_small_patch16_224",
+        "efficientnet_b0",
+        "swin_tiny_patch4_window7_224",
+    ],
+)
+def test_a_family_is_split_on_a_card(backbone: str) -> None:
+    model = timm.create_model(backbone, num_classes=3).to("cuda")
+    made = split(model, 0, 224)
+    assert made.frozen is not None
+    open_groups(model, 0)
+
+
+def test_out_of_memory_it_goes_on_with_smaller_steps(begin: Any) -> None:
+    fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 512, "images": 1024}
+    free = begin(**fields)
+    peak = free.run_epoch().peak_memory_mib
+    del free
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory / 2**20
+    torch.cuda.set_per_process_memory_fraction(0.75 * peak / total)
+    tight = begin(**fields)
+    report = tight.run_epoch()
+    assert tight.ran_out
+    assert np.isfinite(report.train_loss)
+    assert report.peak_memory_mib <= 0.76 * peak
+
+
+def test_a_trial_goes_on_from_its_checkpoint(begin: Any) -> None:
+    whole = begin(dropout=0.2)
+    for _ in range(2):
+        whole.run_epoch()
+    again = begin(dropout=0.2)
+    again.load_state_dict(copy.deepcopy(whole.state_dict()))
+    ours, theirs = again.run_epoch(), whole.run_epoch()
+    assert ours.epoch == 3
+    assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.02)
