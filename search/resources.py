@@ -59,12 +59,11 @@ class Resources:
     """Measured shares of a GPU."""
 
     def __str__(self) -> str:
-        held = f"{self.concurrent} at a time, each with {self.cpus:g} CPUs"
-        if not self.gpus:
-            return held
         shares = sorted(self.shares.values()) or [self.gpus]
-        span = " to ".join(f"{share:g}" for share in dict.fromkeys((shares[0], shares[-1])))
-        return f"{held} and {span} of a GPU"
+        ends = dict.fromkeys((shares[0], shares[-1]))
+        cpus = " to ".join(dict.fromkeys(f"{self._cpus(share):g}" for share in ends))
+        held = f"{self.concurrent} at a time, each with {cpus} CPUs"
+        return f"{held} and {' to '.join(f'{s:g}' for s in ends)} of a GPU" if self.gpus else held
 
     def gpus_of(self, params: TrialParams) -> float:
         """The share of a GPU that a trial holds."""
@@ -73,8 +72,7 @@ class Resources:
     def of(self, params: TrialParams, avoid: Sequence[str] = ()) -> tune.PlacementGroupFactory:
         """Ray's request for one trial, on none of the machines that have the ids ``avoid``."""
         gpus = self.gpus_of(params)
-        cpus = self._cpus(gpus)
-        held = {"CPU": float(int(cpus)) if cpus >= 1 else cpus, "GPU": gpus}
+        held = {"CPU": self._cpus(gpus), "GPU": gpus}
         if not avoid:
             return tune.PlacementGroupFactory([held])
         elsewhere = {"ray.io/node-id": f"!in({','.join(avoid)})"}
@@ -87,7 +85,8 @@ class Resources:
 
     def _cpus(self, gpus: float) -> float:
         follows = self.gpus and self.cpus_follow
-        return self.cpus * gpus / self.gpus if follows else self.cpus
+        cpus = self.cpus * gpus / self.gpus if follows else self.cpus
+        return float(int(cpus)) if cpus >= 1 else cpus
 
 
 def fit_resources(config: SweepConfig) -> Resources:

@@ -151,17 +151,20 @@ class Inputs:
     ) -> Iterator[Features]:
         """The features of each batch of positions, on the device; without ``views``, as they are.
 
-        With a store, what is missing of several batches is computed together.
+        Several batches go through a frozen prefix together.
         """
         views = views or Views(0.0, None, 0)
+        groups = list(_groups(chosen, self.batch if self.split.frozen else 1))
+        together = [np.concatenate(group) for group in groups]
+        made: Iterable[Features]
         if self._store is None:
-            for batch, images in zip(chosen, self._read(chosen), strict=True):
-                yield self._make(batch, images, views, epoch)
-            return
-        for group in _groups(chosen, self.batch):
-            together = self._fetch(np.concatenate(group), views, epoch)
-            for flat in torch.split(together, [len(batch) for batch in group]):
-                yield self._shaped(flat.to(self._device, non_blocking=True))
+            read = zip(together, self._read(together), strict=True)
+            made = (self._make(batch, images, views, epoch) for batch, images in read)
+        else:
+            made = (self._shaped(self._fetch(batch, views, epoch)) for batch in together)
+        for group, features in zip(groups, made, strict=True):
+            sizes = [len(batch) for batch in group]
+            yield from zip(*(torch.split(f, sizes) for f in features), strict=True)
 
     def _fetch(self, chosen: np.ndarray, views: Views, epoch: int) -> torch.Tensor:
         """``(n, width)`` float32 on the CPU, through the store."""
@@ -235,7 +238,8 @@ class Inputs:
         return torch.cat([f.reshape(len(f), -1) for f in flat], dim=1)
 
     def _shaped(self, flat: torch.Tensor) -> Features:
-        """What `_flat` laid flat."""
+        """What `_flat` laid flat, on the device."""
+        flat = flat.to(self._device, non_blocking=True)
         parts = torch.split(flat, [math.prod(shape) for shape in self.split.shapes], dim=1)
         return tuple(
             part.view(-1, *shape[1:], shape[0]).permute(0, 3, 1, 2)
