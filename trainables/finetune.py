@@ -89,7 +89,7 @@ class FineTuning:
         if len(train) < 2:
             raise DataError(f"A fine-tune needs at least 2 training images, not {len(train)}.")
         self.params = params
-        self.device = torch.device(device)
+        self.device = device = torch.device(device)
         self.epoch = 0
         self.ended = False
         self.ran_out = False
@@ -123,7 +123,7 @@ class FineTuning:
                 stated,
                 device=self.device,
                 autocast=arithmetic.prefix,
-                store=store if store and store.admits(split, len(images), blocks) else None,
+                store=store if store and store.admits(split, len(images), blocks, device) else None,
             )
 
         self._inputs = feed(train, self._views.blocks())

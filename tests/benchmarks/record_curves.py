@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import qmc
 
 from spaces import Choices, SearchSpace, TrialParams
@@ -101,8 +100,8 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
         seed=seed,
     )
     images, split = ImageSet.of(dataset, pixels, "test"), split_for(tuning.model, params)
-    kept = store if store.admits(split, len(images), 1) else None
-    test = Inputs(images, split, stated, device=torch.device("cpu"), store=kept)
+    kept = store if store.admits(split, len(images), 1, tuning.device) else None
+    test = Inputs(images, split, stated, device=tuning.device, store=kept)
     rows: list[dict[str, object]] = []
     began = time.process_time()
     for report in finetune(tuning):

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trainables.views import Views
 from trainables.weights import Weights
 
 MIB = 2**20
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def feed(train_set: ImageSet, params: TrialParams, untrained: Weights) -> Any:
     stated = Preprocessing.of(params.backbone)
 
     def make(store: FeatureStore | None) -> Inputs:
-        return Inputs(train_set, parts, stated, device=torch.device("cpu"), store=store)
+        return Inputs(train_set, parts, stated, device=CPU, store=store)
 
     return make
 
@@ -131,8 +133,17 @@ def test_what_is_larger_than_the_budget_is_not_kept_and_evicts_nothing(
 
 def test_a_trial_whose_views_exceed_the_budget_does_not_begin_to_keep_them(feed: Any) -> None:
     parts = feed(None).split
-    assert FeatureStore(Path(), MIB).admits(parts, 84, 4)
-    assert not FeatureStore(Path(), MIB).admits(parts, 84_000, 4)
+    assert FeatureStore(Path(), MIB).admits(parts, 84, 4, CPU)
+    assert not FeatureStore(Path(), MIB).admits(parts, 84_000, 4, CPU)
+
+
+def test_a_gpu_keeps_only_what_it_does_not_make_sooner_than_it_is_read(feed: Any) -> None:
+    parts, card = feed(None).split, torch.device("cuda")
+    large = replace(parts, shapes=((1024, 14, 14),))
+    store = FeatureStore(Path(), 1024 * MIB)
+    assert store.admits(parts, 84, 4, card)
+    assert store.admits(large, 84, 4, CPU)
+    assert not store.admits(large, 84, 4, card)
 
 
 def test_a_reader_goes_on_when_its_block_is_evicted(store: FeatureStore) -> None:
