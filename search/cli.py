@@ -10,7 +10,7 @@ from typing import NoReturn, get_args
 
 from search import commands as run
 from search.commands import DONE, FAULT, MISTAKE
-from search.config import RESUMABLE, Format
+from search.config import HANDED_OVER, RESUMABLE, Format
 from search.flags import add_flags, add_settings
 from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown
@@ -152,6 +152,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     )
     again.add_argument("sweep", metavar="SWEEP")
     again.add_argument("--trial", metavar="ID", help="A trial's id instead of the winner's.")
+    add_flags(again, shown=HANDED_OVER)
     hand = command("export", run.export, "Export a sweep's retrained model again.")
     hand.add_argument("sweep", metavar="SWEEP")
     hand.add_argument(

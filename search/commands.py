@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from search.config import Format, Objective, SweepConfig
+from search.config import HANDED_OVER, Format, Objective, SweepConfig
 from search.flags import config_of, flags_of, overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError
@@ -202,7 +202,14 @@ def retrain(args: argparse.Namespace) -> None:
     from search.checks import load_config
     from search.handover import retrain_sweep
 
-    _show(retrain_sweep(paths, trial=args.trial, progress=_progress()), load_config(paths))
+    changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
+    if others := set(changes) - set(HANDED_OVER):
+        raise ConfigError(
+            f"retrain changes {' and '.join(HANDED_OVER)}, not {', '.join(sorted(others))}; resume "
+            "or launch may."
+        )
+    made = retrain_sweep(paths, trial=args.trial, changes=changes, progress=_progress())
+    _show(made, load_config(paths))
 
 
 def export(args: argparse.Namespace) -> None:

@@ -29,6 +29,9 @@ SamplerName = Literal["mfgp", "tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 UNLIMITED = 10_000
 """Trials of a sweep that was given a budget of time alone."""
 
+HANDED_OVER = ("ensemble", "calibrate")
+"""Settings of what is made of the trials when the search is over."""
+
 RESUMABLE = (
     "data",
     "trials",
@@ -44,6 +47,7 @@ RESUMABLE = (
     "storage_path",
     "confirm",
     "retrain",
+    *HANDED_OVER,
     "export.formats",
 )
 """Settings that may change when a sweep is resumed: no trial's numbers depend on them.
@@ -169,6 +173,12 @@ class SweepConfig(_Settings):
     """Where decoded images and converted weights are kept for the next sweep."""
     retrain: bool = True
     """Train the winner on train and val, test it once, and export it."""
+    ensemble: int = Field(1, ge=1)
+    """Most trials that make up the final model: others answer with the winner where that does
+    better in validation, each retrained."""
+    calibrate: bool = False
+    """Scale each model's logits for the least validation loss, so that its confidence can be
+    believed (temperature scaling)."""
     asha: AshaSettings = AshaSettings()
     split: SplitSettings = SplitSettings()
     export: ExportSettings = ExportSettings()

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 
 from search.attempts import Failure
 from search.searcher import StudySearcher
-from search.trial import STATE
+from search.trial import LOGITS, NUMBER, STATE
 
 
 class TuneEvents(Callback):
@@ -24,7 +24,10 @@ class TuneEvents(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Take the state out of a result, which Tune keeps."""
+        """Take state and logits out of a result, which Tune keeps."""
+        logits = result.pop(LOGITS, None)
+        if logits is not None:
+            self._searcher.keep_logits(trial.config[NUMBER], result, logits)
         state = result.pop(STATE, None)
         if state is not None and not result["done"]:
             self._searcher.keep(trial.trial_id, state)

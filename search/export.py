@@ -18,7 +18,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from search.config import Format
-from search.final import FinalModel
+from search.final import FinalModel, Member
 from search.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
@@ -45,7 +45,7 @@ def export(
     differs.
     """
     need_packages(formats)
-    spec = ModelSpec.of(final.params, dataset.classes)
+    spec = ModelSpec.of(final.winner.params, dataset.classes)
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
     images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])
@@ -60,24 +60,30 @@ def export(
     differences: dict[str, float] = {}
     notes: list[str] = []
     for name in formats:
-        if name == "timm" and final.params.head_hidden:
-            notes.append(
-                "The timm folder is left out: a head with a hidden layer "
-                f"(head_hidden={final.params.head_hidden}) is no plain timm model."
-            )
+        why = _no_timm_model(final)
+        if name == "timm" and why:
+            notes.append(f"The timm folder is left out: {why} is no plain timm model.")
             _log.warning(notes[-1])
             continue
         run = _WRITERS[name](model, final, spec, images, made)
         differences[name] = float(np.abs(run(images) - expected).max())
         if differences[name] > TOLERANCE:
             raise RunError(
-                f"The {name} export of {final.params.backbone} differs from the model by "
+                f"The {name} export of {final.winner.params.backbone} differs from the model by "
                 f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
             )
     card = _model_card(final, dataset, spec, differences, notes)
     (made / CARD).write_text(card, encoding="utf-8")
     _put_in_place(made, out)
     return differences
+
+
+def _no_timm_model(final: FinalModel) -> str:
+    """What the final model is, if it is none of timm's."""
+    if len(final.members) > 1:
+        return f"an ensemble of {len(final.members)} trials"
+    hidden = final.winner.params.head_hidden
+    return f"a head with a hidden layer (head_hidden={hidden})" if hidden else ""
 
 
 def _compare_with_test(logits: np.ndarray, paths: SweepPaths) -> None:
@@ -130,7 +136,7 @@ def _write_timm(
         model,
         str(out),
         model_config={"num_classes": len(spec.labels), "label_names": list(spec.labels)},
-        model_args=model_args(final.params) or None,
+        model_args=model_args(final.winner.params) or None,
         safe_serialization=True,
     )
     model.pretrained_cfg = stated
@@ -210,7 +216,8 @@ def _model_card(
     test = final.test
     low, high = test.accuracy_ci95
     tested = len(dataset.rows("test"))
-    params = json.dumps(final.params.model_dump(), indent=2)
+    made = "\n".join(_how_made(member, alone=len(final.members) == 1) for member in final.members)
+    name = " and ".join(dict.fromkeys(member.params.backbone for member in final.members))
     per_class = "\n".join(
         f"| {name} | {m['precision']:.3f} | {m['recall']:.3f} | {m['f1']:.3f} | {m['images']:.0f} |"
         for name, m in test.per_class.items()
@@ -218,7 +225,7 @@ def _model_card(
     auc = "not defined" if test.roc_auc is None else f"{test.roc_auc:.4f}"
     formats = "\n".join(f"- {name}: {diff:.1e}" for name, diff in differences.items())
     counts = ", ".join(f"{split} {len(dataset.rows(split))}" for split in ("train", "val", "test"))
-    return f"""# {final.params.backbone}, fine-tuned on {len(dataset.classes)} classes
+    return f"""# {name}, fine-tuned on {len(dataset.classes)} classes
 
 Classes: {", ".join(dataset.classes)}. Images: {counts}.
 
@@ -228,8 +235,8 @@ Accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson) on {
 nothing was tuned on; the constant answer has {final.majority_accuracy:.4f}. Balanced accuracy
 {test.balanced_accuracy:.4f}, macro F1 {test.macro_f1:.4f}, ROC AUC {auc}.
 
-The best validation accuracy in the search was {final.val_accuracy:.4f}. Scores of a search are
-optimistic, because the best of many was picked by them: the test result is the honest one.
+The best validation accuracy in the search was {final.winner.val_accuracy:.4f}. Scores of a search
+are optimistic, because the best of many was picked by them: the test result is the honest one.
 
 | class | precision | recall | F1 | images |
 | --- | --- | --- | --- | --- |
@@ -250,8 +257,19 @@ Largest difference in logits from the trained model, each file loaded again, on
 {"".join(chr(10) + note + chr(10) for note in notes)}
 ## Training
 
-Trial {final.trial_id} of the sweep, trained again on train and val for {final.epochs} epochs.
 Data fingerprint `{dataset.fingerprint}`.
+{made}"""
+
+
+def _how_made(member: Member, *, alone: bool) -> str:
+    share = "" if alone else f", with {member.weight:.2f} of the mean of probabilities"
+    cooled = (
+        "" if member.temperature == 1 else f" Its logits are divided by {member.temperature:.2f}."
+    )
+    params = json.dumps(member.params.model_dump(), indent=2)
+    return f"""
+Trial {member.trial_id} of the sweep, trained again on train and val for {member.epochs}
+epochs{share}.{cooled}
 
 ```json
 {params}

@@ -1,11 +1,12 @@
 """What becomes of a sweep's winner: retrained, tested once, exported; and each of it again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.checks import load_config
+from search.checks import config_to_resume, load_config
 from search.config import Format, SweepConfig
+from search.ensemble import Chosen, choose
 from search.export import export
 from search.final import FinalModel
 from search.leaderboard import trial_table, winner
@@ -19,6 +20,7 @@ from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from spaces import ConfigError
 from trainables.dataset import Dataset
+from trainables.files import write_json
 from trainables.model import Preprocessing
 from trainables.pixels import build_store
 from trainables.progress import Progress, no_progress
@@ -30,47 +32,56 @@ _log = logging.getLogger("finesweep")
 
 def hand_over(
     job: TrialJob,
-    trial: TrialRecord,
+    members: Sequence[Chosen],
     paths: SweepPaths,
     progress: Progress,
     clock: StageClock,
 ) -> FinalModel:
-    """Retrain a trial, test it, export it."""
+    """Retrain what the final model is made of, test it, export it."""
     paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
     progress("retraining", 0, 0)
     with clock.stage("retrain"):
-        final = retrain(job, trial, paths)
+        final = retrain(job, members, paths)
     progress("exporting", 0, 0)
     with clock.stage("export"):
         formats = job.config.export.formats
         export(final, job.dataset, paths, formats=formats, out=paths.export)
-    _log.info("trial %s: test accuracy %.4f; %s", trial.trial_id, final.test.accuracy, paths.export)
+    _log.info("%s: test accuracy %.4f; %s", final.name, final.test.accuracy, paths.export)
     return final
 
 
-def handed_over(trial: TrialRecord, paths: SweepPaths) -> FinalModel | None:
-    """The final model, if an earlier run of the sweep made it of this trial, and exported it."""
+def handed_over(members: Sequence[Chosen], paths: SweepPaths) -> FinalModel | None:
+    """The final model, if an earlier run of the sweep made it of these, and exported it."""
     if not (paths.metrics.exists() and paths.card.exists()):
         return None
     final = FinalModel.read(paths)
-    return final if final.trial_id == trial.trial_id else None
+    made = [(member.trial_id, member.weight, member.temperature) for member in final.members]
+    asked = [(chosen.trial.trial_id, chosen.weight, chosen.temperature) for chosen in members]
+    return final if made == asked else None
 
 
 def retrain_sweep(
-    paths: SweepPaths, *, trial: str | None = None, progress: Progress = no_progress
+    paths: SweepPaths,
+    *,
+    trial: str | None = None,
+    changes: Mapping[str, object] | None = None,
+    progress: Progress = no_progress,
 ) -> SweepResult:
     """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
 
-    Raises `UserError`.
+    ``changes`` are settings of `HANDED_OVER`, which the sweep keeps. Raises `UserError`.
     """
-    config = load_config(paths)
+    config = config_to_resume(paths, changes) if changes else load_config(paths)
     log_to(paths.log)
     trials = read_trials(paths.journal)
     chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
-    params = chosen.params
     dataset = Dataset.read(paths.dataset, paths.split)
+    alone = config if trial is None else config.model_copy(update={"ensemble": 1})
+    members = choose(chosen, trials, paths, dataset, alone)
+    params = chosen.params
     form = Preprocessing.of(params.backbone).form(params.image_size)
-    weights = find_weights(params.backbone, config.weights, cache=config.cache_dir)
+    backbones = {member.trial.params.backbone for member in members}
+    weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     if isinstance(config.data, str):  # the copy may have made way since
         read_source(config.data, cache=config.cache_dir, progress=progress)
     store = build_store(
@@ -84,13 +95,15 @@ def retrain_sweep(
         config,
         dataset,
         {form: store},
-        {params.backbone: weights},
+        weights,
         on_gpu=config.gpus_per_trial != 0,
     )
     from search.report import write_report  # its charts take a second to import
 
     with keeping_copy(config, paths):
-        final = hand_over(job, chosen, paths, progress, StageClock())
+        if changes:
+            write_json(paths.config, config.model_dump(mode="json"))
+        final = hand_over(job, members, paths, progress, StageClock())
         report = write_report(paths)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)

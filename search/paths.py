@@ -101,6 +101,11 @@ class SweepPaths:
         return self.root / "checkpoints"
 
     @property
+    def answers(self) -> Path:
+        """Folder of the best trials' answers to the validation images."""
+        return self.root / "answers"
+
+    @property
     def failures(self) -> Path:
         """Folder of what is known of failures."""
         return self.root / "failures"
@@ -161,8 +166,12 @@ class SweepPaths:
 
     @property
     def final_weights(self) -> Path:
-        """The final model's state dict."""
-        return self.retrained / "model.safetensors"
+        """The final model's state dict; of an ensemble that of the winner."""
+        return self.member_weights(0)
+
+    def member_weights(self, member: int) -> Path:
+        """The state dict of one of its members, counted from 0."""
+        return self.retrained / (f"model-{member}.safetensors" if member else "model.safetensors")
 
     @property
     def export(self) -> Path:

@@ -1,8 +1,10 @@
-"""Train the winner again on train and val, and test it once."""
+"""Train the winner, or all that the final model is made of, on train and val; test it once."""
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from search.final import FinalModel
+from search.ensemble import Chosen
+from search.final import FinalModel, Member
 from search.paths import SweepPaths
 from search.program import command
-from search.study import TrialRecord
 from search.trial import TrialJob
 from spaces import RunError
 from trainables.dataset import Dataset, majority_share
@@ -31,6 +33,7 @@ from trainables.model import Preprocessing
 from trainables.pixels import ImageSet
 from trainables.prefix import whole
 from trainables.process import prepare_process
+from trainables.temperature import divide_logits
 
 _log = logging.getLogger("finesweep")
 
@@ -46,7 +49,7 @@ class Refit:
     """``(test images, d)`` float16, what its classifier sees."""
 
 
-def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
+def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
     """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
 
     The learning-rate schedule is the trial's, cut off where its best epoch was; augmentation shows
@@ -54,6 +57,7 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     diverges.
     """
     prepare_process(threads=threads)
+    trial = chosen.trial
     best = trial.best(job.config.metric)
     assert best is not None, "only a trial with a finite epoch can be retrained"
     stated = Preprocessing.of(trial.params.backbone)
@@ -85,6 +89,7 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
                 f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
                 f"{trial.trial_id}; retrain another one with --trial."
             )
+    divide_logits(tuning.model, chosen.temperature)
     test = ImageSet.of(job.dataset, store, "test")
     telling = WithFeatures(tuning.model)
     together = whole(telling, trial.params.image_size)
@@ -94,44 +99,64 @@ def refit(job: TrialJob, trial: TrialRecord, *, threads: int) -> Refit:
     return Refit(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
-def retrain(job: TrialJob, trial: TrialRecord, paths: SweepPaths) -> FinalModel:
-    """`refit` a trial and write what came of it.
+def retrain(job: TrialJob, members: Sequence[Chosen], paths: SweepPaths) -> FinalModel:
+    """`refit` what the final model is made of, and write what came of it.
 
     Runs on a GPU of the cluster if trials did and Ray is up, else here with every core. Raises
     `RunError` if that can't be done.
     """
-    if job.on_gpu and ray.is_initialized():
-        on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=2)  # of lost workers and machines
-        try:
-            fitted: Refit = ray.get(on_a_gpu(refit).remote(job, trial, threads=1))
-        except RunError:
-            raise
-        except RayError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise RunError(
-                f"Retraining trial {trial.trial_id} failed ({reason}). The trials are kept; once "
-                f"that is mended, go on:  {command('resume', paths)}"
-            ) from error
-    else:
-        fitted = refit(job, trial, threads=os.cpu_count() or 1)
-    best = trial.best(job.config.metric)
-    assert best is not None
+    fitted = [_refit_somewhere(job, chosen, paths) for chosen in members]
+    weights = [chosen.weight for chosen in members]
+    probabilities = np.average([each.probabilities for each in fitted], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
     final = FinalModel(
-        test=test_metrics(fitted.probabilities, labels, job.dataset.classes),
+        test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_share(labels.tolist()),
-        epochs=best.epoch,
-        trial_id=trial.trial_id,
-        val_accuracy=best.val_accuracy,
-        params=trial.params,
+        members=tuple(_member(chosen, job.config.metric) for chosen in members),
     )
-    table = _prediction_table(job.dataset, fitted.probabilities)
+    table = _prediction_table(job.dataset, probabilities)
     paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
-    write_whole(paths.final_weights, lambda partial: save_file(fitted.state, partial))
-    write_whole(paths.predictions, lambda partial: table.to_parquet(partial, index=False))
-    write_whole(paths.features, lambda partial: _save(fitted.features, partial))
+    for k, each in enumerate(fitted):
+        write_whole(paths.member_weights(k), partial(save_file, each.state))
+    for leftover in set(paths.retrained.glob("model*.safetensors")) - {
+        paths.member_weights(k) for k in range(len(fitted))
+    }:
+        leftover.unlink()
+    write_whole(paths.predictions, lambda file: table.to_parquet(file, index=False))
+    write_whole(paths.features, lambda file: _save(fitted[0].features, file))
     write_json(paths.metrics, final.to_dict())
     return final
+
+
+def _refit_somewhere(job: TrialJob, chosen: Chosen, paths: SweepPaths) -> Refit:
+    if not (job.on_gpu and ray.is_initialized()):
+        return refit(job, chosen, threads=os.cpu_count() or 1)
+    on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=2)  # of lost workers and machines
+    try:
+        fitted: Refit = ray.get(on_a_gpu(refit).remote(job, chosen, threads=1))
+    except RunError:
+        raise
+    except RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise RunError(
+            f"Retraining trial {chosen.trial.trial_id} failed ({reason}). The trials are kept; "
+            f"once that is mended, go on:  {command('resume', paths)}"
+        ) from error
+    return fitted
+
+
+def _member(chosen: Chosen, metric: str) -> Member:
+    trial = chosen.trial
+    best = trial.best(metric)
+    assert best is not None
+    return Member(
+        trial.trial_id,
+        best.epoch,
+        best.val_accuracy,
+        trial.params,
+        chosen.weight,
+        chosen.temperature,
+    )
 
 
 def _save(features: np.ndarray, file: Path) -> None:

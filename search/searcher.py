@@ -16,6 +16,7 @@ from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
 from search.agenda import Agenda
+from search.answers import ValidationAnswers
 from search.attempts import Attempts, Failure
 from search.budget import Budget
 from search.checkpoints import CheckpointWriter
@@ -40,6 +41,7 @@ class StudySearcher(Searcher):
         self,
         journal: StudyJournal,
         checkpoints: CheckpointWriter,
+        answers: ValidationAnswers,
         machines: Machines,
         paths: SweepPaths,
         draft: Draft,
@@ -50,6 +52,7 @@ class StudySearcher(Searcher):
         super().__init__(metric=draft.config.metric, mode=METRICS[draft.config.metric])
         self._journal = journal
         self._checkpoints = checkpoints
+        self._answers = answers
         self._machines = machines
         self._paths = paths
         self._budget = budget
@@ -71,7 +74,7 @@ class StudySearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         alone: dict[str, Any] = dict.fromkeys(
-            ("_journal", "_checkpoints", "_machines", "_agenda", "_budget")
+            ("_journal", "_checkpoints", "_answers", "_machines", "_agenda", "_budget")
         )
         return {**self.__dict__, **alone, "_observers": ()}
 
@@ -192,6 +195,11 @@ class StudySearcher(Searcher):
         """Keep the state of a trial that goes on, after its epoch was recorded."""
         with self._disk_errors_kept():
             self._checkpoints.keep(self._numbers[trial_id], state)
+
+    def keep_logits(self, number: int, result: dict[str, Any], logits: np.ndarray) -> None:
+        """Keep a trial's answers to the validation images in its best epoch so far."""
+        with self._disk_errors_kept():
+            self._answers.keep(number, EpochReport.from_dict(result), logits)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save beside the journal."""

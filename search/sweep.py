@@ -15,6 +15,7 @@ from search.config import UNLIMITED, SweepConfig
 from search.confirm import repeats_of
 from search.draft import Draft, draft_plan
 from search.driver import only_driver
+from search.ensemble import choose
 from search.environment import environment
 from search.export import need_packages
 from search.handover import hand_over, handed_over
@@ -197,9 +198,10 @@ class Sweep:
         unconfirmed = 0 if unfinished else _unconfirmed(trials, self.config)
         final = None
         if unfinished == unconfirmed == 0 and self.config.retrain:
-            chosen = winner(trials, self.config.metric)
-            final = handed_over(chosen, self.paths) or hand_over(
-                job, chosen, self.paths, self._progress, self._clock
+            best = winner(trials, self.config.metric)
+            members = choose(best, trials, self.paths, job.dataset, self.config)
+            final = handed_over(members, self.paths) or hand_over(
+                job, members, self.paths, self._progress, self._clock
             )
         new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
         profile = self._clock.profile(new, resources.concurrent)

@@ -24,8 +24,9 @@ from trainables.weights import Weights
 
 NUMBER, PARAMS, REPEAT, AGAIN, AVOID = "number", "params", "repeat", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""
-STATE = "state"
-"""Key of a result: what the trial would go on from, packed."""
+STATE, LOGITS = "state", "logits"
+"""Keys of a result: what the trial would go on from, packed; and of an epoch that is its best so
+far, the answers to the validation images."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ class FineTuneTrial(tune.Trainable):
             case = self._job.memory_case(self._tuning.params)
             table.raise_estimate(torch.cuda.get_device_name(), case)
         result = {**report.to_dict(), "done": report.is_last}
+        if self._tuning.best_logits is not None and self._asked[REPEAT] is None:
+            result[LOGITS] = self._tuning.best_logits
         if not report.is_last:
             result[STATE] = pack(self._tuning.state_dict())
         return result

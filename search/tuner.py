@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
+from search.answers import ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
@@ -118,6 +119,7 @@ def _search(
         searcher = StudySearcher(
             journal,
             writer,
+            ValidationAnswers(paths.answers, config.metric, journal.records),
             machines,
             paths,
             draft,

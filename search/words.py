@@ -134,12 +134,12 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
     if result.ended_by:
         lines.append(f"The search ended after {len(result.trials)} trials: {result.ended_by}.")
     if result.final is not None:
-        test = result.final.test
+        test, best = result.final.test, result.final.winner
         low, high = test.accuracy_ci95
         lines += [
             f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
             f"the constant answer has {result.final.majority_accuracy:.4f}.",
-            f"Trial {result.final.trial_id} had {result.final.val_accuracy:.4f} in validation: "
+            f"Trial {best.trial_id} had {best.val_accuracy:.4f} in validation: "
             "scores of a search are optimistic, the test is the honest one.",
         ]
     if result.report is not None:

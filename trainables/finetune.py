@@ -92,6 +92,8 @@ class FineTuning:
         self.device = device = torch.device(device)
         self.epoch = 0
         self.ended = False
+        self.best_logits: np.ndarray | None = None
+        """``(val images, classes)`` float16 of the last epoch, if none before was better."""
         self.ran_out = False
         """Whether a step did not fit the device's memory; it was done in smaller ones."""
         self._micro_batch = params.batch_size + 1
@@ -169,7 +171,7 @@ class FineTuning:
         train_loss, factor, seen = self._train_epoch()
         trained = time.perf_counter()
         prefix.append(self._prefix_seconds)
-        scores = NO_SCORES
+        scores, logits = NO_SCORES, None
         if self._val is not None and math.isfinite(train_loss):
             logits = logits_of(self.model, self._val, autocast=self._autocast)
             scores = scores_of(logits, self._val.images.labels)
@@ -200,6 +202,9 @@ class FineTuning:
         improved = better(self._metric, value, self._best)
         self._best = value if improved else self._best
         self._since_best = 0 if improved else self._since_best + 1
+        self.best_logits = None
+        if improved and logits is not None:
+            self.best_logits = np.clip(logits, -6e4, 6e4).astype(np.float16)
         tired = self._patience is not None and self._since_best >= self._patience
         self.ended = diverged or tired or self.epoch >= self._epochs
         return replace(report, is_last=self.ended)

@@ -68,6 +68,15 @@ def test_metrics(
     )
 
 
+def fold_numbers(labels: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
+    """``(n,)`` numbers of folds at random, each class spread evenly over them."""
+    numbers = np.empty(len(labels), dtype=np.int64)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    numbers[order] = np.arange(len(labels)) % folds
+    return numbers
+
+
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     """Mean recall over the classes that ``labels`` has."""
     images = np.bincount(labels)

@@ -68,7 +68,7 @@ def _tested(found: Found) -> list[str]:
         return ["No model is retrained and tested yet."]
     test, (low, high) = final.test, final.test.accuracy_ci95
     said = [
-        f"Trained again on train and val, trial {final.trial_id} has a test accuracy of "
+        f"Trained again on train and val, {final.name} has a test accuracy of "
         f"{test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}) on images that nothing was "
         f"tuned on, where always giving the most frequent class has {final.majority_accuracy:.4f}."
     ]

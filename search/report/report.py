@@ -86,8 +86,8 @@ def _model(found: Found) -> list[Section]:
     features = np.load(found.paths.features) if found.paths.features.exists() else None
     blocks = testing.blocks(tested, final, features)
     if looking.can_be_opened(dataset):
-        spec = ModelSpec.of(final.params, dataset.classes)
-        model = final.load(found.paths, len(dataset.classes))
+        spec = ModelSpec.of(final.winner.params, dataset.classes)
+        model = final.winner.load(found.paths.final_weights, len(dataset.classes))
         galleries = (
             looking.mistakes(tested, dataset),
             looking.where_it_looks(tested, dataset, model, spec),

@@ -24,6 +24,7 @@ import psutil
 from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
+from search.answers import ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster import Node
@@ -72,6 +73,7 @@ class Ours:
                 paths.journal, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
             ),
             CheckpointWriter(Checkpoints(paths.checkpoints, home=None)),  # type: ignore[arg-type]
+            ValidationAnswers(paths.answers, config.metric, []),
             Machines(Resources(1, True, 0, 8), look=lambda: here),
             paths,
             draft,

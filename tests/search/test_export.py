@@ -14,7 +14,7 @@ from timm.data import create_transform, resolve_model_data_config
 from search import Sweep, SweepConfig, SweepResult
 from search import export as export_module
 from search.export import export
-from search.final import FinalModel
+from search.final import FinalModel, Member
 from search.handover import export_sweep
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError, TrialParams
@@ -85,7 +85,7 @@ def test_the_model_card_says_what_an_honest_score_is(sweep: SweepResult) -> None
     assert sweep.final is not None
     assert f"Accuracy {sweep.final.test.accuracy:.4f}" in card
     assert "Scores of a search are\noptimistic" in card
-    assert json.dumps(sweep.final.params.backbone) in card
+    assert json.dumps(sweep.final.winner.params.backbone) in card
 
 
 def test_a_format_that_differs_is_an_error(
@@ -144,7 +144,7 @@ def wide(dataset: Dataset, tmp_path: Path) -> tuple[FinalModel, SweepPaths]:
     paths.retrained.mkdir()
     save_file(model.state_dict(), paths.final_weights)
     test = TestMetrics(1.0, (0.9, 1.0), 1.0, 1.0, None, [[1]], list(dataset.classes), {})
-    return FinalModel(test, 0.5, 1, "0000", 0.9, params), paths
+    return FinalModel(test, 0.5, (Member("0000", 1, 0.9, params),)), paths
 
 
 def test_a_head_with_a_hidden_layer_leaves_out_the_timm_folder_and_says_so(

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from ray.tune.result import NODE_IP
 
+from search.answers import ValidationAnswers
 from search.attempts import MOST, Failure
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
@@ -61,6 +62,7 @@ def searcher(
             paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
         ),
         CheckpointWriter(Checkpoints.here(paths.checkpoints, [])),
+        ValidationAnswers(paths.answers, "val_accuracy", []),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
         Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),

@@ -96,14 +96,16 @@ def test_the_test_result_is_that_of_the_predictions(sweep: SweepResult) -> None:
     assert metrics["test"]["classes"] == ["one", "seven", "zero"]
     assert sum(map(sum, metrics["test"]["confusion_matrix"])) == len(table) == 18
     assert table.filter(like="p.").sum(axis=1).to_numpy() == pytest.approx(1)
-    assert set(metrics) >= {"test", "majority_accuracy", "epochs", "params"}
+    assert set(metrics) == {"test", "majority_accuracy", "members"}
+    assert metrics["members"][0]["weight"] == 1
 
 
 def test_the_winner_is_retrained_for_its_best_number_of_epochs(sweep: SweepResult) -> None:
     assert sweep.final is not None
     assert sweep.final == FinalModel.read(sweep.paths)
     best = sweep.trials.iloc[0]
-    assert (sweep.final.trial_id, sweep.final.epochs) == (best["trial_id"], best["best_epoch"])
+    made = sweep.final.winner
+    assert (made.trial_id, made.epochs) == (best["trial_id"], best["best_epoch"])
 
 
 def test_the_split_that_was_used_is_written_down(sweep: SweepResult) -> None:
@@ -190,6 +192,6 @@ def test_another_trial_can_be_retrained_and_a_wrong_one_is_refused(sweep: SweepR
         retrain_sweep(sweep.paths, trial="77")
     again = retrain_sweep(sweep.paths, trial=str(sweep.trials["trial_id"].iloc[-1]))
     assert again.final is not None
-    assert again.final.trial_id == sweep.trials["trial_id"].iloc[-1]
+    assert again.final.winner.trial_id == sweep.trials["trial_id"].iloc[-1]
     best = retrain_sweep(sweep.paths)
     assert best.final == sweep.final, "the same retraining gives the same model"

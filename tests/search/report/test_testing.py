@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.final import FinalModel
+from search.final import FinalModel, Member
 from search.report import testing
 from search.report.page import Picture, Table
 from search.report.testing import Tested
@@ -22,7 +22,7 @@ def answers(classes: int, images: int = 200, *, missing: int = 0) -> Tested:
 
 def final(some: Tested) -> FinalModel:
     test = metrics.test_metrics(some.probabilities, some.labels, some.classes)
-    return FinalModel(test, 0.5, 3, "0000", 0.9, TrialParams(backbone="a"))
+    return FinalModel(test, 0.5, (Member("0000", 3, 0.9, TrialParams(backbone="a")),))
 
 
 @pytest.mark.parametrize(("classes", "missing"), [(2, 0), (3, 0), (12, 1), (60, 0)])

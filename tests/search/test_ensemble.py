@@ -1,0 +1,220 @@
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+
+from search.answers import KEPT, ValidationAnswers, read_answers
+from search.checks import load_config
+from search.cli import main
+from search.config import SweepConfig
+from search.ensemble import Chosen, choose, pick
+from search.final import FinalModel
+from search.handover import hand_over, report_sweep, retrain_sweep
+from search.paths import SweepPaths
+from search.profile import StageClock
+from search.result import SweepResult
+from search.study import TrialRecord, read_trials
+from search.trial import TrialJob
+from spaces import TrialParams
+from tests.search.reports import report
+from trainables.dataset import Dataset
+from trainables.evaluate import scores_of
+from trainables.model import Preprocessing
+from trainables.pixels import build_store, read_unchanged
+from trainables.predict import ModelSpec, Predictor
+from trainables.progress import no_progress
+from trainables.report import merit
+from trainables.weights import Weights
+
+METRIC = "val_accuracy"
+
+
+def told(labels: np.ndarray, *wrong: slice) -> np.ndarray:
+    """Members that are sure and right, but each wrong on some images, and unsure there."""
+    members = []
+    for some in wrong:
+        logits = 3.0 * np.eye(labels.max() + 1)[labels]
+        logits[some] = np.roll(logits[some] / 3, 1, axis=1)
+        members.append(softmax(logits, axis=1))
+    return np.stack(members)
+
+
+def test_members_that_make_different_mistakes_are_picked_together() -> None:
+    labels = np.arange(300) % 3
+    members = told(labels, slice(0, 60), slice(60, 130), slice(0, 70))
+    picks = pick(members, labels, METRIC, 3)
+    assert set(picks) == {0, 1}, "the third errs where the first does"
+    assert set(pick(members, labels, METRIC, 1)) == {0}
+
+
+def test_what_only_looks_better_on_the_images_it_was_picked_by_is_not_picked() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60)
+    good = softmax(2.0 * np.eye(2)[labels] + rng.normal(size=(60, 2)), axis=1)
+    noise = softmax(rng.normal(scale=4, size=(15, 60, 2)), axis=2)
+    assert pick(np.concatenate([good[None], noise]), labels, METRIC, 4) == Counter([0])
+
+
+def record(number: int, logits: np.ndarray, labels: np.ndarray, **fields: object) -> TrialRecord:
+    accuracy = scores_of(logits.astype(np.float32), labels).accuracy
+    params = TrialParams.parse({"backbone": "test_vit", "image_size": 32, **fields})
+    return TrialRecord(number, params, "completed", (report(1, accuracy),), "")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SweepPaths:
+    return SweepPaths(tmp_path)
+
+
+def config(**settings: object) -> SweepConfig:
+    return SweepConfig.parse({"data": "nowhere", "metric": METRIC, **settings})
+
+
+def test_the_answers_of_the_best_trials_are_kept(paths: SweepPaths) -> None:
+    labels = np.arange(40) % 2
+    answers = ValidationAnswers(paths.answers, METRIC, [])
+    records = []
+    for number in range(KEPT + 4):
+        logits = np.eye(2)[labels]
+        logits[: 2 * number] = logits[: 2 * number, ::-1] if number < 20 else 0
+        records.append(record(number, logits, labels))
+        answers.keep(number, records[-1].reports[0], logits.astype(np.float16))
+    kept = read_answers(paths.answers, records, METRIC, labels)
+    assert set(kept) == set(range(KEPT))
+    again = ValidationAnswers(paths.answers, METRIC, records)
+    better = record(99, np.eye(2)[labels], labels)
+    again.keep(99, better.reports[0], np.eye(2, dtype=np.float16)[labels])
+    assert set(read_answers(paths.answers, [*records, better], METRIC, labels)) == {
+        *range(KEPT - 1),
+        99,
+    }
+
+
+def test_answers_of_an_epoch_that_is_not_the_best_are_left_out(paths: SweepPaths) -> None:
+    labels = np.arange(40) % 2
+    answers = ValidationAnswers(paths.answers, METRIC, [])
+    answers.keep(0, report(1, 0.5), np.zeros((40, 2), np.float16))
+    assert set(read_answers(paths.answers, [record(0, np.zeros((40, 2)), labels)], METRIC, labels))
+    later = record(0, np.eye(2)[labels], labels)
+    assert not read_answers(paths.answers, [later], METRIC, labels)
+
+
+def test_members_see_images_as_the_winner_does(paths: SweepPaths, dataset: Dataset) -> None:
+    labels = dataset.labels[dataset.rows("val")]
+    spoiled = [slice(0, 4), slice(4, 9), slice(4, 9)]
+    logits = [np.log(member) for member in told(labels, *spoiled)]
+    sizes: list[dict[str, object]] = [{}, {"image_size": 64}, {"backbone": "test_vit2"}]
+    records = [record(k, logits[k], labels, **size) for k, size in enumerate(sizes)]
+    answers = ValidationAnswers(paths.answers, METRIC, [])
+    for each, told_by in zip(records, logits, strict=True):
+        answers.keep(each.number, each.reports[0], told_by.astype(np.float16))
+    chosen = choose(records[0], records, paths, dataset, config(ensemble=3))
+    assert [one.trial.number for one in chosen] == [0, 2], "of 1 the images are larger"
+    assert sum(one.weight for one in chosen) == pytest.approx(1)
+    assert choose(records[0], records, paths, dataset, config()) == (Chosen(records[0]),)
+
+
+def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Dataset) -> None:
+    labels = dataset.labels[dataset.rows("val")]
+    logits = np.log(told(labels, slice(0, 3))[0])
+    winner = record(0, 8 * logits, labels)
+    ValidationAnswers(paths.answers, METRIC, []).keep(
+        0, winner.reports[0], (8 * logits).astype(np.float16)
+    )
+    (chosen,) = choose(winner, [winner], paths, dataset, config(calibrate=True))
+    assert chosen.temperature > 1.5
+    (plain,) = choose(winner, [winner], paths, dataset, config(ensemble=2))
+    assert plain.temperature == 1
+
+
+def test_a_winner_without_answers_stays_alone(paths: SweepPaths, dataset: Dataset) -> None:
+    labels = dataset.labels[dataset.rows("val")]
+    winner = record(0, np.eye(3)[labels], labels)
+    asked = config(calibrate=True, ensemble=4)
+    assert choose(winner, [winner], paths, dataset, asked) == (Chosen(winner),)
+
+
+@pytest.fixture(scope="module")
+def ensemble(sweep: SweepResult, tmp_path_factory: pytest.TempPathFactory) -> SweepPaths:
+    """The sweep's two best trials as one model, which no validation was asked about."""
+    paths = SweepPaths(tmp_path_factory.mktemp("sweeps") / "ensemble")
+    shutil.copytree(sweep.paths.root, paths.root)
+    trials = sorted(
+        (trial for trial in read_trials(paths.journal) if trial.repeat is None),
+        key=lambda trial: merit(trial.best(METRIC), METRIC),  # type: ignore[arg-type]
+    )[-2:]
+    members = (Chosen(trials[1], 0.75, 2.0), Chosen(trials[0], 0.25))
+    settings = load_config(paths)
+    dataset = Dataset.read(paths.dataset, paths.split)
+    forms = {t.params.backbone: Preprocessing.of(t.params.backbone).form(32) for t in trials}
+    job = TrialJob(
+        settings,
+        dataset,
+        {form: build_store(dataset, form, cache=settings.cache_dir) for form in forms.values()},
+        {backbone: Weights(backbone, "none", None) for backbone in forms},
+        on_gpu=False,
+    )
+    hand_over(job, members, paths, no_progress, StageClock())
+    return paths
+
+
+def test_an_ensemble_is_exported_as_one_model(ensemble: SweepPaths) -> None:
+    final, dataset = FinalModel.read(ensemble), Dataset.read(ensemble.dataset, ensemble.split)
+    assert [member.weight for member in final.members] == [0.75, 0.25]
+    assert not (ensemble.export / "config.json").exists(), "it is no timm model"
+    card = ensemble.card.read_text()
+    assert "The timm folder is left out: an ensemble of 2 trials" in card
+    assert "Its logits are divided by 2.00." in card
+    files = [dataset.file(row) for row in dataset.rows("test")]
+    tested = pd.read_parquet(ensemble.predictions).filter(like="p.").to_numpy()
+    for name in ("model.onnx", "model.pt2"):
+        told = Predictor.load(ensemble.export / name).probabilities(files)
+        assert told == pytest.approx(tested, abs=1e-3)
+
+
+def test_its_answers_are_the_mean_of_its_members(ensemble: SweepPaths) -> None:
+    final, dataset = FinalModel.read(ensemble), Dataset.read(ensemble.dataset, ensemble.split)
+    spec = ModelSpec.of(final.winner.params, dataset.classes)
+    rows = dataset.rows("test")
+    images = spec.preprocess([read_unchanged(dataset, row, side=32) for row in rows])
+    mean = 0.0
+    with torch.inference_mode():
+        for k, member in enumerate(final.members):
+            model = member.load(ensemble.member_weights(k), len(dataset.classes))
+            mean = mean + member.weight * model(images).softmax(dim=1).numpy()
+    tested = pd.read_parquet(ensemble.predictions).filter(like="p.").to_numpy()
+    assert tested == pytest.approx(mean, abs=1e-4)
+
+
+def test_its_report_says_what_it_is_made_of(ensemble: SweepPaths) -> None:
+    page = report_sweep(ensemble).read_text()
+    names = [member.trial_id for member in FinalModel.read(ensemble).members]
+    assert f"the mean of trials {', '.join(names)} has a test accuracy of" in page
+
+
+def test_what_is_made_of_a_sweep_can_be_changed_afterwards(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "again")
+    shutil.copytree(sweep.paths.root, paths.root)
+    retrain_sweep(paths, changes={"ensemble": 3, "calibrate": True})
+    kept = load_config(paths)
+    assert (kept.ensemble, kept.calibrate) == (3, True)
+    final = FinalModel.read(paths)
+    assert sum(member.weight for member in final.members) == pytest.approx(1)
+    leftovers = {path.name for path in paths.retrained.glob("*.safetensors")}
+    assert leftovers == {paths.member_weights(k).name for k in range(len(final.members))}
+
+
+def test_retrain_changes_nothing_else(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--results-dir", str(sweep.paths.root.parent)]
+    with pytest.raises(SystemExit):
+        main(["retrain", "digits", "--trials", "9", *where])
+    assert "retrain changes ensemble and calibrate, not trials" in capsys.readouterr().err
