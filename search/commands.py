@@ -221,9 +221,11 @@ def export(args: argparse.Namespace) -> None:
             raise ConfigError(unknown("format", name, get_args(Format)))
     from search.handover import export_sweep
 
-    differences = export_sweep(paths, formats=formats, out=args.out)
-    for name, difference in differences.items():
-        print(f"{name}: largest difference in logits {difference:.1e}")
+    for made in export_sweep(paths, formats=formats, out=args.out):
+        print(
+            f"{made.format}: {made.mib:.1f} MiB, {made.latency_ms:.1f} ms for an image, largest "
+            f"difference in logits {made.difference:.1e}"
+        )
     print(f"Export: {args.out or paths.export}")
 
 

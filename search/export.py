@@ -1,9 +1,9 @@
 """Write the final model as what others can open, and open each again before it counts."""
 
 import importlib.util
-import json
 import logging
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +17,9 @@ from scipy.special import softmax
 from timm.models import save_for_hf
 from torch import nn
 
+from search.card import Exported, model_card
 from search.config import Format
-from search.final import FinalModel, Member
+from search.final import FinalModel
 from search.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
@@ -29,6 +30,7 @@ from trainables.predict import SIDECAR, ModelSpec
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
 CHECKED_IMAGES = 16
+_TIMES = 5
 _FILES = {"config.json", "model.safetensors", "model.onnx", "model.onnx.data", "model.pt2"}
 _FILES |= {"model.torchscript", "labels.txt", CARD}
 
@@ -37,12 +39,11 @@ _log = logging.getLogger("finesweep")
 
 def export(
     final: FinalModel, dataset: Dataset, paths: SweepPaths, *, formats: Sequence[Format], out: Path
-) -> dict[str, float]:
+) -> tuple[Exported, ...]:
     """Write ``formats``, ``labels.txt`` and the model card below ``out``.
 
-    Returns each format's largest difference in logits from the model on real test images, after
-    loading it again. Raises `ConfigError` where a format can't be had, `RunError` where one
-    differs.
+    Each is loaded again and tried on real test images. Raises `ConfigError` where a format can't be
+    had, `RunError` where one differs.
     """
     need_packages(formats)
     spec = ModelSpec.of(final.winner.params, dataset.classes)
@@ -57,7 +58,7 @@ def export(
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     (made / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    differences: dict[str, float] = {}
+    written: list[Exported] = []
     notes: list[str] = []
     for name in formats:
         why = _no_timm_model(final)
@@ -65,17 +66,35 @@ def export(
             notes.append(f"The timm folder is left out: {why} is no plain timm model.")
             _log.warning(notes[-1])
             continue
+        before = _mib(made)
         run = _WRITERS[name](model, final, spec, images, made)
-        differences[name] = float(np.abs(run(images) - expected).max())
-        if differences[name] > TOLERANCE:
-            raise RunError(
-                f"The {name} export of {final.winner.params.backbone} differs from the model by "
-                f"{differences[name]:.2g} in its logits, more than {TOLERANCE:g}."
-            )
-    card = _model_card(final, dataset, spec, differences, notes)
+        with torch.inference_mode():
+            difference = float(np.abs(run(images) - expected).max())
+            if difference > TOLERANCE:
+                raise RunError(
+                    f"The {name} export of {final.winner.params.backbone} differs from the model "
+                    f"by {difference:.2g} in its logits, more than {TOLERANCE:g}."
+                )
+            one, many = _milliseconds(run, images[:1]), _milliseconds(run, images)
+        written.append(Exported(name, _mib(made) - before, difference, one, many))
+    card = model_card(final, dataset, spec, paths, written, batch=len(images), notes=notes)
     (made / CARD).write_text(card, encoding="utf-8")
     _put_in_place(made, out)
-    return differences
+    return tuple(written)
+
+
+def _mib(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+
+
+def _milliseconds(run: "Run", images: torch.Tensor) -> float:
+    """The least that an image takes, of a few times."""
+    took = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        run(images)
+        took.append(time.perf_counter() - began)
+    return 1000 * min(took) / len(images)
 
 
 def _no_timm_model(final: FinalModel) -> str:
@@ -204,74 +223,3 @@ def need_packages(formats: Sequence[Format]) -> None:
             f"The ONNX export needs {', '.join(missing)}; pip install 'finesweep[onnx]', or choose "
             "--export.formats timm,pt2."
         )
-
-
-def _model_card(
-    final: FinalModel,
-    dataset: Dataset,
-    spec: ModelSpec,
-    differences: dict[str, float],
-    notes: Sequence[str],
-) -> str:
-    test = final.test
-    low, high = test.accuracy_ci95
-    tested = len(dataset.rows("test"))
-    made = "\n".join(_how_made(member, alone=len(final.members) == 1) for member in final.members)
-    name = " and ".join(dict.fromkeys(member.params.backbone for member in final.members))
-    per_class = "\n".join(
-        f"| {name} | {m['precision']:.3f} | {m['recall']:.3f} | {m['f1']:.3f} | {m['images']:.0f} |"
-        for name, m in test.per_class.items()
-    )
-    auc = "not defined" if test.roc_auc is None else f"{test.roc_auc:.4f}"
-    formats = "\n".join(f"- {name}: {diff:.1e}" for name, diff in differences.items())
-    counts = ", ".join(f"{split} {len(dataset.rows(split))}" for split in ("train", "val", "test"))
-    return f"""# {name}, fine-tuned on {len(dataset.classes)} classes
-
-Classes: {", ".join(dataset.classes)}. Images: {counts}.
-
-## Test result
-
-Accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson) on {tested} images that
-nothing was tuned on; the constant answer has {final.majority_accuracy:.4f}. Balanced accuracy
-{test.balanced_accuracy:.4f}, macro F1 {test.macro_f1:.4f}, ROC AUC {auc}.
-
-The best validation accuracy in the search was {final.winner.val_accuracy:.4f}. Scores of a search
-are optimistic, because the best of many was picked by them: the test result is the honest one.
-
-| class | precision | recall | F1 | images |
-| --- | --- | --- | --- | --- |
-{per_class}
-
-## Input
-
-RGB, the whole image resized ({spec.interpolation}, aspect ratio not kept) to
-{spec.image_size}x{spec.image_size}, scaled to [0, 1], minus {list(spec.mean)}, divided by
-{list(spec.std)}. Output: logits in the order of `labels.txt`.
-
-## Files
-
-Largest difference in logits from the trained model, each file loaded again, on
-{min(CHECKED_IMAGES, tested)} test images:
-
-{formats}
-{"".join(chr(10) + note + chr(10) for note in notes)}
-## Training
-
-Data fingerprint `{dataset.fingerprint}`.
-{made}"""
-
-
-def _how_made(member: Member, *, alone: bool) -> str:
-    share = "" if alone else f", with {member.weight:.2f} of the mean of probabilities"
-    cooled = (
-        "" if member.temperature == 1 else f" Its logits are divided by {member.temperature:.2f}."
-    )
-    params = json.dumps(member.params.model_dump(), indent=2)
-    return f"""
-Trial {member.trial_id} of the sweep, trained again on train and val for {member.epochs}
-epochs{share}.{cooled}
-
-```json
-{params}
-```
-"""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from search.card import Exported
 from search.checks import config_to_resume, load_config
 from search.config import Format, SweepConfig
 from search.ensemble import Chosen, choose
@@ -121,7 +122,7 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
 
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
-) -> dict[str, float]:
+) -> tuple[Exported, ...]:
     """Export the retrained model of a sweep again; see `search.export.export`."""
     if not paths.metrics.exists():
         raise ConfigError(

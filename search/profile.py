@@ -76,3 +76,10 @@ class StageClock:
                 wait=round(max(0.0, whole - epochs), 2),
             ),
         )
+
+
+def took(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

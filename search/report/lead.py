@@ -2,6 +2,7 @@
 
 from search.config import UNLIMITED
 from search.leaderboard import winner
+from search.profile import took
 from search.report.found import Found
 from search.report.testing import mistakes
 from spaces import RunError
@@ -16,13 +17,6 @@ def lead(found: Found) -> list[str]:
     except RunError:  # none can win yet
         return said
     return [*said, *_tested(found)]
-
-
-def took(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _asked(found: Found) -> str:

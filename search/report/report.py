@@ -10,11 +10,12 @@ import pandas as pd
 from search.flags import launch_words
 from search.leaderboard import columns, trial_table
 from search.paths import SweepPaths
+from search.profile import took
 from search.program import program
 from search.report import looking, parameters, searching, testing
 from search.report.charts import COLOURS, Chart, shortened, style
 from search.report.found import Found
-from search.report.lead import lead, took
+from search.report.lead import lead
 from search.report.page import Block, Picture, Section, Table, Text, render
 from search.report.searching import Searched
 from spaces import RunError

@@ -31,7 +31,7 @@ def launch(folder: Path, work: Path, *words: str) -> SweepPaths:
 def tested(paths: SweepPaths) -> tuple[float, float]:
     """The winner's validation accuracy in the search, and the retrained model's test accuracy."""
     found = json.loads(paths.metrics.read_text())
-    return found["val_accuracy"], found["test"]["accuracy"]
+    return found["members"][0]["val_accuracy"], found["test"]["accuracy"]
 
 
 def main() -> None:

@@ -14,22 +14,18 @@ from search.cli import main
 from search.config import SweepConfig
 from search.ensemble import Chosen, choose, pick
 from search.final import FinalModel
-from search.handover import hand_over, report_sweep, retrain_sweep
+from search.handover import report_sweep, retrain_sweep
 from search.paths import SweepPaths
-from search.profile import StageClock
 from search.result import SweepResult
 from search.study import TrialRecord, read_trials
-from search.trial import TrialJob
 from spaces import TrialParams
+from tests.search.handing import hand
 from tests.search.reports import report
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of
-from trainables.model import Preprocessing
-from trainables.pixels import build_store, read_unchanged
+from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec, Predictor
-from trainables.progress import no_progress
 from trainables.report import merit
-from trainables.weights import Weights
 
 METRIC = "val_accuracy"
 
@@ -149,17 +145,7 @@ def ensemble(sweep: SweepResult, tmp_path_factory: pytest.TempPathFactory) -> Sw
         key=lambda trial: merit(trial.best(METRIC), METRIC),  # type: ignore[arg-type]
     )[-2:]
     members = (Chosen(trials[1], 0.75, 2.0), Chosen(trials[0], 0.25))
-    settings = load_config(paths)
-    dataset = Dataset.read(paths.dataset, paths.split)
-    forms = {t.params.backbone: Preprocessing.of(t.params.backbone).form(32) for t in trials}
-    job = TrialJob(
-        settings,
-        dataset,
-        {form: build_store(dataset, form, cache=settings.cache_dir) for form in forms.values()},
-        {backbone: Weights(backbone, "none", None) for backbone in forms},
-        on_gpu=False,
-    )
-    hand_over(job, members, paths, no_progress, StageClock())
+    hand(paths, members)
     return paths
 
 

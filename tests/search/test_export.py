@@ -1,6 +1,9 @@
 import importlib.util
 import json
+import re
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,18 @@ from timm.data import create_transform, resolve_model_data_config
 
 from search import Sweep, SweepConfig, SweepResult
 from search import export as export_module
-from search.export import export
-from search.final import FinalModel, Member
+from search.checks import load_config
+from search.cli import _parsed
+from search.ensemble import Chosen
+from search.flags import config_of
 from search.handover import export_sweep
 from search.paths import SweepPaths
-from spaces import ConfigError, RunError, TrialParams
+from search.study import read_trials
+from spaces import ConfigError, RunError
+from tests.search.handing import hand
 from trainables.dataset import Dataset
 from trainables.images import read_rgb
-from trainables.metrics import TestMetrics
-from trainables.model import build_model
 from trainables.predict import SIDECAR, ModelSpec, Predictor
-from trainables.weights import Weights
 
 pytestmark = pytest.mark.slow
 
@@ -75,17 +79,37 @@ def test_predictions_of_the_export_are_those_of_the_test(
 
 
 def test_torchscript_is_written_when_asked_for(sweep: SweepResult, tmp_path: Path) -> None:
-    differences = export_sweep(sweep.paths, formats=["torchscript"], out=tmp_path)
-    assert differences["torchscript"] < 1e-3
+    (made,) = export_sweep(sweep.paths, formats=["torchscript"], out=tmp_path)
+    assert (made.format, made.difference < 1e-3) == ("torchscript", True)
     assert {p.name for p in tmp_path.iterdir()} == {"README.md", "labels.txt", "model.torchscript"}
 
 
 def test_the_model_card_says_what_an_honest_score_is(sweep: SweepResult) -> None:
-    card = (sweep.paths.export / "README.md").read_text()
+    card = sweep.paths.card.read_text()
     assert sweep.final is not None
-    assert f"Accuracy {sweep.final.test.accuracy:.4f}" in card
-    assert "Scores of a search are\noptimistic" in card
+    assert f"| accuracy | {sweep.final.test.accuracy:.4f} |" in card
+    assert "Scores of a\nsearch are optimistic" in card
     assert json.dumps(sweep.final.winner.params.backbone) in card
+
+
+def test_the_model_card_has_a_row_of_size_and_times_for_each_format(sweep: SweepResult) -> None:
+    card = sweep.paths.card.read_text()
+    for name in ("timm", "onnx", "pt2"):
+        cells = re.search(rf"^\| {name} \| (.*) \|$", card, re.MULTILINE)
+        assert cells is not None
+        mib, one, many, difference = map(float, cells[1].split(" | "))
+        assert min(mib, one, many) > 0
+        assert difference < 1e-3
+
+
+def test_what_the_model_card_says_launches_the_same_sweep_again(sweep: SweepResult) -> None:
+    card = sweep.paths.card.read_text()
+    (line,) = re.findall(r"^    (.* launch .*)$", card, re.MULTILINE)
+    words = shlex.split(line.partition(" launch ")[2])
+    again = config_of(_parsed(["launch", *words]))
+    kept = load_config(sweep.paths)
+    assert (again.data, again.trials, again.max_epochs) == (kept.data, kept.trials, kept.max_epochs)
+    assert again.space == str(sweep.paths.space)
 
 
 def test_a_format_that_differs_is_an_error(
@@ -132,29 +156,15 @@ def test_a_sweep_that_was_not_retrained_has_nothing_to_export(tmp_path: Path) ->
         export_sweep(SweepPaths(tmp_path))
 
 
-@pytest.fixture
-def wide(dataset: Dataset, tmp_path: Path) -> tuple[FinalModel, SweepPaths]:
-    """A retrained model whose head has a hidden layer."""
-    from safetensors.torch import save_file
-
-    params = TrialParams(backbone="test_vit", image_size=32, head_hidden=8)
-    model = build_model(params, Weights("test_vit", "none", None), 3)
-    torch.nn.init.normal_(model.head[3].weight)
-    paths = SweepPaths(tmp_path)
-    paths.retrained.mkdir()
-    save_file(model.state_dict(), paths.final_weights)
-    test = TestMetrics(1.0, (0.9, 1.0), 1.0, 1.0, None, [[1]], list(dataset.classes), {})
-    return FinalModel(test, 0.5, (Member("0000", 1, 0.9, params),)), paths
-
-
 def test_a_head_with_a_hidden_layer_leaves_out_the_timm_folder_and_says_so(
-    wide: tuple[FinalModel, SweepPaths], dataset: Dataset
+    sweep: SweepResult, dataset: Dataset, tmp_path: Path
 ) -> None:
-    final, paths = wide
-    made = export(final, dataset, paths, formats=["timm", "onnx", "pt2"], out=paths.export)
-    assert set(made) == {"onnx", "pt2"}
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "wide")))
+    trial = read_trials(paths.journal)[0]
+    params = trial.params.model_copy(update={"head_hidden": 8})
+    hand(paths, [Chosen(replace(trial, params=params))])
     assert not (paths.export / "config.json").exists()
-    assert "The timm folder is left out" in (paths.export / "README.md").read_text()
+    assert "The timm folder is left out: a head with a hidden layer" in paths.card.read_text()
     files = [dataset.file(row) for row in dataset.rows("test")]
     predictor = Predictor.load(paths.export)
     assert predictor.spec.labels == dataset.classes

@@ -1,0 +1,100 @@
+"""The model card in an export's folder: what the model is, how good, how fast, and how made."""
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from search.checks import load_config
+from search.final import FinalModel
+from search.flags import launch_words
+from search.paths import SweepPaths
+from search.profile import took
+from search.program import program
+from search.study import read_trials
+from trainables.dataset import Dataset
+from trainables.listing import SPLITS
+from trainables.metrics import calibration, intervals
+from trainables.predict import ModelSpec
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A format that was written, loaded again and tried."""
+
+    format: str
+    mib: float
+    """Of its files."""
+    difference: float
+    """The largest in logits from the trained model."""
+    latency_ms: float
+    """Of one image on all cores of this machine."""
+    batch_ms: float
+    """Of an image among many."""
+
+
+def model_card(
+    final: FinalModel,
+    dataset: Dataset,
+    spec: ModelSpec,
+    paths: SweepPaths,
+    files: Sequence[Exported],
+    *,
+    batch: int,
+    notes: Sequence[str],
+) -> str:
+    """In Markdown; ``batch`` is how many images the ``files`` were tried on at a time."""
+    config, trials = load_config(paths), read_trials(paths.journal)
+    known = json.loads(paths.environment.read_text(encoding="utf-8"))
+    packages = ", ".join(f"{name} {number}" for name, number in known["packages"].items())
+    kept = config.model_copy(update={"space": str(paths.space)})
+    return _TEMPLATES.get_template("card.md.jinja").render(
+        name=" and ".join(dict.fromkeys(member.params.backbone for member in final.members)),
+        final=final,
+        dataset=dataset,
+        spec=spec,
+        files=files,
+        batch=batch,
+        notes=notes,
+        tested=len(dataset.rows("test")),
+        metrics=_metrics(final, dataset, paths),
+        counts=", ".join(f"{len(dataset.rows(split))} {split}" for split in SPLITS),
+        machine=f"{os.cpu_count()} cores, {platform.machine()}",
+        trials=sum(trial.repeat is None for trial in trials),
+        searched=took(sum(trial.seconds for trial in trials)),
+        again=shlex.join([*program().split(), "launch", *launch_words(kept)]),
+        versions=f"Finesweep {known['finesweep']}, Python {known['python']}, {packages}",
+    )
+
+
+def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:
+    table = pd.read_parquet(paths.predictions)
+    probabilities = table.filter(regex=r"^p\.").to_numpy(dtype=float)
+    labels = dataset.labels[dataset.rows("test")]
+    test, drawn = final.test, intervals(probabilities, np.asarray(labels))
+    rows = [
+        ("accuracy", test.accuracy, test.accuracy_ci95),
+        ("balanced accuracy", test.balanced_accuracy, drawn.balanced_accuracy),
+        ("macro F1", test.macro_f1, drawn.macro_f1),
+        ("ROC AUC", test.roc_auc, drawn.roc_auc),
+        ("expected calibration error", calibration(probabilities, labels).error, None),
+    ]
+    return [
+        (name, f"{value:.4f}", "" if between is None else "{:.4f} to {:.4f}".format(*between))
+        for name, value, between in rows
+        if value is not None
+    ]
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+)

@@ -1,0 +1,179 @@
+"""What an ensemble, a temperature and a soup do to the test, beside the winner alone.
+
+    python -m tests.benchmarks.final_models [--seeds 3] [--trials 12]
+
+Real sweeps over three sets of images, each seed with a split of its own; then every way of making
+the final model of the same trials.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, softmax
+
+from search.answers import read_answers
+from search.checks import load_config
+from search.ensemble import Chosen, choose
+from search.leaderboard import winner
+from search.paths import SweepPaths
+from search.retrain import refit
+from search.study import TrialRecord, read_trials
+from search.trial import TrialJob
+from tests.benchmarks.fixed_trials import link_weights
+from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
+from trainables.dataset import Dataset
+from trainables.evaluate import logits_of
+from trainables.features import Inputs
+from trainables.metrics import calibration
+from trainables.model import Preprocessing, build_model
+from trainables.pixels import ImageSet, build_store
+from trainables.prefix import whole
+from trainables.report import merit
+from trainables.temperature import fit_temperature
+from trainables.weights import Weights, find_weights
+
+SETS = ("elpv", "foods", "fashion")
+WAYS = ("winner", "temperature", "ensemble", "ensemble, temperature", "ensemble, asked or not")
+SOUP = "soup of three"
+MOST = 4
+
+
+def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> SweepPaths:
+    """A sweep without a final model."""
+    command = [sys.executable, "-m", "search", "launch", str(ROOT / "data" / name)]
+    command += ["--space", "demo", "--name", f"{name}-{seed}", "--seed", str(seed)]
+    command += ["--trials", str(trials), "--max-epochs", "6", "--confirm", "0", "--no-retrain"]
+    command += ["--image-size", "96", "--weights", str(weights), "--concurrent", "2"]
+    command += ["--results-dir", str(work / "results"), "--cache-dir", str(work / "cache")]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    return SweepPaths(work / "results" / f"{name}-{seed}")
+
+
+def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
+    """Test probabilities of the mean of retrained weights; trials of one backbone and head."""
+    states = [refit(job, Chosen(trial), threads=2).state for trial in trials]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+    }
+    params = trials[0].params
+    classes = len(job.dataset.classes)
+    model = build_model(params, Weights(params.backbone, "none", None), classes)
+    model.load_state_dict(mean)
+    test = ImageSet.of(job.dataset, job.store_for(params), "test")
+    stated, device = Preprocessing.of(params.backbone), torch.device("cpu")
+    inputs = Inputs(test, whole(model, params.image_size), stated, device=device)
+    return np.asarray(softmax(logits_of(model, inputs), axis=1))
+
+
+def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
+    """Test probabilities by the way of making the final model; and the test's labels."""
+    config = load_config(paths)
+    dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
+    best = winner(trials, config.metric)
+    asked = config.model_copy(update={"ensemble": MOST})
+    guarded = choose(best, trials, paths, dataset, asked)
+    labels = dataset.labels[dataset.rows("val")]
+    answers = read_answers(paths.answers, trials, config.metric, labels)
+    ranked = sorted(
+        (trial for trial in trials if trial.number in answers),
+        key=lambda trial: merit(trial.best(config.metric), config.metric),  # type: ignore[arg-type]
+        reverse=True,
+    )
+    top = [best, *(trial for trial in ranked if trial is not best)][:MOST]
+    backbones = {trial.params.backbone for trial in trials}
+    forms = {Preprocessing.of(b).form(best.params.image_size) for b in backbones}
+    job = TrialJob(
+        config,
+        dataset,
+        {form: build_store(dataset, form, cache=config.cache_dir) for form in forms},
+        {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones},
+        on_gpu=False,
+    )
+    members = {one.trial.number: one.trial for one in guarded} | {t.number: t for t in top}
+    told = {n: refit(job, Chosen(t), threads=2).probabilities for n, t in members.items()}
+    by = {n: fit_temperature(answers[n], labels) for n in members}
+    cooled = {n: softmax(np.log(np.maximum(p, 1e-12)) / by[n], axis=1) for n, p in told.items()}
+    weights = [one.weight for one in guarded]
+    numbers = [one.trial.number for one in guarded]
+    found = {
+        "winner": told[best.number],
+        "temperature": cooled[best.number],
+        "ensemble": np.average([told[n] for n in numbers], axis=0, weights=weights),
+        "ensemble, temperature": np.average([cooled[n] for n in numbers], axis=0, weights=weights),
+        "ensemble, asked or not": np.mean([told[trial.number] for trial in top], axis=0),
+    }
+    like = [t for t in ranked if t.params.backbone == best.params.backbone and t is not best]
+    like = [t for t in like if t.params.head_hidden == best.params.head_hidden]
+    if len(like) >= 2:
+        found[SOUP] = soup(job, [best, *like[:2]])
+    print(f"{paths.root.name}: {len(guarded)} members, T {by[best.number]:.2f}", file=sys.stderr)
+    return {**found, "labels": dataset.labels[dataset.rows("test")]}
+
+
+def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    """Accuracy, loss, calibration error."""
+    losses = -log_softmax(np.log(np.maximum(probabilities, 1e-12)), axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    loss = losses[np.arange(len(labels)), labels].mean()
+    return float(right.mean()), float(loss), calibration(probabilities, labels).error
+
+
+def main() -> None:
+    """Every set and seed; a row a way."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=12)
+    args = parser.parse_args()
+    work, weights = fresh(SCRATCH / "final"), link_weights(3)
+    lines = [
+        f"Sweeps of {args.trials} trials of 6 epochs at 96 px over the demo space, {args.seeds} "
+        f"seeds, each with a split of its own; ensembles of {MOST} trials at most. In points of "
+        "accuracy, and in loss and expected calibration error: the difference from the winner "
+        "retrained alone, mean over the seeds (least to most).",
+    ]
+    for name in SETS:
+        gains: dict[str, list[tuple[float, ...]]] = {}
+        base: list[tuple[float, ...]] = []
+        for seed in range(args.seeds):
+            found = made_of(search(name, seed, args.trials, weights, work))
+            labels = found.pop("labels")
+            alone = scored(found["winner"], labels)
+            base.append(alone)
+            for way, told in found.items():
+                difference = np.subtract(scored(told, labels), alone)
+                gains.setdefault(way, []).append(tuple(difference))
+                print(name, seed, way, scored(told, labels), file=sys.stderr)
+        accuracy, loss, error = (spread(column, 3) for column in zip(*base, strict=True))
+        lines += [
+            "",
+            f"{name}: the winner alone has an accuracy of {accuracy}, a loss of {loss} and a "
+            f"calibration error of {error}.",
+            "",
+            "| way | accuracy, points | loss | calibration error |",
+            "| --- | --- | --- | --- |",
+        ]
+        for way in [*WAYS[1:], SOUP]:
+            if way in gains:
+                columns = np.array(gains[way]) * [100, 1, 1]
+                told = [
+                    f"{c.mean():+.{digits}f} ({c.min():+.{digits}f} to {c.max():+.{digits}f})"
+                    for c, digits in zip(columns.T, (1, 3, 3), strict=True)
+                ]
+                seeds = "" if len(columns) == args.seeds else f", {len(columns)} seeds"
+                lines.append(f"| {way}{seeds} | {' | '.join(told)} |")
+    write_table(
+        "final_models",
+        "Ways to make the final model",
+        "python -m tests.benchmarks.final_models",
+        lines,
+    )
+
+
+if __name__ == "__main__":
+    main()

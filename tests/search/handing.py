@@ -1,0 +1,29 @@
+from collections.abc import Sequence
+
+from search.checks import load_config
+from search.ensemble import Chosen
+from search.final import FinalModel
+from search.handover import hand_over
+from search.paths import SweepPaths
+from search.profile import StageClock
+from search.trial import TrialJob
+from trainables.dataset import Dataset
+from trainables.model import Preprocessing
+from trainables.pixels import build_store
+from trainables.progress import no_progress
+from trainables.weights import Weights
+
+
+def hand(paths: SweepPaths, members: Sequence[Chosen]) -> FinalModel:
+    """Have a sweep's final model be made of these, untrained at first, whoever has won."""
+    config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
+    all_params = [member.trial.params for member in members]
+    forms = {Preprocessing.of(p.backbone).form(p.image_size) for p in all_params}
+    job = TrialJob(
+        config,
+        dataset,
+        {form: build_store(dataset, form, cache=config.cache_dir) for form in forms},
+        {p.backbone: Weights(p.backbone, "none", None) for p in all_params},
+        on_gpu=False,
+    )
+    return hand_over(job, members, paths, no_progress, StageClock())
