@@ -1,18 +1,24 @@
 """The documents tell the truth: commands parse, code runs, links lead somewhere."""
 
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from search import SweepResult
 from search.cli import _parsers
 from search.flags import read_toml
 from spaces import SearchSpace
 
 ROOT = Path(__file__).parent.parent
+DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+GUIDES = ["README.md", *DOCS]
 PAGES = [
-    "README.md",
+    *GUIDES,
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "results/README.md",
@@ -32,15 +38,16 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_tree_names_every_module_and_no_other() -> None:
-    tree = (ROOT / "README.md").read_text().partition("## The house")[2]
-    named = set(re.findall(r"\b(\w+\.py)\b", tree.partition("## Licence")[0]))
+    tree = (ROOT / "CONTRIBUTING.md").read_text().partition("## The house")[2]
+    named = set(re.findall(r"\b(\w+\.py)\b", tree.partition("## The rules")[0]))
     there = {p.name for d in ("spaces", "trainables", "search") for p in (ROOT / d).rglob("*.py")}
     assert named == {name for name in there if not name.startswith("__")}
 
 
-def test_every_command_of_the_readme_is_one() -> None:
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_command_of_a_page_is_one(page: str) -> None:
     parser, _ = _parsers()
-    for block in blocks("README.md", "sh"):
+    for block in blocks(page, "sh"):
         for line in block.splitlines():
             program, *words = shlex.split(line, comments=True)
             if program == "make":
@@ -50,19 +57,27 @@ def test_every_command_of_the_readme_is_one() -> None:
                 parser.parse_args(words)
 
 
-def test_every_flag_of_the_readme_exists() -> None:
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_flag_of_a_page_exists(page: str) -> None:
     _, commands = _parsers()
     known = {flag for command in commands.values() for flag in command.flags}
-    ours = re.sub(r"`ray [^`]*`", "", (ROOT / "README.md").read_text())
+    ours = re.sub(r"`ray [^`]*`", "", (ROOT / page).read_text())
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]+", ours))
     assert used <= known
 
 
-def test_the_space_of_the_readme_is_one(tmp_path: Path) -> None:
-    (block,) = blocks("README.md", "toml")
+def test_the_space_of_the_documents_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("docs/spaces.md", "toml")
     (tmp_path / "mine.toml").write_text(block)
     space = SearchSpace.load(str(tmp_path / "mine.toml"))
     assert set(space.open) == {"backbone", "unfreeze", "learning_rate"}
+
+
+def test_the_points_of_the_documents_are_some() -> None:
+    (block,) = blocks("docs/spaces.md", "json")
+    space = SearchSpace.load("demo")
+    for point in json.loads(block):
+        assert space.params(point, native_image_size=dict.fromkeys(space.backbones, 224))
 
 
 def test_the_demos_settings_are_valid() -> None:
@@ -81,3 +96,23 @@ def test_the_python_example_of_the_readme_runs(
     code = block.replace("data/elpv", str(digits)).replace("parse({", f"parse({small}")
     exec(compile(code, "README.md", "exec"), {})
     assert "params.backbone" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page, "python")])
+def test_the_python_of_a_page_runs(
+    page: str,
+    sweep: SweepResult,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = blocks(page, "python")
+    shutil.copytree(digits, tmp_path / "data" / "cells")
+    shutil.copytree(sweep.paths.root, tmp_path / "results" / "cells")
+    Image.open(next(digits.rglob("*.png"))).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    for number, block in enumerate(code):
+        exec(compile(block, f"{page}, block {number}", "exec"), {})
+        assert len(capsys.readouterr().out.splitlines()) >= block.count("print(")

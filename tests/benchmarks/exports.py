@@ -1,0 +1,169 @@
+"""A sweep's exports opened by their own tools, each in its own environment; and predict's pace.
+
+    python -m tests.benchmarks.exports results/SWEEP
+
+Makes three virtual environments, with timm, onnxruntime or torch and what these need; takes minutes
+and needs a package registry, and a sweep with a timm, an ONNX and a ``.pt2`` export.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+
+from search.paths import SweepPaths
+from tests.benchmarks.measuring import (
+    SCRATCH,
+    alternate,
+    fresh,
+    ratios,
+    seconds,
+    spread,
+    write_table,
+)
+from trainables.dataset import Dataset
+from trainables.predict import BATCH, Predictor
+
+IMAGES = 200
+"""Whose answers are compared."""
+PACED = 1000
+"""Images that the pace is measured on."""
+
+_OPENED = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+export, files, out = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), sys.argv[3]
+
+def pixels(spec, file):
+    image = Image.open(file).convert("RGB")
+    method = Image.Resampling[spec["interpolation"].upper()]
+    square = np.asarray(image.resize((spec["image_size"],) * 2, method), np.float32) / 255
+    return ((square - spec["mean"]) / spec["std"]).transpose(2, 0, 1).astype(np.float32)
+
+def answer(logits_of):
+    logits = np.concatenate([logits_of(file) for file in files])
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    np.save(out, e / e.sum(1, keepdims=True))
+"""
+_TOOLS = {
+    "timm": (
+        ("timm",),
+        """
+        import timm, torch
+        from timm.data import create_transform, resolve_model_data_config
+        model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
+        transform = create_transform(**resolve_model_data_config(model))
+        with torch.inference_mode():
+            answer(lambda f: model(transform(Image.open(f).convert("RGB"))[None]).numpy())
+        """,
+    ),
+    "onnxruntime": (
+        ("onnxruntime", "pillow"),
+        """
+        import onnxruntime
+        session = onnxruntime.InferenceSession(export / "model.onnx")
+        spec = json.loads(session.get_modelmeta().custom_metadata_map["finesweep.json"])
+        answer(lambda f: session.run(None, {"images": pixels(spec, f)[None]})[0])
+        """,
+    ),
+    "torch": (
+        ("torch", "numpy", "pillow"),
+        """
+        import torch
+        extra = {"finesweep.json": ""}
+        model = torch.export.load(export / "model.pt2", extra_files=extra).module()
+        spec = json.loads(extra["finesweep.json"])
+        with torch.inference_mode():
+            answer(lambda f: model(torch.from_numpy(pixels(spec, f))[None]).numpy())
+        """,
+    ),
+}
+
+
+def opened_by(tool: str, export: Path, files: list[str]) -> tuple[np.ndarray, str]:
+    """Probabilities by a tool that has never heard of us, and what is installed beside it."""
+    packages, code = _TOOLS[tool]
+    home = fresh(SCRATCH / "environments" / tool)
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    python = str(home / "bin" / "python")
+    install = [python, "-m", "pip", "install", "-q", *packages]
+    subprocess.run(install, check=True, capture_output=True)
+    (home / "files.json").write_text(json.dumps(files))
+    (home / "open.py").write_text(_OPENED + textwrap.dedent(code))
+    run = [python, "-I", str(home / "open.py"), str(export), str(home / "files.json")]
+    subprocess.run([*run, str(home / "told.npy")], check=True, capture_output=True)
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True
+    )
+    versions = {package["name"]: package["version"] for package in json.loads(listed.stdout)}
+    named = ", ".join(f"{name} {versions[name]}" for name in packages)
+    return np.load(home / "told.npy"), f"{named} ({len(versions)} packages in all)"
+
+
+def plain_loop(export: Path, files: list[Path]) -> None:
+    """What timm's documentation does, in batches."""
+    model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
+    transform = create_transform(**resolve_model_data_config(model))
+    with torch.inference_mode():
+        for start in range(0, len(files), BATCH):
+            images = [Image.open(file).convert("RGB") for file in files[start : start + BATCH]]
+            model(torch.stack([transform(image) for image in images])).softmax(dim=1)
+
+
+def main() -> None:
+    """Open, compare, and pace."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sweep", type=Path)
+    paths = SweepPaths(parser.parse_args().sweep.absolute())
+    dataset = Dataset.read(paths.dataset, paths.split)
+    table = pd.read_parquet(paths.predictions).head(IMAGES)
+    tested = table.filter(regex=r"^p\.").to_numpy()
+    files = [str(dataset.root / path) for path in table["path"]]
+    lines = [
+        f"{len(files)} test images of {dataset.root.name}; the largest difference in probability "
+        "from the test's own answers, and how many get another class.",
+        "",
+        "| opened by | in an environment of | largest difference | other answers |",
+        "| --- | --- | --- | --- |",
+    ]
+    for tool in _TOOLS:
+        told, versions = opened_by(tool, paths.export, files)
+        apart = np.abs(told - tested).max()
+        others = int((told.argmax(1) != tested.argmax(1)).sum())
+        lines.append(f"| {tool} | {versions} | {apart:.1e} | {others} |")
+        print(lines[-1], file=sys.stderr)
+    every = [dataset.file(row) for row in range(len(dataset))]
+    many = [every[k % len(every)] for k in range(PACED)]
+    ways = {
+        "plain timm loop": lambda: plain_loop(paths.export, many),
+        "predict, timm": lambda: Predictor.load(paths.export).answers(many),
+        "predict, ONNX": lambda: Predictor.load(paths.export / "model.onnx").answers(many),
+    }
+    found = alternate({name: lambda run=run: PACED / seconds(run) for name, run in ways.items()})
+    lines += [
+        "",
+        f"Images per second of {PACED} files with loading the model, {torch.get_num_threads()} "
+        "threads.",
+        "",
+        "| way | images/s | times the plain loop |",
+        "| --- | --- | --- |",
+    ]
+    for name, rates in found.items():
+        gain = spread(ratios(rates, found["plain timm loop"]), 3)
+        lines.append(f"| {name} | {spread(rates, 3)} | {gain} |")
+    write_table("exports", "The exports in use", "python -m tests.benchmarks.exports SWEEP", lines)
+
+
+if __name__ == "__main__":
+    main()
