@@ -119,6 +119,11 @@ class SweepPaths:
         """Curves and HParams."""
         return self.root / "tensorboard"
 
+    def tensorboard_run(self, trial_id: str, backbone: str, repeats: str = "") -> Path:
+        """A trial's own, by the name that TensorBoard shows."""
+        again = f"-repeats-{repeats}" if repeats else ""
+        return self.tensorboard / f"{trial_id}-{backbone}{again}"
+
     @property
     def trials(self) -> Path:
         """One row a trial."""

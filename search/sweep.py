@@ -211,8 +211,9 @@ class Sweep:
         report = None
         if unfinished == unconfirmed == 0:
             self._progress("writing the report", 0, 0)
-            from search.report import write_report  # its charts take a second to import
+            from search.report import draw_best, write_report  # charts take a second to import
 
+            draw_best(self.paths)
             report = write_report(self.paths)
         return SweepResult(
             self.paths,

@@ -6,7 +6,6 @@ Its cells show a tag's last value: "best/..." therefore never gets worse.
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -14,6 +13,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
+from search.paths import SweepPaths
 from search.repeat import Repeat
 from search.study import Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
@@ -27,15 +27,14 @@ class TensorBoardWriter:
 
     def __init__(
         self,
-        folder: Path,
+        paths: SweepPaths,
         space: SearchSpace,
         points: Sequence[TrialParams],
         *,
-        sweep: str,
         metric: str,
     ) -> None:
-        self._folder = folder
-        self._sweep, self._metric = sweep, metric
+        self._paths = paths
+        self._sweep, self._metric = paths.root.name, metric
         self._columns = [_column(space, points, field) for field in TrialParams.model_fields]
         self._writers: dict[int, SummaryWriter] = {}
         self._best: dict[int, EpochReport | None] = {}
@@ -43,7 +42,7 @@ class TensorBoardWriter:
     def __enter__(self) -> Self:
         """Write the table's columns."""
         tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
-        with SummaryWriter(str(self._folder)) as writer:
+        with SummaryWriter(str(self._paths.tensorboard)) as writer:
             _add(writer, hp.hparams_config_pb(self._columns, [hp.Metric(tag) for tag in tags]))
         return self
 
@@ -54,8 +53,8 @@ class TensorBoardWriter:
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Write a trial's parameters."""
         name = trial_name(number)
-        again = f"-repeats-{trial_name(repeat.of)}" if repeat else ""
-        writer = SummaryWriter(str(self._folder / f"{name}-{params.backbone}{again}"))
+        repeats = trial_name(repeat.of) if repeat else ""
+        writer = SummaryWriter(str(self._paths.tensorboard_run(name, params.backbone, repeats)))
         values = params.model_dump()
         row = f"{self._sweep}/{name}"  # TensorBoard makes one row of trials of the same name
         _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))

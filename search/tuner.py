@@ -108,10 +108,9 @@ def _search(
     with (
         CheckpointWriter(checkpoints) as writer,
         TensorBoardWriter(
-            paths.tensorboard,
+            paths,
             draft.space,
             draft.points,
-            sweep=paths.root.name,
             metric=config.metric,
         ) as curves,
         LiveLeaderboard(config, budget) as leaderboard,

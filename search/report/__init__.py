@@ -1,5 +1,6 @@
-"""What a sweep found, as one page for people: ``report.html``."""
+"""What a sweep found, for people: ``report.html``, and pictures in TensorBoard."""
 
+from search.report.pictures import draw_best
 from search.report.report import write_report
 
-__all__ = ["write_report"]
+__all__ = ["draw_best", "write_report"]

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
+from search.report.charts import shortened
 from search.report.page import Gallery, Thumbnail
 from search.report.testing import Tested
 from spaces import DataError
@@ -14,6 +16,7 @@ from trainables.dataset import Dataset
 from trainables.images import resize_square
 from trainables.insight import grad_cam, overlaid
 from trainables.label_errors import likely_label_errors
+from trainables.listing import SplitName
 from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec
 
@@ -30,12 +33,34 @@ def can_be_opened(dataset: Dataset) -> bool:
 
 def mistakes(tested: Tested, dataset: Dataset) -> Gallery | None:
     """Those that the model was surest of; None if there are none, or no images to be had."""
+    wrong = _surest_mistakes(tested)
+    caption = f"The worst of {len(wrong)} mistakes, the surest first."
+    return _gallery(caption, wrong[:MISTAKES], tested, dataset)
+
+
+def mistakes_chart(answered: Tested, dataset: Dataset, split: SplitName) -> Figure | None:
+    """The surest mistakes among the images of a split, as one picture; None if there are none."""
+    worst = _surest_mistakes(answered)[:MISTAKES].tolist()
+    opened = _opened(worst, dataset, SIDE, split)
+    if not opened:
+        return None
+    columns = min(6, len(opened))
+    figure = Figure(figsize=(1.9 * columns, 2.3 * -(-len(opened) // columns)))
+    for k, (place, image) in enumerate(opened):
+        axes = figure.add_subplot(-(-len(opened) // columns), columns, k + 1)
+        axes.imshow(image)
+        axes.axis("off")
+        true, best = (answered.classes[c[place]] for c in (answered.labels, answered.predicted))
+        axes.set_title("{}, not {}".format(*shortened((true, best), 14)), fontsize=7.5)
+    return figure
+
+
+def _surest_mistakes(tested: Tested) -> np.ndarray:
+    """Places, the surest first."""
     wrong = np.flatnonzero(tested.predicted != tested.labels)
     sure = tested.probabilities.max(axis=1)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
-    return _gallery(
-        f"The worst of {len(wrong)} mistakes, the surest first.", worst, tested, dataset
-    )
+    found: np.ndarray = wrong[np.argsort(-sure[wrong], kind="stable")]
+    return found
 
 
 def doubted_labels(tested: Tested, dataset: Dataset) -> Gallery | None:
@@ -86,9 +111,11 @@ def _in_turn(places: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return places[np.argsort(seen.to_numpy(), kind="stable")]
 
 
-def _opened(places: Sequence[int], dataset: Dataset, side: int) -> list[tuple[int, Image.Image]]:
-    """Test images by their places in the test; those that are gone or changed are left out."""
-    found, rows = [], dataset.rows("test")
+def _opened(
+    places: Sequence[int], dataset: Dataset, side: int, split: SplitName = "test"
+) -> list[tuple[int, Image.Image]]:
+    """Images by their places in a split; those that are gone or changed are left out."""
+    found, rows = [], dataset.rows(split)
     for place in places:
         try:
             found.append((place, read_unchanged(dataset, int(rows[place]), side=side)))

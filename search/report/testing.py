@@ -114,6 +114,17 @@ def _drawn(interval: tuple[float, float] | None) -> tuple[str, str]:
 
 
 def _confusion(tested: Tested) -> Picture:
+    right = int(np.trace(tested.confusion))
+    said = "; ".join(f"{count} {a} taken for {b}" for a, b, count, _ in mistakes(tested)[:3])
+    return confusion_chart(tested).picture(
+        f"Confusion matrix: {right} of {len(tested.labels)} are right"
+        + (f"; {said}." if said else "."),
+        "Confusion matrix of the test images: counts, coloured by their share of the true class.",
+    )
+
+
+def confusion_chart(tested: Tested) -> Chart:
+    """The confusion matrix, coloured."""
     matrix, names = tested.confusion, shortened(tested.classes, 18)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     chart = Chart(height=4.4)
@@ -130,12 +141,7 @@ def _confusion(tested: Tested) -> Picture:
     chart.axes.set(xlabel="predicted class", ylabel="true class")
     bar = chart.figure.colorbar(drawn, ax=chart.axes, format=PercentFormatter(1), shrink=0.8)
     bar.set_label("of the true class")
-    right = int(np.trace(matrix))
-    said = "; ".join(f"{count} {a} taken for {b}" for a, b, count, _ in mistakes(tested)[:3])
-    return chart.picture(
-        f"Confusion matrix: {right} of {matrix.sum()} are right" + (f"; {said}." if said else "."),
-        "Confusion matrix of the test images: counts, coloured by their share of the true class.",
-    )
+    return chart
 
 
 def _curves_of(tested: Tested) -> list[int]:

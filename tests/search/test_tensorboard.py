@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
@@ -45,3 +47,16 @@ def test_the_columns_are_written_once_for_all(sweep: SweepResult) -> None:
         if folder.is_dir():
             tags = events(folder).PluginTagToContent(metadata.PLUGIN_NAME)
             assert metadata.EXPERIMENT_TAG not in tags
+
+
+def test_the_best_trials_have_pictures_of_their_answers_to_validation(sweep: SweepResult) -> None:
+    best = sweep.trials.iloc[0]
+    run = sweep.paths.tensorboard_run(best["trial_id"], best["params.backbone"])
+    (picture,) = events(run).Images("validation/confusion")
+    assert picture.step == best["best_epoch"]
+    drawn = Image.open(io.BytesIO(picture.encoded_image_string))
+    assert min(drawn.size) > 200
+    wrong = [p for p in sweep.paths.tensorboard.iterdir() if p.is_dir()]
+    tags = [events(folder).Tags()["images"] for folder in wrong]
+    assert sum("validation/confusion" in each for each in tags) == 3
+    assert any("validation/mistakes" in each for each in tags)

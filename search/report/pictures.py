@@ -1,0 +1,36 @@
+"""How the best trials answered the validation images, as pictures in TensorBoard."""
+
+import numpy as np
+from scipy.special import softmax
+from torch.utils.tensorboard import SummaryWriter
+
+from search.answers import read_answers
+from search.checks import load_config
+from search.paths import SweepPaths
+from search.report.charts import style
+from search.report.looking import mistakes_chart
+from search.report.testing import Tested, confusion_chart
+from search.study import read_trials
+from trainables.dataset import Dataset
+from trainables.report import merit
+
+MOST = 3
+"""Trials that have pictures."""
+
+
+def draw_best(paths: SweepPaths) -> None:
+    """Add a confusion matrix and the worst mistakes to the curves of the best trials."""
+    config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
+    labels, trials = dataset.labels[dataset.rows("val")], read_trials(paths.journal)
+    answers = read_answers(paths.answers, trials, config.metric, labels)
+    best = {t: e for t in trials if t.number in answers and (e := t.best(config.metric))}
+    for trial in sorted(best, key=lambda t: merit(best[t], config.metric), reverse=True)[:MOST]:
+        probabilities = np.asarray(softmax(answers[trial.number], axis=1))
+        answered = Tested(dataset.classes, np.asarray(labels), probabilities)
+        folder, epoch = paths.tensorboard_run(trial.trial_id, trial.params.backbone), best[trial]
+        with style(), SummaryWriter(str(folder)) as writer:
+            confusion = confusion_chart(answered).figure
+            writer.add_figure("validation/confusion", confusion, epoch.epoch)
+            mistakes = mistakes_chart(answered, dataset, "val")
+            if mistakes is not None:
+                writer.add_figure("validation/mistakes", mistakes, epoch.epoch)
