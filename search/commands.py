@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from search.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.predict import Answers
+    from trainables.predict import Answers, ModelSpec
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -205,7 +205,7 @@ def retrain(args: argparse.Namespace) -> None:
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
     if others := set(changes) - set(HANDED_OVER):
         raise ConfigError(
-            f"retrain changes {' and '.join(HANDED_OVER)}, not {', '.join(sorted(others))}; resume "
+            f"retrain changes {', '.join(HANDED_OVER)}, not {', '.join(sorted(others))}; resume "
             "or launch may."
         )
     made = retrain_sweep(paths, trial=args.trial, changes=changes, progress=_progress())
@@ -249,19 +249,22 @@ def predict(args: argparse.Namespace) -> None:
     if not answers.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
     if args.out:
-        _write_answers(answers, labels, args.out)
+        _write_answers(answers, predictor.spec, args.out)
     else:
-        for file, row in zip(answers.files, answers.probabilities, strict=True):
-            top = row.argsort()[::-1][: args.top]
+        best = predictor.spec.answers(answers.probabilities)
+        for file, row, first in zip(answers.files, answers.probabilities, best, strict=True):
+            rest = [k for k in row.argsort()[::-1] if k != first]
+            top = [first, *rest][: args.top]
             print(f"{file}\t" + "\t".join(f"{labels[k]} {row[k]:.4f}" for k in top))
     if args.grad_cam:
         predictor.draw_grad_cams(answers, args.grad_cam, _progress())
 
 
-def _write_answers(answers: "Answers", labels: Sequence[str], out: Path) -> None:
+def _write_answers(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
     import pandas as pd
 
-    best = [labels[k] for k in answers.probabilities.argmax(axis=1)]
+    labels = spec.labels
+    best = [labels[k] for k in spec.answers(answers.probabilities)]
     table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
     for k, label in enumerate(labels):
         table[f"p.{label}"] = answers.probabilities[:, k]

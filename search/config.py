@@ -29,7 +29,7 @@ SamplerName = Literal["mfgp", "tpe", "random", "grid", "gp", "cmaes", "nsga2"]
 UNLIMITED = 10_000
 """Trials of a sweep that was given a budget of time alone."""
 
-HANDED_OVER = ("ensemble", "calibrate")
+HANDED_OVER = ("ensemble", "calibrate", "sensitivity")
 """Settings of what is made of the trials when the search is over."""
 
 RESUMABLE = (
@@ -179,6 +179,9 @@ class SweepConfig(_Settings):
     calibrate: bool = False
     """Scale each model's logits for the least validation loss, so that its confidence can be
     believed (temperature scaling)."""
+    sensitivity: str = ""
+    """CLASS=SHARE: of two classes the one that must not be missed, and how much of it is to be
+    found; sets the probability from which it is answered, by validation."""
     asha: AshaSettings = AshaSettings()
     split: SplitSettings = SplitSettings()
     export: ExportSettings = ExportSettings()
@@ -237,6 +240,14 @@ class SweepConfig(_Settings):
         if match is None or float(match[1]) == 0:
             raise ValueError(f"must be a time such as 90m, 2h or 3600 (seconds), not {value!r}.")
         return float(match[1]) * seconds[match[2]]
+
+    @field_validator("sensitivity")
+    @classmethod
+    def _class_and_share(cls, value: str) -> str:
+        share = value.rpartition("=")[2]
+        if value and not (re.fullmatch(r".+=0?\.\d+|.+=1(\.0*)?", value) and float(share) > 0):
+            raise ValueError(f"must be CLASS=SHARE, such as crack=0.95, not {value!r}.")
+        return value
 
     @field_validator("name")
     @classmethod

@@ -16,9 +16,11 @@ from search.answers import read_answers
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from search.study import TrialRecord
+from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of
 from trainables.metrics import fold_numbers
+from trainables.operating import OperatingPoint
 from trainables.predict import ModelSpec
 from trainables.report import METRICS
 from trainables.temperature import fit_temperature
@@ -40,24 +42,37 @@ class Chosen:
     """What its logits are divided by."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a final model is made."""
+
+    members: tuple[Chosen, ...]
+    """The winner first."""
+    point: OperatingPoint | None = None
+
+
 def choose(
     winner: TrialRecord,
     trials: Sequence[TrialRecord],
     paths: SweepPaths,
     dataset: Dataset,
     config: SweepConfig,
-) -> tuple[Chosen, ...]:
+) -> Recipe:
     """The winner, calibrated if asked for, and whoever makes it better if an ensemble is.
 
     Members see images alike: only trials of the winner's size and normalisation come in question.
+    Raises `ConfigError` for a sensitivity of a class that is none of two.
     """
+    positive = positive_class(config, dataset.classes)
     labels = dataset.labels[dataset.rows("val")]
-    if config.ensemble == 1 and not config.calibrate:
-        return (Chosen(winner),)
+    if config.ensemble == 1 and not config.calibrate and positive is None:
+        return Recipe((Chosen(winner),))
     answers = read_answers(paths.answers, trials, config.metric, labels)
     if winner.number not in answers:
-        _log.warning("trial %s has left no answers to validation: it stays alone", winner.trial_id)
-        return (Chosen(winner),)
+        _log.warning(
+            "trial %s has left no answers to validation: it stays alone, as it is", winner.trial_id
+        )
+        return Recipe((Chosen(winner),))
     seen = ModelSpec.of(winner.params, dataset.classes)
     others = [
         trial
@@ -79,9 +94,30 @@ def choose(
         "the final model is made of %s",
         ", ".join(f"trial {able[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()),
     )
-    return tuple(
+    members = tuple(
         Chosen(able[k], count / picks.total(), temperatures[k]) for k, count in picks.items()
     )
+    if positive is None:
+        return Recipe(members)
+    scores, wanted = _mean(told, picks)[:, positive], float(config.sensitivity.rpartition("=")[2])
+    name = dataset.classes[positive]
+    return Recipe(members, OperatingPoint.fit(name, wanted, scores, labels == positive))
+
+
+def positive_class(config: SweepConfig, classes: Sequence[str]) -> int | None:
+    """The number of the class that ``config.sensitivity`` is of; None if it asks for none.
+
+    Raises `ConfigError`.
+    """
+    if not config.sensitivity:
+        return None
+    name = config.sensitivity.rpartition("=")[0]
+    if len(classes) != 2 or name not in classes:
+        raise ConfigError(
+            f"sensitivity is of one of two classes, not of {name!r} among {len(classes)} "
+            f"({', '.join(classes[:5])}); name another, or leave it out."
+        )
+    return list(classes).index(name)
 
 
 def pick(told: np.ndarray, labels: np.ndarray, metric: str, most: int) -> Counter[int]:

@@ -1,6 +1,7 @@
 """Write the final model as what others can open, and open each again before it counts."""
 
 import importlib.util
+import json
 import logging
 import shutil
 import time
@@ -25,7 +26,7 @@ from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.model import model_args
 from trainables.pixels import read_unchanged
-from trainables.predict import SIDECAR, ModelSpec
+from trainables.predict import SIDECAR, SPEC, ModelSpec
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
@@ -46,7 +47,8 @@ def export(
     had, `RunError` where one differs.
     """
     need_packages(formats)
-    spec = ModelSpec.of(final.winner.params, dataset.classes)
+    point = final.rates.point if final.rates else None
+    spec = ModelSpec.of(final.winner.params, dataset.classes, point)
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
     images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])
@@ -154,7 +156,11 @@ def _write_timm(
     save_for_hf(
         model,
         str(out),
-        model_config={"num_classes": len(spec.labels), "label_names": list(spec.labels)},
+        model_config={
+            "num_classes": len(spec.labels),
+            "label_names": list(spec.labels),
+            SPEC: json.loads(spec.to_json()),
+        },
         model_args=model_args(final.winner.params) or None,
         safe_serialization=True,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from search.paths import SweepPaths
 from spaces import TrialParams
 from trainables.metrics import TestMetrics
+from trainables.operating import OperatingPoint, Rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,6 +50,8 @@ class FinalModel:
     """What always answering the most frequent class gives on the test images."""
     members: tuple[Member, ...]
     """The winner, and those that answer with it."""
+    rates: Rates | None = None
+    """In the test, of the sensitivity that was asked for."""
 
     @property
     def winner(self) -> Member:
@@ -70,6 +73,7 @@ class FinalModel:
             "test": asdict(self.test),
             "majority_accuracy": self.majority_accuracy,
             "members": members,
+            "rates": asdict(self.rates) if self.rates else None,
         }
 
     @classmethod
@@ -86,6 +90,7 @@ class FinalModel:
             TestMetrics(accuracy_ci95=(low, high), **test),
             values["majority_accuracy"],
             tuple(members),
+            _rates(values["rates"]),
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
@@ -99,3 +104,16 @@ class FinalModel:
         if len(models) == 1:
             return models[0]
         return Ensemble(models, [member.weight for member in self.members]).eval()
+
+
+def _rates(values: dict[str, Any] | None) -> Rates | None:
+    if values is None:
+        return None
+    sensitive, specific = values["sensitivity_ci95"], values["specificity_ci95"]
+    return Rates(
+        OperatingPoint(**values["point"]),
+        values["sensitivity"],
+        (sensitive[0], sensitive[1]),
+        values["specificity"],
+        (specific[0], specific[1]),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from search.card import Exported
 from search.checks import config_to_resume, load_config
 from search.config import Format, SweepConfig
-from search.ensemble import Chosen, choose
+from search.ensemble import Recipe, choose
 from search.export import export
 from search.final import FinalModel
 from search.leaderboard import trial_table, winner
@@ -33,7 +33,7 @@ _log = logging.getLogger("finesweep")
 
 def hand_over(
     job: TrialJob,
-    members: Sequence[Chosen],
+    recipe: Recipe,
     paths: SweepPaths,
     progress: Progress,
     clock: StageClock,
@@ -42,7 +42,7 @@ def hand_over(
     paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
     progress("retraining", 0, 0)
     with clock.stage("retrain"):
-        final = retrain(job, members, paths)
+        final = retrain(job, recipe, paths)
     progress("exporting", 0, 0)
     with clock.stage("export"):
         formats = job.config.export.formats
@@ -51,14 +51,15 @@ def hand_over(
     return final
 
 
-def handed_over(members: Sequence[Chosen], paths: SweepPaths) -> FinalModel | None:
-    """The final model, if an earlier run of the sweep made it of these, and exported it."""
+def handed_over(recipe: Recipe, paths: SweepPaths) -> FinalModel | None:
+    """The final model, if an earlier run of the sweep made it by this, and exported it."""
     if not (paths.metrics.exists() and paths.card.exists()):
         return None
     final = FinalModel.read(paths)
     made = [(member.trial_id, member.weight, member.temperature) for member in final.members]
-    asked = [(chosen.trial.trial_id, chosen.weight, chosen.temperature) for chosen in members]
-    return final if made == asked else None
+    asked = [(one.trial.trial_id, one.weight, one.temperature) for one in recipe.members]
+    point = final.rates.point if final.rates else None
+    return final if (made, point) == (asked, recipe.point) else None
 
 
 def retrain_sweep(
@@ -78,10 +79,10 @@ def retrain_sweep(
     chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
     dataset = Dataset.read(paths.dataset, paths.split)
     alone = config if trial is None else config.model_copy(update={"ensemble": 1})
-    members = choose(chosen, trials, paths, dataset, alone)
+    recipe = choose(chosen, trials, paths, dataset, alone)
     params = chosen.params
     form = Preprocessing.of(params.backbone).form(params.image_size)
-    backbones = {member.trial.params.backbone for member in members}
+    backbones = {member.trial.params.backbone for member in recipe.members}
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     if isinstance(config.data, str):  # the copy may have made way since
         read_source(config.data, cache=config.cache_dir, progress=progress)
@@ -104,7 +105,7 @@ def retrain_sweep(
     with keeping_copy(config, paths):
         if changes:
             write_json(paths.config, config.model_dump(mode="json"))
-        final = hand_over(job, members, paths, progress, StageClock())
+        final = hand_over(job, recipe, paths, progress, StageClock())
         report = write_report(paths)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)

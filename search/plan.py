@@ -11,6 +11,7 @@ from PIL import Image
 
 from search.config import SweepConfig
 from search.draft import Draft
+from search.ensemble import positive_class
 from spaces import TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
@@ -76,6 +77,7 @@ def make_plan(
         staged=staged,
         progress=progress,
     )
+    positive_class(config, surveyed.dataset.classes)
     if config.metric == "auto":
         uneven = unevenness(surveyed.dataset) > UNEVEN
         metric = "val_balanced_accuracy" if uneven else "val_accuracy"

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from search.ensemble import Chosen
+from search.ensemble import Chosen, Recipe
 from search.final import FinalModel, Member
 from search.paths import SweepPaths
 from search.program import command
@@ -30,6 +30,7 @@ from trainables.finetune import FineTuning, finetune
 from trainables.insight import WithFeatures
 from trainables.metrics import test_metrics
 from trainables.model import Preprocessing
+from trainables.operating import Rates
 from trainables.pixels import ImageSet
 from trainables.prefix import whole
 from trainables.process import prepare_process
@@ -99,20 +100,21 @@ def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
     return Refit(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
-def retrain(job: TrialJob, members: Sequence[Chosen], paths: SweepPaths) -> FinalModel:
+def retrain(job: TrialJob, recipe: Recipe, paths: SweepPaths) -> FinalModel:
     """`refit` what the final model is made of, and write what came of it.
 
     Runs on a GPU of the cluster if trials did and Ray is up, else here with every core. Raises
     `RunError` if that can't be done.
     """
-    fitted = [_refit_somewhere(job, chosen, paths) for chosen in members]
-    weights = [chosen.weight for chosen in members]
+    fitted = [_refit_somewhere(job, chosen, paths) for chosen in recipe.members]
+    weights = [chosen.weight for chosen in recipe.members]
     probabilities = np.average([each.probabilities for each in fitted], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
     final = FinalModel(
         test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_share(labels.tolist()),
-        members=tuple(_member(chosen, job.config.metric) for chosen in members),
+        members=tuple(_member(chosen, job.config.metric) for chosen in recipe.members),
+        rates=_rates(recipe, probabilities, labels, job.dataset.classes),
     )
     table = _prediction_table(job.dataset, probabilities)
     paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
@@ -143,6 +145,15 @@ def _refit_somewhere(job: TrialJob, chosen: Chosen, paths: SweepPaths) -> Refit:
             f"once that is mended, go on:  {command('resume', paths)}"
         ) from error
     return fitted
+
+
+def _rates(
+    recipe: Recipe, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> Rates | None:
+    if recipe.point is None:
+        return None
+    positive = list(classes).index(recipe.point.positive)
+    return Rates.of(recipe.point, probabilities[:, positive], labels == positive)
 
 
 def _member(chosen: Chosen, metric: str) -> Member:

@@ -199,9 +199,9 @@ class Sweep:
         final = None
         if unfinished == unconfirmed == 0 and self.config.retrain:
             best = winner(trials, self.config.metric)
-            members = choose(best, trials, self.paths, job.dataset, self.config)
-            final = handed_over(members, self.paths) or hand_over(
-                job, members, self.paths, self._progress, self._clock
+            recipe = choose(best, trials, self.paths, job.dataset, self.config)
+            final = handed_over(recipe, self.paths) or hand_over(
+                job, recipe, self.paths, self._progress, self._clock
             )
         new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
         profile = self._clock.profile(new, resources.concurrent)

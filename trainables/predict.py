@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +19,11 @@ from spaces import ConfigError, TrialParams
 from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
 from trainables.insight import grad_cam, overlaid
 from trainables.model import Preprocessing
+from trainables.operating import OperatingPoint
 from trainables.progress import Progress, no_progress
 
+SPEC = "finesweep"
+"""Key of the `ModelSpec` in a timm folder's ``config.json``."""
 SIDECAR = "finesweep.json"
 """Name of the `ModelSpec` inside a ``.pt2`` archive and of the ONNX metadata entry."""
 
@@ -36,16 +39,21 @@ class ModelSpec:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    point: OperatingPoint | None = None
+    """From when on one of two classes is answered; None is from the larger probability on."""
 
     @classmethod
-    def of(cls, params: TrialParams, labels: Sequence[str]) -> Self:
+    def of(
+        cls, params: TrialParams, labels: Sequence[str], point: OperatingPoint | None = None
+    ) -> Self:
         """Of a trial's model."""
-        stated = Preprocessing.of(params.backbone)
-        return cls(tuple(labels), params.image_size, stated.interpolation, stated.mean, stated.std)
+        form = Preprocessing.of(params.backbone)
+        seen = (params.image_size, form.interpolation, form.mean, form.std)
+        return cls(tuple(labels), *seen, point)
 
     def to_json(self) -> str:
         """For inside an exported file."""
-        return json.dumps(vars(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -57,6 +65,7 @@ class ModelSpec:
             interpolation=values["interpolation"],
             mean=tuple(values["mean"]),
             std=tuple(values["std"]),
+            point=OperatingPoint(**values["point"]) if values["point"] else None,
         )
 
     @classmethod
@@ -68,6 +77,14 @@ class ModelSpec:
                 "give one of those."
             )
         return cls.from_json(text)
+
+    def answers(self, probabilities: np.ndarray) -> np.ndarray:
+        """``(n,)`` class numbers for ``(n, classes)`` probabilities."""
+        if self.point is None:
+            return np.asarray(probabilities.argmax(axis=1))
+        positive = self.labels.index(self.point.positive)
+        found = probabilities[:, positive] >= self.point.threshold
+        return np.where(found, positive, 1 - positive)
 
     def square(self, image: Image.Image) -> np.ndarray:
         """An RGB image as ``(image_size, image_size, 3)`` uint8."""
@@ -130,15 +147,10 @@ class Predictor:
 
     @classmethod
     def _of_timm(cls, folder: Path) -> Self:
+        file = folder / "config.json"
+        stated = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
+        spec = ModelSpec.within(file, json.dumps(stated) if stated else "")
         model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-        cfg = model.pretrained_cfg
-        spec = ModelSpec(
-            labels=tuple(cfg["label_names"]),
-            image_size=cfg["input_size"][-1],
-            interpolation=cfg["interpolation"],
-            mean=tuple(cfg["mean"]),
-            std=tuple(cfg["std"]),
-        )
         return cls(spec, lambda images: np.asarray(model(images).numpy()), model)
 
     @classmethod
@@ -188,7 +200,7 @@ class Predictor:
         """
         assert self.model is not None
         folder.mkdir(parents=True, exist_ok=True)
-        best = answers.probabilities.argmax(axis=1)
+        best = self.spec.answers(answers.probabilities)
         for start in range(0, len(best), BATCH):
             files = answers.files[start : start + BATCH]
             squares = [self._read(file) for file in files]

@@ -77,7 +77,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
     best = winner(trials, config.metric)
     asked = config.model_copy(update={"ensemble": MOST})
-    guarded = choose(best, trials, paths, dataset, asked)
+    guarded = choose(best, trials, paths, dataset, asked).members
     labels = dataset.labels[dataset.rows("val")]
     answers = read_answers(paths.answers, trials, config.metric, labels)
     ranked = sorted(

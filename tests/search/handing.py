@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from search.checks import load_config
-from search.ensemble import Chosen
+from search.ensemble import Chosen, Recipe
 from search.final import FinalModel
 from search.handover import hand_over
 from search.paths import SweepPaths
@@ -9,12 +9,15 @@ from search.profile import StageClock
 from search.trial import TrialJob
 from trainables.dataset import Dataset
 from trainables.model import Preprocessing
+from trainables.operating import OperatingPoint
 from trainables.pixels import build_store
 from trainables.progress import no_progress
 from trainables.weights import Weights
 
 
-def hand(paths: SweepPaths, members: Sequence[Chosen]) -> FinalModel:
+def hand(
+    paths: SweepPaths, members: Sequence[Chosen], point: OperatingPoint | None = None
+) -> FinalModel:
     """Have a sweep's final model be made of these, untrained at first, whoever has won."""
     config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
     all_params = [member.trial.params for member in members]
@@ -26,4 +29,4 @@ def hand(paths: SweepPaths, members: Sequence[Chosen]) -> FinalModel:
         {p.backbone: Weights(p.backbone, "none", None) for p in all_params},
         on_gpu=False,
     )
-    return hand_over(job, members, paths, no_progress, StageClock())
+    return hand_over(job, Recipe(tuple(members), point), paths, no_progress, StageClock())

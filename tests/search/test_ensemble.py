@@ -1,6 +1,7 @@
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,17 +9,18 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from search import Sweep
 from search.answers import KEPT, ValidationAnswers, read_answers
 from search.checks import load_config
 from search.cli import main
 from search.config import SweepConfig
-from search.ensemble import Chosen, choose, pick
+from search.ensemble import Chosen, Recipe, choose, pick
 from search.final import FinalModel
 from search.handover import report_sweep, retrain_sweep
 from search.paths import SweepPaths
 from search.result import SweepResult
 from search.study import TrialRecord, read_trials
-from spaces import TrialParams
+from spaces import ConfigError, TrialParams
 from tests.search.handing import hand
 from tests.search.reports import report
 from trainables.dataset import Dataset
@@ -109,10 +111,11 @@ def test_members_see_images_as_the_winner_does(paths: SweepPaths, dataset: Datas
     answers = ValidationAnswers(paths.answers, METRIC, [])
     for each, told_by in zip(records, logits, strict=True):
         answers.keep(each.number, each.reports[0], told_by.astype(np.float16))
-    chosen = choose(records[0], records, paths, dataset, config(ensemble=3))
+    chosen = choose(records[0], records, paths, dataset, config(ensemble=3)).members
     assert [one.trial.number for one in chosen] == [0, 2], "of 1 the images are larger"
     assert sum(one.weight for one in chosen) == pytest.approx(1)
-    assert choose(records[0], records, paths, dataset, config()) == (Chosen(records[0]),)
+    alone = choose(records[0], records, paths, dataset, config())
+    assert alone == Recipe((Chosen(records[0]),))
 
 
 def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Dataset) -> None:
@@ -122,9 +125,9 @@ def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Data
     ValidationAnswers(paths.answers, METRIC, []).keep(
         0, winner.reports[0], (8 * logits).astype(np.float16)
     )
-    (chosen,) = choose(winner, [winner], paths, dataset, config(calibrate=True))
+    (chosen,) = choose(winner, [winner], paths, dataset, config(calibrate=True)).members
     assert chosen.temperature > 1.5
-    (plain,) = choose(winner, [winner], paths, dataset, config(ensemble=2))
+    (plain,) = choose(winner, [winner], paths, dataset, config(ensemble=2)).members
     assert plain.temperature == 1
 
 
@@ -132,7 +135,7 @@ def test_a_winner_without_answers_stays_alone(paths: SweepPaths, dataset: Datase
     labels = dataset.labels[dataset.rows("val")]
     winner = record(0, np.eye(3)[labels], labels)
     asked = config(calibrate=True, ensemble=4)
-    assert choose(winner, [winner], paths, dataset, asked) == (Chosen(winner),)
+    assert choose(winner, [winner], paths, dataset, asked) == Recipe((Chosen(winner),))
 
 
 @pytest.fixture(scope="module")
@@ -203,4 +206,54 @@ def test_retrain_changes_nothing_else(
     where = ["--results-dir", str(sweep.paths.root.parent)]
     with pytest.raises(SystemExit):
         main(["retrain", "digits", "--trials", "9", *where])
-    assert "retrain changes ensemble and calibrate, not trials" in capsys.readouterr().err
+    assert "retrain changes ensemble, calibrate, sensitivity, not trials" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def careful(
+    settings: dict[str, Any],
+    digits: Path,
+    ray_cluster: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SweepResult:
+    """A sweep of two classes, of which ones must not be missed."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("one", "seven"):
+        shutil.copytree(digits / name, folder / "data" / name)
+    given = {**settings, "data": folder / "data", "results_dir": folder, "name": "careful"}
+    asked = {"trials": 2, "max_epochs": 1, "confirm": 0, "sensitivity": "one=0.9"}
+    return Sweep(SweepConfig.parse({**given, **asked})).run()
+
+
+def test_a_class_that_must_not_be_missed_has_a_threshold(careful: SweepResult) -> None:
+    assert careful.final is not None
+    rates = careful.final.rates
+    assert rates is not None
+    assert (rates.point.positive, rates.point.wanted) == ("one", 0.9)
+    assert FinalModel.read(careful.paths) == careful.final
+    table = pd.read_parquet(careful.paths.predictions)
+    found = table["p.one"] >= rates.point.threshold
+    assert rates.sensitivity == pytest.approx(found[table["label"] == "one"].mean())
+    assert rates.specificity == pytest.approx(1 - found[table["label"] != "one"].mean())
+    said = f"sensitivity where one is answered from {rates.point.threshold:.3f} on"
+    assert said in careful.paths.card.read_text()
+    assert report_sweep(careful.paths).read_text().count("sensitivity for one") == 1
+
+
+@pytest.mark.parametrize("name", ["", "model.onnx", "model.pt2"])
+def test_every_export_answers_from_that_threshold(careful: SweepResult, name: str) -> None:
+    assert careful.final is not None
+    assert careful.final.rates is not None
+    predictor = Predictor.load(careful.paths.export / name)
+    assert predictor.spec.point == careful.final.rates.point
+
+
+def test_a_sensitivity_of_no_class_of_two_is_refused_before_a_trial(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
+    asked = {**settings, "name": "refused", "sensitivity": "one=0.9"}
+    with pytest.raises(ConfigError, match="is of one of two classes, not of 'one' among 3"):
+        Sweep(SweepConfig.parse(asked)).run()
+    for wrong in ("one", "one=0", "one=1.5", "=0.9"):
+        with pytest.raises(ConfigError, match="sensitivity: must be CLASS=SHARE, such as"):
+            config(sensitivity=wrong)

@@ -96,7 +96,7 @@ def test_the_test_result_is_that_of_the_predictions(sweep: SweepResult) -> None:
     assert metrics["test"]["classes"] == ["one", "seven", "zero"]
     assert sum(map(sum, metrics["test"]["confusion_matrix"])) == len(table) == 18
     assert table.filter(like="p.").sum(axis=1).to_numpy() == pytest.approx(1)
-    assert set(metrics) == {"test", "majority_accuracy", "members"}
+    assert set(metrics) == {"test", "majority_accuracy", "members", "rates"}
     assert metrics["members"][0]["weight"] == 1
 
 
