@@ -100,7 +100,7 @@ class SweepConfig(_Settings):
 
     data: Path | str
     """Folder per class (flat or under train/val/test), CSV, Parquet, or Hugging Face dataset; on a
-    disk, or at an address such as s3://BUCKET/PREFIX, which stays a string."""
+    disk, or at an address such as s3://BUCKET/PREFIX or hf://OWNER/NAME, which stays a string."""
     name: str = ""
     """Name of the sweep's folder; empty makes one of the data's name and the time."""
     space: str = "default"

@@ -25,8 +25,9 @@ from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 from search.config import SweepConfig
 from search.paths import SweepPaths
 from spaces import ConfigError
+from spaces.errors import first_line
 from trainables.files import write_whole
-from trainables.remote import first_line, open_store
+from trainables.remote import open_store
 
 _log = logging.getLogger("finesweep")
 

@@ -72,3 +72,8 @@ def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[
             rule = problem["msg"].removeprefix("Input ").rstrip(".")
             found.append(f"{name} {rule}, not {problem['input']!r}.")
     return found
+
+
+def first_line(error: Exception) -> str:
+    """What an error of others says, shortly: some go on for long, some say nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,28 +1,36 @@
-"""Hugging Face datasets saved on disk (`datasets.save_to_disk`); needs the extra `hf`."""
+"""Hugging Face datasets, saved on disk or of the hub; needs the extra `hf`."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
 from spaces import DataError
+from spaces.errors import first_line
 from trainables.listing import Listing, Row, SplitName, eval_note, split_name
 
+HUB = "hf://"
+"""Before the id of a dataset of the hub: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
 
-def read_hf_dataset(data: Path, *, cache: Path, eval_is: Literal["val", "test"]) -> Listing:
+
+def check_hub_address(address: str) -> None:
+    """Raises `DataError` for what can be no dataset's."""
+    if not re.fullmatch(rf"{HUB}[^@]*[^@/](@[^@]+)?", address):
+        raise DataError(
+            f"A dataset of the hub is {HUB}OWNER/NAME, or with @REVISION, not {address!r}."
+        )
+    _datasets(address)
+
+
+def read_hf_dataset(data: Path | str, *, cache: Path, eval_is: Literal["val", "test"]) -> Listing:
     """List an image dataset, its images written below ``cache`` as the encoded files they are.
 
-    Raises `DataError`.
+    ``data`` is the folder of `datasets.save_to_disk`, or an address of the hub. Raises `DataError`.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(
-            f"{data} is a Hugging Face dataset; pip install 'finesweep[hf]' to read it."
-        ) from None
-    loaded = datasets.load_from_disk(str(data))
-    parts = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
+    loaded = _of_hub(data) if isinstance(data, str) else _datasets(data).load_from_disk(str(data))
+    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
     rows: list[Row] = []
     for name, part in parts.items():
         split = split_name(name, eval_is) if name else None
@@ -33,9 +41,31 @@ def read_hf_dataset(data: Path, *, cache: Path, eval_is: Literal["val", "test"])
     return Listing(cache, "a Hugging Face dataset", tuple(rows), notes=notes)
 
 
-def _write_out(part: Any, folder: Path, split: SplitName | None, data: Path) -> list[Row]:
-    import datasets
+def _datasets(data: Path | str) -> Any:
+    """The library, which takes a second to import."""
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(
+            f"{data} is a Hugging Face dataset; pip install 'finesweep[hf]' to read it."
+        ) from None
+    return datasets
 
+
+def _of_hub(address: str) -> Any:
+    """From the library's cache, or the network."""
+    name, _, revision = address.removeprefix(HUB).partition("@")
+    try:
+        return _datasets(address).load_dataset(name, revision=revision or None)
+    except (OSError, ValueError) as error:  # not there, no network, no agreement, no one table
+        raise DataError(
+            f"The dataset {address} can't be had ({first_line(error)}); see that its name is "
+            "right, log in if it is private, or save it to a disk and give that folder."
+        ) from None
+
+
+def _write_out(part: Any, folder: Path, split: SplitName | None, data: Path | str) -> list[Row]:
+    datasets = _datasets(data)
     features = part.features
     images = [n for n, f in features.items() if isinstance(f, datasets.Image)]
     labels = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]

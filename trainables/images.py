@@ -30,6 +30,14 @@ def digest_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
+def frame_count(content: bytes) -> int:
+    """How many frames a TIFF or GIF has; 1 for everything else."""
+    if not content.startswith((b"II*\0", b"MM\0*", b"GIF8")):
+        return 1
+    with Image.open(io.BytesIO(content)) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
 def read_rgb(source: Path | bytes, *, side: int | None = None) -> Image.Image:
     """Decode all of an image into mode RGB, upright.
 

@@ -16,9 +16,12 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 
 from trainables.files import write_json
-from trainables.images import IMAGE_ERRORS, digest_of, read_rgb, reduction
+from trainables.images import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reduction
 from trainables.pixels import PixelFormat, Staged
 from trainables.progress import Progress, no_progress
+
+_NEARLY_BLACK = 15
+"""What the brightest of 12 bits comes to where 16 were meant."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,20 @@ def _open(path: Path, row: int, staged: Staged | None) -> Opened:
                 images[by] = images.get(by) or read_rgb(content, side=form.side)
                 staged.keep(row, digest, form, images[by])
         image = next(iter(images.values())) if images else read_rgb(content)
+        return Opened(digest, oddity=_oddity(image, frame_count(content)))
     except IMAGE_ERRORS as error:
         return Opened(error=_reason(error))
-    oddity = ""
+
+
+def _oddity(image: Image.Image, frames: int) -> str:
     if image.getcolors(maxcolors=1) is not None:
-        oddity = "all pixels have one colour"
-    elif min(image.size) < 16:  # none that was reduced
-        oddity = f"only {image.width}x{image.height} pixels"
-    return Opened(digest, oddity=oddity)
+        return "all pixels have one colour"
+    if min(image.size) < 16:  # none that was reduced
+        return f"only {image.width}x{image.height} pixels"
+    brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
+    if brightest <= _NEARLY_BLACK:
+        return f"nearly black, {brightest} of 255 at most; 12 bits in 16 have to be scaled first"
+    return f"{frames} frames, of which the first is taken" if frames > 1 else ""
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from spaces import TrialParams
+from spaces.errors import first_line
 from trainables.folding import fold, foldable
 from trainables.model import (
     backbone_groups,
@@ -28,7 +29,6 @@ from trainables.model import (
 from trainables.precision import full_float32
 from trainables.tracing import (
     CannotSplitError,
-    first_line,
     from_images,
     frontier_nodes,
     input_node,

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from spaces import ConfigError, DataError, UserError
+from spaces.errors import first_line
 from trainables.cache import free_bytes
 from trainables.files import write_whole
 from trainables.progress import Progress
@@ -51,11 +52,6 @@ def open_store(address: str, setting: str) -> tuple[Any, str]:
             "name the region, as ?region=eu-west-1 at its end."
         ) from None
     return store, path.rstrip("/")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first; those of stores go on for long."""
-    return str(error).strip().splitlines()[0]
 
 
 class Remote:

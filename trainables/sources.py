@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from spaces import DataError
-from trainables.hf_source import read_hf_dataset
+from trainables.hf_source import HUB, check_hub_address, read_hf_dataset
 from trainables.listing import (
     Listing,
     Row,
@@ -42,9 +42,12 @@ def read_source(
     """List the images of ``data``. Opens none of them.
 
     ``eval_is`` says what a split called "eval" means. A Hugging Face dataset holds its images
-    inside Arrow files: they are written out below ``cache`` once. A string is an address: what is
-    there is copied below ``cache`` and kept up to date. Raises `DataError`.
+    inside Arrow files: they are written out below ``cache`` once. A string is an address: of a
+    dataset of the hub, or of an object store, whose files are copied below ``cache`` and kept up to
+    date. Raises `DataError`.
     """
+    if isinstance(data, str) and data.startswith(HUB):
+        return read_hf_dataset(data, cache=cache, eval_is=eval_is)
     if isinstance(data, str):
         return _read_remote(data, cache, eval_is, progress)
     data = data.absolute()
@@ -61,7 +64,9 @@ def check_source(data: Path | str, *, cache: Path) -> None:
 
     Raises `DataError`, and `ConfigError` for an address of no store.
     """
-    if isinstance(data, str):
+    if isinstance(data, str) and data.startswith(HUB):
+        check_hub_address(data)
+    elif isinstance(data, str):
         from trainables.remote import Remote
 
         Remote(data, cache).check()

@@ -13,6 +13,7 @@ from timm.layers import (
 )
 from torch import fx, nn
 
+from spaces.errors import first_line
 from trainables.model import head_names
 
 _DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
@@ -60,11 +61,6 @@ def trace(model: nn.Module) -> fx.Graph:
         return _Tracer(model).trace(model, concrete_args=given)
     except Exception as error:  # fx runs the model's own code on stand-ins: anything may come
         raise CannotSplitError(f"torch.fx can't follow it ({first_line(error)})") from None
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, shortly."""
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def input_node(graph: fx.Graph) -> fx.Node:

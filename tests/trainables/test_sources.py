@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,32 @@ def test_a_hugging_face_dataset_on_disk_is_read(tmp_path: Path) -> None:
     assert {row.split for row in found.rows} == {"train", "test"}
     with Image.open(found.rows[1].path) as image:
         assert image.getpixel((0, 0)) == 60
+
+
+def test_a_dataset_of_the_hub_is_read_as_its_library_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "library")
+    for split, name, count in (("train", "cat", 3), ("train", "dog", 2), ("test", "dog", 1)):
+        folder = tmp_path / "photos" / split / name
+        folder.mkdir(parents=True)
+        for k in range(count):
+            picture(folder / f"{k}.png", colour=40 * k + count)
+    address = f"hf://{tmp_path}/photos"  # where the hub has OWNER/NAME; the loading is the same
+    check_source(address, cache=tmp_path / "cache")
+    found = read_source(address, cache=tmp_path / "cache")
+    counts = Counter((row.split, row.label) for row in found.rows)
+    assert counts == {("train", "cat"): 3, ("train", "dog"): 2, ("test", "dog"): 1}
+    assert all(row.path.is_relative_to(tmp_path / "cache") for row in found.rows)
+
+
+def test_a_dataset_that_the_hub_can_not_give_is_told_in_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(DataError, match=r"The dataset hf://nobody/nothing can't be had \("):
+        read_source("hf://nobody/nothing", cache=tmp_path)
+    with pytest.raises(DataError, match=r"is hf://OWNER/NAME, or with @REVISION, not 'hf://'"):
+        check_source("hf://", cache=tmp_path)
 
 
 def test_names_sort_as_people_count() -> None:

@@ -151,6 +151,21 @@ def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Pa
     }
 
 
+def test_several_frames_and_twelve_bits_in_sixteen_are_odd(copy: Path, cache: Path) -> None:
+    from PIL import Image
+
+    ramp = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    pages = [Image.fromarray((ramp // (4 + k)).astype(np.uint8)) for k in range(3)]
+    pages[0].save(copy / "one" / "pages.tif", save_all=True, append_images=pages[1:])
+    Image.fromarray(4 * ramp).save(copy / "one" / "dim.png")
+    Image.fromarray(64 * ramp).save(copy / "one" / "bright.tif")
+    reasons = {s.path: s.reason for s in survey(copy, cache=cache).suspects}
+    assert reasons == {
+        "one/pages.tif": "3 frames, of which the first is taken",
+        "one/dim.png": "nearly black, 15 of 255 at most; 12 bits in 16 have to be scaled first",
+    }
+
+
 def test_a_table_of_absolute_paths_and_missing_files(digits: Path, tmp_path: Path) -> None:
     files = [str(f) for label in ("one", "zero") for f in sorted((digits / label).iterdir())]
     labels = [Path(f).parent.name for f in files]
