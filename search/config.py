@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,9 @@ from pydantic.fields import FieldInfo
 
 from spaces import ConfigError
 from spaces.errors import sentences
+
+if TYPE_CHECKING:
+    from trainables.listing import SplitName
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]
@@ -143,6 +146,9 @@ class SweepConfig(_Settings):
     confirm: int | None = Field(None, ge=0)
     """How many of the best trials are trained again with other seeds before a winner is named;
     unset is 3, or fewer that cost no more than a tenth of the search."""
+    folds: int = Field(0, ge=0)
+    """Cross-validate every trial by so many folds of the training and validation images, for small
+    data: so many times the work; 0 validates on the validation images alone."""
     patience: int | None = Field(None, ge=1)
     """End a trial after this many epochs without a better metric; unset never does."""
     image_size: int | None = Field(None, ge=16)
@@ -191,6 +197,11 @@ class SweepConfig(_Settings):
         """Not that of an earlier sweep of ``prior``, whose random points would come again."""
         names = " ".join(map(str, self.prior))
         return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
+
+    @property
+    def validated(self) -> "tuple[SplitName, ...]":
+        """The splits that trials are validated on."""
+        return ("train", "val") if self.folds else ("val",)
 
     @property
     def cache_bytes(self) -> int:
@@ -281,6 +292,8 @@ class SweepConfig(_Settings):
             problems.append(
                 f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
             )
+        if self.folds == 1:
+            problems.append("folds must be 0, or 2 or more to leave some images out of, not 1.")
         if self.confirm == 1:
             problems.append("confirm must be 0, or 2 trials or more to choose between, not 1.")
         if self.objectives and self.sampler in ("cmaes", "mfgp"):

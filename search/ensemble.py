@@ -64,7 +64,7 @@ def choose(
     Raises `ConfigError` for a sensitivity of a class that is none of two.
     """
     positive = positive_class(config, dataset.classes)
-    labels = dataset.labels[dataset.rows("val")]
+    labels = dataset.labels[dataset.rows(*config.validated)]
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return Recipe((Chosen(winner),))
     answers = read_answers(paths.answers, trials, config.metric, labels)

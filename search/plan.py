@@ -12,7 +12,7 @@ from PIL import Image
 from search.config import SweepConfig
 from search.draft import Draft
 from search.ensemble import positive_class
-from spaces import TrialParams
+from spaces import ConfigError, TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
 from trainables.images import read_rgb, resize_square
@@ -78,11 +78,23 @@ def make_plan(
         progress=progress,
     )
     positive_class(config, surveyed.dataset.classes)
+    _check_folds(config, surveyed.dataset)
     if config.metric == "auto":
         uneven = unevenness(surveyed.dataset) > UNEVEN
         metric = "val_balanced_accuracy" if uneven else "val_accuracy"
         draft = replace(draft, config=config.model_copy(update={"metric": metric}))
     return Plan(**vars(draft), survey=surveyed)
+
+
+def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
+    """Raises `ConfigError` if a class has too few images for some in every fold."""
+    labels = dataset.labels[dataset.rows(*config.validated)]
+    rarest = int(np.bincount(labels, minlength=len(dataset.classes)).min())
+    if config.folds > rarest:
+        raise ConfigError(
+            f"folds is {config.folds}, but a class has {rarest} training and validation images; "
+            "give so many folds or fewer."
+        )
 
 
 def unevenness(dataset: Dataset) -> float:
@@ -140,6 +152,8 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
     epochs = expected_epochs(plan.config)
     rates = [fact.train_images_per_second for fact in facts]
     images = len(dataset.rows("train"))
+    if plan.config.folds:  # each image is left out once
+        images = (plan.config.folds - 1) * len(dataset.rows(*plan.config.validated))
     seconds = epochs * images * sum(1 / rate for rate in rates) / len(rates)
     return {
         "data": str(plan.config.data),

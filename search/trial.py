@@ -16,7 +16,9 @@ from trainables.cache import FEATURES, PIXELS, make_room
 from trainables.dataset import Dataset
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
+from trainables.folds import Folds
 from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
+from trainables.metrics import fold_numbers
 from trainables.model import Preprocessing
 from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.process import prepare_process
@@ -87,19 +89,39 @@ class TrialJob:
 
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
-    ) -> FineTuning:
+    ) -> FineTuning | Folds:
         """Set a trial up on this process's device; on so many ``images``, or all."""
-        config = self.config
+        config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
+        validated = ImageSet.of(self.dataset, store, *config.validated).first(images)
+        if not config.folds:
+            train = ImageSet.of(self.dataset, store, "train").first(images)
+            return self._tune(params, train, validated, repeat, patience)
+        numbers = fold_numbers(validated.labels, config.folds, config.seed)
+        tunings = [
+            self._tune(params, validated.part(numbers != k), validated.part(numbers == k), repeat)
+            for k in range(config.folds)
+        ]
+        return Folds(tunings, numbers, validated.labels, metric=config.metric, patience=patience)
+
+    def _tune(
+        self,
+        params: TrialParams,
+        train: ImageSet,
+        val: ImageSet,
+        repeat: Repeat | None,
+        patience: int | None = None,
+    ) -> FineTuning:
+        config = self.config
         return FineTuning(
             params,
             self.weights_for(params),
             num_classes=len(self.dataset.classes),
-            train=ImageSet.of(self.dataset, store, "train").first(images),
-            val=ImageSet.of(self.dataset, store, "val").first(images),
+            train=train,
+            val=val,
             max_epochs=config.max_epochs,
             stop_after=repeat.epochs if repeat else None,
-            patience=None if repeat else config.patience,
+            patience=patience,
             metric=config.metric,
             seed=repeat.seed if repeat else config.seed,
             device=self.device,
@@ -128,7 +150,8 @@ class FineTuneTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Make this actor run another trial; the first step begins it, and may raise."""
-        self._tuning: FineTuning | None = None  # two models at a time may not fit
+        self._told = False
+        self._tuning: FineTuning | Folds | None = None  # two models at a time may not fit
         self._asked = new_config
         if self._job.device == "cuda":
             torch.cuda.empty_cache()
@@ -139,8 +162,8 @@ class FineTuneTrial(tune.Trainable):
         if self._tuning is None:
             self._tuning = self._begin(self._asked)
         report = self._tuning.run_epoch()
-        if self._tuning.ran_out:  # the next sweep gives its kind more
-            self._tuning.ran_out = False
+        if self._tuning.ran_out and not self._told:  # the next sweep gives its kind more
+            self._told = True
             table = MemoryTable.of(self._job.config.cache_dir)
             case = self._job.memory_case(self._tuning.params)
             table.raise_estimate(torch.cuda.get_device_name(), case)
@@ -151,7 +174,7 @@ class FineTuneTrial(tune.Trainable):
             result[STATE] = pack(self._tuning.state_dict())
         return result
 
-    def _begin(self, asked: dict[str, Any]) -> FineTuning:
+    def _begin(self, asked: dict[str, Any]) -> FineTuning | Folds:
         tuning = self._job.begin(asked[PARAMS], asked[REPEAT])
         state = self._checkpoints.read(asked[NUMBER]) if asked[AGAIN] else None
         if state is not None:

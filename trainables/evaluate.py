@@ -36,6 +36,11 @@ def logits_of(
         return np.asarray(torch.cat(logits).cpu().numpy())
 
 
+def half(logits: np.ndarray) -> np.ndarray:
+    """As float16, to be kept or sent."""
+    return np.asarray(np.clip(logits, -6e4, 6e4), dtype=np.float16)
+
+
 @dataclass(frozen=True)
 class Scores:
     """Validation metrics of one epoch."""

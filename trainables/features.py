@@ -142,6 +142,12 @@ class Inputs:
         self.images, self.split = images, split
         self._stated, self._device, self._autocast = stated, device, autocast
         self._store = store
+        self._kept = images.rows if images.whole is None else images.whole
+        """Rows whose features lie in one block; `_places` says where in it each image's do."""
+        self._places = np.arange(len(images))
+        if images.whole is not None:
+            order = np.argsort(self._kept)
+            self._places = order[np.searchsorted(self._kept, images.rows, sorter=order)]
         self.batch = GPU_BATCH if device.type == "cuda" else BATCH
         """Images that go through the prefix, or an evaluation, at a time."""
         self._blocks: dict[tuple[int, ...], Block | None] = {}
@@ -182,8 +188,9 @@ class Inputs:
         for level in np.unique(levels).tolist():
             if block := self._block(level, number, views.seed):
                 places = np.flatnonzero(levels == level)
-                places = places[block.known[chosen[places]] == 1]
-                found[places] = block.values[torch.from_numpy(chosen[places])].float()
+                places = places[block.known[self._places[chosen[places]]] == 1]
+                kept = torch.from_numpy(self._places[chosen[places]])
+                found[places] = block.values[kept].float()
                 missing[places] = False
         todo = np.flatnonzero(missing)
         for part in np.array_split(todo, -(-len(todo) // self.batch)) if len(todo) else ():
@@ -195,7 +202,7 @@ class Inputs:
             for level in np.unique(levels[part]).tolist():
                 if block := self._block(level, number, views.seed):
                     inside = held.numpy() & (levels[part] == level)
-                    block.write(chosen[part][inside], rounded[inside])
+                    block.write(self._places[chosen[part][inside]], rounded[inside])
         return found
 
     def _read(self, chosen: Sequence[np.ndarray]) -> Iterable[torch.Tensor]:
@@ -234,8 +241,8 @@ class Inputs:
             key.update(f"{self.images.store.file.stem} {self.split.fingerprint} ".encode())
             key.update(f"{self._autocast} {self._device.type} {self._stated} {view} ".encode())
             key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
-            key.update(self.images.rows.tobytes())
-            self._blocks[view] = self._store.open(key.hexdigest(), len(self), self._width)
+            key.update(self._kept.tobytes())
+            self._blocks[view] = self._store.open(key.hexdigest(), len(self._kept), self._width)
         return self._blocks[view]
 
     def _flat(self, features: Features) -> torch.Tensor:

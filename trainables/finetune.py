@@ -15,7 +15,7 @@ import torch
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
 from trainables.depthwise import quicken_depthwise
-from trainables.evaluate import NO_SCORES, logits_of, scores_of
+from trainables.evaluate import NO_SCORES, half, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.loss import Loss
 from trainables.model import (
@@ -30,7 +30,7 @@ from trainables.model import (
 from trainables.pixels import ImageSet
 from trainables.precision import Precision, choose_arithmetic
 from trainables.prefix import Features, split_for
-from trainables.report import METRICS, EpochReport, better
+from trainables.report import Course, EpochReport
 from trainables.schedule import LearningRate
 from trainables.views import Views
 from trainables.weights import Weights
@@ -92,8 +92,8 @@ class FineTuning:
         self.device = device = torch.device(device)
         self.epoch = 0
         self.ended = False
-        self.best_logits: np.ndarray | None = None
-        """``(val images, classes)`` float16 of the last epoch, if none before was better."""
+        self.logits: np.ndarray | None = None
+        """``(val images, classes)`` of the last epoch."""
         self.ran_out = False
         """Whether a step did not fit the device's memory; it was done in smaller ones."""
         self._micro_batch = params.batch_size + 1
@@ -102,9 +102,8 @@ class FineTuning:
         self._views = Views(params.augment, views, seed)
         self._epochs = min(stop_after or max_epochs, max_epochs)
         self._max_epochs = max_epochs
-        self._patience, self._metric, self._seed = patience, metric, seed
-        self._best = -math.inf if METRICS[metric] == "max" else math.inf
-        self._since_best = 0
+        self._seed = seed
+        self._course = Course(metric, patience)
         stated = Preprocessing.of(params.backbone)
         torch.manual_seed(seed)
         model = build_model(params, weights, num_classes)
@@ -145,8 +144,7 @@ class FineTuning:
         return {
             "epoch": self.epoch,
             "ended": self.ended,
-            "best": self._best,
-            "since_best": self._since_best,
+            "course": self._course.state_dict(),
             "model": model,
             "optimizer": self._optimizer.state_dict(),
             "rate": self._rate.state_dict(),
@@ -156,8 +154,7 @@ class FineTuning:
         """Go on from a `state_dict` of a fine-tune made with the same arguments."""
         self.epoch = state["epoch"]
         self.ended = state["ended"]
-        self._best = state["best"]
-        self._since_best = state["since_best"]
+        self._course.load_state_dict(state["course"])
         unknown = self.model.load_state_dict(state["model"], strict=False).unexpected_keys
         assert not unknown, f"a state of another model: {unknown}"
         self._optimizer.load_state_dict(state["optimizer"])
@@ -171,10 +168,10 @@ class FineTuning:
         train_loss, factor, seen = self._train_epoch()
         trained = time.perf_counter()
         prefix.append(self._prefix_seconds)
-        scores, logits = NO_SCORES, None
+        scores, self.logits = NO_SCORES, None
         if self._val is not None and math.isfinite(train_loss):
-            logits = logits_of(self.model, self._val, autocast=self._autocast)
-            scores = scores_of(logits, self._val.images.labels)
+            self.logits = logits_of(self.model, self._val, autocast=self._autocast)
+            scores = scores_of(self.logits, self._val.images.labels)
         evaluated = time.perf_counter()
         prefix.append(self._prefix_seconds)
         validated = self._val is None or math.isfinite(scores.loss)
@@ -198,16 +195,16 @@ class FineTuning:
             is_last=False,
             diverged=diverged,
         )
-        value = getattr(report, self._metric)
-        improved = better(self._metric, value, self._best)
-        self._best = value if improved else self._best
-        self._since_best = 0 if improved else self._since_best + 1
-        self.best_logits = None
-        if improved and logits is not None:
-            self.best_logits = np.clip(logits, -6e4, 6e4).astype(np.float16)
-        tired = self._patience is not None and self._since_best >= self._patience
-        self.ended = diverged or tired or self.epoch >= self._epochs
+        self._course.take(report)
+        self.ended = diverged or self._course.tired or self.epoch >= self._epochs
         return replace(report, is_last=self.ended)
+
+    @property
+    def best_logits(self) -> np.ndarray | None:
+        """`logits` as float16, if no epoch before was better."""
+        if self.logits is None or not self._course.improved:
+            return None
+        return half(self.logits)
 
     def _train_epoch(self) -> tuple[float, float, int]:
         """Mean loss, last learning-rate factor, images seen; a loss that is NaN ends it early.

@@ -202,6 +202,8 @@ class ImageSet:
     """``(n,)`` int64, rows of the store."""
     labels: np.ndarray
     """``(n,)`` int64, class numbers."""
+    whole: np.ndarray | None = None
+    """Rows of the set that this is a part of, with whose features its own are kept."""
 
     @classmethod
     def of(cls, dataset: Dataset, store: PixelStore, *splits: SplitName) -> "ImageSet":
@@ -218,6 +220,11 @@ class ImageSet:
             return self
         chosen = np.arange(count) % len(self)
         return ImageSet(self.store, self.rows[chosen], self.labels[chosen])
+
+    def part(self, chosen: np.ndarray) -> "ImageSet":
+        """Those at positions ``chosen``, or where it is True."""
+        whole = self.rows if self.whole is None else self.whole
+        return ImageSet(self.store, self.rows[chosen], self.labels[chosen], whole)
 
     def images(self, chosen: np.ndarray) -> torch.Tensor:
         """``(m, 3, side, side)`` uint8 of positions ``chosen`` within this set."""

@@ -1,5 +1,6 @@
 """`EpochReport`: what one epoch of a fine-tune came to. Light to import: no torch."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
@@ -72,3 +73,34 @@ def merit(report: EpochReport, metric: str) -> tuple[float, float]:
 def better(metric: str, value: float, than: float) -> bool:
     """Whether ``value`` beats ``than`` in a metric of `METRICS`; NaN never does."""
     return value > than if METRICS[metric] == "max" else value < than
+
+
+class Course:
+    """How a fine-tune comes along by its ``metric``, and whether its ``patience`` is at an end."""
+
+    def __init__(self, metric: str, patience: int | None) -> None:
+        self._metric, self._patience = metric, patience
+        self._best = (-math.inf, -math.inf)
+        self._since = 0
+        self.improved = False
+        """Whether the last epoch is the best so far, as `best_of` sees it."""
+
+    def take(self, report: EpochReport) -> None:
+        """Take in an epoch. One without a better metric costs patience, also if its loss is."""
+        now = (-math.inf, -math.inf) if report.diverged else merit(report, self._metric)
+        self._since = 0 if now[0] > self._best[0] else self._since + 1
+        self.improved = now > self._best and not math.isnan(now[0])
+        self._best = now if self.improved else self._best
+
+    @property
+    def tired(self) -> bool:
+        """Whether so many epochs as are allowed were no better."""
+        return self._patience is not None and self._since >= self._patience
+
+    def state_dict(self) -> dict[str, float]:
+        """Numbers for `load_state_dict`."""
+        return {"metric": self._best[0], "loss": self._best[1], "since": self._since}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from there."""
+        self._best, self._since = (state["metric"], state["loss"]), int(state["since"])

@@ -38,10 +38,10 @@ def mistakes(tested: Tested, dataset: Dataset) -> Gallery | None:
     return _gallery(caption, wrong[:MISTAKES], tested, dataset)
 
 
-def mistakes_chart(answered: Tested, dataset: Dataset, split: SplitName) -> Figure | None:
-    """The surest mistakes among the images of a split, as one picture; None if there are none."""
+def mistakes_chart(answered: Tested, dataset: Dataset, *splits: SplitName) -> Figure | None:
+    """The surest mistakes among the images of splits, as one picture; None if there are none."""
     worst = _surest_mistakes(answered)[:MISTAKES].tolist()
-    opened = _opened(worst, dataset, SIDE, split)
+    opened = _opened(worst, dataset, SIDE, *splits)
     if not opened:
         return None
     columns = min(6, len(opened))
@@ -112,10 +112,10 @@ def _in_turn(places: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _opened(
-    places: Sequence[int], dataset: Dataset, side: int, split: SplitName = "test"
+    places: Sequence[int], dataset: Dataset, side: int, *splits: SplitName
 ) -> list[tuple[int, Image.Image]]:
-    """Images by their places in a split; those that are gone or changed are left out."""
-    found, rows = [], dataset.rows(split)
+    """Images by their places in some splits, or in the test, but those that are gone or changed."""
+    found, rows = [], dataset.rows(*splits or ("test",))
     for place in places:
         try:
             found.append((place, read_unchanged(dataset, int(rows[place]), side=side)))

@@ -21,7 +21,8 @@ MOST = 3
 def draw_best(paths: SweepPaths) -> None:
     """Add a confusion matrix and the worst mistakes to the curves of the best trials."""
     config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
-    labels, trials = dataset.labels[dataset.rows("val")], read_trials(paths.journal)
+    labels = dataset.labels[dataset.rows(*config.validated)]
+    trials = read_trials(paths.journal)
     answers = read_answers(paths.answers, trials, config.metric, labels)
     best = {t: e for t in trials if t.number in answers and (e := t.best(config.metric))}
     for trial in sorted(best, key=lambda t: merit(best[t], config.metric), reverse=True)[:MOST]:
@@ -31,6 +32,6 @@ def draw_best(paths: SweepPaths) -> None:
         with style(), SummaryWriter(str(folder)) as writer:
             confusion = confusion_chart(answered).figure
             writer.add_figure("validation/confusion", confusion, epoch.epoch)
-            mistakes = mistakes_chart(answered, dataset, "val")
+            mistakes = mistakes_chart(answered, dataset, *config.validated)
             if mistakes is not None:
                 writer.add_figure("validation/mistakes", mistakes, epoch.epoch)

@@ -136,7 +136,7 @@ def test_what_the_budget_leaves_is_confirmed_and_handed_over(
     assert sum(trial.repeat is not None for trial in trials) == 4
     assert not any(trial.status == "running" for trial in trials)
     assert result.final is not None
-    assert result.final.trial_id == result.trials["trial_id"].iloc[0]
+    assert result.final.winner.trial_id == result.trials["trial_id"].iloc[0]
 
 
 def test_gpu_hours_without_a_gpu_are_refused(settings: dict[str, Any], ray_cluster: None) -> None:

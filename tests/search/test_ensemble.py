@@ -257,3 +257,28 @@ def test_a_sensitivity_of_no_class_of_two_is_refused_before_a_trial(
     for wrong in ("one", "one=0", "one=1.5", "=0.9"):
         with pytest.raises(ConfigError, match="sensitivity: must be CLASS=SHARE, such as"):
             config(sensitivity=wrong)
+
+
+def test_a_cross_validated_sweep_is_scored_on_every_image_but_the_tests(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    asked = {"folds": 3, "trials": 2, "max_epochs": 1, "confirm": 0, "calibrate": True}
+    given = {**settings, "name": "folds", "results_dir": tmp_path, **asked}
+    made = Sweep(SweepConfig.parse(given)).run()
+    dataset = Dataset.read(made.paths.dataset, made.paths.split)
+    labels = dataset.labels[dataset.rows("train", "val")]
+    trials = read_trials(made.paths.journal)
+    answers = read_answers(made.paths.answers, trials, METRIC, labels)
+    assert len(answers) == 2
+    assert len(answers[0]) == len(dataset) - len(dataset.rows("test"))
+    assert made.final is not None
+    assert len(pd.read_parquet(made.paths.predictions)) == len(dataset.rows("test"))
+
+
+def test_more_folds_than_a_class_has_images_are_refused(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
+    with pytest.raises(ConfigError, match="folds is 99, but a class has 34 training and"):
+        Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
+    with pytest.raises(ConfigError, match="folds must be 0, or 2 or more"):
+        config(folds=1)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from tests.search.reports import report
-from trainables.report import best_of
+from trainables.report import Course, best_of
 
 NAN = float("nan")
 
@@ -23,3 +23,20 @@ def test_what_diverged_or_was_not_measured_is_not_the_best() -> None:
     assert best_of([None, report(1, 0.5), diverged], "val_accuracy") == report(1, 0.5)
     assert best_of([None, diverged], "val_accuracy") is None
     assert best_of([report(1, 0.5), report(2, NAN)], "val_accuracy") == report(1, 0.5)
+
+
+def test_a_course_improves_as_the_best_is_chosen_and_tires_by_the_metric_alone() -> None:
+    course = Course("val_accuracy", patience=2)
+    said = []
+    for accuracy, loss in ((0.5, 1.0), (0.5, 0.9), (0.5, 0.95), (0.6, 2.0)):
+        course.take(replace(report(1, accuracy), val_loss=loss))
+        said.append((course.improved, course.tired))
+    assert said == [(True, False), (True, False), (False, True), (True, False)]
+
+
+def test_nothing_is_better_than_a_course_that_diverged() -> None:
+    course = Course("val_loss", patience=1)
+    course.take(replace(report(1, 0.5), diverged=True))
+    assert (course.improved, course.tired) == (False, True)
+    course.take(replace(report(1, float("nan")), val_loss=float("nan")))
+    assert not course.improved

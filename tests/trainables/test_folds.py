@@ -1,0 +1,140 @@
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spaces import TrialParams
+from trainables.dataset import Dataset
+from trainables.evaluate import scores_of
+from trainables.features import FeatureStore
+from trainables.finetune import FineTuning, finetune
+from trainables.folds import Folds
+from trainables.metrics import fold_numbers
+from trainables.pixels import ImageSet, PixelFormat, build_store
+from trainables.report import EpochReport
+from trainables.weights import Weights
+
+FOLDS = 3
+
+
+@pytest.fixture
+def pool(dataset: Dataset, cache: Path) -> ImageSet:
+    store = build_store(dataset, PixelFormat(32, "bicubic"), cache=cache)
+    return ImageSet.of(dataset, store, "train", "val")
+
+
+@pytest.fixture
+def begin(pool: ImageSet, params: TrialParams, untrained: Weights) -> Callable[..., Folds]:
+    """Begin a cross-validated fine-tune of the digits."""
+    numbers = fold_numbers(pool.labels, FOLDS)
+
+    def make(
+        *, patience: int | None = None, store: FeatureStore | None = None, **fields: Any
+    ) -> Folds:
+        chosen = params.model_copy(update=fields)
+        tunings = [
+            FineTuning(
+                chosen,
+                untrained,
+                num_classes=3,
+                train=pool.part(numbers != k),
+                val=pool.part(numbers == k),
+                max_epochs=4,
+                store=store,
+                views=2,
+            )
+            for k in range(FOLDS)
+        ]
+        return Folds(tunings, numbers, pool.labels, metric="val_accuracy", patience=patience)
+
+    return make
+
+
+def numbers_of(report: EpochReport) -> EpochReport:
+    """A report without what is measured with a clock."""
+    timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
+    return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
+
+
+def test_its_score_is_of_every_image_by_the_model_that_did_not_learn_from_it(
+    begin: Callable[..., Folds], pool: ImageSet
+) -> None:
+    folds = begin()
+    reports = []
+    while not folds.ended:
+        reports.append(folds.run_epoch())
+        if folds.best_logits is not None:
+            assert folds.best_logits.shape == (len(pool), 3)
+            scores = scores_of(folds.best_logits.astype(np.float32), pool.labels)
+            assert scores.accuracy == pytest.approx(reports[-1].val_accuracy, abs=0.02)
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    assert [report.is_last for report in reports] == [False, False, False, True]
+    assert max(report.val_accuracy for report in reports) > 0.5
+
+
+def test_each_fold_is_a_fine_tune_like_any_other(
+    begin: Callable[..., Folds], pool: ImageSet, params: TrialParams, untrained: Weights
+) -> None:
+    numbers = fold_numbers(pool.labels, FOLDS)
+    alone = FineTuning(
+        params,
+        untrained,
+        num_classes=3,
+        train=pool.part(numbers != 1),
+        val=pool.part(numbers == 1),
+        max_epochs=4,
+        views=2,
+    )
+    list(finetune(alone))
+    folds = begin()
+    while not folds.ended:
+        folds.run_epoch()
+    theirs = folds._tunings[1].model.state_dict()
+    for name, tensor in alone.model.state_dict().items():
+        assert torch.equal(tensor, theirs[name])
+
+
+def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(begin: Callable[..., Folds]) -> None:
+    whole, first = begin(), begin()
+    reports = [numbers_of(whole.run_epoch()) for _ in range(4)]
+    for _ in range(2):
+        first.run_epoch()
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    again = begin()
+    again.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+    assert [numbers_of(again.run_epoch()) for _ in range(2)] == reports[2:]
+
+
+def test_the_folds_share_what_is_kept_of_an_image(
+    begin: Callable[..., Folds], tmp_path: Path
+) -> None:
+    store = FeatureStore(tmp_path, 2**30, "float32")
+    kept, plain = begin(store=store, unfreeze=0.0), begin(unfreeze=0.0)
+    for _ in range(3):
+        ours, theirs = kept.run_epoch(), plain.run_epoch()
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
+    files = len(list(store.folder.glob("*.float32")))
+    assert files <= 3, "as it is, and a view or two; not as many for every fold"
+
+
+def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., Folds]) -> None:
+    folds = begin(learning_rate=1e30, optimizer="sgd")
+    while not folds.ended:
+        report = folds.run_epoch()
+    assert report.diverged
+    assert report.is_last
+    assert folds.best_logits is None
+
+
+def test_patience_is_of_the_score_of_all(begin: Callable[..., Folds]) -> None:
+    folds = begin(patience=1, learning_rate=1e-9)
+    reports = [folds.run_epoch()]
+    while not folds.ended:
+        reports.append(folds.run_epoch())
+    assert len(reports) < 4
