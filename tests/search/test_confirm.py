@@ -134,7 +134,7 @@ def test_a_sweep_repeats_its_best_and_hands_over_the_best_mean(repeated: SweepRe
         assert [r.train_loss for r in one.reports] != first, "another seed"
     assert repeated.final is not None
     best = repeated.trials.iloc[0]
-    assert repeated.final.trial_id == best["trial_id"] == winner(trials, ACCURACY).trial_id
+    assert repeated.final.winner.trial_id == best["trial_id"] == winner(trials, ACCURACY).trial_id
     assert best["confirmed_mean"] == repeated.trials["confirmed_mean"].max()
     assert "are run again with other seeds" in repeated.paths.log.read_text()
 
