@@ -38,7 +38,7 @@ def pictures(folder: Path, classes: str = "ab", each: int = 8) -> None:
     for name in classes:
         for i in range(each):
             file = folder / name / f"{i}.png"
-            picture(file, zlib.crc32(str(file.relative_to(file.parents[3])).encode()))
+            picture(file, zlib.crc32(str(file.relative_to(file.parents[2])).encode()))
 
 
 def nothing(folder: Path) -> None:
@@ -262,6 +262,14 @@ CASES = [
     Case("an export before there is a model", ["export", "s"], sweep()),
     Case("an export format that is none", ["export", "s", "--formats", "onx"], sweep()),
     Case("a trial that is none", ["retrain", "s", "--trial", "9"], sweep()),
+    Case("what a retraining can't change", ["retrain", "s", "--trials", "9"], sweep()),
+    setting("a sensitivity without a class", "--sensitivity", "0.95"),
+    setting("one fold", "--folds", "1"),
+    setting("an ensemble of nobody", "--ensemble", "0"),
+    plan("a sensitivity of no class of two", nothing, "data", "--sensitivity", "crack=0.9"),
+    plan("more folds than images of a class", nothing, "data", "--folds", "99"),
+    plan("a dataset of the hub without a name", nothing, "hf://"),
+    plan("a dataset that the hub doesn't give", nothing, "hf://nobody/nothing"),
     Case("an image that is not there", ["predict", "nowhere", "x.png"]),
     Case("an export that is none", ["predict", "nowhere", "data/a/0.png"]),
     Case("a table of a strange kind", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),
