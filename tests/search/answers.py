@@ -269,7 +269,6 @@ CASES = [
     plan("a sensitivity of no class of two", nothing, "data", "--sensitivity", "crack=0.9"),
     plan("more folds than images of a class", nothing, "data", "--folds", "99"),
     plan("a dataset of the hub without a name", nothing, "hf://"),
-    plan("a dataset that the hub doesn't give", nothing, "hf://nobody/nothing"),
     Case("an image that is not there", ["predict", "nowhere", "x.png"]),
     Case("an export that is none", ["predict", "nowhere", "data/a/0.png"]),
     Case("a table of a strange kind", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),
