@@ -132,10 +132,12 @@ def _balance(dataset: Dataset) -> Picture:
     chart.legend()
     most, least = max(whole, key=whole.__getitem__), min(whole, key=whole.__getitem__)
     few = f" The {len(whole) - 30} smallest are left out." if len(whole) > 30 else ""
+    span = f"from {whole[least]} of {least} to {whole[most]} of {most}"
+    uneven = f"{most} has {whole[most] / whole[least]:.1f} times the images of {least}"
+    if whole[most] == whole[least]:
+        span, uneven = f"{whole[most]} of every one", "every class has as many"
     return chart.picture(
-        f"Images of each class: from {whole[least]} of {least} to {whole[most]} of {most}.",
-        f"Images of each class and split; {most} has {whole[most] / whole[least]:.1f} times the "
-        f"images of {least}.{few}",
+        f"Images of each class: {span}.", f"Images of each class and split; {uneven}.{few}"
     )
 
 

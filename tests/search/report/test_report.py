@@ -73,3 +73,11 @@ def test_the_page_says_how_to_launch_the_sweep_again(sweep: SweepResult) -> None
     limited = config_of(_parsed(["launch", "d", "--time-budget", "1h", "--trials", "16"]))
     assert config_of(_parsed(["launch", *launch_words(limited)])).trials == 16
     assert "--max-epochs 3" in sweep.paths.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_classes_alike_in_number_are_not_compared(sweep: SweepResult) -> None:
+    assert sweep.report is not None
+    page = sweep.report.read_text()
+    assert "Images of each class: 40 of every one." in page
+    assert "1.0 times" not in page
