@@ -43,7 +43,7 @@ def uneven(images: ImageSet, classes: int, seed: int) -> ImageSet:
     shares = np.geomspace(1, LEAST, classes)
     kept = []
     for share, k in zip(shares, rng.permutation(classes), strict=True):
-        members = np.flatnonzero(images.labels == k)
+        members = rng.permutation(np.flatnonzero(images.labels == k))  # files lie in some order
         kept.append(members[: max(4, round(share * len(members)))])
     rows = np.sort(np.concatenate(kept))
     return ImageSet(images.store, images.rows[rows], images.labels[rows])
