@@ -64,7 +64,7 @@ def model_card(
         batch=batch,
         notes=notes,
         tested=len(dataset.rows("test")),
-        metrics=[*_metrics(final, dataset, paths), *_rates(final)],
+        metrics=_metrics(final, dataset, paths),
         counts=", ".join(f"{len(dataset.rows(split))} {split}" for split in SPLITS),
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
         trials=sum(trial.repeat is None for trial in trials),
@@ -85,22 +85,13 @@ def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tup
         ("macro F1", test.macro_f1, drawn.macro_f1),
         ("ROC AUC", test.roc_auc, drawn.roc_auc),
         ("expected calibration error", calibration(probabilities, labels).error, None),
+        *(final.rates.rows if final.rates else ()),
     ]
     return [
         (name, f"{value:.4f}", "" if between is None else "{:.4f} to {:.4f}".format(*between))
         for name, value, between in rows
         if value is not None
     ]
-
-
-def _rates(final: FinalModel) -> list[tuple[str, str, str]]:
-    if final.rates is None:
-        return []
-    of, point = final.rates, final.rates.point
-    at = f"where {point.positive} is answered from {point.threshold:.3f} on"
-    rows = [("sensitivity", of.sensitivity, of.sensitivity_ci95)]
-    rows.append(("specificity", of.specificity, of.specificity_ci95))
-    return [(f"{n} {at}", f"{v:.4f}", "{:.4f} to {:.4f}".format(*ci)) for n, v, ci in rows]
 
 
 _TEMPLATES = Environment(

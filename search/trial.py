@@ -168,8 +168,8 @@ class FineTuneTrial(tune.Trainable):
             case = self._job.memory_case(self._tuning.params)
             table.raise_estimate(torch.cuda.get_device_name(), case)
         result = {**report.to_dict(), "done": report.is_last}
-        if self._tuning.best_logits is not None and self._asked[REPEAT] is None:
-            result[LOGITS] = self._tuning.best_logits
+        if self._asked[REPEAT] is None and (logits := self._tuning.best_logits) is not None:
+            result[LOGITS] = logits
         if not report.is_last:
             result[STATE] = pack(self._tuning.state_dict())
         return result

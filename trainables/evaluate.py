@@ -59,7 +59,7 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
     if not np.isfinite(logits).all():
         return NO_SCORES
     predicted = logits.argmax(axis=1)
-    losses = _cross_entropy(logits.astype(np.float64), labels)
+    losses = cross_entropies(logits.astype(np.float64), labels)
     return Scores(
         loss=float(losses.mean()),
         accuracy=float((predicted == labels).mean()),
@@ -68,8 +68,8 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
     )
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """``(n,)`` losses."""
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """``(n,)`` losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     chosen = shifted[np.arange(len(labels)), labels]
     losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - chosen

@@ -40,6 +40,15 @@ class Rates:
     specificity_ci95: tuple[float, float]
     """Intervals are Wilson's (Wilson 1927)."""
 
+    @property
+    def rows(self) -> tuple[tuple[str, float, tuple[float, float]], ...]:
+        """For tables: what, value and interval."""
+        at = f"where {self.point.positive} is answered from {self.point.threshold:.3f} on"
+        return (
+            (f"sensitivity {at}", self.sensitivity, self.sensitivity_ci95),
+            (f"specificity {at}", self.specificity, self.specificity_ci95),
+        )
+
     @classmethod
     def of(cls, point: OperatingPoint, scores: np.ndarray, truth: np.ndarray) -> Self:
         """Of ``(n,)`` probabilities of the positive class, and whether it is the true one."""

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from torch import nn
 
+from trainables.evaluate import cross_entropies
 from trainables.metrics import fold_numbers
 from trainables.model import head_names
 
@@ -21,8 +21,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
         rest, here = folds != fold, folds == fold
-        held_out[here] = _losses(logits[here] / _fitted(logits[rest], labels[rest]), labels[here])
-    if held_out.mean() >= _losses(logits, labels).mean():
+        held_out[here] = cross_entropies(
+            logits[here] / _fitted(logits[rest], labels[rest]), labels[here]
+        )
+    if held_out.mean() >= cross_entropies(logits, labels).mean():
         return 1.0
     return _fitted(logits, labels)
 
@@ -39,14 +41,8 @@ def divide_logits(model: nn.Module, temperature: float) -> None:
 
 def _fitted(logits: np.ndarray, labels: np.ndarray) -> float:
     found = minimize_scalar(
-        lambda log: _losses(logits / np.exp(log), labels).mean(),
+        lambda log: cross_entropies(logits / np.exp(log), labels).mean(),
         bounds=(np.log(_LEAST), np.log(_MOST)),
         method="bounded",
     )
     return float(np.exp(found.x))
-
-
-def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """``(n,)`` cross-entropies."""
-    losses: np.ndarray = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
-    return losses

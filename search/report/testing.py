@@ -99,12 +99,7 @@ def _metrics(tested: Tested, final: FinalModel) -> Table:
         mean = " (mean of one against the rest)" if len(tested.classes) > 2 else ""
         rows.append((f"ROC AUC{mean}", f"{test.roc_auc:.4f}", *_drawn(drawn.roc_auc)))
     if final.rates is not None:
-        of, point = final.rates, final.rates.point
-        at = f"for {point.positive}, answered from {point.threshold:.3f} on"
-        for name, value, (low, high) in (
-            (f"sensitivity {at}", of.sensitivity, of.sensitivity_ci95),
-            (f"specificity {at}", of.specificity, of.specificity_ci95),
-        ):
+        for name, value, (low, high) in final.rates.rows:
             rows.append((name, f"{value:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"))
     error = calibration(tested.probabilities, tested.labels).error
     rows.append(("expected calibration error", f"{error:.4f}", "", ""))

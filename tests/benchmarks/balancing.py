@@ -111,7 +111,7 @@ def main() -> None:
             cells = [f"{g.mean():+.1f} ({g.min():+.1f} to {g.max():+.1f})" for g in gains.T]
             lines.append(f"| {way} | {' | '.join(cells)} |")
     command = "python -m tests.benchmarks.balancing"
-    write_table("balancing", "Ways against uneven classes", command, lines)
+    write_table("balancing", "Ways against uneven classes", command, lines, rounds=False)
 
 
 if __name__ == "__main__":

@@ -172,6 +172,7 @@ def main() -> None:
         "Ways to make the final model",
         "python -m tests.benchmarks.final_models",
         lines,
+        rounds=False,
     )
 
 

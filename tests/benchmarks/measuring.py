@@ -47,14 +47,16 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
-def write_table(name: str, title: str, command: str, lines: Sequence[str]) -> None:
+def write_table(
+    name: str, title: str, command: str, lines: Sequence[str], *, rounds: bool = True
+) -> None:
     """Keep a table under results/benchmarks, with how and where it was made, and print it."""
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "timm", "ray", "optuna"))
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     made = (
         f"Made by `{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores of {_cpu()}, "
         f"Python {platform.python_version()}, {packages}; load at the end {load}. "
-        "Median (least to most) over the rounds, run A B A B."
+        + ("Median (least to most) over the rounds, run A B A B." if rounds else "")
     )
     text = "\n".join([f"# {title}", "", made, "", *lines, ""])
     TABLES.mkdir(parents=True, exist_ok=True)
