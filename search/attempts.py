@@ -6,7 +6,7 @@ from dataclasses import dataclass
 MOST = 5
 """Failures without an epoch in between that a trial may have, of whatever kind."""
 ALIKE = 3
-"""First trials that may fail in one way before the sweep is given up."""
+"""Trials that may fail in one way, while none finishes an epoch, before the sweep is given up."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Attempts:
 
     @property
     def hopeless(self) -> str | None:
-        """The cause that the first trials all failed by; None while there is hope."""
-        if self._went_well or len(self._given_up) != 1:
+        """The cause that trials fail by of which none ever worked; None while there is hope."""
+        if self._went_well or not self._given_up:
             return None
-        ((cause, count),) = self._given_up.items()
+        cause, count = self._given_up.most_common(1)[0]
         return cause if count >= ALIKE else None

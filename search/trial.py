@@ -79,12 +79,18 @@ class TrialJob:
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:
-        """The start of a trial's backbone, on this machine; fetched from home where it is not."""
+        """The start of a trial's backbone, on this machine; fetched from home where it is not.
+
+        If it is not there either, as it is: `build_model` says that, on every machine alike.
+        """
         weights = self.weights[params.backbone]
         if weights.file is None or self.home.is_here or weights.file.exists():
             return weights
         file = self.config.cache_dir / "weights" / f"{weights.backbone}-{weights.file.name}"
-        self.home.bring(weights.file, file)
+        try:
+            self.home.bring(weights.file, file)
+        except FileNotFoundError:
+            return weights
         return replace(weights, file=file)
 
     def begin(

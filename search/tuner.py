@@ -53,7 +53,7 @@ def run_trials(
 
     What they came to is in the journal, and what it knew before is made again from it: ASHA's
     rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that run then stay
-    "running" in the journal. Raises `RunError` if the first trials all fail in the same way, and
+    "running" in the journal. Raises `RunError` if trials fail in the same way and none works, and
     `OSError` if the sweep's folder can't be written.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -172,7 +172,7 @@ def _search(
             searcher.stop_searching()
     if searcher.hopeless:
         raise RunError(
-            f"The first trials all failed in the same way, so the sweep stopped: "
+            f"Trials failed in the same way, and none worked, so the sweep stopped: "
             f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
             f"on:  {command('resume', paths)}"
         )

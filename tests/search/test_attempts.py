@@ -30,11 +30,21 @@ def test_a_sweep_is_hopeless_once_its_first_trials_failed_alike() -> None:
     assert attempts.hopeless == BUG.cause
 
 
-def test_a_sweep_in_which_anything_worked_or_failed_otherwise_has_hope() -> None:
-    for spoil in (lambda a: a.went_well(9), lambda a: (a.again(9, OTHER), a.again(9, OTHER))):
-        attempts = Attempts()
-        spoil(attempts)
-        for number in range(ALIKE + 2):
-            attempts.again(number, BUG)
-            attempts.again(number, BUG)
+def test_a_sweep_is_hopeless_also_if_one_trial_failed_otherwise() -> None:
+    attempts = Attempts()
+    assert attempts.again(9, OTHER)
+    assert not attempts.again(9, OTHER)
+    for number in range(ALIKE):
         assert attempts.hopeless is None
+        attempts.again(number, BUG)
+        attempts.again(number, BUG)
+    assert attempts.hopeless == BUG.cause
+
+
+def test_a_sweep_in_which_anything_worked_has_hope() -> None:
+    attempts = Attempts()
+    for number in range(ALIKE + 2):
+        attempts.again(number, BUG)
+        attempts.again(number, BUG)
+    attempts.went_well(9)
+    assert attempts.hopeless is None

@@ -148,7 +148,8 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
 def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
-    config = SweepConfig.parse({**settings, "trials": 9, "points": None})
+    """On both machines of the cluster: the one without the file says the same of it."""
+    config = SweepConfig.parse({**settings, "trials": 9, "points": None, "concurrent": 3})
     plan = make_plan(draft_plan(config))
     config = plan.config
     paths = SweepPaths(tmp_path / "crash")
@@ -159,9 +160,9 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     weights = {name: Weights(name, "a file", removed) for name in plan.weights}
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     with pytest.raises(RunError, match=r"failed in the same way.*removed.safetensors.*resume"):
-        run_trials(job, plan, paths, Resources(1, True, 0, 2))
+        run_trials(job, plan, paths, Resources(1, True, 0, 3))
     trials = read_trials(paths.journal)
-    assert 3 <= len(trials) <= 5, "those that ran beside the third"
+    assert 3 <= len(trials) <= 6, "those that ran beside the third"
     failed = [t for t in trials if t.status == "failed"]
     assert len(failed) >= 3
     assert {t.status for t in trials} <= {"failed", "running"}, "one may wait for its second try"
