@@ -12,7 +12,7 @@ from PIL import Image
 from search.config import SweepConfig
 from search.draft import Draft
 from search.ensemble import positive_class
-from spaces import ConfigError, TrialParams
+from spaces import ConfigError, Fixed, TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset
 from trainables.images import read_rgb, resize_square
@@ -103,6 +103,17 @@ def unevenness(dataset: Dataset) -> float:
     return max(counts) / min(counts)
 
 
+def _balance_note(plan: Plan) -> list[str]:
+    """What to tell a user whose classes are uneven and whose space lets them be."""
+    untouched = plan.space.dimensions["balance"] == Fixed(value="none")
+    if unevenness(plan.survey.dataset) <= UNEVEN or not untouched:
+        return []
+    return [
+        'The classes are uneven, and the space leaves that be; balance = "weighted" in a space of '
+        "your own gained 3 to 12 points of balanced accuracy where it was measured."
+    ]
+
+
 def backbone_facts(plan: Plan) -> list[BackboneFacts]:
     """Build and time each backbone. Takes a few seconds each."""
     classes = len(plan.survey.dataset.classes)
@@ -163,7 +174,7 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
         "split": plan.survey.split_made,
         "fingerprint": dataset.fingerprint,
         "ignored": plan.survey.ignored,
-        "notes": list(plan.survey.notes),
+        "notes": [*plan.survey.notes, *_balance_note(plan)],
         "bad_images": [asdict(s) for s in plan.survey.suspects if s.kind == "bad"],
         "odd_images": [asdict(s) for s in plan.survey.suspects if s.kind == "odd"],
         "metric": plan.config.metric,

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def test_uneven_classes_are_ranked_by_balanced_accuracy(
     config = SweepConfig.parse({**settings, "data": tmp_path / "digits", **given})
     plan = make_plan(draft_plan(config))
     assert plan.config.metric == metric
+    facts = backbone_facts(plan)
+    notes = plan_document(plan, facts)["notes"]
+    assert any("classes are uneven" in note for note in notes) is (rare == 12)
+    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted"))
+    assert plan_document(balanced, facts)["notes"] == []
 
 
 def test_without_stopping_every_epoch_is_expected() -> None:
