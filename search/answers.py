@@ -20,9 +20,11 @@ KEPT = 16
 class ValidationAnswers:
     """Keeps the answers of the best trials."""
 
-    def __init__(self, folder: Path, metric: str, records: Sequence[TrialRecord]) -> None:
+    def __init__(
+        self, folder: Path, metric: str, records: Sequence[TrialRecord], *, kept: int = KEPT
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._metric = folder, metric
+        self._folder, self._metric, self._kept = folder, metric, kept
         self._merits: dict[int, tuple[float, float]] = {}
         """Of the trials that have a file."""
         for record in records:
@@ -34,7 +36,7 @@ class ValidationAnswers:
         """Keep the ``(n, classes)`` logits of a trial's best epoch so far, if few are better."""
         self._merits[number] = merit(report, self._metric)
         worst = min(self._merits, key=lambda other: (self._merits[other], other))
-        if len(self._merits) > KEPT:
+        if len(self._merits) > self._kept:
             del self._merits[worst]
             self._file(worst).unlink(missing_ok=True)
         if number in self._merits:

@@ -12,7 +12,7 @@ from search.config import Objective
 from search.final import FinalModel
 from search.leaderboard import rank, trial_table
 from search.paths import SweepPaths
-from search.study import read_trials
+from search.study import TrialRecord, read_trials
 from spaces import ConfigError
 from trainables.dataset import Dataset
 
@@ -82,17 +82,16 @@ def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> 
     ``where`` keeps trials for which it holds: an expression of pandas over the columns of
     ``trials.parquet``, parameters by their own names. Raises `ConfigError`.
     """
-    configs = [load_config(paths) for paths in found]
+    configs, names = [load_config(paths) for paths in found], _names(found)
     metric = configs[0].metric
     records = [read_trials(paths.journal) for paths in found]
     tables = [
-        trial_table(trials, metric).assign(sweep=paths.root.name)
-        for paths, trials in zip(found, records, strict=True)
+        trial_table(trials, metric).assign(sweep=name)
+        for name, trials in zip(names, records, strict=True)
     ]
     begun = [table for table in tables if not table.empty]
     if not begun:
-        called = ", ".join(paths.root.name for paths in found)
-        raise ConfigError(f"No trial of {called} has begun yet; wait for one.")
+        raise ConfigError(f"No trial of {', '.join(names)} has begun yet; wait for one.")
     doubts = []
     if any(config.metric != metric for config in configs):
         doubts.append(f"The sweeps have different metrics; all are ranked by {metric}.")
@@ -103,14 +102,23 @@ def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> 
     if metric != "val_accuracy" and len(found) > 1:
         doubts.append(f"Trials are ranked by {metric}; final models are weighed by accuracy.")
     objectives = dict.fromkeys(name for config in configs for name in config.objectives)
+    each = zip(names, found, records, tables, datasets, strict=True)
     return Comparison(
         trials,
-        pd.DataFrame([_row(*one, metric) for one in zip(found, tables, datasets, strict=True)]),
-        _duels(found, datasets),
+        pd.DataFrame([_row(*one, metric) for one in each]),
+        _duels(names, found, datasets),
         metric,
         tuple(name for name in objectives if name in trials),
         tuple(doubts),
     )
+
+
+def _names(found: Sequence[SweepPaths]) -> list[str]:
+    """What each is called: its folder's name, or where that is another's too, its path."""
+    names = [paths.root.name for paths in found]
+    if len(set(names)) == len(names):
+        return names
+    return [str(paths.root) for paths in found]
 
 
 def _kept(trials: pd.DataFrame, where: str | None) -> pd.DataFrame:
@@ -131,14 +139,19 @@ def _kept(trials: pd.DataFrame, where: str | None) -> pd.DataFrame:
 
 
 def _row(
-    paths: SweepPaths, trials: pd.DataFrame, dataset: Dataset, metric: str
+    name: str,
+    paths: SweepPaths,
+    records: Sequence[TrialRecord],
+    trials: pd.DataFrame,
+    dataset: Dataset,
+    metric: str,
 ) -> dict[str, object]:
     """What is said of a sweep."""
     row: dict[str, object] = {
-        "sweep": paths.root.name,
+        "sweep": name,
         "images": len(dataset),
         "trials": len(trials),
-        "hours": trials["seconds"].sum() / 3600 if len(trials) else 0.0,
+        "hours": sum(trial.seconds for trial in records) / 3600,
         metric: trials[metric].iloc[0] if len(trials) else None,
     }
     if paths.metrics.exists():
@@ -149,11 +162,13 @@ def _row(
     return row
 
 
-def _duels(found: Sequence[SweepPaths], datasets: Sequence[Dataset]) -> tuple[Duel, ...]:
+def _duels(
+    names: Sequence[str], found: Sequence[SweepPaths], datasets: Sequence[Dataset]
+) -> tuple[Duel, ...]:
     """Of every two sweeps that were tested on the same images with the same labels."""
     answers = {
-        paths.root.name: _answers(paths, dataset)
-        for paths, dataset in zip(found, datasets, strict=True)
+        name: _answers(paths, dataset)
+        for name, paths, dataset in zip(names, found, datasets, strict=True)
         if paths.metrics.exists()
     }
     same = [
@@ -172,6 +187,6 @@ def _duels(found: Sequence[SweepPaths], datasets: Sequence[Dataset]) -> tuple[Du
 def _answers(paths: SweepPaths, dataset: Dataset) -> pd.Series:
     """Whether the final model is right, by the bytes and the label of each test image."""
     table = pd.read_parquet(paths.predictions, columns=["label", "predicted"])
-    digests = [dataset.digests[row] for row in dataset.rows("test")]
     right = (table["label"] == table["predicted"]).to_numpy()
-    return pd.Series(right, index=[digests, table["label"]]).sort_index(kind="stable")
+    images = [dataset.digests_of("test"), table["label"]]
+    return pd.Series(right, index=images).sort_index(kind="stable")

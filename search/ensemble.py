@@ -61,7 +61,8 @@ def choose(
     """The winner, calibrated if asked for, and whoever makes it better if an ensemble is.
 
     Members see images alike: only trials of the winner's size and normalisation come in question.
-    Raises `ConfigError` for a sensitivity of a class that is none of two.
+    Raises `ConfigError` for a sensitivity of a class that is none of two, and where what was asked
+    for needs answers that the winner hasn't left.
     """
     positive = positive_class(config, dataset.classes)
     labels = dataset.labels[dataset.rows(*config.validated)]
@@ -69,9 +70,14 @@ def choose(
         return Recipe((Chosen(winner),))
     answers = read_answers(paths.answers, trials, config.metric, labels)
     if winner.number not in answers:
-        _log.warning(
-            "trial %s has left no answers to validation: it stays alone, as it is", winner.trial_id
-        )
+        needed = ["calibrate"] * config.calibrate + ["sensitivity"] * (positive is not None)
+        if needed:
+            raise ConfigError(
+                f"{' and '.join(needed)} can't be had of trial {winner.trial_id}: it has left no "
+                "answers to validation, which only the best trials do. Choose another trial, or "
+                "leave that out."
+            )
+        _log.warning("trial %s has left no answers to validation: it stays alone", winner.trial_id)
         return Recipe((Chosen(winner),))
     seen = ModelSpec.of(winner.params, dataset.classes)
     others = [
@@ -82,14 +88,15 @@ def choose(
         and ModelSpec.of(trial.params, dataset.classes) == seen
     ]
     able = [winner, *others] if config.ensemble > 1 else [winner]
+    folds = fold_numbers(labels, digests=dataset.digests_of(*config.validated))
     temperatures = [
-        fit_temperature(answers[trial.number], labels) if config.calibrate else 1.0
+        fit_temperature(answers[trial.number], labels, folds) if config.calibrate else 1.0
         for trial in able
     ]
     told = np.stack(
         [softmax(answers[t.number] / by, axis=1) for t, by in zip(able, temperatures, strict=True)]
     )
-    picks = pick(told, labels, config.metric, config.ensemble)
+    picks = pick(told, labels, folds, config.metric, config.ensemble)
     _log.info(
         "the final model is made of %s",
         ", ".join(f"trial {able[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()),
@@ -120,14 +127,15 @@ def positive_class(config: SweepConfig, classes: Sequence[str]) -> int | None:
     return list(classes).index(name)
 
 
-def pick(told: np.ndarray, labels: np.ndarray, metric: str, most: int) -> Counter[int]:
+def pick(
+    told: np.ndarray, labels: np.ndarray, folds: np.ndarray, metric: str, most: int
+) -> Counter[int]:
     """How often each of ``(members, n, classes)`` probabilities counts; the first always does.
 
-    ``most`` different ones at most. Only the first, unless those picked without a fold of the
-    images do better on it, over all folds.
+    ``most`` different ones at most. Only the first, unless those picked without one of ``(n,)``
+    ``folds`` do better on it, over all folds.
     """
     alone = Counter([0])
-    folds = fold_numbers(labels)
     together = np.empty_like(told[0])
     for fold in np.unique(folds):
         rest = folds != fold

@@ -32,8 +32,13 @@ TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
 CHECKED_IMAGES = 16
 _TIMES = 5
-_FILES = {"config.json", "model.safetensors", "model.onnx", "model.onnx.data", "model.pt2"}
-_FILES |= {"model.torchscript", "labels.txt", CARD}
+_MODELS: dict[Format, str] = {
+    "timm": "model.safetensors",
+    "onnx": "model.onnx",
+    "pt2": "model.pt2",
+    "torchscript": "model.torchscript",
+}
+_FILES = {*_MODELS.values(), "config.json", "model.onnx.data", "labels.txt", CARD}
 
 _log = logging.getLogger("finesweep")
 
@@ -83,6 +88,14 @@ def export(
     (made / CARD).write_text(card, encoding="utf-8")
     _put_in_place(made, out)
     return tuple(written)
+
+
+def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool:
+    """Whether there is a whole export below ``out``, of these formats where they can be had."""
+    there = {name for name, file in _MODELS.items() if (out / file).exists()}
+    return (out / CARD).exists() and there == set(formats) - (
+        {"timm"} if _no_timm_model(final) else set()
+    )
 
 
 def _mib(folder: Path) -> float:

@@ -21,7 +21,7 @@ class Member:
     trial_id: str
     epochs: int
     val_accuracy: float
-    """Its best in the search: optimistic, it was selected for."""
+    """Of its best epoch by the sweep's metric: optimistic, it was selected for."""
     params: TrialParams
     weight: float = 1.0
     """Of its probabilities; all members' sum to 1."""

@@ -8,7 +8,7 @@ from search.card import Exported
 from search.checks import config_to_resume, load_config
 from search.config import Format, SweepConfig
 from search.ensemble import Recipe, choose
-from search.export import export
+from search.export import export, is_exported
 from search.final import FinalModel
 from search.leaderboard import trial_table, winner
 from search.log import log_to
@@ -37,23 +37,31 @@ def hand_over(
     paths: SweepPaths,
     progress: Progress,
     clock: StageClock,
+    *,
+    kept: FinalModel | None = None,
+    avoid: Sequence[str] = (),
 ) -> FinalModel:
-    """Retrain what the final model is made of, test it, export it."""
-    paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
-    progress("retraining", 0, 0)
-    with clock.stage("retrain"):
-        final = retrain(job, recipe, paths)
-    progress("exporting", 0, 0)
-    with clock.stage("export"):
-        formats = job.config.export.formats
-        export(final, job.dataset, paths, formats=formats, out=paths.export)
+    """Retrain what the final model is made of, test it, export it.
+
+    A final model that is ``kept`` is only exported, in the formats that are missing or too many.
+    Nothing is retrained on machines of Ray's ids ``avoid``.
+    """
+    final, formats = kept, job.config.export.formats
+    if final is None:
+        progress("retraining", 0, 0)
+        with clock.stage("retrain"):
+            final = retrain(job, recipe, paths, avoid=avoid)
+    if not is_exported(final, formats, paths.export):
+        progress("exporting", 0, 0)
+        with clock.stage("export"):
+            export(final, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("%s: test accuracy %.4f; %s", final.name, final.test.accuracy, paths.export)
     return final
 
 
-def handed_over(recipe: Recipe, paths: SweepPaths) -> FinalModel | None:
-    """The final model, if an earlier run of the sweep made it by this, and exported it."""
-    if not (paths.metrics.exists() and paths.card.exists()):
+def made_before(recipe: Recipe, paths: SweepPaths) -> FinalModel | None:
+    """The final model, if an earlier run of the sweep made it by this."""
+    if not paths.metrics.exists():
         return None
     final = FinalModel.read(paths)
     made = [(member.trial_id, member.weight, member.temperature) for member in final.members]

@@ -28,9 +28,10 @@ class _Standing:
     well: bool = False
     """Whether an epoch was finished there since a trial last failed."""
     causes: dict[int, str] = field(default_factory=dict)
-    """Of the trials that failed there since then, by number."""
+    """What trials failed by there, by number."""
     in_a_row: int = 0
-    """Of those, trials that began after the one before had failed: an incident counts once."""
+    """Trials that failed there since an epoch was finished, each begun after the one before had
+    failed: an incident counts once."""
     last_failure: float = -math.inf
 
 
@@ -76,6 +77,11 @@ class Machines:
             )
         return fits if self._most is None else min(fits, self._most)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Ray's ids of the machines that nothing should run on."""
+        return self._ids(self._kept_out())
+
     def hand_out(self, number: int) -> tuple[str, ...]:
         """Ray's ids of the machines that a trial which begins now must not run on."""
         self._began[number] = time.monotonic()
@@ -92,7 +98,8 @@ class Machines:
         """A trial finished an epoch on a machine."""
         for node in self._alive():
             if node.ip == ip:
-                self._standing[node.id] = _Standing(well=True)
+                causes = self._standing[node.id].causes
+                self._standing[node.id] = _Standing(well=True, causes=causes)
 
     def failed(self, ip: str, number: int, cause: str) -> bool:
         """A trial failed on a machine; whether a second failure in that way is its own fault.

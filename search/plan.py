@@ -88,12 +88,13 @@ def make_plan(
 
 def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
     """Raises `ConfigError` if a class has too few images for some in every fold."""
-    labels = dataset.labels[dataset.rows(*config.validated)]
-    rarest = int(np.bincount(labels, minlength=len(dataset.classes)).min())
+    labels = dataset.labels[dataset.rows(*config.validated)].tolist()
+    different = dict(zip(dataset.digests_of(*config.validated), labels, strict=True))
+    rarest = int(np.bincount(list(different.values()), minlength=len(dataset.classes)).min())
     if config.folds > rarest:
         raise ConfigError(
-            f"folds is {config.folds}, but a class has {rarest} training and validation images; "
-            "give so many folds or fewer."
+            f"folds is {config.folds}, but a class has {rarest} different training and validation "
+            "images; give so many folds or fewer."
         )
 
 

@@ -75,8 +75,7 @@ class Resources:
         held = {"CPU": self._cpus(gpus), "GPU": gpus}
         if not avoid:
             return tune.PlacementGroupFactory([held])
-        elsewhere = {"ray.io/node-id": f"!in({','.join(avoid)})"}
-        return tune.PlacementGroupFactory([held], bundle_label_selector=[elsewhere])
+        return tune.PlacementGroupFactory([held], bundle_label_selector=[none_of(avoid)])
 
     def fit(self, nodes: Sequence[Node]) -> int:
         """How many trials run at a time on such machines, if each holds the least that one may."""
@@ -87,6 +86,11 @@ class Resources:
         follows = self.gpus and self.cpus_follow
         cpus = self.cpus * gpus / self.gpus if follows else self.cpus
         return float(int(cpus)) if cpus >= 1 else cpus
+
+
+def none_of(avoid: Sequence[str]) -> dict[str, str]:
+    """Ray's selector of machines that have none of the ids ``avoid``."""
+    return {"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else {}
 
 
 def fit_resources(config: SweepConfig) -> Resources:

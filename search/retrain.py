@@ -20,6 +20,7 @@ from search.ensemble import Chosen, Recipe
 from search.final import FinalModel, Member
 from search.paths import SweepPaths
 from search.program import command
+from search.resources import none_of
 from search.trial import TrialJob
 from spaces import RunError
 from trainables.dataset import Dataset, majority_share
@@ -100,13 +101,15 @@ def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
     return Refit(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
-def retrain(job: TrialJob, recipe: Recipe, paths: SweepPaths) -> FinalModel:
+def retrain(
+    job: TrialJob, recipe: Recipe, paths: SweepPaths, *, avoid: Sequence[str] = ()
+) -> FinalModel:
     """`refit` what the final model is made of, and write what came of it.
 
-    Runs on a GPU of the cluster if trials did and Ray is up, else here with every core. Raises
-    `RunError` if that can't be done.
+    Runs on a GPU of the cluster if trials did and Ray is up, but on no machine of Ray's ids
+    ``avoid``; else here with every core. Raises `RunError` if that can't be done.
     """
-    fitted = [_refit_somewhere(job, chosen, paths) for chosen in recipe.members]
+    fitted = [_refit_somewhere(job, chosen, paths, avoid) for chosen in recipe.members]
     weights = [chosen.weight for chosen in recipe.members]
     probabilities = np.average([each.probabilities for each in fitted], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
@@ -117,6 +120,7 @@ def retrain(job: TrialJob, recipe: Recipe, paths: SweepPaths) -> FinalModel:
         rates=_rates(recipe, probabilities, labels, job.dataset.classes),
     )
     table = _prediction_table(job.dataset, probabilities)
+    paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
     paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
     for k, each in enumerate(fitted):
         write_whole(paths.member_weights(k), partial(save_file, each.state))
@@ -130,10 +134,16 @@ def retrain(job: TrialJob, recipe: Recipe, paths: SweepPaths) -> FinalModel:
     return final
 
 
-def _refit_somewhere(job: TrialJob, chosen: Chosen, paths: SweepPaths) -> Refit:
+def _refit_somewhere(
+    job: TrialJob, chosen: Chosen, paths: SweepPaths, avoid: Sequence[str]
+) -> Refit:
     if not (job.on_gpu and ray.is_initialized()):
         return refit(job, chosen, threads=os.cpu_count() or 1)
-    on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=2)  # of lost workers and machines
+    on_a_gpu: Any = ray.remote(
+        num_gpus=1,
+        max_retries=2,  # of lost workers and machines
+        label_selector=none_of(avoid),
+    )
     try:
         fitted: Refit = ray.get(on_a_gpu(refit).remote(job, chosen, threads=1))
     except RunError:

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,7 @@ from search.driver import only_driver
 from search.ensemble import choose
 from search.environment import environment
 from search.export import need_packages
-from search.handover import hand_over, handed_over
+from search.handover import hand_over, made_before
 from search.leaderboard import winner, write_tables
 from search.log import log_to
 from search.paths import SweepPaths
@@ -103,15 +103,9 @@ class Sweep:
                 raise ConfigError(
                     f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
                 )
-            plan, stores, resources = self._plan()
-            dataset = plan.survey.dataset
             recorded = Dataset.read(self.paths.dataset, self.paths.split)
-            if dataset.fingerprint != recorded.fingerprint:
-                raise ConfigError(
-                    f"The images in {self.config.data} are not those that the sweep "
-                    f"{self.config.name!r} was launched with; bring them back, or launch another."
-                )
-            dataset.write(self.paths.dataset, self.paths.split)  # they may have moved
+            plan, stores, resources = self._plan(recorded)
+            plan.survey.dataset.write(self.paths.dataset, self.paths.split)  # they may have moved
             log_to(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
             write_json(self.paths.config, self.config.model_dump(mode="json"))
@@ -135,8 +129,13 @@ class Sweep:
         if self.config.retrain:
             need_packages(self.config.export.formats)
 
-    def _plan(self) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
-        """Settle everything that can be before a trial, starting Ray. Raises `UserError`."""
+    def _plan(
+        self, recorded: Dataset | None = None
+    ) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
+        """Settle everything that can be before a trial, starting Ray. Raises `UserError`.
+
+        The images have to be those that are ``recorded``, if any are.
+        """
         self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
@@ -150,7 +149,7 @@ class Sweep:
             raise ConfigError(
                 "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
             )
-        plan, stores = self._prepare(draft)
+        plan, stores = self._prepare(draft, recorded)
         self.config = plan.config
         return plan, stores, resources
 
@@ -184,9 +183,10 @@ class Sweep:
         before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
         with self._clock.stage("search"):
             sound = [machine.id for machine in self._machines]
-            ended_by = run_trials(
+            searched = run_trials(
                 job, plan, self.paths, resources, examined=sound, search_on=self._search_on
             )
+        ended_by = searched.ended_by
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
         done = sum(trial.status != "running" and not trial.repeat for trial in trials)
@@ -200,8 +200,14 @@ class Sweep:
         if unfinished == unconfirmed == 0 and self.config.retrain:
             best = winner(trials, self.config.metric)
             recipe = choose(best, trials, self.paths, job.dataset, self.config)
-            final = handed_over(recipe, self.paths) or hand_over(
-                job, recipe, self.paths, self._progress, self._clock
+            final = hand_over(
+                job,
+                recipe,
+                self.paths,
+                self._progress,
+                self._clock,
+                kept=made_before(recipe, self.paths),
+                avoid=searched.left_out,
             )
         new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
         profile = self._clock.profile(new, resources.concurrent)
@@ -227,11 +233,15 @@ class Sweep:
             profile=profile,
         )
 
-    def _prepare(self, draft: Draft) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
+    def _prepare(
+        self, draft: Draft, recorded: Dataset | None
+    ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""
         staged = Staged(self.config.cache_dir)
         with self._clock.stage("scan"):
             plan = make_plan(draft, self._progress, staged=staged)
+            if recorded is not None:
+                plan = self._as_recorded(plan, recorded)
         stores: dict[PixelFormat, PixelStore] = {}
         with self._clock.stage("decode"):
             for form in draft.forms:
@@ -245,6 +255,20 @@ class Sweep:
                     progress=self._progress,
                 )
         return plan, stores
+
+    def _as_recorded(self, plan: Plan, recorded: Dataset) -> Plan:
+        """The plan with its images in the order that was recorded, whatever files are called now.
+
+        Raises `ConfigError` if they are others.
+        """
+        dataset = plan.survey.dataset
+        if dataset.fingerprint != recorded.fingerprint:
+            raise ConfigError(
+                f"The images in {self.config.data} are not those that the sweep "
+                f"{self.config.name!r} was launched with; bring them back, or launch another."
+            )
+        ordered = dataset.in_order_of(recorded)
+        return replace(plan, survey=replace(plan.survey, dataset=ordered))
 
     def _make_folder(self) -> None:
         try:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from ray import tune
 
@@ -84,9 +85,10 @@ class TrialJob:
         If it is not there either, as it is: `build_model` says that, on every machine alike.
         """
         weights = self.weights[params.backbone]
-        if weights.file is None or self.home.is_here or weights.file.exists():
+        if weights.file is None or self.home.is_here or weights.is_here:
             return weights
-        file = self.config.cache_dir / "weights" / f"{weights.backbone}-{weights.file.name}"
+        name = f"{weights.backbone}-{weights.stamp}{weights.file.suffix}"
+        file = self.config.cache_dir / "weights" / name
         try:
             self.home.bring(weights.file, file)
         except FileNotFoundError:
@@ -99,11 +101,14 @@ class TrialJob:
         """Set a trial up on this process's device; on so many ``images``, or all."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
-        validated = ImageSet.of(self.dataset, store, *config.validated).first(images)
+        all_validated = ImageSet.of(self.dataset, store, *config.validated)
+        validated = all_validated.first(images)
         if not config.folds:
             train = ImageSet.of(self.dataset, store, "train").first(images)
             return self._tune(params, train, validated, repeat, patience)
-        numbers = fold_numbers(validated.labels, config.folds, config.seed)
+        digests = self.dataset.digests_of(*config.validated)
+        numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
+        numbers = np.resize(numbers, len(validated))  # as `ImageSet.first` repeats them
         tunings = [
             self._tune(params, validated.part(numbers != k), validated.part(numbers == k), repeat)
             for k in range(config.folds)

@@ -7,13 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
-from search.answers import ValidationAnswers
+from search.answers import KEPT, ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
@@ -34,6 +35,16 @@ from spaces import RunError
 _log = logging.getLogger("finesweep")
 
 
+@dataclass(frozen=True)
+class Searched:
+    """How a search went, but for what is in the journal."""
+
+    ended_by: str | None
+    """What ended it for good before its trials were done, if its budget did."""
+    left_out: tuple[str, ...]
+    """Ray's ids of the machines that nothing should run on."""
+
+
 def run_trials(
     job: TrialJob,
     draft: Draft,
@@ -42,11 +53,11 @@ def run_trials(
     *,
     examined: Collection[str] | None = None,
     search_on: bool = False,
-) -> str | None:
+) -> Searched:
     """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
 
-    Returns what ended the search for good before that, if its budget did. A journal remembers that,
-    so that only what follows the search is still done, unless it is to ``search_on``.
+    A journal remembers that a budget ended the search, so that only what follows it is still done,
+    unless it is to ``search_on``.
 
     Machines of Ray's ids ``examined`` are known to be sound; others get trials once they were
     examined, as do those that join. Without it, all that are there now are.
@@ -76,7 +87,7 @@ def run_trials(
         if searcher.is_stranded():
             _log.warning("a trial waited for machines that are gone; the search begins anew")
         elif not searcher.cut_short:
-            return searcher.spent
+            return Searched(searcher.spent, machines.left_out)
 
 
 def _search(
@@ -104,6 +115,7 @@ def _search(
     budget.ended_by = journal.ended_by
     running = [record.number for record in journal.records if record.status == "running"]
     checkpoints = Checkpoints.here(paths.checkpoints, running)
+    kept = max(KEPT, config.confirm or 0)  # any that is confirmed may win
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
         CheckpointWriter(checkpoints) as writer,
@@ -118,7 +130,7 @@ def _search(
         searcher = StudySearcher(
             journal,
             writer,
-            ValidationAnswers(paths.answers, config.metric, journal.records),
+            ValidationAnswers(paths.answers, config.metric, journal.records, kept=kept),
             machines,
             paths,
             draft,

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,10 @@ class Dataset:
         """Indices of the images in these splits, ascending, ``(m,)`` int64."""
         return np.flatnonzero(np.isin(self.splits, splits))
 
+    def digests_of(self, *splits: SplitName) -> list[str]:
+        """Of the images in these splits, by ascending row."""
+        return [self.digests[row] for row in self.rows(*splits)]
+
     def file(self, row: int) -> Path:
         """Where image ``row`` lies."""
         return self.root / self.paths[row]
@@ -47,6 +51,24 @@ class Dataset:
         """How many images of each class a split has."""
         per_class = np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
         return dict(zip(self.classes, per_class.tolist(), strict=True))
+
+    def in_order_of(self, other: "Dataset") -> "Dataset":
+        """The images of this one in the order of another with the same `fingerprint`.
+
+        What is kept of images by their rows stays true of files that were given other names.
+        """
+        mine, others = (
+            np.lexsort((d.labels, d.splits, np.array(d.digests))) for d in (self, other)
+        )
+        rows = np.empty_like(mine)
+        rows[others] = mine
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            digests=tuple(self.digests[row] for row in rows),
+        )
 
     def write(self, manifest: Path, table: Path) -> None:
         """Write ``dataset.json`` and ``split.csv``."""

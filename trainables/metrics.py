@@ -68,8 +68,16 @@ def test_metrics(
     )
 
 
-def fold_numbers(labels: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
-    """``(n,)`` numbers of folds at random, each class spread evenly over them."""
+def fold_numbers(
+    labels: np.ndarray, folds: int = 5, seed: int = 0, *, digests: Sequence[str] | None = None
+) -> np.ndarray:
+    """``(n,)`` numbers of folds at random, each class spread evenly over them.
+
+    Images of one of ``(n,)`` ``digests``, which are copies, are in one fold.
+    """
+    if digests is not None:
+        _, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
+        return fold_numbers(labels[first], folds, seed)[copy_of]
     numbers = np.empty(len(labels), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]

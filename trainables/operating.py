@@ -25,7 +25,7 @@ class OperatingPoint:
         ``scores`` are the ``(n,)`` probabilities of the positive class.
         """
         found = np.sort(scores[truth])[::-1]
-        last = math.ceil(wanted * len(found)) - 1
+        last = math.ceil(round(wanted * len(found), 6)) - 1  # 0.55 * 100 is a little over 55
         return cls(positive, wanted, float(found[last]))
 
 

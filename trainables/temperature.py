@@ -6,18 +6,17 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from trainables.evaluate import cross_entropies
-from trainables.metrics import fold_numbers
 from trainables.model import head_names
 
 _LEAST, _MOST = 0.1, 10.0
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
     """What to divide ``(n, classes)`` logits by for the least loss on ``(n,)`` class numbers.
 
-    1 unless that lowers the loss of images it was not fitted on, each left out once.
+    1 unless that lowers the loss of images it was not fitted on, each of ``(n,)`` ``folds`` left
+    out once.
     """
-    folds = fold_numbers(labels)
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
         rest, here = folds != fold, folds == fold

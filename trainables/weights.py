@@ -8,6 +8,7 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import timm
 import torch
@@ -37,6 +38,18 @@ class Weights:
     """In words, for people."""
     file: Path | None
     """State dict in timm's names and layout; None is an untrained start."""
+    stamp: str = ""
+    """Size and time of the file when it was found: a name may stand for another one elsewhere."""
+
+    @classmethod
+    def found(cls, backbone: str, origin: str, file: Path) -> Self:
+        """Weights that lie in a file of this machine."""
+        return cls(backbone, origin, file, _stamp(file))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine has the very file, as on a shared disk."""
+        return self.file is None or _stamp(self.file) == self.stamp
 
 
 def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
@@ -65,6 +78,15 @@ def check_backbone(name: str) -> None:
         raise WeightsError(unknown(f"weight tag of {base}", tag, tags or ["none"]))
 
 
+def _stamp(file: Path) -> str:
+    """Empty where there is no file."""
+    try:
+        known = file.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{known.st_size:x}-{known.st_mtime_ns:x}"
+
+
 def _in_folder(backbone: str, folder: Path) -> Weights:
     if not folder.is_dir():
         raise WeightsError(
@@ -76,7 +98,7 @@ def _in_folder(backbone: str, folder: Path) -> Weights:
         for suffix in _SUFFIXES:
             file = stem.with_name(stem.name + suffix)
             if file.is_file():
-                return Weights(backbone, f"file {file}", file.resolve())
+                return Weights.found(backbone, f"file {file}", file.resolve())
     raise WeightsError(
         f"No weights of {backbone} in {folder}; save them there as {backbone}.safetensors."
     )
@@ -97,7 +119,7 @@ def _in_package(backbone: str, cache: Path) -> Weights | None:
     if not target.exists():
         state = _timm_names(torch.load(source, weights_only=True, map_location="cpu"), base)
         write_whole(target, lambda partial: save_file(state, partial))
-    return Weights(backbone, f"package {package} {version}", target)
+    return Weights.found(backbone, f"package {package} {version}", target)
 
 
 def _timm_names(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
@@ -137,7 +159,7 @@ def _on_hub(backbone: str) -> Weights:
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name, local_files_only=True)
-            return Weights(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
+            return Weights.found(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
         except LocalEntryNotFoundError:
             continue
     reason = "it holds no file " + " or ".join(names)
@@ -145,7 +167,7 @@ def _on_hub(backbone: str) -> Weights:
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name)
-            return Weights(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
+            return Weights.found(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
             break

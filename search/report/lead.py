@@ -22,10 +22,10 @@ def lead(found: Found) -> list[str]:
 def _asked(found: Found) -> str:
     images = ", ".join(f"{len(found.dataset.rows(split))} {split}" for split in SPLITS)
     trials = found.config.trials
-    many = "as many as the budget allows" if trials == UNLIMITED else str(trials)
+    many = "as many trials as the budget allows" if trials == UNLIMITED else f"{trials} trials"
     return (
         f"Asked for was the best classifier of {len(found.dataset.classes)} classes on "
-        f"{len(found.dataset)} images ({images}), among {many} trials of the space "
+        f"{len(found.dataset)} images ({images}), among {many} of the space "
         f"{found.space.name}."
     )
 

@@ -97,6 +97,9 @@ def _model(found: Found) -> list[Section]:
     else:
         gone = f"No image is shown: those in {dataset.root} are gone, or are others by now."
         blocks.append(Text(gone))
+    if len(final.members) > 1:
+        alone = f"of trial {final.winner.trial_id} alone, the winner among the members."
+        blocks.append(Text(f"The map of features and where the model looks are {alone}"))
     return [Section("The final model", tuple(blocks))]
 
 

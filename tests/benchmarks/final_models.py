@@ -29,7 +29,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.dataset import Dataset
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
-from trainables.metrics import calibration
+from trainables.metrics import calibration, fold_numbers
 from trainables.model import Preprocessing, build_model
 from trainables.pixels import ImageSet, build_store
 from trainables.prefix import whole
@@ -97,7 +97,8 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     )
     members = {one.trial.number: one.trial for one in guarded} | {t.number: t for t in top}
     told = {n: refit(job, Chosen(t), threads=2).probabilities for n, t in members.items()}
-    by = {n: fit_temperature(answers[n], labels) for n in members}
+    folds = fold_numbers(labels)
+    by = {n: fit_temperature(answers[n], labels, folds) for n in members}
     cooled = {n: softmax(np.log(np.maximum(p, 1e-12)) / by[n], axis=1) for n, p in told.items()}
     weights = [one.weight for one in guarded]
     numbers = [one.trial.number for one in guarded]

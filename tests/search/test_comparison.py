@@ -44,6 +44,19 @@ def test_final_models_are_weighed_on_the_same_images(
     assert "p = 0.25" in told
 
 
+@pytest.mark.slow
+def test_sweeps_of_one_name_are_told_apart_by_their_folders(
+    sweep: SweepResult, other: SweepPaths
+) -> None:
+    namesake = SweepPaths(other.root.parent / "elsewhere" / "digits")
+    namesake.root.parent.mkdir()
+    other.root.rename(namesake.root)
+    compared = compare_sweeps([sweep.paths, namesake])
+    (duel,) = compared.duels
+    assert (duel.one, duel.other) == (str(sweep.paths.root), str(namesake.root))
+    assert set(compared.trials["sweep"]) == {duel.one, duel.other}
+
+
 def test_mcnemars_test_is_exact() -> None:
     assert Duel("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
     assert "more than chance" in str(Duel("a", "b", 100, 10, 1))

@@ -25,6 +25,7 @@ from tests.search.handing import hand
 from tests.search.reports import report
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of
+from trainables.metrics import fold_numbers
 from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec, Predictor
 from trainables.report import merit
@@ -45,9 +46,9 @@ def told(labels: np.ndarray, *wrong: slice) -> np.ndarray:
 def test_members_that_make_different_mistakes_are_picked_together() -> None:
     labels = np.arange(300) % 3
     members = told(labels, slice(0, 60), slice(60, 130), slice(0, 70))
-    picks = pick(members, labels, METRIC, 3)
+    picks = pick(members, labels, fold_numbers(labels), METRIC, 3)
     assert set(picks) == {0, 1}, "the third errs where the first does"
-    assert set(pick(members, labels, METRIC, 1)) == {0}
+    assert set(pick(members, labels, fold_numbers(labels), METRIC, 1)) == {0}
 
 
 def test_what_only_looks_better_on_the_images_it_was_picked_by_is_not_picked() -> None:
@@ -55,7 +56,8 @@ def test_what_only_looks_better_on_the_images_it_was_picked_by_is_not_picked() -
     labels = rng.integers(0, 2, 60)
     good = softmax(2.0 * np.eye(2)[labels] + rng.normal(size=(60, 2)), axis=1)
     noise = softmax(rng.normal(scale=4, size=(15, 60, 2)), axis=2)
-    assert pick(np.concatenate([good[None], noise]), labels, METRIC, 4) == Counter([0])
+    members = np.concatenate([good[None], noise])
+    assert pick(members, labels, fold_numbers(labels), METRIC, 4) == Counter([0])
 
 
 def record(number: int, logits: np.ndarray, labels: np.ndarray, **fields: object) -> TrialRecord:
@@ -134,8 +136,10 @@ def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Data
 def test_a_winner_without_answers_stays_alone(paths: SweepPaths, dataset: Dataset) -> None:
     labels = dataset.labels[dataset.rows("val")]
     winner = record(0, np.eye(3)[labels], labels)
-    asked = config(calibrate=True, ensemble=4)
+    asked = config(ensemble=4)
     assert choose(winner, [winner], paths, dataset, asked) == Recipe((Chosen(winner),))
+    with pytest.raises(ConfigError, match="calibrate can't be had of trial 0000: it has left no"):
+        choose(winner, [winner], paths, dataset, config(calibrate=True))
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +200,17 @@ def test_what_is_made_of_a_sweep_can_be_changed_afterwards(
     assert (kept.ensemble, kept.calibrate) == (3, True)
     final = FinalModel.read(paths)
     assert sum(member.weight for member in final.members) == pytest.approx(1)
-    leftovers = {path.name for path in paths.retrained.glob("*.safetensors")}
-    assert leftovers == {paths.member_weights(k).name for k in range(len(final.members))}
+
+
+def test_of_an_ensemble_that_makes_way_for_one_trial_nothing_is_left(
+    ensemble: SweepPaths, tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "alone")
+    shutil.copytree(ensemble.root, paths.root)
+    (trial,) = retrain_sweep(paths, trial="0").final.members  # type: ignore[union-attr]
+    assert trial.trial_id == "0000"
+    assert [file.name for file in paths.retrained.glob("*.safetensors")] == ["model.safetensors"]
+    assert (paths.export / "config.json").exists(), "it is timm's again"
 
 
 def test_retrain_changes_nothing_else(
@@ -278,7 +291,7 @@ def test_a_cross_validated_sweep_is_scored_on_every_image_but_the_tests(
 def test_more_folds_than_a_class_has_images_are_refused(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
-    with pytest.raises(ConfigError, match="folds is 99, but a class has 34 training and"):
+    with pytest.raises(ConfigError, match="folds is 99, but a class has 34 different training and"):
         Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
     with pytest.raises(ConfigError, match="folds must be 0, or 2 or more"):
         config(folds=1)

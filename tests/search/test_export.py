@@ -88,7 +88,9 @@ def test_the_model_card_says_what_an_honest_score_is(sweep: SweepResult) -> None
     card = sweep.paths.card.read_text()
     assert sweep.final is not None
     assert f"| accuracy | {sweep.final.test.accuracy:.4f} |" in card
-    assert "Scores of a\nsearch are optimistic" in card
+    winner = sweep.final.winner
+    said = f"Trial {winner.trial_id} had a validation accuracy of {winner.val_accuracy:.4f} in the"
+    assert f"{said} search. Scores of a search are optimistic" in " ".join(card.split())
     assert json.dumps(sweep.final.winner.params.backbone) in card
 
 

@@ -73,6 +73,16 @@ def test_a_failed_trial_is_tried_on_another_machine_if_there_is_one() -> None:
     assert machines.hand_out(7) == ()
 
 
+def test_a_trial_that_failed_there_goes_elsewhere_though_others_do_well_there() -> None:
+    machines = Cluster([GOOD, BAD]).machines()
+    machines.hand_out(7)
+    assert not machines.failed(BAD.ip, 7, "ValueError: boom")
+    for node in (GOOD, BAD):
+        machines.went_well(node.ip)
+    assert machines.hand_out(7) == ("bad",)
+    assert machines.failed(GOOD.ip, 7, "ValueError: boom"), "it fails alike on two sound machines"
+
+
 def fail(machines: Machines, node: Node, *numbers: int, cause: str = CUDA) -> None:
     """Trials that begin on a machine and fail there, one after another."""
     for number in numbers:
@@ -89,7 +99,7 @@ def test_a_machine_that_keeps_failing_is_left_out_and_named(
     fail(machines, BAD, 2, 3)
     assert machines.hand_out(9) == ()
     fail(machines, BAD, 4)
-    assert machines.hand_out(9) == ("bad",)
+    assert machines.hand_out(9) == machines.left_out == ("bad",)
     assert machines.room() == 2
     fail(machines, BAD, 5)
     (record,) = caplog.records

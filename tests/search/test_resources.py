@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from search.config import SweepConfig
 from search.resources import (
@@ -13,6 +14,7 @@ from search.resources import (
     fit_resources,
     kinds_of,
     measure_shares,
+    none_of,
     probe_peak,
     share_of,
 )
@@ -132,3 +134,16 @@ def test_cpus_go_with_the_share() -> None:
     given = replace(eighth, cpus=2.0, cpus_follow=False)
     assert given.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert given.of(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
+
+
+def test_a_task_runs_on_no_machine_that_it_is_to_avoid(ray_cluster: None) -> None:
+    ids = [node["NodeID"] for node in ray.nodes()]
+    for avoided in (ids[:1], ids[1:]):
+        selector = none_of(avoided)
+        task = ray.remote(num_cpus=0, label_selector=selector)(_where)
+        assert {ray.get(task.remote()) for _ in range(3)} == set(ids) - set(avoided)
+    assert none_of([]) == {}
+
+
+def _where() -> str:
+    return str(ray.get_runtime_context().get_node_id())

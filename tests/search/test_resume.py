@@ -18,6 +18,7 @@ from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
 from spaces import ConfigError
 from tests.search.commands import finesweep, flags
+from trainables.dataset import Dataset
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +107,18 @@ def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Pat
     assert again.profile.worker_seconds.train == 0, "what ran before is not counted again"
 
 
+def test_formats_that_a_finished_sweep_lacks_are_exported(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
+    paths = SweepPaths(tmp_path / "copy")
+    shutil.copytree(sweep.paths.root, paths.root)
+    tested = paths.metrics.stat().st_mtime_ns
+    Sweep.existing(paths, {"export.formats": ["timm", "torchscript"]}).resume()
+    made = {path.name for path in paths.export.glob("model.*")}
+    assert made == {"model.safetensors", "model.torchscript"}
+    assert paths.metrics.stat().st_mtime_ns == tested, "retrained nothing"
+
+
 def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) -> None:
     with only_driver(sweep.paths):
         with pytest.raises(ConfigError, match=rf"being run by process {os.getpid()} on \S+; wait"):
@@ -123,7 +136,13 @@ def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
     Sweep(SweepConfig.parse({**values, "trials": 2})).run()
     (tmp_path / "here").rename(tmp_path / "there")
     moved = SweepPaths(tmp_path / "there")
+    before = Dataset.read(moved.dataset, moved.split).digests
+    for k, file in enumerate(sorted((data / "one").iterdir(), reverse=True)):
+        file.rename(file.with_name(f"renamed-{k:03}.png"))
     assert len(Sweep.existing(moved, {"trials": 3}).resume().trials) == 3
+    renamed = Dataset.read(moved.dataset, moved.split)
+    assert renamed.digests == before, "row for row what is kept of them stays true"
+    assert any("renamed" in path for path in renamed.paths)
     next((data / "one").iterdir()).unlink()
     with pytest.raises(ConfigError, match="are not those that the sweep 'there' was launched with"):
         Sweep.existing(moved, {"trials": 4}).resume()

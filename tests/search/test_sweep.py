@@ -157,7 +157,9 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     deleted = PixelStore(tmp_path / "deleted.npy")
     stores = dict.fromkeys(plan.forms, deleted)
     removed = tmp_path / "removed.safetensors"
-    weights = {name: Weights(name, "a file", removed) for name in plan.weights}
+    removed.write_bytes(b"weights")
+    weights = {name: Weights.found(name, "a file", removed) for name in plan.weights}
+    removed.unlink()
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     with pytest.raises(RunError, match=r"failed in the same way.*removed.safetensors.*resume"):
         run_trials(job, plan, paths, Resources(1, True, 0, 3))

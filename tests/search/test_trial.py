@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from spaces import TrialParams
 from tests.search.machines import elsewhere
 from trainables.memory import MemoryTable
 from trainables.pixels import build_store
+from trainables.weights import Weights
 
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:
@@ -71,6 +74,28 @@ def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
         after = numbers(trial)
     assert after == before
     assert numbers(start(first)) == before, "and in another actor"
+
+
+def test_another_machine_takes_no_weights_for_those_of_an_earlier_sweep(
+    ray_cluster: None, settings: dict[str, Any], params: TrialParams, tmp_path: Path
+) -> None:
+    """Of the same name at home, and kept at the same place there."""
+    file = tmp_path / "model.safetensors"
+    config = SweepConfig.parse({**settings, "cache_dir": tmp_path / "cache"})
+
+    def fetched(content: bytes) -> bytes:
+        file.write_bytes(content)
+        weights = replace(Weights.found(params.backbone, "a file", file), stamp=content.decode())
+        job = TrialJob(config, None, {}, {params.backbone: weights}, on_gpu=False)  # type: ignore[arg-type]
+        there = ray.get(elsewhere(TrialJob.weights_for).remote(job, params))
+        assert there.file != file
+        return bytes(there.file.read_bytes())
+
+    assert [fetched(sweep) for sweep in (b"first", b"second", b"first")] == [
+        b"first",
+        b"second",
+        b"first",
+    ]
 
 
 def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(

@@ -1,6 +1,9 @@
+import hashlib
+import shutil
 from pathlib import Path
 
 from trainables.dataset import Dataset, majority_share
+from trainables.survey import survey
 
 
 def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -11,6 +14,23 @@ def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: P
     assert (again.labels == dataset.labels).all()
     assert (again.splits == dataset.splits).all()
     assert again.fingerprint == dataset.fingerprint
+
+
+def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
+    dataset: Dataset, digits: Path, cache: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(digits, tmp_path / "data")
+    for k, file in enumerate(sorted((tmp_path / "data").rglob("*.png"))):
+        file.rename(file.with_name(f"{hashlib.md5(bytes([k])).hexdigest()}.png"))
+    renamed = survey(tmp_path / "data", cache=cache).dataset
+    assert renamed.fingerprint == dataset.fingerprint
+    assert renamed.digests != dataset.digests
+    again = renamed.in_order_of(dataset)
+    assert again.digests == dataset.digests
+    assert (again.labels == dataset.labels).all()
+    assert (again.splits == dataset.splits).all()
+    for row in (0, len(again) - 1):
+        assert again.file(row).read_bytes() == dataset.file(row).read_bytes()
 
 
 def test_the_constant_answer_has_the_share_of_the_largest_class() -> None:

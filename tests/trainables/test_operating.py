@@ -17,6 +17,11 @@ def test_the_highest_threshold_is_taken_that_finds_enough() -> None:
         assert (SCORES[TRUTH] >= point.threshold).mean() >= wanted
 
 
+def test_a_share_of_many_images_is_not_one_image_too_many() -> None:
+    scores, truth = np.linspace(1, 0, 100), np.ones(100, bool)
+    assert OperatingPoint.fit("crack", 0.55, scores, truth).threshold == scores[54]
+
+
 def test_rates_are_counted_on_other_images() -> None:
     point = OperatingPoint("crack", 0.9, 0.5)
     rates = Rates.of(point, np.array([0.9, 0.6, 0.4, 0.5, 0.1]), np.array([1, 1, 1, 0, 0], bool))

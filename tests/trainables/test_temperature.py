@@ -22,14 +22,15 @@ def honest(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np
 @pytest.mark.parametrize("by", [0.5, 3.0])
 def test_it_finds_by_how_much_logits_are_too_large_or_too_small(by: float) -> None:
     logits, labels = honest(2000)
-    found = fit_temperature(by * logits, labels)
+    found = fit_temperature(by * logits, labels, fold_numbers(labels))
     assert found == pytest.approx(by, rel=0.1)
     before = calibration(softmax(by * logits, axis=1), labels).error
     assert calibration(softmax(by * logits / found, axis=1), labels).error < before / 2
 
 
 def test_it_leaves_alone_what_it_does_not_help() -> None:
-    found = [fit_temperature(*honest(40, seed=seed)) for seed in range(20)]
+    sets = [honest(40, seed=seed) for seed in range(20)]
+    found = [fit_temperature(logits, labels, fold_numbers(labels)) for logits, labels in sets]
     assert found.count(1.0) > 5, "of twenty that need none"
 
 
@@ -38,6 +39,13 @@ def test_folds_have_every_class_evenly() -> None:
     folds = fold_numbers(labels)
     for k, count in ((0, 10), (1, 2), (2, 1)):
         assert np.bincount(folds[labels == k]).tolist() == [count] * 5
+
+
+def test_copies_of_an_image_are_in_one_fold() -> None:
+    labels = np.tile(np.repeat([0, 1, 2], [50, 10, 5]), 2)
+    folds = fold_numbers(labels, digests=[str(k) for k in range(65)] * 2)
+    assert (folds[:65] == folds[65:]).all()
+    assert np.bincount(folds).tolist() == [26] * 5
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ def test_untrained_is_only_had_by_name(cache: Path) -> None:
     assert find_weights("test_vit", "untrained", cache=cache).file is None
     with pytest.raises(WeightsError, match="can't be had"):
         find_weights("test_vit", "pretrained", cache=cache)
+
+
+def test_another_file_of_the_same_name_is_not_the_one_that_was_found(
+    tmp_path: Path, cache: Path
+) -> None:
+    file = tmp_path / "test_vit.safetensors"
+    save_file(timm.create_model("test_vit").state_dict(), file)
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    assert weights.is_here
+    os.utime(file, ns=(0, 0))
+    assert not weights.is_here
+    file.unlink()
+    assert not weights.is_here
 
 
 @pytest.mark.parametrize("name", ["test_vit.safetensors", "test_vit/model.safetensors"])
