@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from trainables.operating import Rates
 from trainables.pixels import ImageSet
 from trainables.prefix import whole
 from trainables.process import prepare_process
+from trainables.report import EpochReport
 from trainables.temperature import divide_logits
 
 _log = logging.getLogger("finesweep")
@@ -55,8 +56,15 @@ def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
     """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
 
     The learning-rate schedule is the trial's, cut off where its best epoch was; augmentation shows
-    no view twice. This is the only place that looks at the test images. Raises `RunError` if it
-    diverges.
+    no view twice. Raises `RunError` if it diverges.
+    """
+    return _followed(_refit(job, chosen, threads=threads), chosen, job.config.metric)
+
+
+def _refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Iterator[EpochReport | Refit]:
+    """A report an epoch, then what came of it.
+
+    This is the only place that looks at the test images.
     """
     prepare_process(threads=threads)
     trial = chosen.trial
@@ -79,13 +87,7 @@ def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
         plateau_losses=[report.val_loss for report in trial.reports],
     )
     for report in finetune(tuning):
-        _log.info(
-            "retraining epoch %d of %d: train_loss %.4f, %.0f s",
-            report.epoch,
-            best.epoch,
-            report.train_loss,
-            report.seconds,
-        )
+        yield report
         if report.diverged:
             raise RunError(
                 f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
@@ -98,7 +100,25 @@ def refit(job: TrialJob, chosen: Chosen, *, threads: int) -> Refit:
     told = logits_of(telling, Inputs(test, together, stated, device=tuning.device))
     logits, features = np.split(told, [len(job.dataset.classes)], axis=1)
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
-    return Refit(state, softmax(logits, axis=1), features.astype(np.float16))
+    yield Refit(state, softmax(logits, axis=1), features.astype(np.float16))
+
+
+def _followed(steps: Iterable[EpochReport | Refit], chosen: Chosen, metric: str) -> Refit:
+    """The last of them; the reports before it are logged as they come."""
+    best = chosen.trial.best(metric)
+    assert best is not None
+    for step in steps:
+        if isinstance(step, EpochReport):
+            _log.info(
+                "retraining trial %s, epoch %d of %d: train_loss %.4f, %.0f s",
+                chosen.trial.trial_id,
+                step.epoch,
+                best.epoch,
+                step.train_loss,
+                step.seconds,
+            )
+    assert isinstance(step, Refit)
+    return step
 
 
 def retrain(
@@ -141,11 +161,13 @@ def _refit_somewhere(
         return refit(job, chosen, threads=os.cpu_count() or 1)
     on_a_gpu: Any = ray.remote(
         num_gpus=1,
+        num_returns="streaming",
         max_retries=2,  # of lost workers and machines
         label_selector=none_of(avoid),
     )
+    steps = on_a_gpu(_refit).remote(job, chosen, threads=1)
     try:
-        fitted: Refit = ray.get(on_a_gpu(refit).remote(job, chosen, threads=1))
+        fitted = _followed(map(ray.get, steps), chosen, job.config.metric)
     except RunError:
         raise
     except RayError as error:

@@ -143,6 +143,8 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     assert "no longer finite" in failed["error"]
     assert result.unfinished == 0
     assert result.final is not None, "retrained by a task of the cluster"
+    epochs = result.final.winner.epochs
+    assert f"epoch {epochs} of {epochs}: train_loss" in result.paths.log.read_text()
 
 
 def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
