@@ -29,6 +29,9 @@ DONE, FAULT, MISTAKE = 0, 1, 2
 TABLES = (".csv", ".parquet", ".json")
 """Endings of files that a table can be written to."""
 
+PICTURES = (".png", ".jpg", ".webp")
+"""Endings of files that a picture can be written to."""
+
 ON_CLUSTERS = ("launch", "resume", "preflight")
 """Commands that can be submitted."""
 
@@ -36,6 +39,11 @@ ON_CLUSTERS = ("launch", "resume", "preflight")
 def plan(args: argparse.Namespace) -> None:
     """Say what a launch would do."""
     config = config_of(args)
+    _check_file("--augment-preview", args.augment_preview)
+    if args.augment_preview and args.augment_preview.suffix.lower() not in PICTURES:
+        raise ConfigError(
+            f"--augment-preview {args.augment_preview} must end in {', '.join(PICTURES)}."
+        )
     from search.draft import draft_plan
     from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words

@@ -37,6 +37,7 @@ HANDED_OVER = ("ensemble", "calibrate", "sensitivity")
 
 RESUMABLE = (
     "data",
+    "weights",
     "trials",
     "time_budget",
     "gpu_hours",
@@ -55,7 +56,7 @@ RESUMABLE = (
 )
 """Settings that may change when a sweep is resumed: no trial's numbers depend on them.
 
-The data may have moved, but not changed.
+The data and the weights may have moved, but not changed.
 """
 
 _NAMED_STARTS = ("pretrained", "untrained")

@@ -15,6 +15,9 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+NEVER_BEGAN = "never_began"
+"""Attribute of a failed trial that says nothing: its driver was killed as it was proposed."""
+
 _EPOCHS = {3**k for k in range(12)}
 """That a curve is told by, beside its last: those between say little more."""
 
@@ -68,7 +71,7 @@ class Curves:
             over = trial.state.is_finished()
             if over:
                 self._open.remove(trial.number)
-            if not self._is_whole(trial.params):
+            if not self._is_whole(trial.params) or NEVER_BEGAN in trial.user_attrs:
                 continue
             if not over:
                 self.running[trial.number] = trial

@@ -1,21 +1,27 @@
-"""What a result depends on besides its settings: versions, hardware, commit."""
+"""What a result depends on besides its settings: versions, hardware, commit, weights."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from search.paths import SweepPaths
+from spaces import ConfigError
+from trainables.weights import Weights
+
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware and commit: what a result depends on besides the settings."""
+def environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
+    """What a result depends on besides the settings, with a hash of each backbone's ``weights``."""
     return {
         "finesweep": _version("finesweep"),
         "commit": _commit(),
@@ -24,7 +30,20 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "weights": {backbone: each.digest() for backbone, each in weights.items()},
     }
+
+
+def check_weights_unchanged(paths: SweepPaths, weights: Mapping[str, Weights]) -> None:
+    """Raises `ConfigError` if a launched sweep began with other weights, wherever they lie now."""
+    known = json.loads(paths.environment.read_text(encoding="utf-8"))["weights"]
+    for backbone, found in weights.items():
+        if backbone in known and known[backbone] != found.digest():
+            raise ConfigError(
+                f"The weights of {backbone} ({found.origin}) are not those that the sweep "
+                f"{paths.root.name!r} was launched with; bring them back, give their folder by "
+                "--weights, or launch another."
+            )
 
 
 def _version(package: str) -> str | None:

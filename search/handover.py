@@ -8,6 +8,7 @@ from search.card import Exported
 from search.checks import config_to_resume, load_config
 from search.config import Format, SweepConfig
 from search.ensemble import Recipe, choose
+from search.environment import check_weights_unchanged
 from search.export import export, is_exported
 from search.final import FinalModel
 from search.leaderboard import trial_table, winner
@@ -92,6 +93,7 @@ def retrain_sweep(
     form = Preprocessing.of(params.backbone).form(params.image_size)
     backbones = {member.trial.params.backbone for member in recipe.members}
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
+    check_weights_unchanged(paths, weights)
     if isinstance(config.data, str):  # the copy may have made way since
         read_source(config.data, cache=config.cache_dir, progress=progress)
     store = build_store(

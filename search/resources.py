@@ -171,7 +171,7 @@ def kinds_of(
 
     Of ``points``, and if any is ``drawn`` of the space.
     """
-    trials = list(points)
+    trials: list[TrialParams] = []
     if drawn:
         depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
         batches = [int(value) for value in space.dimensions["batch_size"].extremes]
@@ -192,7 +192,7 @@ def kinds_of(
                 values |= {"batch_size": batch, **heaviest}
                 trials.append(space.params(values, native_image_size=native_image_size))
     kinds: dict[MemoryCase, TrialParams] = {}
-    for params in trials:
+    for params in [*trials, *points]:
         case = MemoryCase.of(params)
         most = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
         most |= {"gradual_unfreezing": False}  # its first epoch would open nothing

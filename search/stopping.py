@@ -51,11 +51,12 @@ class StoppingRule(FIFOScheduler):
         super().on_trial_add(_NOBODY, trial)
         decision = self.CONTINUE
         for report in record.reports:
-            if not report.diverged:
+            if not report.is_last:  # of that Ray tells its end alone
                 decision = super().on_trial_result(_NOBODY, trial, report.to_dict())
-        if record.status != "running" and record.reports:
+        ended = record.status != "running" or any(report.is_last for report in record.reports)
+        if ended and record.reports:
             super().on_trial_complete(_NOBODY, trial, record.reports[-1].to_dict())
-        if record.status != "running" or decision != self.STOP:
+        if ended or decision != self.STOP:
             return False
         return not self._may_lead(record.number, record.reports[-1])
 

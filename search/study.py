@@ -17,6 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import Objective, SamplerName
+from search.curves import NEVER_BEGAN
 from search.journal import JournalFile
 from search.mfgp import MultiFidelitySampler
 from search.repeat import Repeat
@@ -255,6 +256,7 @@ class StudyJournal:
     def _mend(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
         """Add what was still to be written of a trial when the driver was killed."""
         if record is None:  # it never had its parameters
+            self._storage.set_trial_user_attr(trial._trial_id, NEVER_BEGAN, True)
             self._study.tell(trial.number, state=TrialState.FAIL)
             return
         for report in record.reports:

@@ -16,7 +16,7 @@ from search.confirm import repeats_of
 from search.draft import Draft, draft_plan
 from search.driver import only_driver
 from search.ensemble import choose
-from search.environment import environment
+from search.environment import check_weights_unchanged, environment
 from search.export import need_packages
 from search.handover import hand_over, made_before
 from search.leaderboard import winner, write_tables
@@ -139,6 +139,8 @@ class Sweep:
         self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
             draft = draft_plan(self.config)
+            if recorded is not None:
+                check_weights_unchanged(self.paths, draft.weights)
         with self._clock.stage("start"):
             start_ray(self.config.address)
             self._machines = preflight(self.config.cache_dir)
@@ -291,7 +293,7 @@ class Sweep:
         write_json(paths.space, plan.space.to_table())
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
         write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
-        write_json(paths.environment, environment())
+        write_json(paths.environment, environment(plan.weights))
         write_json(paths.config, self.config.model_dump(mode="json"))
 
 

@@ -55,7 +55,8 @@ class TrialJob:
 
     def memory_case(self, params: TrialParams) -> str:
         """What a trial's memory is noted under."""
-        return f"{MemoryCase.of(params)} {self.config.precision}"
+        folds = f" {self.config.folds} folds" if self.config.folds else ""
+        return f"{MemoryCase.of(params)} {self.config.precision}{folds}"
 
     @property
     def device(self) -> str:
@@ -175,9 +176,9 @@ class FineTuneTrial(tune.Trainable):
         report = self._tuning.run_epoch()
         if self._tuning.ran_out and not self._told:  # the next sweep gives its kind more
             self._told = True
-            table = MemoryTable.of(self._job.config.cache_dir)
-            case = self._job.memory_case(self._tuning.params)
-            table.raise_estimate(torch.cuda.get_device_name(), case)
+            table = MemoryTable.of(self._job.config.cache_dir)  # at home, where it is read
+            noted = (torch.cuda.get_device_name(), self._job.memory_case(self._tuning.params))
+            self._job.home.call(MemoryTable.raise_estimate, table, *noted)
         result = {**report.to_dict(), "done": report.is_last}
         if self._asked[REPEAT] is None and (logits := self._tuning.best_logits) is not None:
             result[LOGITS] = logits

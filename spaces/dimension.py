@@ -57,6 +57,13 @@ class Range(Dimension):
             raise ValueError(f"a log range must start above 0, not at {self.low}.")
         if self.log and self.step is not None:
             raise ValueError("a log range can't have a step; leave one of the two out.")
+        if self.step is not None:
+            whole = self.whole and self.step != int(self.step)
+            if whole or not 0 < self.step <= self.high - self.low:
+                raise ValueError(
+                    f"step must be {'whole, ' if self.whole else ''}above 0 and no longer than "
+                    f"the range, {self.high - self.low:g}, not {self.step}."
+                )
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(
                 f"default must lie between {self.low} and {self.high}, not at {self.default}."

@@ -1,7 +1,8 @@
 """What fine-tunes take of a GPU's memory, kept by the card's name; and when it is not enough."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,6 @@ CONTEXT_MIB = 600
 """What a process takes of a card before its first tensor; torch does not count it."""
 _RAISED_BY = 1.5
 """What an estimate is multiplied by when a fine-tune ran out of memory."""
-_UNKNOWN_MIB = 1000.0
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,23 @@ class MemoryTable:
 
     def put(self, gpu: str, case: str, mib: float) -> None:
         """Keep a measurement."""
-        self._change(gpu, case, lambda known: mib)
+        with self._open() as known:
+            known.setdefault(gpu, {})[case] = round(mib, 1)
 
     def raise_estimate(self, gpu: str, case: str) -> None:
-        """Expect more of a case, because it ran out of memory."""
-        self._change(gpu, case, lambda known: _RAISED_BY * known)
+        """Expect more of a case that was measured, because it ran out of memory."""
+        with self._open() as known:
+            card = known.get(gpu, {})
+            if case in card:
+                card[case] = round(_RAISED_BY * card[case], 1)
 
-    def _change(self, gpu: str, case: str, changed: Callable[[float], float]) -> None:
+    @contextmanager
+    def _open(self) -> Iterator[dict[str, dict[str, float]]]:
+        """All that is known, to be changed; other processes wait."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             known = self._all()
-            card = known.setdefault(gpu, {})
-            card[case] = round(changed(card.get(case, _UNKNOWN_MIB)), 1)
+            yield known
             write_json(self.file, known)
 
     def _all(self) -> dict[str, dict[str, float]]:

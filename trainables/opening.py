@@ -46,7 +46,7 @@ def open_all(
 ) -> list[Opened]:
     """Decode every file that is new or has changed, in threads.
 
-    Pillow's and OpenCV's decoders let go of the interpreter lock. ``staged`` is given what is
+    Pillow's decoders let go of the interpreter lock. ``staged`` is given what is
     decoded, in the formats that will be asked for.
     """
     notes = _Notes(cache, paths)

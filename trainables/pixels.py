@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
@@ -22,6 +23,9 @@ from trainables.files import write_whole
 from trainables.images import IMAGE_ERRORS, digest_of, read_rgb, resize_square
 from trainables.listing import SplitName
 from trainables.progress import Progress, no_progress
+
+_FORMAT = f"2, pillow {PIL.__version__}"
+"""What becomes of the same file's bytes."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def build_store(
     has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([repr(form), *dataset.digests]).encode())
+    key.update("\n".join([f"{_FORMAT} {form!r}", *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)

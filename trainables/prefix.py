@@ -28,6 +28,7 @@ from trainables.model import (
 )
 from trainables.precision import full_float32
 from trainables.tracing import (
+    DROPPING_MODULES,
     CannotSplitError,
     from_images,
     frontier_nodes,
@@ -167,14 +168,15 @@ def _run(part: Callable[[Any], Any], given: Any) -> Any:
 def _architecture(model: nn.Module) -> str:
     """Hash of all that two models must share to do the same with the same weights.
 
-    Dropout is left out: it does nothing in a prefix, and every trial has its own.
+    Dropout and stochastic depth are left out: they do nothing in a prefix, and every trial has its
+    own. timm puts an identity where there is none.
     """
     digest = hashlib.blake2b(digest_size=12)
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
     digest.update(f"{type(model).__name__} {cfg.get('architecture')} ".encode())
     for name, module in model.named_modules():
-        rate = "" if isinstance(module, nn.modules.dropout._DropoutNd) else module.extra_repr()
-        digest.update(f"{name} {type(module).__name__} {rate} ".encode())
+        if not isinstance(module, (nn.Identity, *DROPPING_MODULES)):
+            digest.update(f"{name} {type(module).__name__} {module.extra_repr()} ".encode())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} ".encode())
     return digest.hexdigest()

@@ -96,7 +96,7 @@ class Remote:
         """Copy the images to where the table that was brought says they lie; those there are."""
         wanted = {Path(os.path.normpath(path)) for path in paths}
         for place in wanted:
-            inside = place.is_relative_to(self._root)
+            inside = place.is_relative_to(self._root) and place != self._root
             if not inside or place.relative_to(self._root).parts[0].endswith(":"):
                 raise DataError(
                     f"{self._address} lists {place}, which is not below the table's own folder; "

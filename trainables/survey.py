@@ -96,7 +96,8 @@ def survey(
     labels = np.array([number[row.label] for row, _ in kept], dtype=np.int64)
     seal = hashlib.blake2b(digest_size=12)
     for (row, image), split in sorted(
-        zip(kept, splits, strict=True), key=lambda item: (item[0][1].digest, item[1])
+        zip(kept, splits, strict=True),
+        key=lambda item: (item[0][1].digest, item[1], item[0][0].label),
     ):
         seal.update(f"{image.digest}\0{row.label}\0{split}\n".encode())
     dataset = Dataset(

@@ -16,7 +16,7 @@ from torch import fx, nn
 from spaces.errors import first_line
 from trainables.model import head_names
 
-_DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
+DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
 _DROPPING_FUNCTIONS = (
     F.dropout,
     F.dropout1d,
@@ -106,7 +106,7 @@ def _drop_rate(node: fx.Node) -> Any:
 def _drops(module: nn.Module) -> bool:
     """Whether a module drops something at random in training."""
     rates = ("p", "drop_prob", "prob")  # as torch and timm call it
-    return isinstance(module, _DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
+    return isinstance(module, DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
 
 
 def from_images(graph: fx.Graph) -> set[fx.Node]:

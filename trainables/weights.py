@@ -3,6 +3,7 @@
 All of them end as one local file, found before a sweep starts.
 """
 
+import hashlib
 import importlib.metadata
 import logging
 import re
@@ -45,6 +46,13 @@ class Weights:
     def found(cls, backbone: str, origin: str, file: Path) -> Self:
         """Weights that lie in a file of this machine."""
         return cls(backbone, origin, file, _stamp(file))
+
+    def digest(self) -> str:
+        """Hash of the file's bytes; empty for an untrained start."""
+        if self.file is None:
+            return ""
+        with self.file.open("rb") as opened:
+            return hashlib.file_digest(opened, "blake2b").hexdigest()[:24]
 
     @property
     def is_here(self) -> bool:
@@ -98,7 +106,7 @@ def _in_folder(backbone: str, folder: Path) -> Weights:
         for suffix in _SUFFIXES:
             file = stem.with_name(stem.name + suffix)
             if file.is_file():
-                return Weights.found(backbone, f"file {file}", file.resolve())
+                return Weights.found(backbone, f"file {file}", file.absolute())
     raise WeightsError(
         f"No weights of {backbone} in {folder}; save them there as {backbone}.safetensors."
     )

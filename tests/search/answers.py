@@ -161,6 +161,7 @@ CASES = [
     space("bounds upside down", 'backbone = "test_vit"\n[unfreeze]\nlow = 1\nhigh = 0\n'),
     space("a log range from zero", "[learning_rate]\nlow = 0\nhigh = 1\nlog = true\n"),
     space("a value out of bounds", 'backbone = "test_vit"\ndropout = 1.5\n'),
+    space("a step that goes nowhere", "[dropout]\nlow = 0\nhigh = 0.5\nstep = 0\n"),
     space("a bare list", 'backbone = ["test_vit", "test_resnet"]\n'),
     space("no backbone", "unfreeze = 0.5\n"),
     Case(
@@ -239,6 +240,10 @@ CASES = [
     Case("none of the best trials", ["compare", "s", "--top", "0"], sweep()),
     Case("a table in a folder that is not there", ["compare", "s", "--csv", "no/x.csv"], sweep()),
     Case("both boards at once", ["compare", "s", "--tensorboard", "--dashboard"], sweep()),
+    Case(
+        "a preview in a folder that is not there", ["plan", "data", "--augment-preview", "no/x.png"]
+    ),
+    Case("a preview of a strange kind", ["plan", "data", "--augment-preview", "x"]),
     Case("a report in a folder's place", ["report", "s", "--out", "data"], sweep()),
     Case("a report of a sweep that is none", ["report", "nowhere"]),
     Case("another length for a begun sweep", ["resume", "s", "--max-epochs", "9"], sweep()),

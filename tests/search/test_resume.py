@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
 from search.driver import only_driver
 from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
-from spaces import ConfigError
+from spaces import ConfigError, SearchSpace
 from tests.search.commands import finesweep, flags
 from trainables.dataset import Dataset
 
@@ -133,6 +136,7 @@ def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
     data = tmp_path / "data"
     shutil.copytree(settings["data"], data)
     values = {**settings, "data": data, "name": "here", "results_dir": tmp_path, "retrain": False}
+    values |= {"weights": weights_of(SearchSpace.load(settings["space"]), tmp_path / "weights")}
     Sweep(SweepConfig.parse({**values, "trials": 2})).run()
     (tmp_path / "here").rename(tmp_path / "there")
     moved = SweepPaths(tmp_path / "there")
@@ -143,9 +147,24 @@ def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
     renamed = Dataset.read(moved.dataset, moved.split)
     assert renamed.digests == before, "row for row what is kept of them stays true"
     assert any("renamed" in path for path in renamed.paths)
+    (tmp_path / "weights").rename(tmp_path / "elsewhere")
+    here = {"weights": str(tmp_path / "elsewhere"), "trials": 4}
+    assert len(Sweep.existing(moved, here).resume().trials) == 4
+    with pytest.raises(ConfigError, match=r"The weights of test_\S+ \(none .*are not those that"):
+        Sweep.existing(moved, {"weights": "untrained"}).resume()
     next((data / "one").iterdir()).unlink()
     with pytest.raises(ConfigError, match="are not those that the sweep 'there' was launched with"):
-        Sweep.existing(moved, {"trials": 4}).resume()
+        Sweep.existing(moved, {"trials": 5}).resume()
+
+
+def weights_of(space: SearchSpace, folder: Path) -> str:
+    """A folder with weights of each backbone, none of them as a new model has it."""
+    folder.mkdir()
+    for backbone in space.backbones:
+        state = timm.create_model(backbone).state_dict()
+        moved = {n: t + 0.01 * torch.rand(t.shape).to(t.dtype) for n, t in state.items()}
+        save_file(moved, folder / f"{backbone}.safetensors")
+    return str(folder)
 
 
 def test_a_killed_worker_costs_its_trial_one_epoch_at_most(

@@ -15,6 +15,7 @@ from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.cluster import Node
 from search.config import SweepConfig
+from search.curves import Curves
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
@@ -304,6 +305,9 @@ def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) ->
     search.on_trial_complete("x", as_told(1, 0.5, is_last=True))
     assert search.suggest("over") == "FINISHED"
     assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]
+    curves = Curves()
+    curves.read(optuna.load_study(study_name="finesweep", storage=search._journal._storage))
+    assert [curve.epochs for curve in curves.ended] == [[1]], "it is not taken for a bad one"
 
 
 def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:

@@ -107,15 +107,27 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     case = trial._job.memory_case(params)
     table = MemoryTable.of(trial._job.config.cache_dir)
     trial.train()
-    assert case not in table.read("Some Card")
+    table.put("Some Card", case, 1000)
     assert trial._tuning is not None
     trial._tuning.ran_out = True
     trial.train()
-    noted = table.read("Some Card")[case]
+    assert table.read("Some Card") == {case: 1500}
     trial.reset(asked(params))
     trial.train()
-    assert table.read("Some Card")[case] == noted, "once for each time"
+    assert table.read("Some Card") == {case: 1500}, "once for each time"
     table.file.unlink()
+
+
+def test_a_cross_validated_trial_takes_memory_of_another_kind(
+    settings: dict[str, Any], params: TrialParams
+) -> None:
+    """Its models are all in memory at a time."""
+    config = SweepConfig.parse(settings)
+    jobs = [
+        TrialJob(config.model_copy(update={"folds": k}), None, {}, {}, on_gpu=True)  # type: ignore[arg-type]
+        for k in (0, 3, 5)
+    ]
+    assert len({job.memory_case(params) for job in jobs}) == 3
 
 
 def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_been(

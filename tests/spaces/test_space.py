@@ -132,6 +132,20 @@ def test_the_middle_of_steps_is_one_of_them() -> None:
         space(dropout={"low": 0, "high": 0.5, "step": 0.1, "default": 0.22})
 
 
+@pytest.mark.parametrize(
+    ("field", "bounds"),
+    [
+        ("dropout", {"low": 0, "high": 0.5, "step": 0}),
+        ("dropout", {"low": 0, "high": 0.5, "step": -0.1}),
+        ("dropout", {"low": 0, "high": 0.5, "step": 0.6}),
+        ("batch_size", {"low": 8, "high": 64, "step": 0.5}),
+    ],
+)
+def test_a_step_that_leads_nowhere_is_refused(field: str, bounds: dict[str, float]) -> None:
+    with pytest.raises(SpaceError, match=rf"{field}: .*step must be .*above 0 and no longer"):
+        space(**{field: bounds})
+
+
 def test_a_grid_has_every_combination_of_choices_and_steps() -> None:
     made = space(
         unfreeze={"low": 0, "high": 0.6, "step": 0.2},

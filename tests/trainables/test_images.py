@@ -108,6 +108,14 @@ def test_a_jpeg_read_smaller_looks_the_same_after_resizing(photograph: Path) -> 
     assert read_rgb(photograph, side=101).size == (600, 400)
 
 
+def test_a_damaged_jpeg_is_refused_at_any_size(photograph: Path) -> None:
+    content = bytearray(photograph.read_bytes())
+    content[3000:3040] = b"\xff\xc4" * 20
+    for side in (None, 101, 64, 16):
+        with pytest.raises(IMAGE_ERRORS):
+            read_rgb(bytes(content), side=side)
+
+
 def test_jpegs_that_are_not_plain_are_read_as_ever(photograph: Path) -> None:
     image = Image.open(photograph)
     exif = Image.Exif()

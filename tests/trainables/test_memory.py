@@ -35,6 +35,7 @@ def test_a_table_keeps_what_each_card_was_measured_to_need(tmp_path: Path) -> No
     table.put("A Card", "a case", 4000.04)
     table.put("Another", "a case", 500)
     table.raise_estimate("A Card", "a case")
+    table.raise_estimate("A Card", "one that was never measured")
     assert table.read("A Card") == {"a case": 6000.0}
     assert MemoryTable.of(tmp_path / "cache").read("Another") == {"a case": 500.0}
     assert json.loads(table.file.read_text()).keys() == {"A Card", "Another"}

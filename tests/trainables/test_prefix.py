@@ -163,6 +163,22 @@ def test_a_fingerprint_follows_the_weights_and_the_cut() -> None:
     assert split(model, 0, 32).fingerprint != one
 
 
+@pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
+def test_what_drops_at_random_does_not_part_prefixes(backbone: str) -> None:
+    rates = ({}, {"drop_path": 0.1}, {"drop_path": 0.2, "dropout": 0.3})
+    images, fingerprints = torch.rand(2, 3, 160, 160), set()
+    for rate in rates:
+        params = small(backbone, **{"unfreeze": 0.25, **rate})
+        model = made(params)
+        parts = split_for(model, params)
+        fingerprints.add(parts.fingerprint)
+        model.eval()
+        given = images[..., : params.image_size, : params.image_size]
+        with torch.no_grad():
+            torch.testing.assert_close(parts.suffix(parts.prefix(given)), model(given))
+    assert len(fingerprints) == 1
+
+
 @pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"freeze_batchnorm": False}])
 def test_what_leaves_nothing_to_keep_trains_whole(fields: dict[str, float]) -> None:
     params = small("test_efficientnet", **{"unfreeze": 0.2, **fields})

@@ -145,7 +145,7 @@ def test_of_a_table_what_it_lists_is_fetched(
     assert fetched == []
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname", "s3://other/a.png"])
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname", "s3://other/a.png", ""])
 def test_a_table_there_lists_nothing_outside_its_folder(
     bucket: str, tmp_path: Path, path: str
 ) -> None:

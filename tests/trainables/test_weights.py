@@ -43,6 +43,14 @@ def test_a_folder_of_weights_is_used(tmp_path: Path, cache: Path, name: str) -> 
     assert model.head.weight.shape[0] == 3
 
 
+def test_a_file_may_be_a_link_to_one_of_another_name(tmp_path: Path, cache: Path) -> None:
+    """As in the Hugging Face cache."""
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "a1b2c3")
+    (tmp_path / "test_vit.safetensors").symlink_to(tmp_path / "a1b2c3")
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    check_weights(TrialParams(backbone="test_vit", image_size=160), weights)
+
+
 def test_a_pickled_state_dict_is_read_without_unpickling_code(tmp_path: Path, cache: Path) -> None:
     saved = timm.create_model("test_resnet")
     torch.save(saved.state_dict(), tmp_path / "test_resnet.pth")
