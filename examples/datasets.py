@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     args = parser.parse_args()
     if args.folder.exists():
+        print(f"{args.folder} is there already.")
         return
     partial = args.folder.with_name(args.folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

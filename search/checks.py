@@ -25,9 +25,7 @@ def check_at_once(config: SweepConfig) -> None:
             f"The folder {paths.root} exists and holds no sweep; remove it (a launch that was "
             "killed before its first trial leaves one) or choose another --name."
         )
-    check_source(config.data, cache=config.cache_dir)
-    SearchSpace.load(config.space)
-    points = read_points(config.points)
+    points = check_given(config)
     if len(points) > config.trials:
         raise ConfigError(
             f"{config.points} has {len(points)} points but trials is {config.trials}; "
@@ -36,6 +34,13 @@ def check_at_once(config: SweepConfig) -> None:
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
+
+
+def check_given(config: SweepConfig) -> list[dict[str, object]]:
+    """Look for the data, the space and the points; those. Raises `UserError`."""
+    check_source(config.data, cache=config.cache_dir)
+    SearchSpace.load(config.space)
+    return read_points(config.points)
 
 
 def read_points(file: Path | None) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """The command line: its words, and how mistakes and faults are told."""
 
 import argparse
+import importlib.metadata
 import logging
 import os
 import sys
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _run(argv: list[str]) -> None:
     args = _parsed(argv)
-    if args.command is None:
+    if args.version:
+        print(f"finesweep {importlib.metadata.version('finesweep')}")
+    elif args.command is None:
         _parsers()[0].print_help()
     else:
         args.handle(args)
@@ -82,6 +85,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         description="Finds the best fine-tuned image classifier for your own images.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="store_true", help="Print it and exit.")
     added = parser.add_subparsers(dest="command", parser_class=_Parser, metavar="COMMAND")
     commands: dict[str, _Parser] = {}
 

@@ -44,6 +44,9 @@ def plan(args: argparse.Namespace) -> None:
         raise ConfigError(
             f"--augment-preview {args.augment_preview} must end in {', '.join(PICTURES)}."
         )
+    from search.checks import check_given
+
+    check_given(config)
     from search.draft import draft_plan
     from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.words import plan_words
@@ -217,7 +220,8 @@ def retrain(args: argparse.Namespace) -> None:
             "or launch may."
         )
     made = retrain_sweep(paths, trial=args.trial, changes=changes, progress=_progress())
-    _show(made, load_config(paths))
+    config = load_config(paths)
+    _show(made, config.model_copy(update={"ensemble": 1}) if args.trial else config)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -239,7 +243,6 @@ def export(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """An export's answers."""
-    from trainables.predict import Predictor
     from trainables.sources import image_files
 
     if args.top < 1:
@@ -248,9 +251,14 @@ def predict(args: argparse.Namespace) -> None:
         raise ConfigError(f"--out ends in one of {', '.join(TABLES)}, not {args.out.suffix!r}.")
     _check_file("--out", args.out)
     files = [file for path in args.images for file in image_files(path)]
+    from trainables.predict import Predictor
+
     predictor = Predictor.load(args.export)
     if args.grad_cam and predictor.model is None:
-        raise ConfigError("--grad-cam needs the timm folder of an export; give that.")
+        raise ConfigError(
+            "--grad-cam needs the timm folder of an export, which an ensemble or a head with a "
+            "hidden layer has none of; leave it out, or retrain one trial alone."
+        )
     answers, labels = predictor.answers(files, _progress()), predictor.spec.labels
     for file, reason in answers.unreadable.items():
         print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
@@ -304,7 +312,7 @@ def _show_trials(
     from search.leaderboard import columns, pareto
     from search.words import print_table
 
-    print_table(columns(table.head(shown), metric))
+    print_table(columns(table, metric).head(shown))
     if objectives and not table.empty:
         print("None of the trials beats these in everything:")
         print_table(columns(pareto(table, metric, objectives), metric))

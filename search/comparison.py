@@ -67,6 +67,10 @@ class Duel:
         return min(1.0, self.pairs * alone)
 
     def __str__(self) -> str:
+        if not (self.only_one or self.only_other):
+            return (
+                f"{self.one} and {self.other} are right on the same of {self.images} test images."
+            )
         verdict = "more than chance" if self.p < 0.05 else "may be chance"
         among = f" for {self.pairs} pairs" if self.pairs > 1 else ""
         return (

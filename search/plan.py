@@ -173,6 +173,7 @@ def plan_document(plan: Plan, facts: list[BackboneFacts]) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "counts": {split: dataset.counts(split) for split in SPLITS},
         "split": plan.survey.split_made,
+        "folds": plan.config.folds,
         "fingerprint": dataset.fingerprint,
         "ignored": plan.survey.ignored,
         "notes": [*plan.survey.notes, *_balance_note(plan)],

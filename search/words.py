@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.config import UNLIMITED, SweepConfig
+from search.profile import took
 from search.program import command, program
 
 if TYPE_CHECKING:
     from search.comparison import Comparison
+    from search.final import FinalModel
     from search.result import SweepResult
 
 
@@ -60,6 +62,12 @@ def plan_words(plan: dict[str, Any]) -> str:
         more = f", and {len(counts) - 8} more classes" if len(counts) > 8 else ""
         lines.append(f"  {split:<9} {sum(counts.values())} images: {parts}{more}")
     lines.append(f"Split       {plan['split']}")
+    if folds := plan["folds"]:
+        images = sum(sum(plan["counts"][split].values()) for split in ("train", "val"))
+        lines.append(
+            f"Folds       each trial trains {folds} times, without a fold of the {images} train "
+            "and val images at a time, and is scored on all of them"
+        )
     for reason, count in plan["ignored"].items():
         lines.append(f"Ignored     {count} {reason}")
     lines += [f"Note        {note}" for note in plan["notes"]]
@@ -88,11 +96,11 @@ def plan_words(plan: dict[str, Any]) -> str:
         ]
     cost = plan["cost"]
     if cost["trials"] == UNLIMITED:
-        each = 60 * cost["core_hours"] / UNLIMITED
-        spent = f"about {each:.1f} core minutes a trial, until the budget is spent"
+        each = took(3600 * cost["core_hours"] / UNLIMITED)
+        spent = f"about {each} of one core a trial, until the budget is spent"
     else:
         spent = (
-            f"about {cost['core_hours']:.2f} core hours: {cost['trials']} trials, "
+            f"about {took(3600 * cost['core_hours'])} of one core: {cost['trials']} trials, "
             f"{cost['expected_epochs']:.0f} epochs in all"
         )
     lines.append(f"Cost        {spent} (measured on {cost['measured_on']})")
@@ -122,6 +130,23 @@ def _unfinished(result: "SweepResult", config: SweepConfig) -> str:
     return f"{result.unfinished} of {config.trials} trials did not finish"
 
 
+def _made_of(final: "FinalModel", config: SweepConfig) -> list[str]:
+    """What became of an ensemble, a calibration and a sensitivity that were asked for."""
+    lines = []
+    if len(final.members) > 1:
+        shares = ", ".join(f"{m.trial_id} ({m.weight:.2f})" for m in final.members)
+        lines.append(f"Ensemble      the mean of trials {shares}")
+    elif config.ensemble > 1:
+        lines.append("Ensemble      none: no trial does better with the winner in validation")
+    if config.calibrate:
+        by = ", ".join(f"{m.trial_id} by {m.temperature:.2f}" for m in final.members)
+        lines.append(f"Calibrated    logits divided, of trial {by}")
+    if final.rates is not None:
+        for name, value, (low, high) in final.rates.rows:
+            lines.append(f"In the test   {name}: {value:.4f} ({low:.4f} to {high:.4f})")
+    return lines
+
+
 def result_words(result: "SweepResult", config: SweepConfig) -> str:
     """What came out, where it lies, and what to do next."""
     paths, lines = result.paths, []
@@ -139,11 +164,17 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
         lines += [
             f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
             f"the constant answer has {result.final.majority_accuracy:.4f}.",
-            f"Trial {best.trial_id} had {best.val_accuracy:.4f} in validation: "
+            f"Trial {best.trial_id} had {best.val_accuracy:.4f} in "
+            f"{'cross-validation' if config.folds else 'validation'}: "
             "scores of a search are optimistic, the test is the honest one.",
+            *_made_of(result.final, config),
         ]
     if result.report is not None:
         lines.append(f"Report        {result.report}")
+    ran = result.profile is None or result.profile.worker_seconds.train > 0
+    if not (ran or result.unfinished or result.unconfirmed):
+        more = command("resume", paths, "--trials N")
+        lines.append(f"No trial was left to run. More of them:  {more}")
     lines.append(f"Leaderboard   {paths.leaderboard}")
     lines.append(f"TensorBoard   {paths.tensorboard}")
     if result.final is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # What Pillow raises on files that are no images, cut short, damaged inside, or far too large.
 IMAGE_ERRORS = (
@@ -22,6 +22,15 @@ IMAGE_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
+
+
+def reason_of(error: Exception) -> str:
+    """Why an image can't be read, of one of `IMAGE_ERRORS`."""
+    if isinstance(error, FileNotFoundError):
+        return "file not found"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known kind"
+    return str(error) or type(error).__name__
 
 
 def digest_of(content: bytes) -> str:

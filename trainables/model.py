@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torch
 from timm.data.config import resolve_data_config
-from timm.models import group_parameters
+from timm.models import group_parameters, load_state_dict
 from timm.optim._param_groups import auto_group_layers
 from torch import nn
 from torch.optim import Optimizer
@@ -124,6 +124,9 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
     with_file, without = made
     kept = [name for name, tensor in without.items() if torch.equal(tensor, with_file[name])]
     kept = [name for name in kept if name in _statistics(model) or _varies(without[name])]
+    if kept:  # a model that was never trained has statistics as they begin
+        held = load_state_dict(weights.file, weights_only=True)
+        kept = [name for name in kept if name not in held]
     if kept:
         raise WeightsError(
             f"{weights.file} does not hold all weights of {weights.backbone}: {len(kept)} of its "

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import PIL
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from trainables.files import write_json
-from trainables.images import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reduction
+from trainables.images import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reason_of, reduction
 from trainables.pixels import PixelFormat, Staged
 from trainables.progress import Progress, no_progress
 
@@ -121,7 +121,7 @@ def _open(path: Path, row: int, staged: Staged | None) -> Opened:
         image = next(iter(images.values())) if images else read_rgb(content)
         return Opened(digest, oddity=_oddity(image, frame_count(content)))
     except IMAGE_ERRORS as error:
-        return Opened(error=_reason(error))
+        return Opened(error=reason_of(error))
 
 
 def _oddity(image: Image.Image, frames: int) -> str:
@@ -133,11 +133,3 @@ def _oddity(image: Image.Image, frames: int) -> str:
     if brightest <= _NEARLY_BLACK:
         return f"nearly black, {brightest} of 255 at most; 12 bits in 16 have to be scaled first"
     return f"{frames} frames, of which the first is taken" if frames > 1 else ""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "file not found"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known kind"
-    return str(error) or type(error).__name__

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError, TrialParams
-from trainables.images import IMAGE_ERRORS, read_rgb, resize_square
+from trainables.images import IMAGE_ERRORS, read_rgb, reason_of, resize_square
 from trainables.insight import grad_cam, overlaid
 from trainables.model import Preprocessing
 from trainables.operating import OperatingPoint
@@ -140,9 +140,11 @@ class Predictor:
                 return opened(file)
         if not export.exists():
             raise ConfigError(f"The export {export} does not exist; give the folder of one.")
+        inside = export / "export"
+        hint = f"give {inside}" if inside.is_dir() else "give the export folder of a sweep"
         raise ConfigError(
-            f"{export} holds no model.safetensors with config.json, no model.pt2 and no "
-            "model.onnx, the formats that predict opens; give the export folder of a sweep."
+            f"{export} is no export that predict opens, which are a folder with model.safetensors "
+            f"and config.json, model.pt2 and model.onnx; {hint}."
         )
 
     @classmethod
@@ -235,7 +237,7 @@ class Predictor:
         try:
             return self._read(file)
         except IMAGE_ERRORS as error:
-            return str(error) or type(error).__name__
+            return reason_of(error)
 
     def _read(self, file: Path) -> np.ndarray:
         return self.spec.square(read_rgb(file, side=self.spec.image_size))

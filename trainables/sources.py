@@ -72,6 +72,8 @@ def check_source(data: Path | str, *, cache: Path) -> None:
         Remote(data, cache).check()
     elif not data.exists():
         raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
+    elif data.suffix.lower() in _IMAGE_SUFFIXES and data.is_file():
+        raise DataError(f"The data {str(data)!r} is one image; give a folder, CSV or Parquet.")
     elif data.is_dir() and not _is_hf_dataset(data):
         folders = _folders(data)
         if not folders:

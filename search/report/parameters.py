@@ -186,9 +186,8 @@ def _importances(searched: Searched) -> list[Picture]:
     return [
         chart.picture(
             f"Importance of the parameters: {said}.",
-            f"Importance by fANOVA (Hutter et al. 2014) over {len(values)} trials, of the score "
-            f"after epoch {epoch}, which nine in ten trials have. The sampler looked more often "
-            "where it was good, and what matters early need not matter at the end: a hint, not a "
-            "finding.",
+            f"Importance by fANOVA (Hutter et al. 2014) of the score after epoch {epoch}, over "
+            f"{len(values)} of {len(lengths)} trials. The sampler looked more often where it was "
+            "good, and what matters early need not matter at the end: a hint, not a finding.",
         )
     ]

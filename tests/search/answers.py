@@ -205,6 +205,7 @@ CASES = [
     plan("data at an address that is none", nothing, "s4://bucket/photos"),
     plan("data at an address where nothing is", nothing, "file:///nowhere/photos"),
     plan("an address with a secret in it", nothing, "s3://key:secret@bucket/photos"),
+    plan("one image", nothing, "data/a/0.png"),
     plan("an empty folder", lambda f: (f / "empty").mkdir(), "empty"),
     plan("one class", lambda f: shutil.rmtree(f / "data" / "b")),
     plan(
@@ -274,6 +275,11 @@ CASES = [
     plan("a sensitivity of no class of two", nothing, "data", "--sensitivity", "crack=0.9"),
     plan("more folds than images of a class", nothing, "data", "--folds", "99"),
     plan("a dataset of the hub without a name", nothing, "hf://"),
+    Case(
+        "a sweep in its export's place",
+        ["predict", "s", "data/a/0.png"],
+        lambda f: (f / "s" / "export").mkdir(parents=True),
+    ),
     Case("an image that is not there", ["predict", "nowhere", "x.png"]),
     Case("an export that is none", ["predict", "nowhere", "data/a/0.png"]),
     Case("a table of a strange kind", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),

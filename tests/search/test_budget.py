@@ -86,7 +86,7 @@ def test_a_budget_that_is_none_is_refused(given: dict[str, object]) -> None:
 def timed(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
     """A sweep of a few seconds, with no other limit."""
     given = {name: value for name, value in settings.items() if name != "trials"}
-    given |= {"name": "timed", "time_budget": 6, "max_epochs": 200, "stopping": "none"}
+    given |= {"name": "timed", "time_budget": 10, "max_epochs": 200, "stopping": "none"}
     return Sweep(SweepConfig.parse({**given, "export": {"formats": ["timm"]}})).run()
 
 
@@ -94,11 +94,11 @@ def test_a_sweep_whose_time_is_spent_hands_over_the_best_so_far(timed: SweepResu
     trials = read_trials(timed.paths.journal)
     assert 1 < len(trials) < 50
     assert {t.status for t in trials} <= {"completed", "stopped"}, "nothing is left to resume"
-    assert timed.ended_by == "the time budget of 6 s is spent"
+    assert timed.ended_by == "the time budget of 10 s is spent"
     assert timed.unfinished == 0
     assert timed.final is not None
     assert timed.profile is not None
-    assert 6 < timed.profile.stages["search"] < 20
+    assert 10 < timed.profile.stages["search"] < 30
 
 
 def test_a_resume_does_not_search_on_unless_asked_to(timed: SweepResult) -> None:
@@ -111,11 +111,11 @@ def test_a_resume_does_not_search_on_unless_asked_to(timed: SweepResult) -> None
 
 def test_a_resume_may_have_more_time_and_a_target(timed: SweepResult) -> None:
     before = read_trials(timed.paths.journal)
-    again = Sweep.existing(timed.paths, {"time_budget": 5, "retrain": False}).resume()
+    again = Sweep.existing(timed.paths, {"time_budget": 8, "retrain": False}).resume()
     after = read_trials(timed.paths.journal)
     assert after[: len(before)] == before
     assert len(after) > len(before)
-    assert again.ended_by == "the time budget of 5 s is spent"
+    assert again.ended_by == "the time budget of 8 s is spent"
     reached = Sweep.existing(timed.paths, {"target": 0.1, "retrain": False}).resume()
     assert reached.ended_by == "a trial reached the target, val_accuracy 0.1"
     assert read_trials(timed.paths.journal) == after, "it was there already"
@@ -127,11 +127,11 @@ def test_what_the_budget_leaves_is_confirmed_and_handed_over(
 ) -> None:
     """The search ends while trials run; then the best are repeated in a run of their own."""
     given = {name: value for name, value in settings.items() if name != "trials"}
-    given |= {"name": f"{stopping}-confirmed", "time_budget": 12, "stopping": stopping}
+    given |= {"name": f"{stopping}-confirmed", "time_budget": 18, "stopping": stopping}
     given |= {"confirm": 2, "max_epochs": 60, "export": {"formats": ["timm"]}}
     result = Sweep(SweepConfig.parse(given)).run()
     trials = read_trials(result.paths.journal)
-    assert result.ended_by == "the time budget of 12 s is spent"
+    assert result.ended_by == "the time budget of 18 s is spent"
     assert (result.unfinished, result.unconfirmed) == (0, 0)
     assert sum(trial.repeat is not None for trial in trials) == 4
     assert not any(trial.status == "running" for trial in trials)

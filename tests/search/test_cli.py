@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import signal
 import subprocess
@@ -16,6 +17,11 @@ from search.program import program
 from search.study import read_trials
 from tests.search.commands import finesweep, flags
 from trainables.predict import Predictor
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert finesweep("--version") == 0
+    assert capsys.readouterr().out == f"finesweep {importlib.metadata.version('finesweep')}\n"
 
 
 def test_help_documents_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

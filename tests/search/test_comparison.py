@@ -11,6 +11,7 @@ import pytest
 
 from search import SweepResult, boards
 from search.boards import HOST, serve_dashboard
+from search.cli import main
 from search.comparison import Comparison, Duel, compare_sweeps
 from search.paths import SweepPaths
 from search.words import comparison_words
@@ -57,10 +58,24 @@ def test_sweeps_of_one_name_are_told_apart_by_their_folders(
     assert set(compared.trials["sweep"]) == {duel.one, duel.other}
 
 
+@pytest.mark.slow
+def test_the_best_trials_are_told_by_all_that_varies_in_the_sweep(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if it does not among those that are shown."""
+    where = ["--results-dir", str(sweep.paths.root.parent)]
+    with pytest.raises(SystemExit):
+        main(["compare", "digits", "--top", "1", *where])
+    told = capsys.readouterr().out
+    assert "unfreeze" in told
+    assert "backbone" in told
+
+
 def test_mcnemars_test_is_exact() -> None:
     assert Duel("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
     assert "more than chance" in str(Duel("a", "b", 100, 10, 1))
     assert Duel("a", "b", 100, 0, 0).p == 1
+    assert str(Duel("a", "b", 100, 0, 0)) == "a and b are right on the same of 100 test images."
 
 
 def test_of_many_pairs_one_may_differ_by_chance() -> None:

@@ -1,5 +1,7 @@
+import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from search.handover import report_sweep, retrain_sweep
 from search.paths import SweepPaths
 from search.result import SweepResult
 from search.study import TrialRecord, read_trials
+from search.words import result_words
 from spaces import ConfigError, TrialParams
 from tests.search.handing import hand
 from tests.search.reports import report
@@ -251,6 +254,23 @@ def test_a_class_that_must_not_be_missed_has_a_threshold(careful: SweepResult) -
     said = f"sensitivity where one is answered from {rates.point.threshold:.3f} on"
     assert said in careful.paths.card.read_text()
     assert report_sweep(careful.paths).read_text().count(said) == 1
+    assert f"In the test   {said}: {rates.sensitivity:.4f}" in told_of(careful)
+
+
+def told_of(made: SweepResult, **asked: object) -> str:
+    """What the terminal says in the end."""
+    return result_words(made, load_config(made.paths).model_copy(update=asked))
+
+
+def test_what_became_of_an_ensemble_and_a_calibration_is_told(
+    careful: SweepResult, ensemble: SweepPaths
+) -> None:
+    said = told_of(careful, ensemble=3, calibrate=True, folds=5)
+    assert "Ensemble      none: no trial does better with the winner" in said
+    assert "Calibrated    logits divided, of trial 000" in said
+    assert "in cross-validation: scores" in said
+    made = told_of(replace(careful, final=FinalModel.read(ensemble)))
+    assert re.search(r"Ensemble      the mean of trials \d+ \(0.75\), \d+ \(0.25\)", made)
 
 
 @pytest.mark.parametrize("name", ["", "model.onnx", "model.pt2"])

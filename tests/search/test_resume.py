@@ -16,9 +16,11 @@ import torch
 from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
+from search.checks import load_config
 from search.driver import only_driver
 from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
+from search.words import result_words
 from spaces import ConfigError, SearchSpace
 from tests.search.commands import finesweep, flags
 from trainables.dataset import Dataset
@@ -101,13 +103,15 @@ def test_what_would_change_the_numbers_is_refused_by_name(
 def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Path) -> None:
     paths = SweepPaths(tmp_path / "copy")
     shutil.copytree(sweep.paths.root, paths.root)
-    metrics = paths.metrics.stat().st_mtime_ns
+    metrics, profile = paths.metrics.stat().st_mtime_ns, paths.profile.read_bytes()
     again = Sweep.existing(paths).resume()
     assert again.final == sweep.final
     assert again.trials.equals(sweep.trials)
     assert paths.metrics.stat().st_mtime_ns == metrics
     assert again.profile is not None
     assert again.profile.worker_seconds.train == 0, "what ran before is not counted again"
+    assert paths.profile.read_bytes() == profile, "where the time went is not forgotten"
+    assert "No trial was left to run" in result_words(again, load_config(paths))
 
 
 def test_formats_that_a_finished_sweep_lacks_are_exported(

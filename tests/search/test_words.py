@@ -40,8 +40,15 @@ def test_a_plan_says_what_a_sweep_begins_with() -> None:
         for unfreeze in (0, 0.25)
         for backbone in ("a", "b")
     ]
-    plan = {"data": "d", "kind": "k", "counts": {}, "split": "s", "ignored": {}, "notes": []}
-    plan |= {"bad_images": [], "odd_images": [], "backbones": [], "points": points}
+    plan = {
+        "data": "d",
+        "kind": "k",
+        "counts": {},
+        "split": "s",
+        "ignored": {},
+        "notes": [],
+    }
+    plan |= {"folds": 0, "bad_images": [], "odd_images": [], "backbones": [], "points": points}
     plan |= {"metric": "val_accuracy", "unevenness": 1.5}
     plan |= {"space": "x", "open": ["backbone", "unfreeze", "dropout"]}
     cost = {"trials": 9, "core_hours": 1, "expected_epochs": 9, "measured_on": "one core"}

@@ -75,6 +75,15 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, cache: Path, other
         check_weights(TrialParams(backbone="test_vit", image_size=160), weights)
 
 
+def test_a_model_that_never_saw_an_image_holds_all_its_weights(tmp_path: Path, cache: Path) -> None:
+    """Its BatchNorm statistics are as they begin, but they are there."""
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "test_resnet.safetensors")
+    check_weights(
+        TrialParams(backbone="test_resnet"),
+        find_weights("test_resnet", str(tmp_path), cache=cache),
+    )
+
+
 def test_a_file_without_batchnorm_statistics_is_refused(tmp_path: Path, cache: Path) -> None:
     state = timm.create_model("test_resnet").state_dict()
     parameters = {n: t for n, t in state.items() if "running" not in n}
