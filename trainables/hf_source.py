@@ -1,6 +1,7 @@
 """Hugging Face datasets, saved on disk or of the hub; needs the extra `hf`."""
 
 import io
+import logging
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +56,7 @@ def _datasets(data: Path | str) -> Any:
 def _of_hub(address: str) -> Any:
     """From the library's cache, or the network."""
     name, _, revision = address.removeprefix(HUB).partition("@")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
     try:
         return _datasets(address).load_dataset(name, revision=revision or None)
     except (OSError, ValueError) as error:  # not there, no network, no agreement, no one table
