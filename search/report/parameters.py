@@ -17,14 +17,13 @@ FEWEST, MOST = 10, 300
 
 
 def pictures(searched: Searched) -> list[Picture]:
-    """All that there are trials enough for."""
-    drawn = [_parallel(searched)] if searched.space.open else []
-    drawn.append(_by_backbone(searched))
+    """All that there are trials enough for; the wide one last, so that the others pair up."""
+    drawn = [_by_backbone(searched)]
     if "unfreeze" in searched.space.open:
         drawn.append(_by_unfreeze(searched))
     if len(searched.trials) >= FEWEST and len(searched.space.open) > 1:
         drawn += _importances(searched)
-    return drawn
+    return [*drawn, _parallel(searched)] if searched.space.open else drawn
 
 
 def _places(searched: Searched, field: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
