@@ -1,7 +1,6 @@
 """The command line: its words, and how mistakes and faults are told."""
 
 import argparse
-import importlib.metadata
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ from search import commands as run
 from search.commands import DONE, FAULT, MISTAKE
 from search.config import HANDED_OVER, RESUMABLE, Format
 from search.flags import add_flags, add_settings
+from search.program import version_of
 from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def _run(argv: list[str]) -> None:
     args = _parsed(argv)
     if args.version:
-        print(f"finesweep {importlib.metadata.version('finesweep')}")
+        print(f"finesweep {version_of('finesweep')}")
     elif args.command is None:
         _parsers()[0].print_help()
     else:

@@ -29,7 +29,7 @@ DONE, FAULT, MISTAKE = 0, 1, 2
 TABLES = (".csv", ".parquet", ".json")
 """Endings of files that a table can be written to."""
 
-PICTURES = (".png", ".jpg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 """Endings of files that a picture can be written to."""
 
 ON_CLUSTERS = ("launch", "resume", "preflight")
@@ -256,8 +256,8 @@ def predict(args: argparse.Namespace) -> None:
     predictor = Predictor.load(args.export)
     if args.grad_cam and predictor.model is None:
         raise ConfigError(
-            "--grad-cam needs the timm folder of an export, which an ensemble or a head with a "
-            "hidden layer has none of; leave it out, or retrain one trial alone."
+            "--grad-cam needs the timm folder of an export, which an ensemble and a head with a "
+            "hidden layer have none of; leave it out."
         )
     answers, labels = predictor.answers(files, _progress()), predictor.spec.labels
     for file, reason in answers.unreadable.items():

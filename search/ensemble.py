@@ -74,8 +74,8 @@ def choose(
         if needed:
             raise ConfigError(
                 f"{' and '.join(needed)} can't be had of trial {winner.trial_id}: it has left no "
-                "answers to validation, which only the best trials do. Choose another trial, or "
-                "leave that out."
+                "answers to validation, which only the best trials do. Hand over another one by "
+                f"'finesweep retrain {paths.root.name} --trial ID', or turn that off there."
             )
         _log.warning("trial %s has left no answers to validation: it stays alone", winner.trial_id)
         return Recipe((Chosen(winner),))

@@ -1,6 +1,5 @@
 """What a result depends on besides its settings: versions, hardware, commit, weights."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from search.paths import SweepPaths
+from search.program import version_of
 from spaces import ConfigError
 from trainables.weights import Weights
 
@@ -23,10 +23,10 @@ _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow",
 def environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
     """What a result depends on besides the settings, with a hash of each backbone's ``weights``."""
     return {
-        "finesweep": _version("finesweep"),
+        "finesweep": version_of("finesweep"),
         "commit": _commit(),
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -36,22 +36,14 @@ def environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
 
 def check_weights_unchanged(paths: SweepPaths, weights: Mapping[str, Weights]) -> None:
     """Raises `ConfigError` if a launched sweep began with other weights, wherever they lie now."""
-    known = json.loads(paths.environment.read_text(encoding="utf-8"))["weights"]
+    known = json.loads(paths.environment.read_text(encoding="utf-8")).get("weights", {})
     for backbone, found in weights.items():
         if backbone in known and known[backbone] != found.digest():
             raise ConfigError(
                 f"The weights of {backbone} ({found.origin}) are not those that the sweep "
-                f"{paths.root.name!r} was launched with; bring them back, give their folder by "
-                "--weights, or launch another."
+                f"{paths.root.name!r} was launched with; bring them back, or resume it with "
+                "--weights and the folder where they lie now."
             )
-
-
-def _version(package: str) -> str | None:
-    """None for one that is not installed: this code may lie on the path as it was checked out."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

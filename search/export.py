@@ -91,11 +91,9 @@ def export(
 
 
 def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool:
-    """Whether there is a whole export below ``out``, of these formats where they can be had."""
-    there = {name for name, file in _MODELS.items() if (out / file).exists()}
-    return (out / CARD).exists() and there == set(formats) - (
-        {"timm"} if _no_timm_model(final) else set()
-    )
+    """Whether there is a whole export below ``out``, with these formats where they can be had."""
+    wanted = set(formats) - ({"timm"} if _no_timm_model(final) else set())
+    return (out / CARD).exists() and all((out / _MODELS[name]).exists() for name in wanted)
 
 
 def _mib(folder: Path) -> float:

@@ -44,7 +44,7 @@ def hand_over(
 ) -> FinalModel:
     """Retrain what the final model is made of, test it, export it.
 
-    A final model that is ``kept`` is only exported, in the formats that are missing or too many.
+    A final model that is ``kept`` is only exported, and that if a format is missing.
     Nothing is retrained on machines of Ray's ids ``avoid``.
     """
     final, formats = kept, job.config.export.formats

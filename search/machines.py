@@ -94,8 +94,10 @@ class Machines:
         """Whether a trial that must not run on those machines fits on none that is there now."""
         return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._kept_out()) > 0
 
-    def went_well(self, ip: str) -> None:
-        """A trial finished an epoch on a machine."""
+    def went_well(self, ip: str, number: int) -> None:
+        """A trial finished an epoch on a machine: what it failed by before is over."""
+        for standing in self._standing.values():
+            standing.causes.pop(number, None)
         for node in self._alive():
             if node.ip == ip:
                 causes = self._standing[node.id].causes

@@ -1,5 +1,6 @@
-"""How this program is called, as its sentences tell it."""
+"""How this program is called, as its sentences tell it, and which versions are there."""
 
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -21,3 +22,11 @@ def command(name: str, paths: SweepPaths, *words: str) -> str:
     usual = paths.root.parent == Path("results").absolute()
     where = [] if usual else ["--results-dir", str(paths.root.parent)]
     return " ".join([program(), name, paths.root.name, *words, *where])
+
+
+def version_of(package: str) -> str | None:
+    """None for one that is not installed: this code may lie on the path as it was checked out."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -225,7 +225,7 @@ class StudySearcher(Searcher):
 
     def _record(self, number: int, result: dict[str, Any]) -> EpochReport:
         self._waiting.pop(number, None)
-        self._machines.went_well(result[NODE_IP])
+        self._machines.went_well(result[NODE_IP], number)
         report = EpochReport.from_dict(result)
         if self._journal.report(number, report):
             self._attempts.went_well(number)

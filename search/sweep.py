@@ -213,7 +213,7 @@ class Sweep:
             )
         new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
         profile = self._clock.profile(new, resources.concurrent)
-        if new or not self.paths.profile.exists():  # else it would be of looking round
+        if new or {"retrain", "export"} & set(profile.stages):  # else it is of looking round
             write_json(self.paths.profile, asdict(profile))
         _log.info("where the time went: %s", profile)
         made = self.paths.export if final else None

@@ -83,7 +83,7 @@ class TrialJob:
     def weights_for(self, params: TrialParams) -> Weights:
         """The start of a trial's backbone, on this machine; fetched from home where it is not.
 
-        If it is not there either, as it is: `build_model` says that, on every machine alike.
+        If it is not there either, raises the `WeightsError` that it gives at home.
         """
         weights = self.weights[params.backbone]
         if weights.file is None or self.home.is_here or weights.is_here:
@@ -93,7 +93,7 @@ class TrialJob:
         try:
             self.home.bring(weights.file, file)
         except FileNotFoundError:
-            return weights
+            raise weights.gone() from None
         return replace(weights, file=file)
 
     def begin(

@@ -184,7 +184,7 @@ def _search(
             searcher.stop_searching()
     if searcher.hopeless:
         raise RunError(
-            f"Trials failed in the same way, and none worked, so the sweep stopped: "
+            f"Trials failed in the same way, and none worked this time, so the sweep stopped: "
             f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
             f"on:  {command('resume', paths)}"
         )

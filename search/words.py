@@ -137,7 +137,7 @@ def _made_of(final: "FinalModel", config: SweepConfig) -> list[str]:
         shares = ", ".join(f"{m.trial_id} ({m.weight:.2f})" for m in final.members)
         lines.append(f"Ensemble      the mean of trials {shares}")
     elif config.ensemble > 1:
-        lines.append("Ensemble      none: no trial does better with the winner in validation")
+        lines.append("Ensemble      none: none was found that does better in validation")
     if config.calibrate:
         by = ", ".join(f"{m.trial_id} by {m.temperature:.2f}" for m in final.members)
         lines.append(f"Calibrated    logits divided, of trial {by}")
@@ -172,7 +172,7 @@ def result_words(result: "SweepResult", config: SweepConfig) -> str:
     if result.report is not None:
         lines.append(f"Report        {result.report}")
     ran = result.profile is None or result.profile.worker_seconds.train > 0
-    if not (ran or result.unfinished or result.unconfirmed):
+    if not (ran or result.unfinished or result.unconfirmed or result.ended_by):
         more = command("resume", paths, "--trials N")
         lines.append(f"No trial was left to run. More of them:  {more}")
     lines.append(f"Leaderboard   {paths.leaderboard}")

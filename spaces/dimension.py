@@ -59,7 +59,7 @@ class Range(Dimension):
             raise ValueError("a log range can't have a step; leave one of the two out.")
         if self.step is not None:
             whole = self.whole and self.step != int(self.step)
-            if whole or not 0 < self.step <= self.high - self.low:
+            if whole or not 0 < self.step <= (self.high - self.low) * (1 + 1e-9):
                 raise ValueError(
                     f"step must be {'whole, ' if self.whole else ''}above 0 and no longer than "
                     f"the range, {self.high - self.low:g}, not {self.step}."

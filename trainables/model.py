@@ -78,7 +78,7 @@ def build_model(
         args["drop_path_rate"] = params.drop_path
     if weights.file is not None:
         if not weights.file.exists():  # timm would not name it
-            raise WeightsError(f"The weights file {weights.file} is gone; bring it back.")
+            raise weights.gone()
         args["pretrained_cfg_overlay"] = {"file": str(weights.file), "custom_load": False}
     try:
         model: nn.Module = timm.create_model(

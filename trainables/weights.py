@@ -54,6 +54,10 @@ class Weights:
         with self.file.open("rb") as opened:
             return hashlib.file_digest(opened, "blake2b").hexdigest()[:24]
 
+    def gone(self) -> WeightsError:
+        """What to tell a user whose file is."""
+        return WeightsError(f"The weights file {self.file} is gone; bring it back.")
+
     @property
     def is_here(self) -> bool:
         """Whether this machine has the very file, as on a shared disk."""

@@ -266,7 +266,7 @@ def test_what_became_of_an_ensemble_and_a_calibration_is_told(
     careful: SweepResult, ensemble: SweepPaths
 ) -> None:
     said = told_of(careful, ensemble=3, calibrate=True, folds=5)
-    assert "Ensemble      none: no trial does better with the winner" in said
+    assert "Ensemble      none: none was found" in said
     assert "Calibrated    logits divided, of trial 000" in said
     assert "in cross-validation: scores" in said
     made = told_of(replace(careful, final=FinalModel.read(ensemble)))

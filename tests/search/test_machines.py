@@ -78,9 +78,17 @@ def test_a_trial_that_failed_there_goes_elsewhere_though_others_do_well_there() 
     machines.hand_out(7)
     assert not machines.failed(BAD.ip, 7, "ValueError: boom")
     for node in (GOOD, BAD):
-        machines.went_well(node.ip)
+        machines.went_well(node.ip, 99)
     assert machines.hand_out(7) == ("bad",)
     assert machines.failed(GOOD.ip, 7, "ValueError: boom"), "it fails alike on two sound machines"
+
+
+def test_what_a_trial_failed_by_is_over_once_it_works() -> None:
+    machines = Cluster([GOOD, BAD]).machines()
+    fail(machines, GOOD, 7, cause="preempted")
+    machines.went_well(BAD.ip, 7)
+    assert not machines.failed(BAD.ip, 7, CUDA), "there is another to try"
+    assert machines.hand_out(7) == ("bad",)
 
 
 def fail(machines: Machines, node: Node, *numbers: int, cause: str = CUDA) -> None:
@@ -95,7 +103,7 @@ def test_a_machine_that_keeps_failing_is_left_out_and_named(
 ) -> None:
     machines = Cluster([GOOD, BAD]).machines()
     fail(machines, BAD, 0, 1)
-    machines.went_well(BAD.ip)
+    machines.went_well(BAD.ip, 99)
     fail(machines, BAD, 2, 3)
     assert machines.hand_out(9) == ()
     fail(machines, BAD, 4)
@@ -119,7 +127,7 @@ def test_trials_that_fail_at_once_are_one_failure_of_their_machine() -> None:
 def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> None:
     machines = Cluster([GOOD, BAD]).machines()
     for number in range(IN_A_ROW):
-        machines.went_well(GOOD.ip)
+        machines.went_well(GOOD.ip, 99)
         fail(machines, BAD, number, cause="ValueError: boom")
         machines.hand_out(number)
         assert machines.failed(GOOD.ip, number, "ValueError: boom")

@@ -146,6 +146,11 @@ def test_a_step_that_leads_nowhere_is_refused(field: str, bounds: dict[str, floa
         space(**{field: bounds})
 
 
+def test_a_step_may_be_all_of_a_range() -> None:
+    made = space(dropout={"low": 0.2, "high": 0.3, "step": 0.1})
+    assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
+
+
 def test_a_grid_has_every_combination_of_choices_and_steps() -> None:
     made = space(
         unfreeze={"low": 0, "high": 0.6, "step": 0.2},
