@@ -63,8 +63,13 @@ def make_plan(
     progress: Progress = no_progress,
     *,
     staged: Staged | None = None,
+    recorded: Dataset | None = None,
 ) -> Plan:
-    """Survey the images, and put them into ``staged`` as they are opened. Raises `UserError`."""
+    """Survey the images, and put them into ``staged`` as they are opened.
+
+    Of a launched sweep they have to be those that were ``recorded``, and stand in that order,
+    whatever their files are called now. Raises `UserError`.
+    """
     config = draft.config
     surveyed = survey(
         config.data,
@@ -77,6 +82,13 @@ def make_plan(
         staged=staged,
         progress=progress,
     )
+    if recorded is not None:
+        if surveyed.dataset.fingerprint != recorded.fingerprint:
+            raise ConfigError(
+                f"The images in {config.data} are not those that the sweep {config.name!r} was "
+                "launched with; bring them back, or launch another."
+            )
+        surveyed = replace(surveyed, dataset=surveyed.dataset.in_order_of(recorded))
     positive_class(config, surveyed.dataset.classes)
     _check_folds(config, surveyed.dataset)
     if config.metric == "auto":

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -242,9 +242,7 @@ class Sweep:
         """Survey the images, and decode them in every format that a trial may ask for."""
         staged = Staged(self.config.cache_dir)
         with self._clock.stage("scan"):
-            plan = make_plan(draft, self._progress, staged=staged)
-            if recorded is not None:
-                plan = self._as_recorded(plan, recorded)
+            plan = make_plan(draft, self._progress, staged=staged, recorded=recorded)
         stores: dict[PixelFormat, PixelStore] = {}
         with self._clock.stage("decode"):
             for form in draft.forms:
@@ -258,20 +256,6 @@ class Sweep:
                     progress=self._progress,
                 )
         return plan, stores
-
-    def _as_recorded(self, plan: Plan, recorded: Dataset) -> Plan:
-        """The plan with its images in the order that was recorded, whatever files are called now.
-
-        Raises `ConfigError` if they are others.
-        """
-        dataset = plan.survey.dataset
-        if dataset.fingerprint != recorded.fingerprint:
-            raise ConfigError(
-                f"The images in {self.config.data} are not those that the sweep "
-                f"{self.config.name!r} was launched with; bring them back, or launch another."
-            )
-        ordered = dataset.in_order_of(recorded)
-        return replace(plan, survey=replace(plan.survey, dataset=ordered))
 
     def _make_folder(self) -> None:
         try:
