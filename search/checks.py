@@ -37,7 +37,7 @@ def check_at_once(config: SweepConfig) -> None:
 
 
 def check_given(config: SweepConfig) -> list[dict[str, object]]:
-    """Look for the data, the space and the points; those. Raises `UserError`."""
+    """Look for the data, the space and the points, and give the points. Raises `UserError`."""
     check_source(config.data, cache=config.cache_dir)
     SearchSpace.load(config.space)
     return read_points(config.points)

@@ -39,11 +39,7 @@ ON_CLUSTERS = ("launch", "resume", "preflight")
 def plan(args: argparse.Namespace) -> None:
     """Say what a launch would do."""
     config = config_of(args)
-    _check_file("--augment-preview", args.augment_preview)
-    if args.augment_preview and args.augment_preview.suffix.lower() not in PICTURES:
-        raise ConfigError(
-            f"--augment-preview {args.augment_preview} must end in {', '.join(PICTURES)}."
-        )
+    _check_file("--augment-preview", args.augment_preview, PICTURES)
     from search.checks import check_given
 
     check_given(config)
@@ -247,9 +243,7 @@ def predict(args: argparse.Namespace) -> None:
 
     if args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
-    if args.out and args.out.suffix not in TABLES:
-        raise ConfigError(f"--out ends in one of {', '.join(TABLES)}, not {args.out.suffix!r}.")
-    _check_file("--out", args.out)
+    _check_file("--out", args.out, TABLES)
     files = [file for path in args.images for file in image_files(path)]
     from trainables.predict import Predictor
 
@@ -279,22 +273,26 @@ def predict(args: argparse.Namespace) -> None:
 def _write_answers(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
     import pandas as pd
 
-    labels = spec.labels
+    labels, ending = spec.labels, out.suffix.lower()
     best = [labels[k] for k in spec.answers(answers.probabilities)]
     table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
     for k, label in enumerate(labels):
         table[f"p.{label}"] = answers.probabilities[:, k]
-    if out.suffix == ".csv":
+    if ending == ".csv":
         table.to_csv(out, index=False)
-    elif out.suffix == ".json":
+    elif ending == ".json":
         table.to_json(out, orient="records", indent=2, force_ascii=False)
     else:
         table.to_parquet(out, index=False)
 
 
-def _check_file(flag: str, file: Path | None) -> None:
+def _check_file(flag: str, file: Path | None, endings: Sequence[str] = ()) -> None:
     """Raises `ConfigError` for one that can't be written: what it is to hold may take long."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+    if file is None:
+        return
+    if endings and file.suffix.lower() not in endings:
+        raise ConfigError(f"{flag} ends in one of {', '.join(endings)}, not {file.suffix!r}.")
+    if file.is_dir() or not file.absolute().parent.is_dir():
         what = "is a folder" if file.is_dir() else f"lies in {file.parent}, which does not exist"
         raise ConfigError(f"{flag} {file} {what}; name a file in a folder that is there.")
 
