@@ -46,8 +46,8 @@ def open_all(
 ) -> list[Opened]:
     """Decode every file that is new or has changed, in threads.
 
-    Pillow's decoders let go of the interpreter lock. ``staged`` is given what is
-    decoded, in the formats that will be asked for.
+    Pillow's decoders let go of the interpreter lock. ``staged`` is given what is decoded, in the
+    formats that will be asked for.
     """
     notes = _Notes(cache, paths)
     unknown = [row for row, path in enumerate(paths) if notes.find(path) is None]

@@ -203,6 +203,8 @@ def test_what_is_made_of_a_sweep_can_be_changed_afterwards(
     assert (kept.ensemble, kept.calibrate) == (3, True)
     final = FinalModel.read(paths)
     assert sum(member.weight for member in final.members) == pytest.approx(1)
+    leftovers = {path.name for path in paths.retrained.glob("*.safetensors")}
+    assert leftovers == {paths.member_weights(k).name for k in range(len(final.members))}
 
 
 def test_of_an_ensemble_that_makes_way_for_one_trial_nothing_is_left(

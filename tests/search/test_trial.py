@@ -107,6 +107,7 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     case = trial._job.memory_case(params)
     table = MemoryTable.of(trial._job.config.cache_dir)
     trial.train()
+    assert case not in table.read("Some Card")
     table.put("Some Card", case, 1000)
     assert trial._tuning is not None
     trial._tuning.ran_out = True
