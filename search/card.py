@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from search.checks import load_config
@@ -23,6 +21,7 @@ from trainables.dataset import Dataset
 from trainables.listing import SPLITS
 from trainables.metrics import calibration, intervals
 from trainables.predict import ModelSpec
+from trainables.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,9 @@ def model_card(
 
 
 def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:
-    table = pd.read_parquet(paths.predictions)
-    probabilities = table.filter(regex=r"^p\.").to_numpy(dtype=float)
-    labels = dataset.labels[dataset.rows("test")]
-    test, drawn = final.test, intervals(probabilities, np.asarray(labels))
+    tested = Predictions.read(paths.predictions, dataset.classes)
+    probabilities, labels = tested.probabilities, tested.labels
+    test, drawn = final.test, intervals(probabilities, labels)
     rows = [
         ("accuracy", test.accuracy, test.accuracy_ci95),
         ("balanced accuracy", test.balanced_accuracy, drawn.balanced_accuracy),

@@ -273,11 +273,14 @@ def predict(args: argparse.Namespace) -> None:
 def _write_answers(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
     import pandas as pd
 
+    from trainables.predictions import probability_columns
+
     labels, ending = spec.labels, out.suffix.lower()
     best = [labels[k] for k in spec.answers(answers.probabilities)]
-    table = pd.DataFrame({"path": list(map(str, answers.files)), "predicted": best})
-    for k, label in enumerate(labels):
-        table[f"p.{label}"] = answers.probabilities[:, k]
+    table = pd.DataFrame(
+        {"path": list(map(str, answers.files)), "predicted": best}
+        | probability_columns(answers.probabilities, labels)
+    )
     if ending == ".csv":
         table.to_csv(out, index=False)
     elif ending == ".json":

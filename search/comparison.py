@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
@@ -15,6 +16,7 @@ from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
 from spaces import ConfigError
 from trainables.dataset import Dataset
+from trainables.predictions import Predictions
 
 _NO_EXPRESSION = (
     ArithmeticError,
@@ -190,7 +192,6 @@ def _duels(
 
 def _answers(paths: SweepPaths, dataset: Dataset) -> pd.Series:
     """Whether the final model is right, by the bytes and the label of each test image."""
-    table = pd.read_parquet(paths.predictions, columns=["label", "predicted"])
-    right = (table["label"] == table["predicted"]).to_numpy()
-    images = [dataset.digests_of("test"), table["label"]]
-    return pd.Series(right, index=images).sort_index(kind="stable")
+    tested = Predictions.read(paths.predictions, dataset.classes)
+    images = [dataset.digests_of("test"), np.array(dataset.classes)[tested.labels]]
+    return pd.Series(tested.correct, index=images).sort_index(kind="stable")

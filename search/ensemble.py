@@ -68,7 +68,7 @@ def choose(
     labels = dataset.labels[dataset.rows(*config.validated)]
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return Recipe((Chosen(winner),))
-    answers = read_answers(paths.answers, trials, config.metric, labels)
+    answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
     if winner.number not in answers:
         needed = ["calibrate"] * config.calibrate + ["sensitivity"] * (positive is not None)
         if needed:

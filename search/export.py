@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import timm
 import torch
 from scipy.special import softmax
@@ -27,6 +26,7 @@ from trainables.dataset import Dataset
 from trainables.model import model_args
 from trainables.pixels import read_unchanged
 from trainables.predict import SIDECAR, SPEC, ModelSpec
+from trainables.predictions import Predictions
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
@@ -59,7 +59,7 @@ def export(
     images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])
     with torch.inference_mode():
         expected = model(images).numpy()
-    _compare_with_test(expected, paths)
+    _compare_with_test(expected, dataset.classes, paths)
 
     made = out.with_name(out.name + ".partial")
     shutil.rmtree(made, ignore_errors=True)
@@ -118,12 +118,12 @@ def _no_timm_model(final: FinalModel) -> str:
     return f"a head with a hidden layer (head_hidden={hidden})" if hidden else ""
 
 
-def _compare_with_test(logits: np.ndarray, paths: SweepPaths) -> None:
+def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepPaths) -> None:
     """Raises `RunError` if the model read back doesn't answer as the one that was tested did."""
     if not paths.predictions.exists():
         return
-    table = pd.read_parquet(paths.predictions).filter(regex=r"^p\.").to_numpy()
-    difference = float(np.abs(softmax(logits, axis=1) - table[: len(logits)]).max())
+    tested = Predictions.read(paths.predictions, classes).probabilities[: len(logits)]
+    difference = float(np.abs(softmax(logits, axis=1) - tested).max())
     if difference > TOLERANCE:
         raise RunError(
             f"The model in {paths.final_weights} answers otherwise than it did in the test, by up "

@@ -83,6 +83,7 @@ def make_plan(
         progress=progress,
     )
     if recorded is not None:
+        _check_classes(config, surveyed.dataset, recorded)
         if surveyed.dataset.fingerprint != recorded.fingerprint:
             raise ConfigError(
                 f"The images in {config.data} are not those that the sweep {config.name!r} was "
@@ -96,6 +97,20 @@ def make_plan(
         metric = "val_balanced_accuracy" if uneven else "val_accuracy"
         draft = replace(draft, config=config.model_copy(update={"metric": metric}))
     return Plan(**vars(draft), survey=surveyed)
+
+
+def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> None:
+    """Raises `ConfigError` if the images show other classes than those of the recorded sweep."""
+    now, then = set(dataset.classes), set(recorded.classes)
+    if now == then:
+        return
+    new = ", ".join(name for name in dataset.classes if name not in then)
+    gone = ", ".join(name for name in recorded.classes if name not in now)
+    differ = "; ".join([*[f"new: {new}"] * bool(new), *[f"missing: {gone}"] * bool(gone)])
+    raise ConfigError(
+        f"The classes in {config.data} are not those that the sweep {config.name!r} was launched "
+        f"with ({differ}); bring them back, or launch another."
+    )
 
 
 def _check_folds(config: SweepConfig, dataset: Dataset) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import ray
 import torch
 from ray.exceptions import RayError
@@ -23,7 +22,7 @@ from search.program import command
 from search.resources import none_of
 from search.trial import TrialJob
 from spaces import RunError
-from trainables.dataset import Dataset, majority_share
+from trainables.dataset import majority_share
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.files import write_json, write_whole
@@ -33,6 +32,7 @@ from trainables.metrics import test_metrics
 from trainables.model import Preprocessing
 from trainables.operating import Rates
 from trainables.pixels import ImageSet
+from trainables.predictions import Predictions
 from trainables.prefix import whole
 from trainables.process import prepare_process
 from trainables.report import EpochReport
@@ -139,7 +139,8 @@ def retrain(
         members=tuple(_member(chosen, job.config.metric) for chosen in recipe.members),
         rates=_rates(recipe, probabilities, labels, job.dataset.classes),
     )
-    table = _prediction_table(job.dataset, probabilities)
+    answers = Predictions(job.dataset.classes, labels, probabilities)
+    tested = [job.dataset.paths[row] for row in job.dataset.rows("test")]
     paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
     paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
     for k, each in enumerate(fitted):
@@ -148,7 +149,7 @@ def retrain(
         paths.member_weights(k) for k in range(len(fitted))
     }:
         leftover.unlink()
-    write_whole(paths.predictions, lambda file: table.to_parquet(file, index=False))
+    answers.write(paths.predictions, tested)
     write_whole(paths.features, lambda file: _save(fitted[0].features, file))
     write_json(paths.metrics, final.to_dict())
     return final
@@ -205,18 +206,3 @@ def _member(chosen: Chosen, metric: str) -> Member:
 def _save(features: np.ndarray, file: Path) -> None:
     with file.open("wb") as opened:  # given a name, NumPy adds an ending
         np.save(opened, features)
-
-
-def _prediction_table(dataset: Dataset, probabilities: np.ndarray) -> pd.DataFrame:
-    rows = dataset.rows("test")
-    names = np.array(dataset.classes)
-    table = pd.DataFrame(
-        {
-            "path": [dataset.paths[row] for row in rows],
-            "label": names[dataset.labels[rows]],
-            "predicted": names[probabilities.argmax(axis=1)],
-        }
-    )
-    for k, name in enumerate(dataset.classes):
-        table[f"p.{name}"] = probabilities[:, k]
-    return table

@@ -130,7 +130,14 @@ def _search(
         searcher = StudySearcher(
             journal,
             writer,
-            ValidationAnswers(paths.answers, config.metric, journal.records, kept=kept),
+            ValidationAnswers(
+                paths.answers,
+                config.metric,
+                journal.records,
+                classes=job.dataset.classes,
+                digests=job.dataset.digests_of(*config.validated),
+                kept=kept,
+            ),
             machines,
             paths,
             draft,

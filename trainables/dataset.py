@@ -53,19 +53,24 @@ class Dataset:
         return dict(zip(self.classes, per_class.tolist(), strict=True))
 
     def in_order_of(self, other: "Dataset") -> "Dataset":
-        """The images of this one in the order of another with the same `fingerprint`.
+        """The images and classes of this one in the order of another with the same `fingerprint`.
 
-        What is kept of images by their rows stays true of files that were given other names.
+        Rows and class numbers that were recorded stay true: of files that were given other names,
+        and of classes that another version of this code would put in another order.
         """
+        number = {name: k for k, name in enumerate(other.classes)}
+        labels = np.array([number[name] for name in self.classes])[self.labels]
         mine, others = (
-            np.lexsort((d.labels, d.splits, np.array(d.digests))) for d in (self, other)
+            np.lexsort((numbers, d.splits, np.array(d.digests)))
+            for d, numbers in ((self, labels), (other, other.labels))
         )
         rows = np.empty_like(mine)
         rows[others] = mine
         return replace(
             self,
+            classes=other.classes,
             paths=tuple(self.paths[row] for row in rows),
-            labels=self.labels[rows],
+            labels=labels[rows],
             splits=self.splits[rows],
             digests=tuple(self.digests[row] for row in rows),
         )

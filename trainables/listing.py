@@ -65,7 +65,11 @@ def eval_note(eval_is: str) -> str:
     return f'"eval" was read as {eval_is}; --split.eval-is {other} reads it as {other}.'
 
 
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts "2" before "10"."""
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Sort key that puts "2" before "10". The name itself ends it, so that "1" and "01" don't tie.
+
+    A tie would leave the order of a set of names to Python's hashing, which differs from one
+    process to the next.
+    """
     parts = re.split(r"([0-9]+)", name)
-    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p)
+    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p), name

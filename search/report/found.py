@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from typing import Self
 
-import pandas as pd
-
 from search.checks import load_config
 from search.config import SweepConfig
 from search.final import FinalModel
 from search.paths import SweepPaths
-from search.report.testing import Tested
 from search.study import TrialRecord, read_trials
 from spaces import SearchSpace
 from trainables.dataset import Dataset
+from trainables.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Found:
     trials: tuple[TrialRecord, ...]
     """Repeats too."""
     final: FinalModel | None
-    tested: Tested | None
+    tested: Predictions | None
     """Its answers; None without it."""
 
     @classmethod
@@ -34,7 +32,7 @@ class Found:
         """Of a sweep that was launched, also while it runs."""
         dataset = Dataset.read(paths.dataset, paths.split)
         final = FinalModel.read(paths) if paths.metrics.exists() else None
-        answers = pd.read_parquet(paths.predictions) if final else None
+        tested = Predictions.read(paths.predictions, dataset.classes) if final else None
         return cls(
             paths=paths,
             config=load_config(paths),
@@ -42,7 +40,7 @@ class Found:
             dataset=dataset,
             trials=tuple(read_trials(paths.journal)),
             final=final,
-            tested=None if answers is None else Tested.of(answers, dataset.classes),
+            tested=tested,
         )
 
     @property

@@ -10,7 +10,6 @@ from torch import nn
 
 from search.report.charts import shortened
 from search.report.page import Gallery, Thumbnail
-from search.report.testing import Tested
 from spaces import DataError
 from trainables.dataset import Dataset
 from trainables.images import resize_square
@@ -19,6 +18,7 @@ from trainables.label_errors import likely_label_errors
 from trainables.listing import SplitName
 from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec
+from trainables.predictions import Predictions
 
 MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
 """Images of a gallery, at most."""
@@ -31,14 +31,14 @@ def can_be_opened(dataset: Dataset) -> bool:
     return bool(_opened([0], dataset, SIDE))
 
 
-def mistakes(tested: Tested, dataset: Dataset) -> Gallery | None:
+def mistakes(tested: Predictions, dataset: Dataset) -> Gallery | None:
     """Those that the model was surest of; None if there are none, or no images to be had."""
     wrong = _surest_mistakes(tested)
     caption = f"The worst of {len(wrong)} mistakes, the surest first."
     return _gallery(caption, wrong[:MISTAKES], tested, dataset)
 
 
-def mistakes_chart(answered: Tested, dataset: Dataset, *splits: SplitName) -> Figure | None:
+def mistakes_chart(answered: Predictions, dataset: Dataset, *splits: SplitName) -> Figure | None:
     """The surest mistakes among the images of splits, as one picture; None if there are none."""
     worst = _surest_mistakes(answered)[:MISTAKES].tolist()
     opened = _opened(worst, dataset, SIDE, *splits)
@@ -55,7 +55,7 @@ def mistakes_chart(answered: Tested, dataset: Dataset, *splits: SplitName) -> Fi
     return figure
 
 
-def _surest_mistakes(tested: Tested) -> np.ndarray:
+def _surest_mistakes(tested: Predictions) -> np.ndarray:
     """Places, the surest first."""
     wrong = np.flatnonzero(tested.predicted != tested.labels)
     sure = tested.probabilities.max(axis=1)
@@ -63,7 +63,7 @@ def _surest_mistakes(tested: Tested) -> np.ndarray:
     return found
 
 
-def doubted_labels(tested: Tested, dataset: Dataset) -> Gallery | None:
+def doubted_labels(tested: Predictions, dataset: Dataset) -> Gallery | None:
     """Test images whose label may be wrong; None if there are none."""
     suspected = likely_label_errors(tested.probabilities, tested.labels)
     return _gallery(
@@ -77,7 +77,7 @@ def doubted_labels(tested: Tested, dataset: Dataset) -> Gallery | None:
 
 
 def where_it_looks(
-    tested: Tested, dataset: Dataset, model: nn.Module, spec: ModelSpec
+    tested: Predictions, dataset: Dataset, model: nn.Module, spec: ModelSpec
 ) -> Gallery | None:
     """Grad-CAM of some right answers and of the worst wrong ones; None where it can't be had."""
     rng, right = np.random.default_rng(0), tested.predicted == tested.labels
@@ -124,7 +124,9 @@ def _opened(
     return found
 
 
-def _gallery(caption: str, places: np.ndarray, tested: Tested, dataset: Dataset) -> Gallery | None:
+def _gallery(
+    caption: str, places: np.ndarray, tested: Predictions, dataset: Dataset
+) -> Gallery | None:
     thumbnails = []
     for place, image in _opened(places.tolist(), dataset, SIDE):
         image.thumbnail((SIDE, SIDE))
@@ -132,7 +134,7 @@ def _gallery(caption: str, places: np.ndarray, tested: Tested, dataset: Dataset)
     return Gallery(caption, tuple(thumbnails)) if thumbnails else None
 
 
-def _thumbnail(pixels: np.ndarray, place: int, tested: Tested, dataset: Dataset) -> Thumbnail:
+def _thumbnail(pixels: np.ndarray, place: int, tested: Predictions, dataset: Dataset) -> Thumbnail:
     true, best = (tested.classes[k[place]] for k in (tested.labels, tested.predicted))
     sure = tested.probabilities[place].max()
     path = dataset.paths[dataset.rows("test")[place]]

@@ -9,9 +9,10 @@ from search.checks import load_config
 from search.paths import SweepPaths
 from search.report.charts import style
 from search.report.looking import mistakes_chart
-from search.report.testing import Tested, confusion_chart
+from search.report.testing import confusion_chart
 from search.study import read_trials
 from trainables.dataset import Dataset
+from trainables.predictions import Predictions
 from trainables.report import merit
 
 MOST = 3
@@ -23,11 +24,11 @@ def draw_best(paths: SweepPaths) -> None:
     config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
     labels = dataset.labels[dataset.rows(*config.validated)]
     trials = read_trials(paths.journal)
-    answers = read_answers(paths.answers, trials, config.metric, labels)
+    answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
     best = {t: e for t in trials if t.number in answers and (e := t.best(config.metric))}
     for trial in sorted(best, key=lambda t: merit(best[t], config.metric), reverse=True)[:MOST]:
         probabilities = np.asarray(softmax(answers[trial.number], axis=1))
-        answered = Tested(dataset.classes, np.asarray(labels), probabilities)
+        answered = Predictions(dataset.classes, np.asarray(labels), probabilities)
         folder, epoch = paths.tensorboard_run(trial.trial_id, trial.params.backbone), best[trial]
         with style(), SummaryWriter(str(folder)) as writer:
             confusion = confusion_chart(answered).figure

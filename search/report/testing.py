@@ -1,11 +1,6 @@
 """Charts and tables of the final model's test."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
-import pandas as pd
 from matplotlib.ticker import PercentFormatter
 from scipy.stats import binomtest
 from sklearn.decomposition import PCA
@@ -17,6 +12,7 @@ from search.final import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.page import Block, Picture, Table
 from trainables.metrics import calibration, intervals
+from trainables.predictions import Predictions
 
 SHOWN = 8
 """Classes that have a curve or a colour of their own."""
@@ -26,40 +22,7 @@ MAPPED = 1000
 """Images of the map, at most."""
 
 
-@dataclass(frozen=True)
-class Tested:
-    """A model's answers to the test images."""
-
-    __test__ = False  # not a pytest class
-
-    classes: tuple[str, ...]
-    labels: np.ndarray
-    """``(n,)`` class numbers."""
-    probabilities: np.ndarray
-    """``(n, classes)``."""
-
-    @classmethod
-    def of(cls, predictions: pd.DataFrame, classes: Sequence[str]) -> Self:
-        """Of ``predictions.parquet``."""
-        number = {name: k for k, name in enumerate(classes)}
-        labels = predictions["label"].map(number).to_numpy(dtype=np.int64)
-        probabilities = predictions[[f"p.{name}" for name in classes]].to_numpy(dtype=float)
-        return cls(tuple(classes), labels, probabilities)
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """``(n,)`` class numbers."""
-        return np.asarray(self.probabilities.argmax(axis=1))
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """``(classes, classes)`` images, true classes in rows."""
-        k = len(self.classes)
-        together = np.bincount(self.labels * k + self.predicted, minlength=k * k)
-        return together.reshape(k, k)
-
-
-def blocks(tested: Tested, final: FinalModel, features: np.ndarray | None) -> list[Block]:
+def blocks(tested: Predictions, final: FinalModel, features: np.ndarray | None) -> list[Block]:
     """All that there is to show; ``features`` is ``(n, d)`` before the classifier."""
     found: list[Block] = [_metrics(tested, final), _confusion(tested)]
     if len(np.unique(tested.labels)) > 1:
@@ -75,7 +38,7 @@ def blocks(tested: Tested, final: FinalModel, features: np.ndarray | None) -> li
     return found
 
 
-def mistakes(tested: Tested) -> list[tuple[str, str, int, float]]:
+def mistakes(tested: Predictions) -> list[tuple[str, str, int, float]]:
     """The ten most frequent: true class, predicted one, images, their share of the true class."""
     wrong = tested.confusion * (1 - np.eye(len(tested.classes), dtype=int))
     images = tested.confusion.sum(axis=1)
@@ -87,7 +50,7 @@ def mistakes(tested: Tested) -> list[tuple[str, str, int, float]]:
     ]
 
 
-def _metrics(tested: Tested, final: FinalModel) -> Table:
+def _metrics(tested: Predictions, final: FinalModel) -> Table:
     test, drawn = final.test, intervals(tested.probabilities, tested.labels)
     low, high = test.accuracy_ci95
     rows = [
@@ -116,7 +79,7 @@ def _drawn(interval: tuple[float, float] | None) -> tuple[str, str]:
     return ("", "") if interval is None else ("{:.3f} to {:.3f}".format(*interval), "bootstrap")
 
 
-def _confusion(tested: Tested) -> Picture:
+def _confusion(tested: Predictions) -> Picture:
     right = int(np.trace(tested.confusion))
     said = "; ".join(f"{count} {a} taken for {b}" for a, b, count, _ in mistakes(tested)[:3])
     return confusion_chart(tested).picture(
@@ -126,7 +89,7 @@ def _confusion(tested: Tested) -> Picture:
     )
 
 
-def confusion_chart(tested: Tested) -> Chart:
+def confusion_chart(tested: Predictions) -> Chart:
     """The confusion matrix, coloured."""
     matrix, names = tested.confusion, shortened(tested.classes, 18)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -147,7 +110,7 @@ def confusion_chart(tested: Tested) -> Chart:
     return chart
 
 
-def _curves_of(tested: Tested) -> list[int]:
+def _curves_of(tested: Predictions) -> list[int]:
     """Classes to draw: of two the rarer one or the first, of many the worst."""
     present = np.unique(tested.labels)
     if len(tested.classes) == 2:
@@ -157,7 +120,7 @@ def _curves_of(tested: Tested) -> list[int]:
     return sorted(worst)
 
 
-def _of_which(tested: Tested) -> str:
+def _of_which(tested: Predictions) -> str:
     drawn = _curves_of(tested)
     if len(tested.classes) == 2:
         return f"The positive class is {tested.classes[drawn[0]]}."
@@ -166,7 +129,7 @@ def _of_which(tested: Tested) -> str:
     return "Each class against the rest."
 
 
-def _roc(tested: Tested) -> Picture:
+def _roc(tested: Predictions) -> Picture:
     chart, said = Chart(height=4.4), []
     drawn = _curves_of(tested)
     for place, k in enumerate(drawn):
@@ -186,7 +149,7 @@ def _roc(tested: Tested) -> Picture:
     )
 
 
-def _precision_recall(tested: Tested) -> Picture:
+def _precision_recall(tested: Predictions) -> Picture:
     chart, said = Chart(height=4.4), []
     drawn = _curves_of(tested)
     for place, k in enumerate(drawn):
@@ -206,7 +169,7 @@ def _precision_recall(tested: Tested) -> Picture:
     )
 
 
-def _reliability(tested: Tested) -> Picture:
+def _reliability(tested: Predictions) -> Picture:
     found = calibration(tested.probabilities, tested.labels)
     chart = Chart(height=4.4)
     chart.axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
@@ -240,7 +203,7 @@ def _reliability(tested: Tested) -> Picture:
     )
 
 
-def _map(tested: Tested, features: np.ndarray) -> Picture:
+def _map(tested: Predictions, features: np.ndarray) -> Picture:
     """t-SNE (van der Maaten and Hinton 2008), of the likest fifty directions."""
     rng, count = np.random.default_rng(0), len(tested.labels)
     some = np.sort(rng.choice(count, min(count, MAPPED), replace=False))
@@ -281,7 +244,7 @@ def _map(tested: Tested, features: np.ndarray) -> Picture:
     )
 
 
-def _per_class(tested: Tested, final: FinalModel) -> Table:
+def _per_class(tested: Predictions, final: FinalModel) -> Table:
     rows = []
     for k, name in enumerate(tested.classes):
         found, mine = final.test.per_class[name], tested.labels == k

@@ -79,7 +79,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     asked = config.model_copy(update={"ensemble": MOST})
     guarded = choose(best, trials, paths, dataset, asked).members
     labels = dataset.labels[dataset.rows("val")]
-    answers = read_answers(paths.answers, trials, config.metric, labels)
+    answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
     ranked = sorted(
         (trial for trial in trials if trial.number in answers),
         key=lambda trial: merit(trial.best(config.metric), config.metric),  # type: ignore[arg-type]

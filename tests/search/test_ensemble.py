@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,37 +75,90 @@ def paths(tmp_path: Path) -> SweepPaths:
     return SweepPaths(tmp_path)
 
 
+def only_validation(labels: np.ndarray) -> Dataset:
+    """Images that are all validated on, each of other bytes."""
+    digests = tuple(f"{row:03d}" for row in range(len(labels)))
+    classes = tuple(f"class {k}" for k in range(labels.max() + 1))
+    splits = np.full(len(labels), "val")
+    return Dataset(Path("nowhere"), classes, digests, labels, splits, digests, "fingerprint")
+
+
+def keeper(
+    paths: SweepPaths, dataset: Dataset, records: Sequence[TrialRecord] = ()
+) -> ValidationAnswers:
+    """What a sweep over a dataset keeps logits with."""
+    digests = dataset.digests_of("val")
+    return ValidationAnswers(
+        paths.answers, METRIC, records, classes=dataset.classes, digests=digests
+    )
+
+
+def read(
+    paths: SweepPaths, records: Sequence[TrialRecord], dataset: Dataset
+) -> Mapping[int, np.ndarray]:
+    return read_answers(paths.answers, records, METRIC, dataset, ["val"])
+
+
 def config(**settings: object) -> SweepConfig:
     return SweepConfig.parse({"data": "nowhere", "metric": METRIC, **settings})
 
 
 def test_the_answers_of_the_best_trials_are_kept(paths: SweepPaths) -> None:
     labels = np.arange(40) % 2
-    answers = ValidationAnswers(paths.answers, METRIC, [])
+    images = only_validation(labels)
+    answers = keeper(paths, images)
     records = []
     for number in range(KEPT + 4):
         logits = np.eye(2)[labels]
         logits[: 2 * number] = logits[: 2 * number, ::-1] if number < 20 else 0
         records.append(record(number, logits, labels))
         answers.keep(number, records[-1].reports[0], logits.astype(np.float16))
-    kept = read_answers(paths.answers, records, METRIC, labels)
-    assert set(kept) == set(range(KEPT))
-    again = ValidationAnswers(paths.answers, METRIC, records)
+    assert set(read(paths, records, images)) == set(range(KEPT))
+    again = keeper(paths, images, records)
     better = record(99, np.eye(2)[labels], labels)
     again.keep(99, better.reports[0], np.eye(2, dtype=np.float16)[labels])
-    assert set(read_answers(paths.answers, [*records, better], METRIC, labels)) == {
-        *range(KEPT - 1),
-        99,
-    }
+    assert set(read(paths, [*records, better], images)) == {*range(KEPT - 1), 99}
 
 
 def test_answers_of_an_epoch_that_is_not_the_best_are_left_out(paths: SweepPaths) -> None:
     labels = np.arange(40) % 2
-    answers = ValidationAnswers(paths.answers, METRIC, [])
-    answers.keep(0, report(1, 0.5), np.zeros((40, 2), np.float16))
-    assert set(read_answers(paths.answers, [record(0, np.zeros((40, 2)), labels)], METRIC, labels))
+    images = only_validation(labels)
+    keeper(paths, images).keep(0, report(1, 0.5), np.zeros((40, 2), np.float16))
+    assert set(read(paths, [record(0, np.zeros((40, 2)), labels)], images)) == {0}
     later = record(0, np.eye(2)[labels], labels)
-    assert not read_answers(paths.answers, [later], METRIC, labels)
+    assert not read(paths, [later], images)
+
+
+def test_logits_are_matched_by_class_and_image(paths: SweepPaths) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 3
+    images = only_validation(labels)
+    logits = rng.normal(size=(12, 3)).astype(np.float16)
+    trial = record(0, logits, labels)
+    keeper(paths, images).keep(0, trial.reports[0], logits)
+    rows, columns = rng.permutation(12), [2, 0, 1]
+    turned = replace(
+        images,
+        classes=tuple(images.classes[k] for k in columns),
+        labels=np.argsort(columns)[labels[rows]],
+        digests=tuple(images.digests[row] for row in rows),
+    )
+    found = read(paths, [trial], turned)[0]
+    assert found.tolist() == logits[rows][:, columns].tolist()
+    others = replace(images, digests=tuple(f"other {row}" for row in range(12)))
+    assert not read(paths, [trial], others), "of images that it was not asked about"
+
+
+def test_logits_of_earlier_versions_are_read_as_they_lie(paths: SweepPaths) -> None:
+    labels = np.arange(12) % 3
+    logits = np.eye(3, dtype=np.float16)[labels]
+    paths.answers.mkdir()
+    np.save(paths.answers / "0000.npy", logits)
+    trial = record(0, logits, labels)
+    images = only_validation(labels)
+    assert read(paths, [trial], images)[0].tolist() == logits.tolist()
+    keeper(paths, images, [trial]).keep(0, trial.reports[0], logits)
+    assert [file.name for file in paths.answers.iterdir()] == ["0000.npz"]
 
 
 def test_members_see_images_as_the_winner_does(paths: SweepPaths, dataset: Dataset) -> None:
@@ -113,7 +167,7 @@ def test_members_see_images_as_the_winner_does(paths: SweepPaths, dataset: Datas
     logits = [np.log(member) for member in told(labels, *spoiled)]
     sizes: list[dict[str, object]] = [{}, {"image_size": 64}, {"backbone": "test_vit2"}]
     records = [record(k, logits[k], labels, **size) for k, size in enumerate(sizes)]
-    answers = ValidationAnswers(paths.answers, METRIC, [])
+    answers = keeper(paths, dataset)
     for each, told_by in zip(records, logits, strict=True):
         answers.keep(each.number, each.reports[0], told_by.astype(np.float16))
     chosen = choose(records[0], records, paths, dataset, config(ensemble=3)).members
@@ -127,9 +181,7 @@ def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Data
     labels = dataset.labels[dataset.rows("val")]
     logits = np.log(told(labels, slice(0, 3))[0])
     winner = record(0, 8 * logits, labels)
-    ValidationAnswers(paths.answers, METRIC, []).keep(
-        0, winner.reports[0], (8 * logits).astype(np.float16)
-    )
+    keeper(paths, dataset).keep(0, winner.reports[0], (8 * logits).astype(np.float16))
     (chosen,) = choose(winner, [winner], paths, dataset, config(calibrate=True)).members
     assert chosen.temperature > 1.5
     (plain,) = choose(winner, [winner], paths, dataset, config(ensemble=2)).members
@@ -301,9 +353,8 @@ def test_a_cross_validated_sweep_is_scored_on_every_image_but_the_tests(
     given = {**settings, "name": "folds", "results_dir": tmp_path, **asked}
     made = Sweep(SweepConfig.parse(given)).run()
     dataset = Dataset.read(made.paths.dataset, made.paths.split)
-    labels = dataset.labels[dataset.rows("train", "val")]
     trials = read_trials(made.paths.journal)
-    answers = read_answers(made.paths.answers, trials, METRIC, labels)
+    answers = read_answers(made.paths.answers, trials, METRIC, dataset, ["train", "val"])
     assert len(answers) == 2
     assert len(answers[0]) == len(dataset) - len(dataset.rows("test"))
     assert made.final is not None

@@ -63,10 +63,10 @@ def searcher(
             paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
         ),
         CheckpointWriter(Checkpoints.here(paths.checkpoints, [])),
-        ValidationAnswers(paths.answers, "val_accuracy", []),
+        ValidationAnswers(paths.answers, "val_accuracy", [], classes=(), digests=()),
         Machines(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         paths,
-        Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}),
+        Draft(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed),
         Budget(config, lambda params: 0),
         **given,
     )

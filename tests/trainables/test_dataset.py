@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from trainables.dataset import Dataset, majority_share
@@ -31,6 +32,19 @@ def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
     assert (again.splits == dataset.splits).all()
     for row in (0, len(again) - 1):
         assert again.file(row).read_bytes() == dataset.file(row).read_bytes()
+
+
+def test_classes_are_put_in_the_order_that_was_recorded(dataset: Dataset) -> None:
+    turned = replace(
+        dataset,
+        classes=dataset.classes[::-1],
+        labels=len(dataset.classes) - 1 - dataset.labels,
+    )
+    again = dataset.in_order_of(turned)
+    assert again.classes == turned.classes
+    assert again.digests == dataset.digests
+    for row, label in enumerate(again.labels):
+        assert again.classes[label] == dataset.classes[dataset.labels[row]]
 
 
 def test_the_constant_answer_has_the_share_of_the_largest_class() -> None:

@@ -1,26 +1,25 @@
 """Charts of tests with few and many classes."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from search.final import FinalModel, Member
 from search.report import testing
 from search.report.page import Picture, Table
-from search.report.testing import Tested
 from spaces import TrialParams
 from trainables import metrics
+from trainables.predictions import Predictions
 
 
-def answers(classes: int, images: int = 200, *, missing: int = 0) -> Tested:
+def answers(classes: int, images: int = 200, *, missing: int = 0) -> Predictions:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes - missing, images)
     logits = rng.normal(size=(images, classes)) + 2 * np.eye(classes)[labels]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Tested(tuple(f"class {k}" for k in range(classes)), labels, probabilities)
+    return Predictions(tuple(f"class {k}" for k in range(classes)), labels, probabilities)
 
 
-def final(some: Tested) -> FinalModel:
+def final(some: Predictions) -> FinalModel:
     test = metrics.test_metrics(some.probabilities, some.labels, some.classes)
     return FinalModel(test, 0.5, (Member("0000", 3, 0.9, TrialParams(backbone="a")),))
 
@@ -40,27 +39,20 @@ def test_every_number_of_classes_is_drawn(classes: int, missing: int) -> None:
 
 def test_of_two_classes_the_rarer_is_the_positive_one() -> None:
     labels = np.array([0] * 10 + [1] * 4)
-    some = Tested(("sound", "broken"), labels, np.eye(2)[labels] * 0.8 + 0.1)
+    some = Predictions(("sound", "broken"), labels, np.eye(2)[labels] * 0.8 + 0.1)
     found = testing.blocks(some, final(some), None)
     roc = next(b for b in found if isinstance(b, Picture) and "ROC" in b.alt)
     assert roc.alt == "ROC curves with areas broken 1.000."
 
 
 def test_a_class_alone_in_the_test_has_no_curves() -> None:
-    some = Tested(("a", "b"), np.array([0, 0]), np.array([[0.9, 0.1], [0.4, 0.6]]))
+    some = Predictions(("a", "b"), np.array([0, 0]), np.array([[0.9, 0.1], [0.4, 0.6]]))
     found = testing.blocks(some, final(some), None)
     assert not any("curves" in block.alt for block in found if isinstance(block, Picture))
 
 
 def test_mistakes_are_told_by_how_often_they_are_made() -> None:
     labels, answers = np.array([0, 0, 0, 1, 2]), np.array([1, 1, 2, 1, 0])
-    some = Tested(("a", "b", "c"), labels, np.eye(3)[answers])
+    some = Predictions(("a", "b", "c"), labels, np.eye(3)[answers])
     assert testing.mistakes(some)[0] == ("a", "b", 2, pytest.approx(2 / 3))
     assert len(testing.mistakes(some)) == 3
-
-
-def test_answers_are_read_from_the_table_of_predictions() -> None:
-    table = pd.DataFrame({"label": ["b", "a"], "p.a": [0.4, 0.3], "p.b": [0.6, 0.7]})
-    some = Tested.of(table, ["a", "b"])
-    assert some.labels.tolist() == [1, 0]
-    assert some.predicted.tolist() == [1, 1]
