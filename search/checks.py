@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from search.config import RESUMABLE, SweepConfig
 from search.flags import overlay
@@ -68,28 +69,47 @@ def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
         Storage(paths, config.storage_path).check()
 
 
-def load_config(paths: SweepPaths) -> SweepConfig:
-    """The settings of a sweep that was launched."""
-    return SweepConfig.parse(json.loads(paths.config.read_text(encoding="utf-8")))
+@dataclass(frozen=True)
+class Resolved:
+    """What the settings of a launched sweep came to: ``resolved.json``."""
+
+    metric: str
+    """The metric that trials are ranked by, where "auto" was asked for."""
+    sampler_seed: int
+    """Seed of the sampler, before it counts the trials that have begun."""
+
+    @classmethod
+    def read(cls, paths: SweepPaths) -> Self:
+        """Of a launched sweep. Earlier versions wrote the metric into ``sweep.json`` itself."""
+        if paths.resolved.exists():
+            return cls(**json.loads(paths.resolved.read_text(encoding="utf-8")))
+        asked = asked_config(paths)
+        return cls(asked.metric, asked.sampler_seed)
 
 
-def config_to_resume(paths: SweepPaths, changes: Mapping[str, Any]) -> SweepConfig:
-    """A sweep's settings with ``changes`` by dotted name; space and points from its own copies.
+def asked_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+    """The settings of a launched sweep as they were asked for, with ``changes`` by dotted name.
 
-    Those have all that was to be tried first. The sweep's folder may have been moved. Raises
-    `ConfigError` if a change can't be honoured.
+    Raises `ConfigError` if a change can't be honoured.
     """
-    fixed = [name for name in changes if name not in RESUMABLE]
+    fixed = [name for name in changes or {} if name not in RESUMABLE]
     if fixed:
         raise ConfigError(
             f"{', '.join(fixed)} can't change in a sweep that has begun, or its trials could not "
             f"be compared; launch another one, or change only {', '.join(RESUMABLE)}."
         )
     stored = json.loads(paths.config.read_text(encoding="utf-8"))
-    here: dict[str, object] = {"name": paths.root.name, "results_dir": str(paths.root.parent)}
-    here |= {"space": str(paths.space), "points": str(paths.points)}
-    here |= {"prior": (), "starts": False}
-    return SweepConfig.parse(overlay({**stored, **here}, changes))
+    return SweepConfig.parse(overlay(stored, changes or {}))
+
+
+def load_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+    """The settings that a launched sweep runs with: `asked_config`, where it lies now.
+
+    Its ``metric`` is the resolved one. Raises `ConfigError` if a change can't be honoured.
+    """
+    here = {"name": paths.root.name, "results_dir": paths.root.parent}
+    asked = asked_config(paths, changes)
+    return asked.model_copy(update={**here, "metric": Resolved.read(paths).metric})
 
 
 def searches_on(changes: Mapping[str, Any]) -> bool:

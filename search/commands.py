@@ -82,16 +82,14 @@ def resume(args: argparse.Namespace) -> None:
         changes.setdefault("storage_path", storage_path)
     else:
         paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.checks import config_to_resume, searches_on
+    from search.checks import load_config
     from search.profile import StageClock
 
     clock = StageClock()
-    config = config_to_resume(paths, changes)
-    _start(config, clock)
+    _start(load_config(paths, changes), clock)
     from search.sweep import Sweep
 
-    more = searches_on(changes)
-    sweep = Sweep(config, progress=_progress(), clock=clock, search_on=more)
+    sweep = Sweep.existing(paths, changes, progress=_progress(), clock=clock)
     _run_sweep(sweep, sweep.resume)
 
 

@@ -5,12 +5,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 
-from search.checks import read_points
+from search.checks import Resolved, read_points
 from search.config import SweepConfig
-from search.points import first_points
+from search.paths import SweepPaths
+from search.points import first_points, points_to_go_on
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
 from trainables.pixels import PixelFormat
@@ -33,6 +35,7 @@ class Draft:
     weights: dict[str, Weights]
     """By backbone, of the space's backbones and those the points name."""
     preprocessing: dict[str, Preprocessing]
+    sampler_seed: int
 
     @property
     def native_image_size(self) -> dict[str, int]:
@@ -48,19 +51,41 @@ class Draft:
         return list(dict.fromkeys(self.preprocessing[name].form(size) for name, size in pairs))
 
 
-def draft_plan(config: SweepConfig) -> Draft:
-    """Read the space and the points, find the weights, try the models. Raises `UserError`."""
+@dataclass(frozen=True)
+class Begun:
+    """What a sweep that was launched has recorded, so that a resume does not settle it anew."""
+
+    space: SearchSpace
+    points: list[dict[str, object]]
+    """All that is tried first: the given points, and what the settings added to them."""
+    sampler_seed: int
+
+    @classmethod
+    def read(cls, paths: SweepPaths) -> Self:
+        """Of a launched sweep. Raises `ConfigError`."""
+        space, points = SearchSpace.load(str(paths.space)), read_points(paths.points)
+        return cls(space, points, Resolved.read(paths).sampler_seed)
+
+
+def draft_plan(config: SweepConfig, begun: Begun | None = None) -> Draft:
+    """Read the space and the points, find the weights, try the models. Raises `UserError`.
+
+    Of a sweep that was ``begun``, the space, the points and the seed are those that it recorded.
+    """
     _check_cache(config.cache_dir)
     check_source(config.data, cache=config.cache_dir)
-    space = SearchSpace.load(config.space)
-    if config.image_size is not None:
+    space = begun.space if begun else SearchSpace.load(config.space)
+    if config.image_size is not None and not begun:
         space = space.with_fixed(image_size=config.image_size)
-    raw_points = read_points(config.points)
+    raw_points = begun.points if begun else read_points(config.points)
     named = [str(point["backbone"]) for point in raw_points if "backbone" in point]
     names = list(dict.fromkeys([*space.backbones, *named]))
     stated = {name: Preprocessing.of(name) for name in names}
     native = {name: s.image_size for name, s in stated.items()}
-    points = first_points(config, space, raw_points, native)
+    if begun:
+        points = points_to_go_on(config, space, raw_points, native)
+    else:
+        points = first_points(config, space, raw_points, native)
     used = list(dict.fromkeys(p.backbone for p in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
@@ -74,7 +99,14 @@ def draft_plan(config: SweepConfig) -> Draft:
             config.sampler,
             config.stopping,
         )
-    return Draft(config, space, points, weights, {name: stated[name] for name in used})
+    return Draft(
+        config,
+        space,
+        points,
+        weights,
+        {name: stated[name] for name in used},
+        begun.sampler_seed if begun else config.sampler_seed,
+    )
 
 
 def _check_cache(cache: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.card import Exported
-from search.checks import config_to_resume, load_config
+from search.checks import asked_config, load_config
 from search.config import Format, SweepConfig
 from search.ensemble import Recipe, choose
 from search.environment import check_weights_unchanged
@@ -82,7 +82,7 @@ def retrain_sweep(
 
     ``changes`` are settings of `HANDED_OVER`, which the sweep keeps. Raises `UserError`.
     """
-    config = config_to_resume(paths, changes) if changes else load_config(paths)
+    config = load_config(paths, changes)
     log_to(paths.log)
     trials = read_trials(paths.journal)
     chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
@@ -114,7 +114,7 @@ def retrain_sweep(
 
     with keeping_copy(config, paths):
         if changes:
-            write_json(paths.config, config.model_dump(mode="json"))
+            write_json(paths.config, asked_config(paths, changes).model_dump(mode="json"))
         final = hand_over(job, recipe, paths, progress, StageClock())
         report = write_report(paths)
     table = trial_table(trials, config.metric)

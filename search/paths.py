@@ -32,8 +32,13 @@ class SweepPaths:
 
     @property
     def config(self) -> Path:
-        """Every setting, resolved."""
+        """Every setting, as it was asked for."""
         return self.root / "sweep.json"
+
+    @property
+    def resolved(self) -> Path:
+        """What the settings came to: see `search.checks.Resolved`."""
+        return self.root / "resolved.json"
 
     @property
     def space(self) -> Path:

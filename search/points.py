@@ -26,14 +26,29 @@ def first_points(
 
     ``native`` has each backbone's own input side in pixels.
     """
-    given = given[: config.trials]  # a resume may have fewer trials than were planned
-    points = tuple(space.params(point, native_image_size=native) for point in given)
+    points = points_to_go_on(config, space, given, native)
     if config.sampler == "grid":
-        return points + _rest_of_grid(space, points, config, native)
+        return points
     first = prior_points(config.prior, space, native, results_dir=config.results_dir)
     first += space.starts(native_image_size=native) if config.starts else []
     new = [point for point in dict.fromkeys(first) if point not in points]
     return points + tuple(new[: (config.trials - len(points)) // 2])
+
+
+def points_to_go_on(
+    config: SweepConfig,
+    space: SearchSpace,
+    given: Sequence[Mapping[str, object]],
+    native: Mapping[str, int],
+) -> tuple[TrialParams, ...]:
+    """The ``given`` points, at most one a trial; with the sampler "grid" a point for every trial.
+
+    Raises `UserError`.
+    """
+    points = tuple(space.params(p, native_image_size=native) for p in given[: config.trials])
+    if config.sampler != "grid":
+        return points
+    return points + _rest_of_grid(space, points, config, native)
 
 
 def _rest_of_grid(

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.checks import check_at_once, check_storage, config_to_resume, searches_on
+from search.checks import (
+    Resolved,
+    asked_config,
+    check_at_once,
+    check_storage,
+    load_config,
+    searches_on,
+)
 from search.cluster import start_ray
 from search.config import UNLIMITED, SweepConfig
 from search.confirm import repeats_of
-from search.draft import Draft, draft_plan
+from search.draft import Begun, Draft, draft_plan
 from search.driver import only_driver
 from search.ensemble import choose
 from search.environment import check_weights_unchanged, environment
@@ -46,6 +53,7 @@ class Sweep:
 
     ``clock`` may have run already, for what was done before there could be a sweep. A sweep whose
     search was ended by its budget is only finished by a resume, unless it is to ``search_on``.
+    ``asked`` is what is recorded as the user's settings, if that differs from ``config``.
     """
 
     def __init__(
@@ -56,8 +64,11 @@ class Sweep:
         progress: Progress = no_progress,
         clock: StageClock | None = None,
         search_on: bool = False,
+        asked: SweepConfig | None = None,
     ) -> None:
         self.config = config
+        """What it runs with; its ``metric`` is settled once the images are known."""
+        self._asked = asked or config
         self._search_on = search_on
         self._given = given
         self.paths = SweepPaths(config.results_dir / config.name)
@@ -66,13 +77,26 @@ class Sweep:
         self._machines: list[Machine] = []
 
     @classmethod
-    def existing(cls, paths: SweepPaths, changes: Mapping[str, object] | None = None) -> "Sweep":
+    def existing(
+        cls,
+        paths: SweepPaths,
+        changes: Mapping[str, object] | None = None,
+        *,
+        progress: Progress = no_progress,
+        clock: StageClock | None = None,
+    ) -> "Sweep":
         """A sweep that was launched, to `resume`, with settings of `RESUMABLE` changed.
 
         Raises `ConfigError`.
         """
         changes = changes or {}
-        return cls(config_to_resume(paths, changes), search_on=searches_on(changes))
+        return cls(
+            load_config(paths, changes),
+            progress=progress,
+            clock=clock,
+            search_on=searches_on(changes),
+            asked=asked_config(paths, changes),
+        )
 
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
@@ -108,7 +132,7 @@ class Sweep:
             plan.survey.dataset.write(self.paths.dataset, self.paths.split)  # they may have moved
             log_to(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
-            write_json(self.paths.config, self.config.model_dump(mode="json"))
+            self._record_settings(plan)
             with keeping_copy(self.config, self.paths):
                 return self._search(plan, stores, resources)
 
@@ -138,7 +162,7 @@ class Sweep:
         """
         self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
-            draft = draft_plan(self.config)
+            draft = draft_plan(self.config, Begun.read(self.paths) if recorded else None)
             if recorded is not None:
                 check_weights_unchanged(self.paths, draft.weights)
         with self._clock.stage("start"):
@@ -279,7 +303,12 @@ class Sweep:
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
         write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
         write_json(paths.environment, environment(plan.weights))
-        write_json(paths.config, self.config.model_dump(mode="json"))
+        self._record_settings(plan)
+
+    def _record_settings(self, plan: Plan) -> None:
+        """Write what the settings came to, then the settings as they were asked for."""
+        write_json(self.paths.resolved, asdict(Resolved(plan.config.metric, plan.sampler_seed)))
+        write_json(self.paths.config, self._asked.model_dump(mode="json"))
 
 
 def _unconfirmed(trials: Sequence[TrialRecord], config: SweepConfig) -> int:

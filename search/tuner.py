@@ -106,7 +106,7 @@ def _search(
         paths.journal,
         metric=config.metric,
         sampler=config.sampler,
-        seed=config.sampler_seed,
+        seed=draft.sampler_seed,
         max_epochs=config.max_epochs,
         objectives=config.objectives,
     )

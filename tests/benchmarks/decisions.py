@@ -64,7 +64,7 @@ class Ours:
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
         config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
         native = {name: Preprocessing.of(name) for name in SPACE.backbones}
-        draft = Draft(config, SPACE, (), {}, native)
+        draft = Draft(config, SPACE, (), {}, native, config.sampler_seed)
         paths = SweepPaths(fresh(SCRATCH / "decisions"))
         here = [Node("id", "10.0.0.1", "host", cpus=8, gpus=0)]
         self._sizes = draft.native_image_size
@@ -73,7 +73,7 @@ class Ours:
                 paths.journal, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
             ),
             CheckpointWriter(Checkpoints(paths.checkpoints, home=None)),  # type: ignore[arg-type]
-            ValidationAnswers(paths.answers, config.metric, []),
+            ValidationAnswers(paths.answers, config.metric, [], classes=(), digests=()),
             Machines(Resources(1, True, 0, 8), look=lambda: here),
             paths,
             draft,

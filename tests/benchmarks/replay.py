@@ -69,7 +69,7 @@ class Strategy:
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
         starts = space.starts(native_image_size={}) if config.starts else []
-        return Draft(config, space, (*earlier, *starts), {}, {})
+        return Draft(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
 
 
 def of(**settings: Any) -> Strategy:

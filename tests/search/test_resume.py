@@ -114,6 +114,50 @@ def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Pat
     assert "No trial was left to run" in result_words(again, load_config(paths))
 
 
+def test_a_resume_keeps_what_was_asked_for(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    results, earlier = tmp_path / "results", tmp_path / "earlier.toml"
+    shutil.copy(settings["space"], earlier)
+    given = {**settings, "space": str(earlier), "results_dir": results, "confirm": 0}
+    given |= {"trials": 1, "max_epochs": 1, "retrain": False}
+    Sweep(SweepConfig.parse({**given, "name": "before", "trials": 1})).run()
+    asked = SweepConfig.parse({**given, "name": "asked", "prior": ["before"], "trials": 2})
+    first = Sweep(asked).run().paths
+    resolved, points = first.resolved.read_bytes(), first.points.read_bytes()
+    earlier.unlink()
+    (results / "before").rename(tmp_path / "gone")
+    moved = SweepPaths((results / "asked").rename(tmp_path / "moved"))
+    again = Sweep.existing(moved, {"trials": 3}).resume()
+    assert len(again.trials) == 3
+    kept = SweepConfig.parse(json.loads(moved.config.read_text()))
+    assert kept == asked.model_copy(update={"trials": 3})
+    assert (kept.metric, kept.starts, kept.space) == ("auto", True, str(earlier))
+    assert moved.resolved.read_bytes() == resolved
+    assert json.loads(resolved) == {"metric": "val_accuracy", "sampler_seed": asked.sampler_seed}
+    assert asked.sampler_seed != asked.seed, "an earlier sweep moves it"
+    assert moved.points.read_bytes() == points
+
+
+@pytest.mark.parametrize("change", ["renamed", "added"])
+def test_a_resume_over_other_classes_is_refused(
+    sweep: SweepResult, digits: Path, tmp_path: Path, change: str
+) -> None:
+    paths = SweepPaths(tmp_path / "copy")
+    shutil.copytree(sweep.paths.root, paths.root)
+    shutil.copytree(digits, tmp_path / "data")
+    if change == "renamed":
+        (tmp_path / "data" / "one").rename(tmp_path / "data" / "uno")
+    else:
+        shutil.copytree(tmp_path / "data" / "one", tmp_path / "data" / "uno")
+        for file in (tmp_path / "data" / "uno").iterdir():
+            file.write_bytes(file.read_bytes() + b" ")
+    before = paths.dataset.read_bytes()
+    with pytest.raises(ConfigError, match=r"classes in .* are not those .* \(new: uno"):
+        Sweep.existing(paths, {"data": str(tmp_path / "data")}).resume()
+    assert paths.dataset.read_bytes() == before
+
+
 def test_formats_that_a_finished_sweep_lacks_are_exported(
     sweep: SweepResult, tmp_path: Path
 ) -> None:

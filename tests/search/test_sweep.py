@@ -28,6 +28,7 @@ def test_a_sweep_leaves_every_file_behind_that_its_readme_names(sweep: SweepResu
     root = sweep.paths.root
     for name in [
         "sweep.json",
+        "resolved.json",
         "space.json",
         "environment.json",
         "dataset.json",
