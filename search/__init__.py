@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.config import SweepConfig
+    from search.config.settings import SweepConfig
     from search.result import SweepResult
     from search.sweep import Sweep
 
@@ -15,7 +15,7 @@ __all__ = ["Sweep", "SweepConfig", "SweepResult"]
 
 _HOME = {
     "Sweep": "search.sweep",
-    "SweepConfig": "search.config",
+    "SweepConfig": "search.config.settings",
     "SweepResult": "search.result",
 }
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.repeat import Repeat
 from search.study import Status
 from spaces import TrialParams

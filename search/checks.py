@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from search.config import RESUMABLE, SweepConfig
+from search.config.settings import RESUMABLE, SweepConfig
 from search.flags import overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, SearchSpace

@@ -10,7 +10,7 @@ from typing import NoReturn, get_args
 
 from search import commands as run
 from search.commands import DONE, FAULT, MISTAKE
-from search.config import HANDED_OVER, RESUMABLE, Format
+from search.config.settings import HANDED_OVER, RESUMABLE, Format
 from search.flags import add_flags, add_settings
 from search.program import version_of
 from spaces import ConfigError, RunError, UserError

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from search.config import HANDED_OVER, Format, Objective, SweepConfig
+from search.config.settings import HANDED_OVER, Format, Objective, SweepConfig
 from search.flags import config_of, flags_of, overlay
 from search.paths import SweepPaths
 from spaces import ConfigError, RunError

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from search.checks import load_config
-from search.config import Objective
+from search.config.settings import Objective
 from search.final import FinalModel
 from search.leaderboard import rank, trial_table
 from search.paths import SweepPaths

@@ -7,7 +7,7 @@ is therefore named by the mean over several seeds, where that costs little besid
 import math
 from collections.abc import Sequence
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.repeat import Repeat
 from search.study import TrialRecord
 from spaces import TrialParams

@@ -10,7 +10,7 @@ from typing import Self
 import torch
 
 from search.checks import Resolved, read_points
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.paths import SweepPaths
 from search.points import first_points, points_to_go_on
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import softmax
 
 from search.answers import read_answers
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.paths import SweepPaths
 from search.study import TrialRecord
 from spaces import ConfigError

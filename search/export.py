@@ -18,7 +18,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from search.card import Exported, model_card
-from search.config import Format
+from search.config.settings import Format
 from search.final import FinalModel
 from search.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from search.config import SweepConfig, settings
+from search.config.settings import SweepConfig, settings
 from spaces import ConfigError, preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.card import Exported
 from search.checks import asked_config, load_config
-from search.config import Format, SweepConfig
+from search.config.settings import Format, SweepConfig
 from search.ensemble import Recipe, choose
 from search.environment import check_weights_unchanged
 from search.export import export, is_exported

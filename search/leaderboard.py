@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from search.config import Objective
+from search.config.settings import Objective
 from search.confirm import confirmed
 from search.paths import SweepPaths
 from search.study import TrialRecord

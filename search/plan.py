@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.draft import Draft
 from search.ensemble import positive_class
 from spaces import ConfigError, Fixed, TrialParams

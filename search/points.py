@@ -6,7 +6,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from search.checks import load_config
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.leaderboard import trial_table
 from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from search.budget import Budget
-from search.config import UNLIMITED, SweepConfig
+from search.config.settings import UNLIMITED, SweepConfig
 from search.repeat import Repeat
 from search.study import Status, trial_name
 from spaces import TrialParams

@@ -15,7 +15,7 @@ import torch
 from ray import tune
 
 from search.cluster import Node, alive
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.features import GPU_BATCH

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.study import TrialRecord
 from search.trial import NUMBER, REPEAT
 from trainables.report import METRICS, EpochReport

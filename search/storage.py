@@ -22,7 +22,7 @@ from typing import Any, Self
 import psutil
 from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.paths import SweepPaths
 from spaces import ConfigError
 from spaces.errors import first_line

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config import Objective, SamplerName
+from search.config.settings import Objective, SamplerName
 from search.curves import NEVER_BEGAN
 from search.journal import JournalFile
 from search.mfgp import MultiFidelitySampler

@@ -18,7 +18,7 @@ from search.checks import (
     searches_on,
 )
 from search.cluster import start_ray
-from search.config import UNLIMITED, SweepConfig
+from search.config.settings import UNLIMITED, SweepConfig
 from search.confirm import repeats_of
 from search.draft import Begun, Draft, draft_plan
 from search.driver import only_driver

@@ -9,7 +9,7 @@ import torch
 from ray import tune
 
 from search.checkpoints import Checkpoints, pack
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.home import Home
 from search.repeat import Repeat
 from spaces import TrialParams

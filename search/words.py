@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from search.config import UNLIMITED, SweepConfig
+from search.config.settings import UNLIMITED, SweepConfig
 from search.profile import took
 from search.program import command, program
 

@@ -81,7 +81,7 @@ def test_the_points_of_the_documents_are_some() -> None:
 
 
 def test_the_demos_settings_are_valid() -> None:
-    from search.config import SweepConfig
+    from search.config.settings import SweepConfig
 
     config = SweepConfig.parse({**read_toml(ROOT / "examples" / "elpv.toml"), "data": "d"})
     assert (config.trials, config.space) == (16, "demo")

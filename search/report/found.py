@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from search.checks import load_config
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.final import FinalModel
 from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials

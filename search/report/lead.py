@@ -1,6 +1,6 @@
 """The first sentences of the page: what was asked and found."""
 
-from search.config import UNLIMITED
+from search.config.settings import UNLIMITED
 from search.leaderboard import winner
 from search.profile import took
 from search.report.found import Found

@@ -28,7 +28,7 @@ from search.answers import ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster import Node
-from search.config import SamplerName, SweepConfig
+from search.config.settings import SamplerName, SweepConfig
 from search.draft import Draft
 from search.machines import Machines
 from search.paths import SweepPaths

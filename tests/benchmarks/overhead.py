@@ -17,7 +17,7 @@ from ray import tune
 import search.tuner
 from search.checkpoints import pack
 from search.cluster import start_ray
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.paths import SweepPaths
 from search.plan import make_plan

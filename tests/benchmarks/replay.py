@@ -27,7 +27,7 @@ from optuna.storages import InMemoryStorage
 
 from search.agenda import Agenda
 from search.budget import Budget
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.confirm import SHARE, repeats_of
 from search.draft import Draft
 from search.leaderboard import winner

@@ -24,7 +24,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 import search.tuner
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.paths import SweepPaths
 from search.plan import Plan, make_plan

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import search.tuner
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.paths import SweepPaths
 from search.sweep import Sweep
 from search.trial import NUMBER, FineTuneTrial

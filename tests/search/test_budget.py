@@ -5,7 +5,7 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.budget import Budget
-from search.config import UNLIMITED
+from search.config.settings import UNLIMITED
 from search.study import read_trials
 from spaces import ConfigError, TrialParams
 from tests.search.reports import report

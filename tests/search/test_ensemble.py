@@ -16,7 +16,7 @@ from search import Sweep
 from search.answers import KEPT, ValidationAnswers, read_answers
 from search.checks import load_config
 from search.cli import main
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.ensemble import Chosen, Recipe, choose, pick
 from search.final import FinalModel
 from search.handover import report_sweep, retrain_sweep

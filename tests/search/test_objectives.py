@@ -7,7 +7,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from search import Sweep, SweepConfig, SweepResult
-from search.config import SamplerName
+from search.config.settings import SamplerName
 from search.leaderboard import pareto
 from search.study import StudyJournal, read_trials
 from spaces import ConfigError, SearchSpace

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.plan import (
     backbone_facts,

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from search.budget import Budget
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.progress import LiveLeaderboard
 from spaces import TrialParams
 from tests.search.reports import report

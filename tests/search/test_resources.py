@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import ray
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.resources import (
     GpuPeak,
     Resources,

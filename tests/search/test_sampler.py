@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 from optuna.storages import InMemoryStorage
 
-from search.config import SamplerName
+from search.config.settings import SamplerName
 from search.sampler import make_sampler
 from search.study import StudyJournal
 from spaces import SearchSpace

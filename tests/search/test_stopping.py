@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.stopping import Asha, StoppingRule, stopping_rule
 from search.study import TrialRecord
 from search.trial import NUMBER, REPEAT

@@ -14,7 +14,7 @@ from search.attempts import MOST, Failure
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.cluster import Node
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.curves import Curves
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner

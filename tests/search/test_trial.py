@@ -9,7 +9,7 @@ import ray
 from ray import tune
 
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
-from search.config import SweepConfig
+from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
 from search.trial import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob

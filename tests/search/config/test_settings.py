@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from search.checks import read_points
-from search.config import SweepConfig, settings
+from search.config.settings import SweepConfig, settings
 from search.flags import overlay, read_toml
 from spaces import ConfigError
 
