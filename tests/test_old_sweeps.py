@@ -13,7 +13,7 @@ from search.checks import load_config
 from search.final import FinalModel
 from search.paths import SweepPaths
 from search.study import read_trials
-from tests.search.commands import finesweep
+from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.dataset import Dataset
 from trainables.predict import Predictor

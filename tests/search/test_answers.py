@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.answers import CASES, TABLE, Case, answer, as_table
+from tests.support.user_mistakes import CASES, TABLE, Case, answer, as_table
 
 
 def test_there_are_sixty_and_no_two_of_one_name() -> None:

@@ -8,7 +8,7 @@ from search.budget import Budget
 from search.config.settings import UNLIMITED
 from search.study import read_trials
 from spaces import ConfigError, TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 PARAMS = TrialParams(backbone="a")
 

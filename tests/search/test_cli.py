@@ -15,7 +15,7 @@ from PIL import Image
 from search import SweepResult
 from search.program import program
 from search.study import read_trials
-from tests.search.commands import finesweep, flags
+from tests.support.command_line import finesweep, flags
 from trainables.predict import Predictor
 
 

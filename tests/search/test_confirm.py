@@ -10,7 +10,7 @@ from search.leaderboard import trial_table, winner
 from search.repeat import Repeat
 from search.study import Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 ACCURACY = "val_accuracy"
 

@@ -25,8 +25,8 @@ from search.result import SweepResult
 from search.study import TrialRecord, read_trials
 from search.words import result_words
 from spaces import ConfigError, TrialParams
-from tests.search.handing import hand
-from tests.search.reports import report
+from tests.support.epoch_reports import report
+from tests.support.finalizing import hand
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of
 from trainables.metrics import fold_numbers

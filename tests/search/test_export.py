@@ -24,7 +24,7 @@ from search.handover import export_sweep
 from search.paths import SweepPaths
 from search.study import read_trials
 from spaces import ConfigError, RunError
-from tests.search.handing import hand
+from tests.support.finalizing import hand
 from trainables.dataset import Dataset
 from trainables.images import read_rgb
 from trainables.predict import SIDECAR, ModelSpec, Predictor

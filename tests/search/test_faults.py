@@ -13,7 +13,7 @@ import pytest
 
 from search.paths import SweepPaths
 from search.study import read_trials
-from tests.search.commands import flags
+from tests.support.command_line import flags
 
 pytestmark = pytest.mark.slow
 FINESWEEP = [sys.executable, "-m", "search"]

@@ -5,7 +5,7 @@ import pytest
 import ray
 
 from search.home import Home
-from tests.search.machines import elsewhere
+from tests.support.other_machine import elsewhere
 
 
 def bring(home: Home, source: Path, target: Path) -> int:

@@ -8,7 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 from search.journal import JournalFile
 from search.study import StudyJournal
 from spaces import SearchSpace
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 SPACE = SearchSpace.load("demo")
 

@@ -11,7 +11,7 @@ from search.config.settings import SamplerName
 from search.leaderboard import pareto
 from search.study import StudyJournal, read_trials
 from spaces import ConfigError, SearchSpace
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 from trainables.footprint import Footprint
 
 SPACE = SearchSpace.from_table(

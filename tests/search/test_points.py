@@ -12,7 +12,7 @@ from search.paths import SweepPaths
 from search.points import EACH, prior_points
 from search.study import Status, StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 SPACE = SearchSpace.from_table(
     {

@@ -9,7 +9,7 @@ from search.cluster import alive
 from search.machines import Examination
 from search.preflight import Machine, Newcomers, differences, preflight, warnings
 from spaces import ConfigError
-from tests.search.commands import finesweep
+from tests.support.command_line import finesweep
 
 MACHINE = Machine(
     id="a1",

@@ -9,7 +9,7 @@ from search.budget import Budget
 from search.config.settings import SweepConfig
 from search.progress import LiveLeaderboard
 from spaces import TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from search.paths import SweepPaths
 from search.study import TrialRecord, read_trials
 from search.words import result_words
 from spaces import ConfigError, SearchSpace
-from tests.search.commands import finesweep, flags
+from tests.support.command_line import finesweep, flags
 from trainables.dataset import Dataset
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from search.config.settings import SamplerName
 from search.sampler import make_sampler
 from search.study import StudyJournal
 from spaces import SearchSpace
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 SPACE = SearchSpace.from_table(
     {

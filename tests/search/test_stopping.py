@@ -9,7 +9,7 @@ from search.stopping import Asha, StoppingRule, stopping_rule
 from search.study import TrialRecord
 from search.trial import NUMBER, REPEAT
 from spaces import TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 GIVEN = {"data": "d", "metric": "val_accuracy", "max_epochs": 9}
 CONFIG = SweepConfig.parse(GIVEN)

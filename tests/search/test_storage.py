@@ -12,8 +12,8 @@ from search.paths import SweepPaths
 from search.storage import Storage, bring_sweep
 from search.study import read_trials
 from spaces import ConfigError
-from tests.buckets import below, put
-from tests.search.commands import finesweep, flags
+from tests.support.command_line import finesweep, flags
+from tests.support.object_store import below, put
 from trainables.files import write_whole
 
 QUICKLY = """

@@ -26,7 +26,7 @@ from search.searcher import StudySearcher
 from search.study import Status, StudyJournal, TrialRecord, read_trials
 from search.trial import AGAIN, NUMBER, PARAMS, REPEAT
 from spaces import RunError, SearchSpace, TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 from trainables.model import Preprocessing
 from trainables.report import EpochReport
 

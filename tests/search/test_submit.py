@@ -15,7 +15,7 @@ from ray.job_submission import JobSubmissionClient
 from search.paths import SweepPaths
 from search.study import read_trials
 from search.submit import script
-from tests.search.commands import finesweep, flags
+from tests.support.command_line import finesweep, flags
 
 
 def test_the_settings_file_is_a_part_of_what_the_head_runs(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from search.draft import draft_plan
 from search.plan import make_plan
 from search.trial import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
-from tests.search.machines import elsewhere
+from tests.support.other_machine import elsewhere
 from trainables.memory import MemoryTable
 from trainables.pixels import build_store
 from trainables.weights import Weights

@@ -11,8 +11,8 @@ import pytest
 
 from search.paths import SweepPaths
 from search.study import read_trials
-from tests.search.commands import flags
-from tests.search.hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
+from tests.support.command_line import flags
+from tests.support.two_hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
 
 __all__ = ["hosts"]
 ROOT = Path(__file__).parents[2]

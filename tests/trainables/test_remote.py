@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from spaces import ConfigError, DataError
-from tests.buckets import below, delete, put
+from tests.support.object_store import below, delete, put
 from trainables import remote
 from trainables.sources import check_source, read_source
 from trainables.survey import survey

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 from trainables.report import Course, best_of
 
 NAN = float("nan")

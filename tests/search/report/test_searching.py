@@ -9,7 +9,7 @@ from search.report import parameters, searching
 from search.report.searching import Searched
 from search.study import Status, TrialRecord
 from spaces import SearchSpace, TrialParams
-from tests.search.reports import report
+from tests.support.epoch_reports import report
 
 SPACE = SearchSpace.from_table(
     {

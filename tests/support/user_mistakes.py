@@ -1,6 +1,6 @@
 """What is said to a user's mistakes: cases, and the table of their answers.
 
-python -m tests.search.answers writes results/benchmarks/answers.md
+python -m tests.support.user_mistakes writes results/benchmarks/answers.md
 """
 
 import contextlib
@@ -310,8 +310,8 @@ def as_table(answers: dict[str, tuple[Case, str]]) -> str:
         "# What is said to a mistake",
         "",
         f"{len(answers)} mistakes, each with what Finesweep answers, one sentence to each; exit "
-        "status 2, and nothing is spent. Made by `python -m tests.search.answers`, held to the "
-        "truth by `tests/search/test_answers.py`. What becomes of faults (kills, lost machines, "
+        "status 2, and nothing is spent. Made by `python -m tests.support.user_mistakes`, held to the "
+        "truth by `tests/search/cli/test_user_mistakes.py`. What becomes of faults (kills, lost machines, "
         "torn files) is under *When something dies* in the README, and in `tests/chaos`.",
         "",
         "| mistake | command | answer |",
