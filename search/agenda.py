@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from search.budget import Budget
 from search.confirm import repeats_of
 from search.draft import Draft
-from search.repeat import Repeat
-from search.study import StudyJournal, trial_name
+from search.record.repeat import Repeat
+from search.record.trials import StudyJournal, trial_name
 from spaces import TrialParams
 from trainables.footprint import Footprint
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 from search.config.settings import SweepConfig
-from search.repeat import Repeat
-from search.study import Status
+from search.record.repeat import Repeat
+from search.record.trials import Status
 from spaces import TrialParams
 from trainables.report import EpochReport, better
 

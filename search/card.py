@@ -10,13 +10,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from search.checks import load_config
-from search.final import FinalModel
 from search.flags import launch_words
-from search.paths import SweepPaths
-from search.profile import took
-from search.program import program
-from search.study import read_trials
+from search.record.final_model import FinalModel
+from search.record.invocation import program
+from search.record.paths import SweepPaths
+from search.record.profile import took
+from search.record.stored_config import load_config
+from search.record.trials import read_trials
 from trainables.dataset import Dataset
 from trainables.listing import SPLITS
 from trainables.metrics import calibration, intervals

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from search.home import Home
-from search.study import trial_name
+from search.record.trials import trial_name
 from trainables.files import write_whole
 
 _log = logging.getLogger("finesweep")

@@ -12,7 +12,7 @@ from search import commands as run
 from search.commands import DONE, FAULT, MISTAKE
 from search.config.settings import HANDED_OVER, RESUMABLE, Format
 from search.flags import add_flags, add_settings
-from search.program import version_of
+from search.record.invocation import version_of
 from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown
 

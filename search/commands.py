@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, get_args
 
 from search.config.settings import HANDED_OVER, Format, Objective, SweepConfig
 from search.flags import config_of, flags_of, overlay
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.profile import StageClock
+    from search.record.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
     from trainables.predict import Answers, ModelSpec
@@ -40,7 +40,7 @@ def plan(args: argparse.Namespace) -> None:
     """Say what a launch would do."""
     config = config_of(args)
     _check_file("--augment-preview", args.augment_preview, PICTURES)
-    from search.checks import check_given
+    from search.record.stored_config import check_given
 
     check_given(config)
     from search.draft import draft_plan
@@ -60,8 +60,8 @@ def plan(args: argparse.Namespace) -> None:
 def launch(args: argparse.Namespace) -> None:
     """A whole sweep."""
     config = config_of(args)
-    from search.checks import check_at_once
-    from search.profile import StageClock
+    from search.record.profile import StageClock
+    from search.record.stored_config import check_at_once
 
     clock = StageClock()
     check_at_once(config)
@@ -76,14 +76,14 @@ def resume(args: argparse.Namespace) -> None:
     """The rest of a sweep."""
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
     if "://" in args.sweep:
-        from search.storage import bring_sweep
+        from search.record.mirror import bring_sweep
 
         paths, storage_path = bring_sweep(args.sweep, args.results_dir)
         changes.setdefault("storage_path", storage_path)
     else:
         paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.checks import load_config
-    from search.profile import StageClock
+    from search.record.profile import StageClock
+    from search.record.stored_config import load_config
 
     clock = StageClock()
     _start(load_config(paths, changes), clock)
@@ -148,7 +148,7 @@ def _start(config: SweepConfig, clock: "StageClock") -> None:
 
 
 def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
-    from search.program import command
+    from search.record.invocation import command
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a batch system: as Ctrl-C
     try:
@@ -204,8 +204,8 @@ def report(args: argparse.Namespace) -> None:
 def retrain(args: argparse.Namespace) -> None:
     """The final model again."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.checks import load_config
     from search.handover import retrain_sweep
+    from search.record.stored_config import load_config
 
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
     if others := set(changes) - set(HANDED_OVER):

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from search.checks import load_config
 from search.config.settings import Objective
-from search.final import FinalModel
 from search.leaderboard import rank, trial_table
-from search.paths import SweepPaths
-from search.study import TrialRecord, read_trials
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import TrialRecord, read_trials
 from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.predictions import Predictions

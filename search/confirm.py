@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 
 from search.config.settings import SweepConfig
-from search.repeat import Repeat
-from search.study import TrialRecord
+from search.record.repeat import Repeat
+from search.record.trials import TrialRecord
 from spaces import TrialParams
 from trainables.report import merit
 

@@ -9,10 +9,10 @@ from typing import Self
 
 import torch
 
-from search.checks import Resolved, read_points
 from search.config.settings import SweepConfig
-from search.paths import SweepPaths
 from search.points import first_points, points_to_go_on
+from search.record.paths import SweepPaths
+from search.record.stored_config import Resolved, read_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
 from trainables.pixels import PixelFormat

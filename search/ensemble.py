@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from search.answers import read_answers
 from search.config.settings import SweepConfig
-from search.paths import SweepPaths
-from search.study import TrialRecord
+from search.record.paths import SweepPaths
+from search.record.trials import TrialRecord
+from search.record.validation_logits import read_answers
 from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of

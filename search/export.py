@@ -19,8 +19,8 @@ from torch import nn
 
 from search.card import Exported, model_card
 from search.config.settings import Format
-from search.final import FinalModel
-from search.paths import CARD, SweepPaths
+from search.record.final_model import FinalModel
+from search.record.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.model import model_args

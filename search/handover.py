@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.card import Exported
-from search.checks import asked_config, load_config
 from search.config.settings import Format, SweepConfig
 from search.ensemble import Recipe, choose
-from search.environment import check_weights_unchanged
 from search.export import export, is_exported
-from search.final import FinalModel
 from search.leaderboard import trial_table, winner
-from search.log import log_to
-from search.paths import SweepPaths
-from search.profile import StageClock
+from search.record.environment import check_weights_unchanged
+from search.record.final_model import FinalModel
+from search.record.log import log_to
+from search.record.mirror import keeping_copy
+from search.record.paths import SweepPaths
+from search.record.profile import StageClock
+from search.record.stored_config import asked_config, load_config
+from search.record.trials import TrialRecord, read_trials
 from search.result import SweepResult
 from search.retrain import retrain
-from search.storage import keeping_copy
-from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from spaces import ConfigError
 from trainables.dataset import Dataset

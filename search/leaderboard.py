@@ -9,8 +9,8 @@ import pandas as pd
 
 from search.config.settings import Objective
 from search.confirm import confirmed
-from search.paths import SweepPaths
-from search.study import TrialRecord
+from search.record.paths import SweepPaths
+from search.record.trials import TrialRecord
 from spaces import RunError
 from trainables.files import write_whole
 from trainables.report import METRICS

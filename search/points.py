@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from search.checks import load_config
 from search.config.settings import SweepConfig
 from search.leaderboard import trial_table
-from search.paths import SweepPaths
-from search.study import TrialRecord, read_trials
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import TrialRecord, read_trials
 from spaces import ConfigError, SearchSpace, TrialParams
 
 EACH = 3

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from search.budget import Budget
 from search.config.settings import UNLIMITED, SweepConfig
-from search.repeat import Repeat
-from search.study import Status, trial_name
+from search.record.repeat import Repeat
+from search.record.trials import Status, trial_name
 from spaces import TrialParams
 from trainables.progress import Progress
 from trainables.report import EpochReport, best_of, merit

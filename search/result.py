@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.final import FinalModel
-from search.paths import SweepPaths
-from search.profile import Profile
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.profile import Profile
 
 
 @dataclass(frozen=True)

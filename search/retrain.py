@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from search.ensemble import Chosen, Recipe
-from search.final import FinalModel, Member
-from search.paths import SweepPaths
-from search.program import command
+from search.record.final_model import FinalModel, Member
+from search.record.invocation import command
+from search.record.paths import SweepPaths
 from search.resources import none_of
 from search.trial import TrialJob
 from spaces import RunError

@@ -16,14 +16,14 @@ from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
 from search.agenda import Agenda
-from search.answers import ValidationAnswers
 from search.attempts import Attempts, Failure
 from search.budget import Budget
 from search.checkpoints import CheckpointWriter
 from search.draft import Draft
 from search.machines import Machines
-from search.paths import SweepPaths
-from search.study import Observer, Status, StudyJournal, TrialRecord, trial_name
+from search.record.paths import SweepPaths
+from search.record.trials import Observer, Status, StudyJournal, TrialRecord, trial_name
+from search.record.validation_logits import ValidationAnswers
 from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
 from trainables.report import METRICS, EpochReport
 

@@ -9,7 +9,7 @@ import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from search.config.settings import SweepConfig
-from search.study import TrialRecord
+from search.record.trials import TrialRecord
 from search.trial import NUMBER, REPEAT
 from trainables.report import METRICS, EpochReport
 

@@ -9,7 +9,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.checks import (
+from search.cluster import start_ray
+from search.config.settings import UNLIMITED, SweepConfig
+from search.confirm import repeats_of
+from search.draft import Begun, Draft, draft_plan
+from search.ensemble import choose
+from search.export import need_packages
+from search.handover import hand_over, made_before
+from search.leaderboard import winner, write_tables
+from search.plan import Plan, make_plan
+from search.preflight import Machine, preflight, warnings
+from search.record.environment import check_weights_unchanged, environment
+from search.record.invocation import command
+from search.record.lock import only_driver
+from search.record.log import log_to
+from search.record.mirror import keeping_copy
+from search.record.paths import SweepPaths
+from search.record.profile import StageClock
+from search.record.stored_config import (
     Resolved,
     asked_config,
     check_at_once,
@@ -17,26 +34,9 @@ from search.checks import (
     load_config,
     searches_on,
 )
-from search.cluster import start_ray
-from search.config.settings import UNLIMITED, SweepConfig
-from search.confirm import repeats_of
-from search.draft import Begun, Draft, draft_plan
-from search.driver import only_driver
-from search.ensemble import choose
-from search.environment import check_weights_unchanged, environment
-from search.export import need_packages
-from search.handover import hand_over, made_before
-from search.leaderboard import winner, write_tables
-from search.log import log_to
-from search.paths import SweepPaths
-from search.plan import Plan, make_plan
-from search.preflight import Machine, preflight, warnings
-from search.profile import StageClock
-from search.program import command
+from search.record.trials import TrialRecord, read_trials
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
-from search.storage import keeping_copy
-from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError

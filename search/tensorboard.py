@@ -13,9 +13,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
-from search.paths import SweepPaths
-from search.repeat import Repeat
-from search.study import Status, trial_name
+from search.record.paths import SweepPaths
+from search.record.repeat import Repeat
+from search.record.trials import Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.report import METRICS, EpochReport, best_of
 

@@ -11,7 +11,7 @@ from ray import tune
 from search.checkpoints import Checkpoints, pack
 from search.config.settings import SweepConfig
 from search.home import Home
-from search.repeat import Repeat
+from search.record.repeat import Repeat
 from spaces import TrialParams
 from trainables.cache import FEATURES, PIXELS, make_room
 from trainables.dataset import Dataset

@@ -14,20 +14,20 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
-from search.answers import KEPT, ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.draft import Draft
 from search.events import TuneEvents
 from search.machines import Machines
-from search.paths import SweepPaths
 from search.preflight import Newcomers
-from search.program import command
 from search.progress import LiveLeaderboard
+from search.record.invocation import command
+from search.record.paths import SweepPaths
+from search.record.trials import StudyJournal, trial_name
+from search.record.validation_logits import KEPT, ValidationAnswers
 from search.resources import Resources
 from search.searcher import StudySearcher, outcome
 from search.stopping import stopping_rule
-from search.study import StudyJournal, trial_name
 from search.tensorboard import TensorBoardWriter
 from search.trial import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
 from spaces import RunError

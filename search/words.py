@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.config.settings import UNLIMITED, SweepConfig
-from search.profile import took
-from search.program import command, program
+from search.record.invocation import command, program
+from search.record.profile import took
 
 if TYPE_CHECKING:
     from search.comparison import Comparison
-    from search.final import FinalModel
+    from search.record.final_model import FinalModel
     from search.result import SweepResult
 
 

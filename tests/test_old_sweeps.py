@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.answers import read_answers
-from search.checks import load_config
-from search.final import FinalModel
-from search.paths import SweepPaths
-from search.study import read_trials
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import read_trials
+from search.record.validation_logits import read_answers
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.dataset import Dataset

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Self
 
-from search.checks import load_config
 from search.config.settings import SweepConfig
-from search.final import FinalModel
-from search.paths import SweepPaths
-from search.study import TrialRecord, read_trials
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import TrialRecord, read_trials
 from spaces import SearchSpace
 from trainables.dataset import Dataset
 from trainables.predictions import Predictions

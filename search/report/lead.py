@@ -2,7 +2,7 @@
 
 from search.config.settings import UNLIMITED
 from search.leaderboard import winner
-from search.profile import took
+from search.record.profile import took
 from search.report.found import Found
 from search.report.testing import mistakes
 from spaces import RunError

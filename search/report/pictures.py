@@ -4,13 +4,13 @@ import numpy as np
 from scipy.special import softmax
 from torch.utils.tensorboard import SummaryWriter
 
-from search.answers import read_answers
-from search.checks import load_config
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import read_trials
+from search.record.validation_logits import read_answers
 from search.report.charts import style
 from search.report.looking import mistakes_chart
 from search.report.testing import confusion_chart
-from search.study import read_trials
 from trainables.dataset import Dataset
 from trainables.predictions import Predictions
 from trainables.report import merit

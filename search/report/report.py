@@ -9,9 +9,9 @@ import pandas as pd
 
 from search.flags import launch_words
 from search.leaderboard import columns, trial_table
-from search.paths import SweepPaths
-from search.profile import took
-from search.program import program
+from search.record.invocation import program
+from search.record.paths import SweepPaths
+from search.record.profile import took
 from search.report import looking, parameters, searching, testing
 from search.report.charts import COLOURS, Chart, shortened, style
 from search.report.found import Found

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from search.leaderboard import winner
+from search.record.trials import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.page import Picture
-from search.study import TrialRecord
 from spaces import SearchSpace
 from trainables.report import METRICS
 

@@ -8,7 +8,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from threadpoolctl import threadpool_limits
 
-from search.final import FinalModel
+from search.record.final_model import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.page import Block, Picture, Table
 from trainables.metrics import calibration, intervals

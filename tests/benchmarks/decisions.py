@@ -24,17 +24,17 @@ import psutil
 from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
-from search.answers import ValidationAnswers
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster import Node
 from search.config.settings import SamplerName, SweepConfig
 from search.draft import Draft
 from search.machines import Machines
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
+from search.record.trials import StudyJournal
+from search.record.validation_logits import ValidationAnswers
 from search.resources import Resources
 from search.searcher import StudySearcher
-from search.study import StudyJournal
 from search.trial import PARAMS
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,

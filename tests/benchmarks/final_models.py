@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 
-from search.answers import read_answers
-from search.checks import load_config
 from search.ensemble import Chosen, choose
 from search.leaderboard import winner
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import TrialRecord, read_trials
+from search.record.validation_logits import read_answers
 from search.retrain import refit
-from search.study import TrialRecord, read_trials
 from search.trial import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from search.paths import SweepPaths
-from search.study import read_trials
+from search.record.paths import SweepPaths
+from search.record.trials import read_trials
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, fresh, ratios, spread, write_table
 from trainables.finetune import FineTuning

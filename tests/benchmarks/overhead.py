@@ -19,8 +19,8 @@ from search.checkpoints import pack
 from search.cluster import start_ray
 from search.config.settings import SweepConfig
 from search.draft import draft_plan
-from search.paths import SweepPaths
 from search.plan import make_plan
+from search.record.paths import SweepPaths
 from search.resources import fit_resources
 from search.trial import STATE, TrialJob
 from tests.benchmarks.measuring import (

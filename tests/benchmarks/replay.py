@@ -32,9 +32,9 @@ from search.confirm import SHARE, repeats_of
 from search.draft import Draft
 from search.leaderboard import winner
 from search.points import best_points, in_turn
-from search.repeat import Repeat
+from search.record.repeat import Repeat
+from search.record.trials import StudyJournal, TrialRecord
 from search.stopping import stopping_rule
-from search.study import StudyJournal, TrialRecord
 from search.trial import NUMBER, REPEAT
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table

@@ -26,10 +26,10 @@ from ray.tune.search.optuna import OptunaSearch
 import search.tuner
 from search.config.settings import SweepConfig
 from search.draft import draft_plan
-from search.paths import SweepPaths
 from search.plan import Plan, make_plan
+from search.record.paths import SweepPaths
+from search.record.trials import read_trials
 from search.resources import fit_resources
-from search.study import read_trials
 from search.trial import TrialJob
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
 from trainables.report import EpochReport

@@ -11,7 +11,7 @@ from typing import Any
 
 import search.tuner
 from search.config.settings import SweepConfig
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from search.sweep import Sweep
 from search.trial import NUMBER, FineTuneTrial
 

@@ -6,7 +6,7 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.budget import Budget
 from search.config.settings import UNLIMITED
-from search.study import read_trials
+from search.record.trials import read_trials
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from search import SweepResult
-from search.program import program
-from search.study import read_trials
+from search.record.invocation import program
+from search.record.trials import read_trials
 from tests.support.command_line import finesweep, flags
 from trainables.predict import Predictor
 

@@ -13,7 +13,7 @@ from search import SweepResult, boards
 from search.boards import HOST, serve_dashboard
 from search.cli import main
 from search.comparison import Comparison, Duel, compare_sweeps
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from search.words import comparison_words
 from spaces import ConfigError
 

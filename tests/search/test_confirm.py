@@ -7,8 +7,8 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.confirm import confirmed, repeats_of
 from search.leaderboard import trial_table, winner
-from search.repeat import Repeat
-from search.study import Status, TrialRecord, read_trials
+from search.record.repeat import Repeat
+from search.record.trials import Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 

@@ -13,16 +13,16 @@ import torch
 from scipy.special import softmax
 
 from search import Sweep
-from search.answers import KEPT, ValidationAnswers, read_answers
-from search.checks import load_config
 from search.cli import main
 from search.config.settings import SweepConfig
 from search.ensemble import Chosen, Recipe, choose, pick
-from search.final import FinalModel
 from search.handover import report_sweep, retrain_sweep
-from search.paths import SweepPaths
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import TrialRecord, read_trials
+from search.record.validation_logits import KEPT, ValidationAnswers, read_answers
 from search.result import SweepResult
-from search.study import TrialRecord, read_trials
 from search.words import result_words
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report

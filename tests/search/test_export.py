@@ -16,13 +16,13 @@ from timm.data import create_transform, resolve_model_data_config
 
 from search import Sweep, SweepConfig, SweepResult
 from search import export as export_module
-from search.checks import load_config
 from search.cli import _parsed
 from search.ensemble import Chosen
 from search.flags import config_of
 from search.handover import export_sweep
-from search.paths import SweepPaths
-from search.study import read_trials
+from search.record.paths import SweepPaths
+from search.record.stored_config import load_config
+from search.record.trials import read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import hand
 from trainables.dataset import Dataset

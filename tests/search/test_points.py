@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from search import SweepConfig
-from search.checks import check_at_once
 from search.draft import Draft, draft_plan
-from search.paths import SweepPaths
 from search.points import EACH, prior_points
-from search.study import Status, StudyJournal
+from search.record.paths import SweepPaths
+from search.record.stored_config import check_at_once
+from search.record.trials import Status, StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 

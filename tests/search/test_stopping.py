@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from search.config.settings import SweepConfig
+from search.record.trials import TrialRecord
 from search.stopping import Asha, StoppingRule, stopping_rule
-from search.study import TrialRecord
 from search.trial import NUMBER, REPEAT
 from spaces import TrialParams
 from tests.support.epoch_reports import report

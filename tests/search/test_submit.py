@@ -12,8 +12,8 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
-from search.paths import SweepPaths
-from search.study import read_trials
+from search.record.paths import SweepPaths
+from search.record.trials import read_trials
 from search.submit import script
 from tests.support.command_line import finesweep, flags
 

@@ -7,13 +7,13 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.draft import draft_plan
-from search.final import FinalModel
 from search.handover import retrain_sweep
 from search.leaderboard import winner
-from search.paths import SweepPaths
 from search.plan import make_plan
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.trials import read_trials
 from search.resources import Resources, fit_resources
-from search.study import read_trials
 from search.trial import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams

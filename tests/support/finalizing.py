@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 
-from search.checks import load_config
 from search.ensemble import Chosen, Recipe
-from search.final import FinalModel
 from search.handover import hand_over
-from search.paths import SweepPaths
-from search.profile import StageClock
+from search.record.final_model import FinalModel
+from search.record.paths import SweepPaths
+from search.record.profile import StageClock
+from search.record.stored_config import load_config
 from search.trial import TrialJob
 from trainables.dataset import Dataset
 from trainables.model import Preprocessing

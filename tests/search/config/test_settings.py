@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from search.checks import read_points
 from search.config.settings import SweepConfig, settings
 from search.flags import overlay, read_toml
+from search.record.stored_config import read_points
 from spaces import ConfigError
 
 

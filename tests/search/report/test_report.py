@@ -8,7 +8,7 @@ import pytest
 from search import SweepResult
 from search.cli import _parsed
 from search.flags import config_of, launch_words
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from search.report import write_report
 
 

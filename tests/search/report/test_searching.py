@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from search.record.trials import Status, TrialRecord
 from search.report import parameters, searching
 from search.report.searching import Searched
-from search.study import Status, TrialRecord
 from spaces import SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 

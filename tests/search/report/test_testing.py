@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.final import FinalModel, Member
+from search.record.final_model import FinalModel, Member
 from search.report import testing
 from search.report.page import Picture, Table
 from spaces import TrialParams

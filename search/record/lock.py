@@ -9,7 +9,7 @@ from datetime import datetime
 
 from filelock import FileLock, Timeout
 
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from spaces import ConfigError
 from trainables.files import write_json
 

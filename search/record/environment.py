@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from search.paths import SweepPaths
-from search.program import version_of
+from search.record.invocation import version_of
+from search.record.paths import SweepPaths
 from spaces import ConfigError
 from trainables.weights import Weights
 

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config.settings import Objective, SamplerName
 from search.curves import NEVER_BEGAN
-from search.journal import JournalFile
 from search.mfgp import MultiFidelitySampler
-from search.repeat import Repeat
+from search.record.journal_file import JournalFile
+from search.record.repeat import Repeat
 from search.sampler import make_sampler
 from spaces import TrialParams
 from trainables.footprint import Footprint

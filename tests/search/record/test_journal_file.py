@@ -5,8 +5,8 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.journal import JournalFile
-from search.study import StudyJournal
+from search.record.journal_file import JournalFile
+from search.record.trials import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from search import storage
-from search.paths import SweepPaths
-from search.storage import Storage, bring_sweep
-from search.study import read_trials
+from search.record import mirror as storage
+from search.record.mirror import Storage, bring_sweep
+from search.record.paths import SweepPaths
+from search.record.trials import read_trials
 from spaces import ConfigError
 from tests.support.command_line import finesweep, flags
 from tests.support.object_store import below, put
@@ -18,7 +18,8 @@ from trainables.files import write_whole
 
 QUICKLY = """
 import sys
-from search import cli, storage
+from search import cli
+from search.record import mirror as storage
 storage.EVERY_SECONDS = 0.2
 cli.main(sys.argv[1:])
 """

@@ -37,7 +37,7 @@ class SweepPaths:
 
     @property
     def resolved(self) -> Path:
-        """What the settings came to: see `search.checks.Resolved`."""
+        """What the settings came to: see `search.record.stored_config.Resolved`."""
         return self.root / "resolved.json"
 
     @property

@@ -9,7 +9,6 @@ import optuna
 import pytest
 from ray.tune.result import NODE_IP
 
-from search.answers import ValidationAnswers
 from search.attempts import MOST, Failure
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
@@ -19,11 +18,12 @@ from search.curves import Curves
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
-from search.paths import SweepPaths
-from search.repeat import Repeat
+from search.record.paths import SweepPaths
+from search.record.repeat import Repeat
+from search.record.trials import Status, StudyJournal, TrialRecord, read_trials
+from search.record.validation_logits import ValidationAnswers
 from search.resources import Resources
 from search.searcher import StudySearcher
-from search.study import Status, StudyJournal, TrialRecord, read_trials
 from search.trial import AGAIN, NUMBER, PARAMS, REPEAT
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 
 
 def program() -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from search.config.settings import RESUMABLE, SweepConfig
 from search.flags import overlay
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.sources import check_source
 
@@ -64,7 +64,7 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
     """See whether the store can be written that a sweep asks for. Raises `ConfigError`."""
     if config.storage_path:
-        from search.storage import Storage
+        from search.record.mirror import Storage
 
         Storage(paths, config.storage_path).check()
 

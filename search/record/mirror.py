@@ -23,7 +23,7 @@ import psutil
 from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 
 from search.config.settings import SweepConfig
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from spaces import ConfigError
 from spaces.errors import first_line
 from trainables.files import write_whole

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.study import TrialRecord, trial_name
+from search.record.trials import TrialRecord, trial_name
 from trainables.dataset import Dataset
 from trainables.evaluate import scores_of
 from trainables.files import write_whole

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from search.paths import SweepPaths
+from search.record.paths import SweepPaths
 from spaces import TrialParams
 from trainables.metrics import TestMetrics
 from trainables.operating import OperatingPoint, Rates
