@@ -17,11 +17,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config.settings import Objective, SamplerName
-from search.curves import NEVER_BEGAN
-from search.mfgp import MultiFidelitySampler
 from search.record.journal_file import JournalFile
 from search.record.repeat import Repeat
-from search.sampler import make_sampler
+from search.samplers.factory import make_sampler
+from search.samplers.learning_curves import NEVER_BEGAN
+from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 from spaces import TrialParams
 from trainables.footprint import Footprint
 from trainables.report import METRICS, EpochReport, best_of

@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from search.cube import Cube
+from search.samplers.unit_cube import Cube
 from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SETS, SPACE, points
 

@@ -14,7 +14,6 @@ from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.cluster import Node
 from search.config.settings import SweepConfig
-from search.curves import Curves
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
@@ -23,6 +22,7 @@ from search.record.repeat import Repeat
 from search.record.trials import Status, StudyJournal, TrialRecord, read_trials
 from search.record.validation_logits import ValidationAnswers
 from search.resources import Resources
+from search.samplers.learning_curves import Curves
 from search.searcher import StudySearcher
 from search.trial import AGAIN, NUMBER, PARAMS, REPEAT
 from spaces import RunError, SearchSpace, TrialParams

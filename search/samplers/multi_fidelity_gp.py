@@ -26,8 +26,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 from threadpoolctl import ThreadpoolController
 
-from search.cube import Cube
-from search.curves import Curve, Curves, worst_last
+from search.samplers.learning_curves import Curve, Curves, worst_last
+from search.samplers.unit_cube import Cube
 
 STARTUP = 6
 """Trials with an epoch before anything is learnt."""

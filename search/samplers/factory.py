@@ -13,7 +13,7 @@ from optuna.samplers import (
 )
 
 from search.config.settings import SamplerName
-from search.mfgp import MultiFidelitySampler
+from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 
 
 def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:

@@ -4,7 +4,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from search.curves import Curves
+from search.samplers.learning_curves import Curves
 
 DEPTH: dict[str, BaseDistribution] = {"unfreeze": FloatDistribution(0, 1)}
 RATE: dict[str, BaseDistribution] = {"learning_rate": FloatDistribution(0, 1)}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.cube import Cube
+from search.samplers.unit_cube import Cube
 
 CUBE = Cube(
     {

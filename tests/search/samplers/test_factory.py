@@ -5,7 +5,7 @@ from optuna.storages import InMemoryStorage
 
 from search.config.settings import SamplerName
 from search.record.trials import StudyJournal
-from search.sampler import make_sampler
+from search.samplers.factory import make_sampler
 from spaces import SearchSpace
 from tests.support.epoch_reports import report
 

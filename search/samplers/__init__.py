@@ -1,0 +1,1 @@
+"""What proposes points: a name to an Optuna sampler, and our own."""
