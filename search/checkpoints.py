@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from search.home import Home
+from search.cluster.file_transfer import Home
 from search.record.trials import trial_name
 from trainables.files import write_whole
 

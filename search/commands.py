@@ -96,8 +96,8 @@ def resume(args: argparse.Namespace) -> None:
 def preflight(args: argparse.Namespace) -> None:
     """A line for each machine."""
     config = SweepConfig.parse(overlay({"data": "."}, flags_of(args)))
-    from search.cluster import start_ray
-    from search.preflight import preflight, warnings
+    from search.cluster.connection import start_ray
+    from search.cluster.preflight import preflight, warnings
 
     start_ray(config.address)
     machines = preflight(config.cache_dir)
@@ -120,7 +120,7 @@ def submit(args: argparse.Namespace) -> None:
         words = [*words, "--name", name]
     elif inner.command == "resume":
         name = Path(inner.sweep).name
-    from search.submit import follow, submit
+    from search.cluster.jobs import follow, submit
 
     job = submit(
         args.address,
@@ -140,7 +140,7 @@ def submit(args: argparse.Namespace) -> None:
 
 def _start(config: SweepConfig, clock: "StageClock") -> None:
     """Start Ray and import what a sweep needs, side by side."""
-    from search.cluster import start_ray_beside_importing
+    from search.cluster.connection import start_ray_beside_importing
 
     _progress()("starting Ray", 0, 0)
     with clock.stage("start"):

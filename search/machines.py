@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from search.cluster import Node, alive
+from search.cluster.connection import Node, alive
 from search.resources import Resources
 
 _log = logging.getLogger("finesweep")

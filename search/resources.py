@@ -14,7 +14,7 @@ import ray
 import torch
 from ray import tune
 
-from search.cluster import Node, alive
+from search.cluster.connection import Node, alive
 from search.config.settings import SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams

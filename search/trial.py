@@ -9,8 +9,8 @@ import torch
 from ray import tune
 
 from search.checkpoints import Checkpoints, pack
+from search.cluster.file_transfer import Home
 from search.config.settings import SweepConfig
-from search.home import Home
 from search.record.repeat import Repeat
 from spaces import TrialParams
 from trainables.cache import FEATURES, PIXELS, make_room

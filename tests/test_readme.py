@@ -22,7 +22,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "results/README.md",
-    "search/clusters/README.md",
+    "search/cluster/templates/README.md",
 ]
 
 

@@ -26,7 +26,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter
-from search.cluster import Node
+from search.cluster.connection import Node
 from search.config.settings import SamplerName, SweepConfig
 from search.draft import Draft
 from search.machines import Machines

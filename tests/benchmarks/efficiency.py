@@ -13,7 +13,7 @@ import sys
 
 from ray import tune
 
-from search.cluster import start_ray
+from search.cluster.connection import start_ray
 from search.record.trials import read_trials
 from spaces import TrialParams
 from tests.benchmarks.bare_loop import WORKERS, bare_seconds, bare_times

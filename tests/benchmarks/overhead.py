@@ -16,7 +16,7 @@ from ray import tune
 
 import search.tuner
 from search.checkpoints import pack
-from search.cluster import start_ray
+from search.cluster.connection import start_ray
 from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from search.cluster import Node
+from search.cluster.connection import Node
 from search.machines import IN_A_ROW, Machines
 from search.resources import Resources
 

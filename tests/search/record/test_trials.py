@@ -12,7 +12,7 @@ from ray.tune.result import NODE_IP
 from search.attempts import MOST, Failure
 from search.budget import Budget
 from search.checkpoints import Checkpoints, CheckpointWriter, pack
-from search.cluster import Node
+from search.cluster.connection import Node
 from search.config.settings import SweepConfig
 from search.draft import Draft
 from search.leaderboard import epoch_table, markdown, trial_table, winner

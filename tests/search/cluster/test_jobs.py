@@ -12,9 +12,9 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
+from search.cluster.jobs import script
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
-from search.submit import script
 from tests.support.command_line import finesweep, flags
 
 
@@ -76,7 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HOME", str(home))
         patched.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        patched.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        patched.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         args = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": True}
         args |= {"dashboard_agent_listen_port": free_port()}  # the usual one may be another's
         cluster = Cluster(initialize_head=True, head_node_args=args)

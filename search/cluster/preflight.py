@@ -18,7 +18,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.cluster import Node, alive
+from search.cluster.connection import Node, alive
 from search.machines import Examination
 from spaces import ConfigError
 

@@ -15,7 +15,7 @@ from tests.support.command_line import flags
 from tests.support.two_hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
 
 __all__ = ["hosts"]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 pytestmark = [
     pytest.mark.slow,
@@ -86,7 +86,7 @@ def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
     env |= {"SLURM_CPUS_PER_TASK": "1", "ENVIRONMENT": "BATCH", "VENV": sys.prefix, "NAME": "far"}
     env |= {"DATA": str(given["data"]), "RESULTS": str(paths.root.parent)}
     env |= {"OPTIONS": " ".join(flags(options))}
-    job = ["bash", str(ROOT / "search" / "clusters" / "slurm.sh")]
+    job = ["bash", str(ROOT / "search" / "cluster" / "templates" / "slurm.sh")]
 
     said = tmp_path / "said"
     with said.open("w") as log:

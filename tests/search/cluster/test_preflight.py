@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.cluster import alive
+from search.cluster.connection import alive
+from search.cluster.preflight import Machine, Newcomers, differences, preflight, warnings
 from search.machines import Examination
-from search.preflight import Machine, Newcomers, differences, preflight, warnings
 from spaces import ConfigError
 from tests.support.command_line import finesweep
 
@@ -50,7 +50,7 @@ def test_a_machine_that_left_meanwhile_is_no_mistake(
 ) -> None:
     there = alive()
     gone = replace(there[1], id="e" * 56, host="gone")
-    monkeypatch.setattr("search.preflight._from_here", lambda: [*there, gone])
+    monkeypatch.setattr("search.cluster.preflight._from_here", lambda: [*there, gone])
     assert len(preflight(tmp_path)) == 2
     assert "machine gone left while it was looked at" in caplog.text
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One sweep over the nodes of a SLURM job:  sbatch search/clusters/slurm.sh
+# One sweep over the nodes of a SLURM job:  sbatch search/cluster/templates/slurm.sh
 # Preempted or out of time it is requeued, and goes on where it was; sent again under its NAME too.
 #SBATCH --job-name=finesweep
 #SBATCH --nodes=2

@@ -15,7 +15,7 @@ import yaml
 from search.cli import _parsers
 from search.flags import config_of
 
-CLUSTERS = Path(__file__).parents[2] / "search" / "clusters"
+CLUSTERS = Path(__file__).parents[3] / "search" / "cluster" / "templates"
 
 
 def commands(text: str) -> list[list[str]]:
