@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 
 from search.attempts import Failure
 from search.searcher import StudySearcher
-from search.trial import LOGITS, NUMBER, STATE
+from search.trial.trainable import LOGITS, NUMBER, STATE
 
 
 class TuneEvents(Callback):

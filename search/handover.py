@@ -19,7 +19,7 @@ from search.record.stored_config import asked_config, load_config
 from search.record.trials import TrialRecord, read_trials
 from search.result import SweepResult
 from search.retrain import retrain
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from spaces import ConfigError
 from trainables.dataset import Dataset
 from trainables.files import write_json

@@ -1,7 +1,7 @@
 """What each trial holds of the cluster: its share of a GPU from the memory it was measured to take.
 
 Ray's fractions are bookkeeping: nothing keeps a trial within its share but the cap that
-`search.trial` sets. CPUs go with the share.
+`search.trial.trainable` sets. CPUs go with the share.
 """
 
 import logging
@@ -16,7 +16,7 @@ from ray import tune
 
 from search.cluster.connection import Node, alive
 from search.config.settings import SweepConfig
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.features import GPU_BATCH
 from trainables.memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable

@@ -20,7 +20,7 @@ from search.record.final_model import FinalModel, Member
 from search.record.invocation import command
 from search.record.paths import SweepPaths
 from search.resources import none_of
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from spaces import RunError
 from trainables.dataset import majority_share
 from trainables.evaluate import logits_of

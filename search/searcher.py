@@ -18,13 +18,13 @@ from ray.tune.search import Searcher
 from search.agenda import Agenda
 from search.attempts import Attempts, Failure
 from search.budget import Budget
-from search.checkpoints import CheckpointWriter
 from search.draft import Draft
 from search.machines import Machines
 from search.record.paths import SweepPaths
 from search.record.trials import Observer, Status, StudyJournal, TrialRecord, trial_name
 from search.record.validation_logits import ValidationAnswers
-from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
+from search.trial.checkpoints import CheckpointWriter
+from search.trial.trainable import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")

@@ -10,7 +10,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from search.config.settings import SweepConfig
 from search.record.trials import TrialRecord
-from search.trial import NUMBER, REPEAT
+from search.trial.trainable import NUMBER, REPEAT
 from trainables.report import METRICS, EpochReport
 
 MayLead = Callable[[int, EpochReport], bool]

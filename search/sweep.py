@@ -37,7 +37,7 @@ from search.record.stored_config import (
 from search.record.trials import TrialRecord, read_trials
 from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset

@@ -15,7 +15,6 @@ from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
 from search.budget import Budget
-from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster.preflight import Newcomers
 from search.draft import Draft
 from search.events import TuneEvents
@@ -29,7 +28,8 @@ from search.resources import Resources
 from search.searcher import StudySearcher, outcome
 from search.stopping import stopping_rule
 from search.tensorboard import TensorBoardWriter
-from search.trial import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
+from search.trial.checkpoints import Checkpoints, CheckpointWriter
+from search.trial.trainable import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")

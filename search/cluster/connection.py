@@ -10,7 +10,7 @@ import ray
 
 from spaces import ConfigError
 
-TRIALS = "search.trial"
+TRIALS = "search.trial.trainable"
 """The module that workers import before they are asked for a trial: it takes them seconds."""
 
 

@@ -25,7 +25,6 @@ from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
 from search.budget import Budget
-from search.checkpoints import Checkpoints, CheckpointWriter
 from search.cluster.connection import Node
 from search.config.settings import SamplerName, SweepConfig
 from search.draft import Draft
@@ -35,7 +34,8 @@ from search.record.trials import StudyJournal
 from search.record.validation_logits import ValidationAnswers
 from search.resources import Resources
 from search.searcher import StudySearcher
-from search.trial import PARAMS
+from search.trial.checkpoints import Checkpoints, CheckpointWriter
+from search.trial.trainable import PARAMS
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.model import Preprocessing

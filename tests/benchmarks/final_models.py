@@ -23,7 +23,7 @@ from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from search.record.validation_logits import read_answers
 from search.retrain import refit
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.dataset import Dataset

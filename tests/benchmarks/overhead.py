@@ -15,14 +15,14 @@ import torch
 from ray import tune
 
 import search.tuner
-from search.checkpoints import pack
 from search.cluster.connection import start_ray
 from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
 from search.record.paths import SweepPaths
 from search.resources import fit_resources
-from search.trial import STATE, TrialJob
+from search.trial.checkpoints import pack
+from search.trial.trainable import STATE, TrialJob
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,

@@ -35,7 +35,7 @@ from search.points import best_points, in_turn
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, TrialRecord
 from search.stopping import stopping_rule
-from search.trial import NUMBER, REPEAT
+from search.trial.trainable import NUMBER, REPEAT
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN

@@ -30,7 +30,7 @@ from search.plan import Plan, make_plan
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
 from search.resources import fit_resources
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
 from trainables.report import EpochReport
 

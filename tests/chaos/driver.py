@@ -13,7 +13,7 @@ import search.tuner
 from search.config.settings import SweepConfig
 from search.record.paths import SweepPaths
 from search.sweep import Sweep
-from search.trial import NUMBER, FineTuneTrial
+from search.trial.trainable import NUMBER, FineTuneTrial
 
 PAUSE_SECONDS = 0.3
 """Added to each epoch, so that there is somebody to kill."""

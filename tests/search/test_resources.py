@@ -18,7 +18,7 @@ from search.resources import (
     probe_peak,
     share_of,
 )
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from spaces import SearchSpace, TrialParams
 from trainables.dataset import Dataset
 from trainables.memory import MemoryCase, MemoryTable

@@ -7,7 +7,7 @@ import pytest
 from search.config.settings import SweepConfig
 from search.record.trials import TrialRecord
 from search.stopping import Asha, StoppingRule, stopping_rule
-from search.trial import NUMBER, REPEAT
+from search.trial.trainable import NUMBER, REPEAT
 from spaces import TrialParams
 from tests.support.epoch_reports import report
 

@@ -14,7 +14,7 @@ from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
 from search.resources import Resources, fit_resources
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from search.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
@@ -174,7 +174,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     for trial in failed:
         known = Path(trial.error.rpartition("; see ")[2]).read_text()
         assert known.count("removed.safetensors is gone") == 2, "tried twice"
-        assert 'search/trial.py", line' in known
+        assert 'search/trial/trainable.py", line' in known
     with pytest.raises(RunError, match="trials has a finished epoch"):
         winner(trials, config.metric)
 

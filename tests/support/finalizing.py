@@ -6,7 +6,7 @@ from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.profile import StageClock
 from search.record.stored_config import load_config
-from search.trial import TrialJob
+from search.trial.trainable import TrialJob
 from trainables.dataset import Dataset
 from trainables.model import Preprocessing
 from trainables.operating import OperatingPoint

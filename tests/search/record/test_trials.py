@@ -11,7 +11,6 @@ from ray.tune.result import NODE_IP
 
 from search.attempts import MOST, Failure
 from search.budget import Budget
-from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.cluster.connection import Node
 from search.config.settings import SweepConfig
 from search.draft import Draft
@@ -24,7 +23,8 @@ from search.record.validation_logits import ValidationAnswers
 from search.resources import Resources
 from search.samplers.learning_curves import Curves
 from search.searcher import StudySearcher
-from search.trial import AGAIN, NUMBER, PARAMS, REPEAT
+from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
+from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 from trainables.model import Preprocessing

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.checkpoints import Checkpoints, CheckpointWriter, pack, unpack
+from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack, unpack
 
 
 def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: Path, write: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("search.checkpoints.write_whole", full)
+    monkeypatch.setattr("search.trial.checkpoints.write_whole", full)
 
 
 def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None) -> None:

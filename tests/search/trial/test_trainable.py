@@ -8,11 +8,11 @@ import pytest
 import ray
 from ray import tune
 
-from search.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.config.settings import SweepConfig
 from search.draft import draft_plan
 from search.plan import make_plan
-from search.trial import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
+from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
+from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
 from trainables.memory import MemoryTable

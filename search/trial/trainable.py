@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from ray import tune
 
-from search.checkpoints import Checkpoints, pack
 from search.cluster.file_transfer import Home
 from search.config.settings import SweepConfig
 from search.record.repeat import Repeat
+from search.trial.checkpoints import Checkpoints, pack
 from spaces import TrialParams
 from trainables.cache import FEATURES, PIXELS, make_room
 from trainables.dataset import Dataset

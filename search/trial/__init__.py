@@ -1,0 +1,1 @@
+"""One trial as Ray runs it: all that a worker imports."""
