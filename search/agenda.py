@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from search.budget import Budget
-from search.confirm import repeats_of
 from search.draft import Draft
+from search.ranking.repeats import repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, trial_name
 from spaces import TrialParams

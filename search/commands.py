@@ -165,7 +165,7 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Rank trials, and weigh final models against one another."""
-    from search.comparison import compare_sweeps
+    from search.ranking.comparison import compare_sweeps
 
     if args.top is not None and args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
@@ -308,7 +308,7 @@ def _show(result: "SweepResult", config: SweepConfig) -> None:
 def _show_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, shown: int
 ) -> None:
-    from search.leaderboard import columns, pareto
+    from search.ranking.leaderboard import columns, pareto
     from search.words import print_table
 
     print_table(columns(table, metric).head(shown))

@@ -8,7 +8,7 @@ from search.card import Exported
 from search.config.settings import Format, SweepConfig
 from search.ensemble import Recipe, choose
 from search.export import export, is_exported
-from search.leaderboard import trial_table, winner
+from search.ranking.leaderboard import trial_table, winner
 from search.record.environment import check_weights_unchanged
 from search.record.final_model import FinalModel
 from search.record.log import log_to

@@ -6,7 +6,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from search.config.settings import SweepConfig
-from search.leaderboard import trial_table
+from search.ranking.leaderboard import trial_table
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials

@@ -14,7 +14,7 @@ from search.record.invocation import command, program
 from search.record.profile import took
 
 if TYPE_CHECKING:
-    from search.comparison import Comparison
+    from search.ranking.comparison import Comparison
     from search.record.final_model import FinalModel
     from search.result import SweepResult
 

@@ -1,7 +1,7 @@
 """The first sentences of the page: what was asked and found."""
 
 from search.config.settings import UNLIMITED
-from search.leaderboard import winner
+from search.ranking.leaderboard import winner
 from search.record.profile import took
 from search.report.found import Found
 from search.report.testing import mistakes

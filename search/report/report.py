@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from search.flags import launch_words
-from search.leaderboard import columns, trial_table
+from search.ranking.leaderboard import columns, trial_table
 from search.record.invocation import program
 from search.record.paths import SweepPaths
 from search.record.profile import took

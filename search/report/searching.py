@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from search.leaderboard import winner
+from search.ranking.leaderboard import winner
 from search.record.trials import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.page import Picture

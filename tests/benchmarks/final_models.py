@@ -17,7 +17,7 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from search.ensemble import Chosen, choose
-from search.leaderboard import winner
+from search.ranking.leaderboard import winner
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials

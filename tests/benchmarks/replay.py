@@ -28,10 +28,10 @@ from optuna.storages import InMemoryStorage
 from search.agenda import Agenda
 from search.budget import Budget
 from search.config.settings import SweepConfig
-from search.confirm import SHARE, repeats_of
 from search.draft import Draft
-from search.leaderboard import winner
 from search.points import best_points, in_turn
+from search.ranking.leaderboard import winner
+from search.ranking.repeats import SHARE, repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, TrialRecord
 from search.stopping import stopping_rule

@@ -8,8 +8,8 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.draft import draft_plan
 from search.handover import retrain_sweep
-from search.leaderboard import winner
 from search.plan import make_plan
+from search.ranking.leaderboard import winner
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials

@@ -14,8 +14,8 @@ from search.budget import Budget
 from search.cluster.connection import Node
 from search.config.settings import SweepConfig
 from search.draft import Draft
-from search.leaderboard import epoch_table, markdown, trial_table, winner
 from search.machines import Machines
+from search.ranking.leaderboard import epoch_table, markdown, trial_table, winner
 from search.record.paths import SweepPaths
 from search.record.repeat import Repeat
 from search.record.trials import Status, StudyJournal, TrialRecord, read_trials

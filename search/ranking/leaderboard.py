@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from search.config.settings import Objective
-from search.confirm import confirmed
+from search.ranking.repeats import confirmed
 from search.record.paths import SweepPaths
 from search.record.trials import TrialRecord
 from spaces import RunError

@@ -8,7 +8,7 @@ from optuna.storages import InMemoryStorage
 
 from search import Sweep, SweepConfig, SweepResult
 from search.config.settings import SamplerName
-from search.leaderboard import pareto
+from search.ranking.leaderboard import pareto
 from search.record.trials import StudyJournal, read_trials
 from spaces import ConfigError, SearchSpace
 from tests.support.epoch_reports import report

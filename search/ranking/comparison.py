@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from search.config.settings import Objective
-from search.leaderboard import rank, trial_table
+from search.ranking.leaderboard import rank, trial_table
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config

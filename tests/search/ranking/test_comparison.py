@@ -12,7 +12,7 @@ import pytest
 from search import SweepResult, boards
 from search.boards import HOST, serve_dashboard
 from search.cli import main
-from search.comparison import Comparison, Duel, compare_sweeps
+from search.ranking.comparison import Comparison, Duel, compare_sweeps
 from search.record.paths import SweepPaths
 from search.words import comparison_words
 from spaces import ConfigError

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.confirm import confirmed, repeats_of
-from search.leaderboard import trial_table, winner
+from search.ranking.leaderboard import trial_table, winner
+from search.ranking.repeats import confirmed, repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams

@@ -1,0 +1,1 @@
+"""Which trials are best: tables, repeats with other seeds, and comparisons between sweeps."""
