@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from search.budget import Budget
-from search.draft import Draft
+from search.planning.prepare import Draft
 from search.ranking.repeats import repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, trial_name

@@ -43,8 +43,8 @@ def plan(args: argparse.Namespace) -> None:
     from search.record.stored_config import check_given
 
     check_given(config)
-    from search.draft import draft_plan
-    from search.plan import backbone_facts, draw_augmentation, make_plan, plan_document
+    from search.planning.plan import backbone_facts, draw_augmentation, make_plan, plan_document
+    from search.planning.prepare import draft_plan
     from search.words import plan_words
 
     progress = _progress()

@@ -18,8 +18,8 @@ from ray.tune.search import Searcher
 from search.agenda import Agenda
 from search.attempts import Attempts, Failure
 from search.budget import Budget
-from search.draft import Draft
 from search.machines import Machines
+from search.planning.prepare import Draft
 from search.record.paths import SweepPaths
 from search.record.trials import Observer, Status, StudyJournal, TrialRecord, trial_name
 from search.record.validation_logits import ValidationAnswers

@@ -12,11 +12,11 @@ import pandas as pd
 from search.cluster.connection import start_ray
 from search.cluster.preflight import Machine, preflight, warnings
 from search.config.settings import UNLIMITED, SweepConfig
-from search.draft import Begun, Draft, draft_plan
 from search.ensemble import choose
 from search.export import need_packages
 from search.handover import hand_over, made_before
-from search.plan import Plan, make_plan
+from search.planning.plan import Plan, make_plan
+from search.planning.prepare import Begun, Draft, draft_plan
 from search.ranking.leaderboard import winner, write_tables
 from search.ranking.repeats import repeats_of
 from search.record.environment import check_weights_unchanged, environment

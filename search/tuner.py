@@ -16,9 +16,9 @@ from ray.tune.execution import class_cache
 
 from search.budget import Budget
 from search.cluster.preflight import Newcomers
-from search.draft import Draft
 from search.events import TuneEvents
 from search.machines import Machines
+from search.planning.prepare import Draft
 from search.progress import LiveLeaderboard
 from search.record.invocation import command
 from search.record.paths import SweepPaths

@@ -19,7 +19,7 @@ from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:
     """A sampler by the name that users know it by.
 
-    "grid" needs none: all of its points are the draft's (`search.points`).
+    "grid" needs none: all of its points are the draft's (`search.planning.initial_points`).
     """
     match name:
         case "mfgp":

@@ -27,8 +27,8 @@ from ray.tune.search.optuna import OptunaSearch
 from search.budget import Budget
 from search.cluster.connection import Node
 from search.config.settings import SamplerName, SweepConfig
-from search.draft import Draft
 from search.machines import Machines
+from search.planning.prepare import Draft
 from search.record.paths import SweepPaths
 from search.record.trials import StudyJournal
 from search.record.validation_logits import ValidationAnswers

@@ -17,8 +17,8 @@ from ray import tune
 import search.tuner
 from search.cluster.connection import start_ray
 from search.config.settings import SweepConfig
-from search.draft import draft_plan
-from search.plan import make_plan
+from search.planning.plan import make_plan
+from search.planning.prepare import draft_plan
 from search.record.paths import SweepPaths
 from search.resources import fit_resources
 from search.trial.checkpoints import pack

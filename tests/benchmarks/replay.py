@@ -28,8 +28,8 @@ from optuna.storages import InMemoryStorage
 from search.agenda import Agenda
 from search.budget import Budget
 from search.config.settings import SweepConfig
-from search.draft import Draft
-from search.points import best_points, in_turn
+from search.planning.initial_points import best_points, in_turn
+from search.planning.prepare import Draft
 from search.ranking.leaderboard import winner
 from search.ranking.repeats import SHARE, repeats_of
 from search.record.repeat import Repeat

@@ -25,8 +25,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 import search.tuner
 from search.config.settings import SweepConfig
-from search.draft import draft_plan
-from search.plan import Plan, make_plan
+from search.planning.plan import Plan, make_plan
+from search.planning.prepare import draft_plan
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
 from search.resources import fit_resources

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.draft import draft_plan
 from search.handover import retrain_sweep
-from search.plan import make_plan
+from search.planning.plan import make_plan
+from search.planning.prepare import draft_plan
 from search.ranking.leaderboard import winner
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths

@@ -13,8 +13,8 @@ from search.attempts import MOST, Failure
 from search.budget import Budget
 from search.cluster.connection import Node
 from search.config.settings import SweepConfig
-from search.draft import Draft
 from search.machines import Machines
+from search.planning.prepare import Draft
 from search.ranking.leaderboard import epoch_table, markdown, trial_table, winner
 from search.record.paths import SweepPaths
 from search.record.repeat import Repeat

@@ -9,8 +9,8 @@ import ray
 from ray import tune
 
 from search.config.settings import SweepConfig
-from search.draft import draft_plan
-from search.plan import make_plan
+from search.planning.plan import make_plan
+from search.planning.prepare import draft_plan
 from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams

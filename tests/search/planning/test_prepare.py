@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from search.config.settings import SweepConfig
-from search.draft import draft_plan
+from search.planning.prepare import draft_plan
 from spaces import ConfigError, SpaceError, WeightsError
 from trainables.model import Preprocessing
 

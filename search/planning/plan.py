@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from search.config.settings import SweepConfig
-from search.draft import Draft
 from search.ensemble import positive_class
+from search.planning.prepare import Draft
 from spaces import ConfigError, Fixed, TrialParams
 from trainables.augment import NUMBERS, augment
 from trainables.dataset import Dataset

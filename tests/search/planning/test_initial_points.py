@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from search import SweepConfig
-from search.draft import Draft, draft_plan
-from search.points import EACH, prior_points
+from search.planning.initial_points import EACH, prior_points
+from search.planning.prepare import Draft, draft_plan
 from search.record.paths import SweepPaths
 from search.record.stored_config import check_at_once
 from search.record.trials import Status, StudyJournal

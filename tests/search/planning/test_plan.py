@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 
 from search.config.settings import SweepConfig
-from search.draft import draft_plan
-from search.plan import (
+from search.planning.plan import (
     backbone_facts,
     draw_augmentation,
     expected_epochs,
     make_plan,
     plan_document,
 )
+from search.planning.prepare import draft_plan
 from trainables.dataset import Dataset
 
 

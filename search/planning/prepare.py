@@ -10,7 +10,7 @@ from typing import Self
 import torch
 
 from search.config.settings import SweepConfig
-from search.points import first_points, points_to_go_on
+from search.planning.initial_points import first_points, points_to_go_on
 from search.record.paths import SweepPaths
 from search.record.stored_config import Resolved, read_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams

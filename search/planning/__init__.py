@@ -1,0 +1,1 @@
+"""What is settled before a trial runs: space, points, weights, images, cost."""
