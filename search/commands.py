@@ -318,6 +318,6 @@ def _show_trials(
 
 
 def _progress() -> Callable[[str, int, int], None]:
-    from search.progress import terminal_progress
+    from search.tuning.live_leaderboard import terminal_progress
 
     return terminal_progress()

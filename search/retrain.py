@@ -19,8 +19,8 @@ from search.ensemble import Chosen, Recipe
 from search.record.final_model import FinalModel, Member
 from search.record.invocation import command
 from search.record.paths import SweepPaths
-from search.resources import none_of
 from search.trial.trainable import TrialJob
+from search.tuning.gpu_allocation import none_of
 from spaces import RunError
 from trainables.dataset import majority_share
 from trainables.evaluate import logits_of

@@ -35,10 +35,10 @@ from search.record.stored_config import (
     searches_on,
 )
 from search.record.trials import TrialRecord, read_trials
-from search.resources import Resources, fit_resources, kinds_of, measure_shares
 from search.result import SweepResult
 from search.trial.trainable import TrialJob
-from search.tuner import run_trials
+from search.tuning.gpu_allocation import Resources, fit_resources, kinds_of, measure_shares
+from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError
 from trainables.dataset import Dataset
 from trainables.files import write_json, write_whole

@@ -18,7 +18,7 @@ def start_ray(address: str) -> None:
     """Connect to a cluster, or start one on this machine, unless this process has one already.
 
     Call it from the main thread: what Ray starts ends with the thread that started it. A local
-    cluster's first workers import what trials need while the images are read; `search.tuner` sees
+    cluster's first workers import what trials need while the images are read; `search.tuning.tuner` sees
     to it that Tune takes them over. Raises `ConfigError` if there is no cluster at ``address``.
     """
     if ray.is_initialized():

@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.cluster.connection import Node, alive
-from search.machines import Examination
+from search.tuning.placement import Examination
 from spaces import ConfigError
 
 _log = logging.getLogger("finesweep")

@@ -24,18 +24,18 @@ import psutil
 from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
-from search.budget import Budget
 from search.cluster.connection import Node
 from search.config.settings import SamplerName, SweepConfig
-from search.machines import Machines
 from search.planning.prepare import Draft
 from search.record.paths import SweepPaths
 from search.record.trials import StudyJournal
 from search.record.validation_logits import ValidationAnswers
-from search.resources import Resources
-from search.searcher import StudySearcher
 from search.trial.checkpoints import Checkpoints, CheckpointWriter
 from search.trial.trainable import PARAMS
+from search.tuning.budget import Budget
+from search.tuning.gpu_allocation import Resources
+from search.tuning.placement import Machines
+from search.tuning.searcher import StudySearcher
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.model import Preprocessing

@@ -14,15 +14,15 @@ import optuna
 import torch
 from ray import tune
 
-import search.tuner
+import search.tuning.tuner
 from search.cluster.connection import start_ray
 from search.config.settings import SweepConfig
 from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from search.record.paths import SweepPaths
-from search.resources import fit_resources
 from search.trial.checkpoints import pack
 from search.trial.trainable import STATE, TrialJob
+from search.tuning.gpu_allocation import fit_resources
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,
@@ -37,7 +37,7 @@ from trainables.report import EpochReport
 PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 
 
-class NullTrial(search.tuner.FineTuneTrial):
+class NullTrial(search.tuning.tuner.FineTuneTrial):
     """Does what a trial does but for the training; its state is a head's."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -70,9 +70,9 @@ def ours(trials: int, epochs: int) -> float:
     )
     plan = make_plan(draft_plan(config))
     paths = SweepPaths(fresh(SCRATCH / "overhead-results"))
-    search.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
+    search.tuning.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
     return seconds(
-        lambda: search.tuner.run_trials(
+        lambda: search.tuning.tuner.run_trials(
             TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False),
             replace(plan, points=()),
             paths,

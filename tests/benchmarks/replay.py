@@ -25,8 +25,6 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from search.agenda import Agenda
-from search.budget import Budget
 from search.config.settings import SweepConfig
 from search.planning.initial_points import best_points, in_turn
 from search.planning.prepare import Draft
@@ -34,8 +32,10 @@ from search.ranking.leaderboard import winner
 from search.ranking.repeats import SHARE, repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, TrialRecord
-from search.stopping import stopping_rule
 from search.trial.trainable import NUMBER, REPEAT
+from search.tuning.budget import Budget
+from search.tuning.early_stopping import stopping_rule
+from search.tuning.trial_queue import Agenda
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN

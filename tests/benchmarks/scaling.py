@@ -23,21 +23,21 @@ from ray.cluster_utils import Cluster
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-import search.tuner
+import search.tuning.tuner
 from search.config.settings import SweepConfig
 from search.planning.plan import Plan, make_plan
 from search.planning.prepare import draft_plan
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
-from search.resources import fit_resources
 from search.trial.trainable import TrialJob
+from search.tuning.gpu_allocation import fit_resources
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
 from trainables.report import EpochReport
 
 EPOCH_SECONDS = 1.0
 
 
-class Sleeping(search.tuner.FineTuneTrial):
+class Sleeping(search.tuning.tuner.FineTuneTrial):
     """Sleeps for an epoch; has no state, so that what it lost it sleeps again."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -83,9 +83,9 @@ def ours(plan: Plan, name: str) -> float:
     paths = SweepPaths(fresh(SCRATCH / name))
     job = TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False)
     resources = fit_resources(plan.config)
-    search.tuner.FineTuneTrial = Sleeping  # type: ignore[misc]
+    search.tuning.tuner.FineTuneTrial = Sleeping  # type: ignore[misc]
     began = time.time()
-    search.tuner.run_trials(job, replace(plan, points=()), paths, resources)
+    search.tuning.tuner.run_trials(job, replace(plan, points=()), paths, resources)
     wall = time.time() - began
     records = read_trials(paths.journal)
     assert len(records) == plan.config.trials

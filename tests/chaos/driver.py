@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import search.tuner
+import search.tuning.tuner
 from search.config.settings import SweepConfig
 from search.record.paths import SweepPaths
 from search.sweep import Sweep
@@ -34,7 +34,7 @@ class CountedTrial(FineTuneTrial):
 
 def main() -> None:
     """Launch the sweep of the settings, or resume it if it is there."""
-    search.tuner.FineTuneTrial = CountedTrial  # type: ignore[misc]
+    search.tuning.tuner.FineTuneTrial = CountedTrial  # type: ignore[misc]
     config = SweepConfig.parse(json.loads(Path(sys.argv[1]).read_text("utf-8")))
     paths = SweepPaths(config.results_dir / config.name)
     result = Sweep.existing(paths).resume() if paths.config.exists() else Sweep(config).run()

@@ -13,9 +13,9 @@ from search.ranking.leaderboard import winner
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.trials import read_trials
-from search.resources import Resources, fit_resources
 from search.trial.trainable import TrialJob
-from search.tuner import run_trials
+from search.tuning.gpu_allocation import Resources, fit_resources
+from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
 from trainables.dataset import Dataset
 from trainables.pixels import PixelStore

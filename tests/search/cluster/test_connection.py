@@ -14,7 +14,7 @@ import json, subprocess, sys, time
 
 from search import Sweep, SweepConfig
 from search.cluster.connection import start_ray
-from search.searcher import StudySearcher
+from search.tuning.searcher import StudySearcher
 
 
 def waiting():

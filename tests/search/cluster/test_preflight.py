@@ -7,7 +7,7 @@ import ray
 
 from search.cluster.connection import alive
 from search.cluster.preflight import Machine, Newcomers, differences, preflight, warnings
-from search.machines import Examination
+from search.tuning.placement import Examination
 from spaces import ConfigError
 from tests.support.command_line import finesweep
 

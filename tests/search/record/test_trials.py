@@ -9,22 +9,22 @@ import optuna
 import pytest
 from ray.tune.result import NODE_IP
 
-from search.attempts import MOST, Failure
-from search.budget import Budget
 from search.cluster.connection import Node
 from search.config.settings import SweepConfig
-from search.machines import Machines
 from search.planning.prepare import Draft
 from search.ranking.leaderboard import epoch_table, markdown, trial_table, winner
 from search.record.paths import SweepPaths
 from search.record.repeat import Repeat
 from search.record.trials import Status, StudyJournal, TrialRecord, read_trials
 from search.record.validation_logits import ValidationAnswers
-from search.resources import Resources
 from search.samplers.learning_curves import Curves
-from search.searcher import StudySearcher
 from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT
+from search.tuning.budget import Budget
+from search.tuning.gpu_allocation import Resources
+from search.tuning.placement import Machines
+from search.tuning.retries import MOST, Failure
+from search.tuning.searcher import StudySearcher
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 from trainables.model import Preprocessing

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from search.cluster.connection import Node
-from search.machines import IN_A_ROW, Machines
-from search.resources import Resources
+from search.tuning.gpu_allocation import Resources
+from search.tuning.placement import IN_A_ROW, Machines
 
 GOOD = Node("good", "10.0.0.1", "one", cpus=2, gpus=0)
 BAD = Node("bad", "10.0.0.2", "two", cpus=4, gpus=0)

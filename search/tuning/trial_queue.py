@@ -4,11 +4,11 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from search.budget import Budget
 from search.planning.prepare import Draft
 from search.ranking.repeats import repeats_of
 from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, trial_name
+from search.tuning.budget import Budget
 from spaces import TrialParams
 from trainables.footprint import Footprint
 

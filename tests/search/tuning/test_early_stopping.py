@@ -6,8 +6,8 @@ import pytest
 
 from search.config.settings import SweepConfig
 from search.record.trials import TrialRecord
-from search.stopping import Asha, StoppingRule, stopping_rule
 from search.trial.trainable import NUMBER, REPEAT
+from search.tuning.early_stopping import Asha, StoppingRule, stopping_rule
 from spaces import TrialParams
 from tests.support.epoch_reports import report
 

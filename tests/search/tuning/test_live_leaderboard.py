@@ -5,9 +5,9 @@ from threading import Event
 
 import pytest
 
-from search.budget import Budget
 from search.config.settings import SweepConfig
-from search.progress import LiveLeaderboard
+from search.tuning.budget import Budget
+from search.tuning.live_leaderboard import LiveLeaderboard
 from spaces import TrialParams
 from tests.support.epoch_reports import report
 

@@ -14,22 +14,22 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
-from search.budget import Budget
 from search.cluster.preflight import Newcomers
-from search.events import TuneEvents
-from search.machines import Machines
 from search.planning.prepare import Draft
-from search.progress import LiveLeaderboard
 from search.record.invocation import command
 from search.record.paths import SweepPaths
 from search.record.trials import StudyJournal, trial_name
 from search.record.validation_logits import KEPT, ValidationAnswers
-from search.resources import Resources
-from search.searcher import StudySearcher, outcome
-from search.stopping import stopping_rule
-from search.tensorboard import TensorBoardWriter
 from search.trial.checkpoints import Checkpoints, CheckpointWriter
 from search.trial.trainable import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
+from search.tuning.budget import Budget
+from search.tuning.callback import TuneEvents
+from search.tuning.early_stopping import stopping_rule
+from search.tuning.gpu_allocation import Resources
+from search.tuning.live_leaderboard import LiveLeaderboard
+from search.tuning.placement import Machines
+from search.tuning.searcher import StudySearcher, outcome
+from search.tuning.tensorboard import TensorBoardWriter
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")

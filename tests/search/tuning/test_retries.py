@@ -1,4 +1,4 @@
-from search.attempts import ALIKE, MOST, Attempts, Failure
+from search.tuning.retries import ALIKE, MOST, Attempts, Failure
 
 BUG = Failure("ValueError: boom", "", is_exception=True)
 OTHER = Failure("KeyError: 'x'", "", is_exception=True)

@@ -10,9 +10,9 @@ from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.attempts import Failure
-from search.searcher import StudySearcher
 from search.trial.trainable import LOGITS, NUMBER, STATE
+from search.tuning.retries import Failure
+from search.tuning.searcher import StudySearcher
 
 
 class TuneEvents(Callback):

@@ -15,16 +15,16 @@ import numpy as np
 from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
-from search.agenda import Agenda
-from search.attempts import Attempts, Failure
-from search.budget import Budget
-from search.machines import Machines
 from search.planning.prepare import Draft
 from search.record.paths import SweepPaths
 from search.record.trials import Observer, Status, StudyJournal, TrialRecord, trial_name
 from search.record.validation_logits import ValidationAnswers
 from search.trial.checkpoints import CheckpointWriter
 from search.trial.trainable import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
+from search.tuning.budget import Budget
+from search.tuning.placement import Machines
+from search.tuning.retries import Attempts, Failure
+from search.tuning.trial_queue import Agenda
 from trainables.report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")

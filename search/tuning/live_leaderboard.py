@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.budget import Budget
 from search.config.settings import UNLIMITED, SweepConfig
 from search.record.repeat import Repeat
 from search.record.trials import Status, trial_name
+from search.tuning.budget import Budget
 from spaces import TrialParams
 from trainables.progress import Progress
 from trainables.report import EpochReport, best_of, merit

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from search.cluster.connection import Node, alive
-from search.resources import Resources
+from search.tuning.gpu_allocation import Resources
 
 _log = logging.getLogger("finesweep")
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.budget import Budget
 from search.config.settings import UNLIMITED
 from search.record.trials import read_trials
+from search.tuning.budget import Budget
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 

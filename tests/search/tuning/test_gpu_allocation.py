@@ -8,7 +8,8 @@ import pytest
 import ray
 
 from search.config.settings import SweepConfig
-from search.resources import (
+from search.trial.trainable import TrialJob
+from search.tuning.gpu_allocation import (
     GpuPeak,
     Resources,
     fit_resources,
@@ -18,7 +19,6 @@ from search.resources import (
     probe_peak,
     share_of,
 )
-from search.trial.trainable import TrialJob
 from spaces import SearchSpace, TrialParams
 from trainables.dataset import Dataset
 from trainables.memory import MemoryCase, MemoryTable

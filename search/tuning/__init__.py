@@ -1,0 +1,1 @@
+"""The search itself: Ray Tune, the study, early stopping, machines and budgets."""
