@@ -196,7 +196,7 @@ def report(args: argparse.Namespace) -> None:
     """One page of what a sweep found."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
     _check_file("--out", args.out)
-    from search.handover import report_sweep
+    from search.final.finalize import report_sweep
 
     print(f"Report: {report_sweep(paths, out=args.out)}")
 
@@ -204,7 +204,7 @@ def report(args: argparse.Namespace) -> None:
 def retrain(args: argparse.Namespace) -> None:
     """The final model again."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.handover import retrain_sweep
+    from search.final.finalize import retrain_sweep
     from search.record.stored_config import load_config
 
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
@@ -225,7 +225,7 @@ def export(args: argparse.Namespace) -> None:
     for name in formats or []:
         if name not in get_args(Format):
             raise ConfigError(unknown("format", name, get_args(Format)))
-    from search.handover import export_sweep
+    from search.final.finalize import export_sweep
 
     for made in export_sweep(paths, formats=formats, out=args.out):
         print(

@@ -12,9 +12,9 @@ import pandas as pd
 from search.cluster.connection import start_ray
 from search.cluster.preflight import Machine, preflight, warnings
 from search.config.settings import UNLIMITED, SweepConfig
-from search.ensemble import choose
-from search.export import need_packages
-from search.handover import hand_over, made_before
+from search.final.export import need_packages
+from search.final.finalize import hand_over, made_before
+from search.final.selection import choose
 from search.planning.plan import Plan, make_plan
 from search.planning.prepare import Begun, Draft, draft_plan
 from search.ranking.leaderboard import winner, write_tables

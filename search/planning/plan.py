@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from search.config.settings import SweepConfig
-from search.ensemble import positive_class
+from search.final.selection import positive_class
 from search.planning.prepare import Draft
 from spaces import ConfigError, Fixed, TrialParams
 from trainables.augment import NUMBERS, augment

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 
-from search.ensemble import Chosen, choose
+from search.final.retrain import refit
+from search.final.selection import Chosen, choose
 from search.ranking.leaderboard import winner
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from search.record.validation_logits import read_answers
-from search.retrain import refit
 from search.trial.trainable import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table

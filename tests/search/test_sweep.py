@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.handover import retrain_sweep
+from search.final.finalize import retrain_sweep
 from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from search.ranking.leaderboard import winner

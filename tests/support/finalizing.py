@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
-from search.ensemble import Chosen, Recipe
-from search.handover import hand_over
+from search.final.finalize import hand_over
+from search.final.selection import Chosen, Recipe
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.profile import StageClock

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.card import Exported
 from search.config.settings import Format, SweepConfig
-from search.ensemble import Recipe, choose
-from search.export import export, is_exported
+from search.final.export import export, is_exported
+from search.final.model_card import Exported
+from search.final.retrain import retrain
+from search.final.selection import Recipe, choose
 from search.ranking.leaderboard import trial_table, winner
 from search.record.environment import check_weights_unchanged
 from search.record.final_model import FinalModel
@@ -18,7 +19,6 @@ from search.record.profile import StageClock
 from search.record.stored_config import asked_config, load_config
 from search.record.trials import TrialRecord, read_trials
 from search.result import SweepResult
-from search.retrain import retrain
 from search.trial.trainable import TrialJob
 from spaces import ConfigError
 from trainables.dataset import Dataset
@@ -134,7 +134,7 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
 ) -> tuple[Exported, ...]:
-    """Export the retrained model of a sweep again; see `search.export.export`."""
+    """Export the retrained model of a sweep again; see `search.final.export.export`."""
     if not paths.metrics.exists():
         raise ConfigError(
             f"The sweep {paths.root.name!r} has no retrained model; "

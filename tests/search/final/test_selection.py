@@ -15,8 +15,8 @@ from scipy.special import softmax
 from search import Sweep
 from search.cli import main
 from search.config.settings import SweepConfig
-from search.ensemble import Chosen, Recipe, choose, pick
-from search.handover import report_sweep, retrain_sweep
+from search.final.finalize import report_sweep, retrain_sweep
+from search.final.selection import Chosen, Recipe, choose, pick
 from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config

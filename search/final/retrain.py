@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from search.ensemble import Chosen, Recipe
+from search.final.selection import Chosen, Recipe
 from search.record.final_model import FinalModel, Member
 from search.record.invocation import command
 from search.record.paths import SweepPaths

@@ -17,8 +17,8 @@ from scipy.special import softmax
 from timm.models import save_for_hf
 from torch import nn
 
-from search.card import Exported, model_card
 from search.config.settings import Format
+from search.final.model_card import Exported, model_card
 from search.record.final_model import FinalModel
 from search.record.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError

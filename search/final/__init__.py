@@ -1,0 +1,1 @@
+"""The model that is handed over: chosen, retrained, tested once and exported."""
