@@ -12,12 +12,15 @@ from search.ranking.leaderboard import columns, trial_table
 from search.record.invocation import program
 from search.record.paths import SweepPaths
 from search.record.profile import took
-from search.report import looking, parameters, searching, testing
+from search.report import galleries as looking
+from search.report import parameter_charts as parameters
+from search.report import search_charts as searching
+from search.report import test_charts as testing
 from search.report.charts import COLOURS, Chart, shortened, style
-from search.report.found import Found
-from search.report.lead import lead
-from search.report.page import Block, Picture, Section, Table, Text, render
-from search.report.searching import Searched
+from search.report.html import Block, Picture, Section, Table, Text, render
+from search.report.search_charts import Searched
+from search.report.summary import lead
+from search.report.sweep_data import Found
 from spaces import RunError
 from trainables.dataset import Dataset
 from trainables.files import write_whole

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from search.report.charts import shortened
-from search.report.page import Gallery, Thumbnail
+from search.report.html import Gallery, Thumbnail
 from spaces import DataError
 from trainables.dataset import Dataset
 from trainables.images import resize_square

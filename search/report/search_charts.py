@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from search.ranking.leaderboard import winner
 from search.record.trials import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
-from search.report.page import Picture
+from search.report.html import Picture
 from spaces import SearchSpace
 from trainables.report import METRICS
 

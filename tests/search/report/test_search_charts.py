@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from search.record.trials import Status, TrialRecord
-from search.report import parameters, searching
-from search.report.searching import Searched
+from search.report import parameter_charts as parameters
+from search.report import search_charts as searching
+from search.report.search_charts import Searched
 from spaces import SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 

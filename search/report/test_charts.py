@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from search.record.final_model import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
-from search.report.page import Block, Picture, Table
+from search.report.html import Block, Picture, Table
 from trainables.metrics import calibration, intervals
 from trainables.predictions import Predictions
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search.report.charts import Chart, shortened, style
-from search.report.page import Gallery, Section, Table, Text, Thumbnail, render
+from search.report.html import Gallery, Section, Table, Text, Thumbnail, render
 
 
 def test_names_are_shown_as_they_are_written_and_never_run() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from search.record.final_model import FinalModel, Member
-from search.report import testing
-from search.report.page import Picture, Table
+from search.report import test_charts as testing
+from search.report.html import Picture, Table
 from spaces import TrialParams
 from trainables import metrics
 from trainables.predictions import Predictions

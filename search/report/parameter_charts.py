@@ -7,8 +7,8 @@ import optuna
 from matplotlib.collections import LineCollection
 
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
-from search.report.page import Picture
-from search.report.searching import Searched
+from search.report.html import Picture
+from search.report.search_charts import Searched
 from spaces import Choices, Range
 from trainables.report import METRICS
 
