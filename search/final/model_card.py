@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from search.flags import launch_words
+from search.cli.flags import launch_words
 from search.record.final_model import FinalModel
 from search.record.invocation import program
 from search.record.paths import SweepPaths

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from search.cli.flags import overlay
 from search.config.settings import RESUMABLE, SweepConfig
-from search.flags import overlay
 from search.record.paths import SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.sources import check_source

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from search.flags import launch_words
+from search.cli.flags import launch_words
 from search.ranking.leaderboard import columns, trial_table
 from search.record.invocation import program
 from search.record.paths import SweepPaths

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from search import cli
-from search.commands import MISTAKE
+from search.cli.commands import MISTAKE
+from search.cli.parser import parser as cli
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "answers.md"
 SMALL = ["--space", "space.toml", "--weights", "untrained", "--cache-dir", "cache"]

@@ -12,8 +12,8 @@ import pytest
 import ray
 import yaml
 
-from search.cli import _parsers
-from search.flags import config_of
+from search.cli.flags import config_of
+from search.cli.parser import _parsers
 
 CLUSTERS = Path(__file__).parents[3] / "search" / "cluster" / "templates"
 

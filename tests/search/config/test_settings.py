@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from search.cli.flags import overlay, read_toml
 from search.config.settings import SweepConfig, settings
-from search.flags import overlay, read_toml
 from search.record.stored_config import read_points
 from spaces import ConfigError
 

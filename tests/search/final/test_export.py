@@ -15,11 +15,11 @@ import torch
 from timm.data import create_transform, resolve_model_data_config
 
 from search import Sweep, SweepConfig, SweepResult
-from search.cli import _parsed
+from search.cli.flags import config_of
+from search.cli.parser import _parsed
 from search.final import export as export_module
 from search.final.finalize import export_sweep
 from search.final.selection import Chosen
-from search.flags import config_of
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
 from search.record.trials import read_trials

@@ -13,7 +13,8 @@ import torch
 from scipy.special import softmax
 
 from search import Sweep
-from search.cli import main
+from search.cli.output import result_words
+from search.cli.parser import main
 from search.config.settings import SweepConfig
 from search.final.finalize import report_sweep, retrain_sweep
 from search.final.selection import Chosen, Recipe, choose, pick
@@ -23,7 +24,6 @@ from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from search.record.validation_logits import KEPT, ValidationAnswers, read_answers
 from search.result import SweepResult
-from search.words import result_words
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 from tests.support.finalizing import hand

@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search import SweepResult, boards
-from search.boards import HOST, serve_dashboard
-from search.cli import main
+from search import SweepResult
+from search.cli.dashboards import HOST, serve_dashboard
+from search.cli.output import comparison_words
+from search.cli.parser import dashboards as boards
+from search.cli.parser import main
 from search.ranking.comparison import Comparison, Duel, compare_sweeps
 from search.record.paths import SweepPaths
-from search.words import comparison_words
 from spaces import ConfigError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from search import SweepResult
-from search.cli import _parsed
-from search.flags import config_of, launch_words
+from search.cli.flags import config_of, launch_words
+from search.cli.parser import _parsed
 from search.record.paths import SweepPaths
 from search.report import write_report
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from search import commands as run
-from search.commands import DONE, FAULT, MISTAKE
+from search.cli.commands import DONE, FAULT, MISTAKE
+from search.cli.flags import add_flags, add_settings
+from search.cli.parser import commands as run
 from search.config.settings import HANDED_OVER, RESUMABLE, Format
-from search.flags import add_flags, add_settings
 from search.record.invocation import version_of
 from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from search.cli.flags import config_of, flags_of, overlay
 from search.config.settings import HANDED_OVER, Format, Objective, SweepConfig
-from search.flags import config_of, flags_of, overlay
 from search.record.paths import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
@@ -43,9 +43,9 @@ def plan(args: argparse.Namespace) -> None:
     from search.record.stored_config import check_given
 
     check_given(config)
+    from search.cli.output import plan_words
     from search.planning.plan import backbone_facts, draw_augmentation, make_plan, plan_document
     from search.planning.prepare import draft_plan
-    from search.words import plan_words
 
     progress = _progress()
     progress("checking the space, the weights and the models", 0, 0)
@@ -180,13 +180,13 @@ def compare(args: argparse.Namespace) -> None:
     if args.json:
         print(table.head(shown).to_json(orient="records", indent=2, double_precision=15))
     else:
-        from search.words import comparison_words
+        from search.cli.output import comparison_words
 
         _show_trials(table, compared.metric, compared.objectives, shown=shown)
         if len(found) > 1:
             comparison_words(compared)
     if args.tensorboard or args.dashboard:
-        from search.boards import serve_dashboard, serve_tensorboard
+        from search.cli.dashboards import serve_dashboard, serve_tensorboard
 
         serve = serve_tensorboard if args.tensorboard else serve_dashboard
         serve(found)
@@ -299,7 +299,7 @@ def _check_file(flag: str, file: Path | None, endings: Sequence[str] = ()) -> No
 
 
 def _show(result: "SweepResult", config: SweepConfig) -> None:
-    from search.words import result_words
+    from search.cli.output import result_words
 
     _show_trials(result.trials, config.metric, config.objectives, shown=len(result.trials))
     print(result_words(result, config))
@@ -308,8 +308,8 @@ def _show(result: "SweepResult", config: SweepConfig) -> None:
 def _show_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, shown: int
 ) -> None:
+    from search.cli.output import print_table
     from search.ranking.leaderboard import columns, pareto
-    from search.words import print_table
 
     print_table(columns(table, metric).head(shown))
     if objectives and not table.empty:
