@@ -40,9 +40,9 @@ from search.trial.trainable import TrialJob
 from search.tuning.gpu_allocation import Resources, fit_resources, kinds_of, measure_shares
 from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import PixelFormat, PixelStore, Staged, build_store
 from trainables.files import write_json, write_whole
-from trainables.pixels import PixelFormat, PixelStore, Staged, build_store
 from trainables.progress import Progress, no_progress
 
 _log = logging.getLogger("finesweep")

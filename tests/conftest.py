@@ -21,9 +21,9 @@ from sklearn.datasets import load_digits
 
 from search import Sweep, SweepConfig, SweepResult
 from spaces import TrialParams
-from trainables.dataset import Dataset
-from trainables.pixels import ImageSet, PixelFormat, build_store
-from trainables.survey import survey
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
+from trainables.data.survey import survey
 from trainables.weights import Weights
 
 torch.set_num_threads(1)

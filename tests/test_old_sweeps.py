@@ -15,7 +15,7 @@ from search.record.trials import read_trials
 from search.record.validation_logits import read_answers
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.predict import Predictor
 from trainables.predictions import Predictions
 

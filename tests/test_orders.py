@@ -16,7 +16,7 @@ NAMES = ("1", "01", "001", "a1", "a01")
 SURVEY = """
 import json, sys
 from pathlib import Path
-from trainables.survey import survey
+from trainables.data.survey import survey
 made = survey(Path(sys.argv[1]), cache=Path(sys.argv[2])).dataset
 print(json.dumps([made.classes, made.paths, made.labels.tolist(), made.splits.tolist()]))
 """

@@ -20,10 +20,10 @@ import torch
 from filelock import FileLock
 
 from trainables.ahead import ahead
-from trainables.cache import FEATURES, make_room, reserve
+from trainables.data.disk_cache import FEATURES, make_room, reserve
+from trainables.data.pixel_store import ImageSet
 from trainables.memory import run_by_halves
 from trainables.model import Preprocessing, normalise
-from trainables.pixels import ImageSet
 from trainables.prefix import Features, Split
 from trainables.views import LEVELS, Views
 

@@ -14,6 +14,7 @@ import torch
 
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
+from trainables.data.pixel_store import ImageSet
 from trainables.depthwise import quicken_depthwise
 from trainables.evaluate import NO_SCORES, half, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
@@ -27,7 +28,6 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
-from trainables.pixels import ImageSet
 from trainables.precision import Precision, choose_arithmetic
 from trainables.prefix import Features, split_for
 from trainables.report import Course, EpochReport

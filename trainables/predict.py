@@ -16,7 +16,7 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError, TrialParams
-from trainables.images import IMAGE_ERRORS, read_rgb, reason_of, resize_square
+from trainables.data.decoding import IMAGE_ERRORS, read_rgb, reason_of, resize_square
 from trainables.insight import grad_cam, overlaid
 from trainables.model import Preprocessing
 from trainables.operating import OperatingPoint
@@ -215,7 +215,7 @@ class Predictor:
             progress("drawing where it looks", start + len(files), len(best))
 
     def logits(self, files: Sequence[Path]) -> np.ndarray:
-        """``(n, classes)`` float32. Raises one of `trainables.images.IMAGE_ERRORS`."""
+        """``(n, classes)`` float32. Raises one of `trainables.data.decoding.IMAGE_ERRORS`."""
         batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
         return np.concatenate([self._logits([self._read(f) for f in some]) for some in batches])
 

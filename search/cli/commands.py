@@ -237,7 +237,7 @@ def export(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """An export's answers."""
-    from trainables.sources import image_files
+    from trainables.data.sources import image_files
 
     if args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")

@@ -23,7 +23,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 if TYPE_CHECKING:
-    from trainables.listing import SplitName
+    from trainables.data.listing import SplitName
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]

@@ -22,9 +22,9 @@ from search.final.model_card import Exported, model_card
 from search.record.final_model import FinalModel
 from search.record.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import read_unchanged
 from trainables.model import model_args
-from trainables.pixels import read_unchanged
 from trainables.predict import SIDECAR, SPEC, ModelSpec
 from trainables.predictions import Predictions
 

@@ -21,12 +21,12 @@ from search.record.trials import TrialRecord, read_trials
 from search.result import SweepResult
 from search.trial.trainable import TrialJob
 from spaces import ConfigError
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import build_store
+from trainables.data.sources import read_source
 from trainables.files import write_json
 from trainables.model import Preprocessing
-from trainables.pixels import build_store
 from trainables.progress import Progress, no_progress
-from trainables.sources import read_source
 from trainables.weights import find_weights
 
 _log = logging.getLogger("finesweep")

@@ -17,8 +17,8 @@ from search.record.paths import SweepPaths
 from search.record.profile import took
 from search.record.stored_config import load_config
 from search.record.trials import read_trials
-from trainables.dataset import Dataset
-from trainables.listing import SPLITS
+from trainables.data.dataset import Dataset
+from trainables.data.listing import SPLITS
 from trainables.metrics import calibration, intervals
 from trainables.predict import ModelSpec
 from trainables.predictions import Predictions

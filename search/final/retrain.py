@@ -22,7 +22,8 @@ from search.record.paths import SweepPaths
 from search.trial.trainable import TrialJob
 from search.tuning.gpu_allocation import none_of
 from spaces import RunError
-from trainables.dataset import majority_share
+from trainables.data.dataset import majority_share
+from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.files import write_json, write_whole
@@ -31,7 +32,6 @@ from trainables.insight import WithFeatures
 from trainables.metrics import test_metrics
 from trainables.model import Preprocessing
 from trainables.operating import Rates
-from trainables.pixels import ImageSet
 from trainables.predictions import Predictions
 from trainables.prefix import whole
 from trainables.process import prepare_process

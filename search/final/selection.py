@@ -17,7 +17,7 @@ from search.record.paths import SweepPaths
 from search.record.trials import TrialRecord
 from search.record.validation_logits import read_answers
 from spaces import ConfigError
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.evaluate import scores_of
 from trainables.metrics import fold_numbers
 from trainables.operating import OperatingPoint

@@ -14,9 +14,11 @@ from search.final.selection import positive_class
 from search.planning.prepare import Draft
 from spaces import ConfigError, Fixed, TrialParams
 from trainables.augment import NUMBERS, augment
-from trainables.dataset import Dataset
-from trainables.images import read_rgb, resize_square
-from trainables.listing import SPLITS
+from trainables.data.dataset import Dataset
+from trainables.data.decoding import read_rgb, resize_square
+from trainables.data.listing import SPLITS
+from trainables.data.pixel_store import Staged
+from trainables.data.survey import Survey, survey
 from trainables.model import (
     backbone_groups,
     build_model,
@@ -26,9 +28,7 @@ from trainables.model import (
     train_mode,
     trainable_share,
 )
-from trainables.pixels import Staged
 from trainables.progress import Progress, no_progress
-from trainables.survey import Survey, survey
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNEVEN = 3.0

@@ -14,11 +14,11 @@ from search.planning.initial_points import first_points, points_to_go_on
 from search.record.paths import SweepPaths
 from search.record.stored_config import Resolved, read_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
+from trainables.data.pixel_store import PixelFormat
+from trainables.data.sources import check_source
 from trainables.model import Preprocessing, build_model, check_weights, open_group_count
-from trainables.pixels import PixelFormat
 from trainables.prefix import CUTS, split
 from trainables.process import one_thread
-from trainables.sources import check_source
 from trainables.tracing import CannotSplitError
 from trainables.weights import Weights, find_weights
 

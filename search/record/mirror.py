@@ -26,8 +26,8 @@ from search.config.settings import SweepConfig
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 from spaces.errors import first_line
+from trainables.data.object_store import open_store
 from trainables.files import write_whole
-from trainables.remote import open_store
 
 _log = logging.getLogger("finesweep")
 

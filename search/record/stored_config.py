@@ -10,7 +10,7 @@ from search.cli.flags import overlay
 from search.config.settings import RESUMABLE, SweepConfig
 from search.record.paths import SweepPaths
 from spaces import ConfigError, SearchSpace
-from trainables.sources import check_source
+from trainables.data.sources import check_source
 
 
 def check_at_once(config: SweepConfig) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from search.record.trials import TrialRecord, trial_name
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.listing import SplitName
 from trainables.evaluate import scores_of
 from trainables.files import write_whole
-from trainables.listing import SplitName
 from trainables.report import EpochReport, merit
 
 KEPT = 16

@@ -11,12 +11,12 @@ from torch import nn
 from search.report.charts import shortened
 from search.report.html import Gallery, Thumbnail
 from spaces import DataError
-from trainables.dataset import Dataset
-from trainables.images import resize_square
+from trainables.data.dataset import Dataset
+from trainables.data.decoding import resize_square
+from trainables.data.listing import SplitName
+from trainables.data.pixel_store import read_unchanged
 from trainables.insight import grad_cam, overlaid
 from trainables.label_errors import likely_label_errors
-from trainables.listing import SplitName
-from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec
 from trainables.predictions import Predictions
 

@@ -22,9 +22,9 @@ from search.report.search_charts import Searched
 from search.report.summary import lead
 from search.report.sweep_data import Found
 from spaces import RunError
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.listing import SPLITS
 from trainables.files import write_whole
-from trainables.listing import SPLITS
 from trainables.model import Preprocessing
 from trainables.predict import ModelSpec
 

@@ -6,7 +6,7 @@ from search.record.profile import took
 from search.report.sweep_data import Found
 from search.report.test_charts import mistakes
 from spaces import RunError
-from trainables.listing import SPLITS
+from trainables.data.listing import SPLITS
 
 
 def lead(found: Found) -> list[str]:

@@ -9,7 +9,7 @@ from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from spaces import SearchSpace
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.predictions import Predictions
 
 

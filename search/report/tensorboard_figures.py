@@ -11,7 +11,7 @@ from search.record.validation_logits import read_answers
 from search.report.charts import style
 from search.report.galleries import mistakes_chart
 from search.report.test_charts import confusion_chart
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.predictions import Predictions
 from trainables.report import merit
 

@@ -13,15 +13,15 @@ from search.config.settings import SweepConfig
 from search.record.repeat import Repeat
 from search.trial.checkpoints import Checkpoints, pack
 from spaces import TrialParams
-from trainables.cache import FEATURES, PIXELS, make_room
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.disk_cache import FEATURES, PIXELS, make_room
+from trainables.data.pixel_store import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
 from trainables.folds import Folds
 from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.metrics import fold_numbers
 from trainables.model import Preprocessing
-from trainables.pixels import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.process import prepare_process
 from trainables.weights import Weights
 

@@ -12,8 +12,8 @@ from scipy import stats
 from spaces import TrialParams
 from tests.benchmarks.feature_store import STORE, run
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
+from trainables.data.survey import survey
 from trainables.process import prepare_process
-from trainables.survey import survey
 from trainables.weights import find_weights
 
 

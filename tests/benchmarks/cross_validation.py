@@ -22,7 +22,7 @@ from search.record.paths import SweepPaths
 from search.record.trials import read_trials
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.survey import survey
+from trainables.data.survey import survey
 
 SETS = ("elpv", "fashion", "emoji")
 IMAGES, FOLDS, EPOCHS = 240, 5, 6

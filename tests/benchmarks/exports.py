@@ -30,7 +30,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.predict import BATCH, Predictor
 
 IMAGES = 200

@@ -13,14 +13,14 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import ImageSet, build_store
+from trainables.data.survey import survey
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing
-from trainables.pixels import ImageSet, build_store
 from trainables.process import prepare_process
 from trainables.report import EpochReport
-from trainables.survey import survey
 from trainables.weights import Weights, find_weights
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)

@@ -26,12 +26,12 @@ from search.record.validation_logits import read_answers
 from search.trial.trainable import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import ImageSet, build_store
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.metrics import calibration, fold_numbers
 from trainables.model import Preprocessing, build_model
-from trainables.pixels import ImageSet, build_store
 from trainables.prefix import whole
 from trainables.report import merit
 from trainables.temperature import fit_temperature

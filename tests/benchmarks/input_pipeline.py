@@ -12,10 +12,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
+from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
+from trainables.data.survey import survey
 from trainables.model import Preprocessing, normalise
-from trainables.pixels import ImageSet, PixelFormat, build_store
 from trainables.process import prepare_process
-from trainables.survey import survey
 from trainables.views import Views
 
 STATED = Preprocessing.of("resnet18")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from trainables.dataset import Dataset
-from trainables.listing import SPLITS
-from trainables.survey import survey
+from trainables.data.dataset import Dataset
+from trainables.data.listing import SPLITS
+from trainables.data.survey import survey
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "results" / "benchmarks"

@@ -28,6 +28,8 @@ from search.record.paths import SweepPaths
 from search.record.trials import read_trials
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, fresh, ratios, spread, write_table
+from trainables.data.pixel_store import ImageSet, build_store
+from trainables.data.survey import survey
 from trainables.finetune import FineTuning
 from trainables.memory import CONTEXT_MIB
 from trainables.model import (
@@ -38,9 +40,7 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
-from trainables.pixels import ImageSet, build_store
 from trainables.process import prepare_process
-from trainables.survey import survey
 from trainables.weights import Weights
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")

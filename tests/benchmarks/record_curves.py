@@ -22,16 +22,16 @@ from scipy.stats import qmc
 
 from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, TABLES, write_table
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import ImageSet, build_store
+from trainables.data.survey import survey
 from trainables.evaluate import logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.files import write_whole
 from trainables.finetune import FineTuning, finetune
 from trainables.model import Preprocessing
-from trainables.pixels import ImageSet, build_store
 from trainables.prefix import split_for
 from trainables.process import prepare_process
-from trainables.survey import survey
 from trainables.weights import find_weights
 
 CURVES = TABLES / "curves"

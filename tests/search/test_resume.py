@@ -23,7 +23,7 @@ from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from spaces import ConfigError, SearchSpace
 from tests.support.command_line import finesweep, flags
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from search.trial.trainable import TrialJob
 from search.tuning.gpu_allocation import Resources, fit_resources
 from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
-from trainables.dataset import Dataset
-from trainables.pixels import PixelStore
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import PixelStore
 from trainables.weights import Weights
 
 pytestmark = pytest.mark.slow

@@ -7,10 +7,10 @@ from search.record.paths import SweepPaths
 from search.record.profile import StageClock
 from search.record.stored_config import load_config
 from search.trial.trainable import TrialJob
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import build_store
 from trainables.model import Preprocessing
 from trainables.operating import OperatingPoint
-from trainables.pixels import build_store
 from trainables.progress import no_progress
 from trainables.weights import Weights
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from trainables.augment import NUMBERS, _on_cpu, _on_gpu, _Plan, augment
-from trainables.pixels import ImageSet
+from trainables.data.pixel_store import ImageSet
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from spaces import TrialParams
+from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of, scores_of
 from trainables.features import Inputs
 from trainables.metrics import balanced_accuracy, macro_f1
 from trainables.model import Preprocessing, build_model
-from trainables.pixels import ImageSet
 from trainables.prefix import whole
 from trainables.weights import Weights
 

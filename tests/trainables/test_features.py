@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from spaces import TrialParams
+from trainables.data.pixel_store import ImageSet
 from trainables.features import FeatureStore, Inputs
 from trainables.model import Preprocessing, build_model
-from trainables.pixels import ImageSet
 from trainables.prefix import Split, split
 from trainables.views import Views
 from trainables.weights import Weights

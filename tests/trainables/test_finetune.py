@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from spaces import TrialParams
+from trainables.data.pixel_store import ImageSet
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
-from trainables.pixels import ImageSet
 from trainables.report import EpochReport
 from trainables.weights import Weights
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
 from trainables.evaluate import scores_of
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
 from trainables.folds import Folds
 from trainables.metrics import fold_numbers
-from trainables.pixels import ImageSet, PixelFormat, build_store
 from trainables.report import EpochReport
 from trainables.weights import Weights
 

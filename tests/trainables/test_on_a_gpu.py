@@ -12,11 +12,11 @@ import torch
 
 from spaces import TrialParams
 from trainables.augment import NUMBERS, augment
+from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
 from trainables.model import open_groups
-from trainables.pixels import ImageSet
 from trainables.prefix import split
 from trainables.weights import Weights
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.pixels import ImageSet
+from trainables.data.pixel_store import ImageSet
 from trainables.views import LEVELS, Views
 
 ROWS = np.arange(4000)

@@ -25,8 +25,8 @@ from search.record.stored_config import load_config
 from search.record.trials import read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import hand
-from trainables.dataset import Dataset
-from trainables.images import read_rgb
+from trainables.data.dataset import Dataset
+from trainables.data.decoding import read_rgb
 from trainables.predict import SIDECAR, ModelSpec, Predictor
 
 pytestmark = pytest.mark.slow

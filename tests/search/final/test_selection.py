@@ -27,10 +27,10 @@ from search.result import SweepResult
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 from tests.support.finalizing import hand
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
+from trainables.data.pixel_store import read_unchanged
 from trainables.evaluate import scores_of
 from trainables.metrics import fold_numbers
-from trainables.pixels import read_unchanged
 from trainables.predict import ModelSpec, Predictor
 from trainables.report import merit
 

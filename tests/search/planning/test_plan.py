@@ -15,7 +15,7 @@ from search.planning.plan import (
     plan_document,
 )
 from search.planning.prepare import draft_plan
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 
 
 def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:

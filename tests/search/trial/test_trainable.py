@@ -15,8 +15,8 @@ from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
 from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
+from trainables.data.pixel_store import build_store
 from trainables.memory import MemoryTable
-from trainables.pixels import build_store
 from trainables.weights import Weights
 
 

@@ -20,7 +20,7 @@ from search.tuning.gpu_allocation import (
     share_of,
 )
 from spaces import SearchSpace, TrialParams
-from trainables.dataset import Dataset
+from trainables.data.dataset import Dataset
 from trainables.memory import MemoryCase, MemoryTable
 
 CARD, GIB = "Some Card", 1024

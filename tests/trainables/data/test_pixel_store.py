@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from spaces import DataError
-from trainables.dataset import Dataset
-from trainables.images import read_rgb, resize_square
-from trainables.pixels import ImageSet, PixelFormat, Staged, build_store
-from trainables.survey import survey
+from trainables.data.dataset import Dataset
+from trainables.data.decoding import read_rgb, resize_square
+from trainables.data.pixel_store import ImageSet, PixelFormat, Staged, build_store
+from trainables.data.survey import survey
 
 FORM = PixelFormat(24, "bicubic")
 
@@ -50,7 +50,7 @@ def test_what_the_survey_opened_is_not_decoded_again(
     (copy / "one" / "broken.png").write_bytes(b"no image")
     alone = survey(copy, cache=tmp_path / "alone").dataset
     expected = build_store(alone, FORM, cache=tmp_path / "alone")
-    monkeypatch.setattr("trainables.pixels.read_unchanged", None)
+    monkeypatch.setattr("trainables.data.pixel_store.read_unchanged", None)
     staged = Staged(tmp_path)
     found = survey(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
     store = build_store(found, FORM, cache=tmp_path, staged=staged)

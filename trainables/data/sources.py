@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from spaces import DataError
-from trainables.hf_source import HUB, check_hub_address, read_hf_dataset
-from trainables.listing import (
+from trainables.data.huggingface import HUB, check_hub_address, read_hf_dataset
+from trainables.data.listing import (
     Listing,
     Row,
     SplitName,
@@ -67,7 +67,7 @@ def check_source(data: Path | str, *, cache: Path) -> None:
     if isinstance(data, str) and data.startswith(HUB):
         check_hub_address(data)
     elif isinstance(data, str):
-        from trainables.remote import Remote
+        from trainables.data.object_store import Remote
 
         Remote(data, cache).check()
     elif not data.exists():
@@ -94,7 +94,7 @@ def image_files(path: Path) -> list[Path]:
 def _read_remote(
     address: str, cache: Path, eval_is: Literal["val", "test"], progress: Progress
 ) -> Listing:
-    from trainables.remote import Remote  # most data lie on a disk
+    from trainables.data.object_store import Remote  # most data lie on a disk
 
     remote = Remote(address, cache)
     remote.bring(progress)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from spaces import DataError
-from trainables.survey import Survey, survey
+from trainables.data.survey import Survey, survey
 
 FilesBySplit = dict[str, set[str]]
 

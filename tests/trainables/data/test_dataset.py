@@ -3,8 +3,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.dataset import Dataset, majority_share
-from trainables.survey import survey
+from trainables.data.dataset import Dataset, majority_share
+from trainables.data.survey import survey
 
 
 def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:

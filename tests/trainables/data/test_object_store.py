@@ -6,9 +6,9 @@ from PIL import Image
 
 from spaces import ConfigError, DataError
 from tests.support.object_store import below, delete, put
-from trainables import remote
-from trainables.sources import check_source, read_source
-from trainables.survey import survey
+from trainables.data import object_store as remote
+from trainables.data.sources import check_source, read_source
+from trainables.data.survey import survey
 
 
 @pytest.fixture

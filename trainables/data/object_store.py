@@ -19,7 +19,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from spaces import ConfigError, DataError, UserError
 from spaces.errors import first_line
-from trainables.cache import free_bytes
+from trainables.data.disk_cache import free_bytes
 from trainables.files import write_whole
 from trainables.progress import Progress
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.files import write_json, write_whole
-from trainables.listing import SPLITS, SplitName
+from trainables.data.listing import SPLITS, SplitName
 
 
 @dataclass(frozen=True)

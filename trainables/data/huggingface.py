@@ -10,7 +10,7 @@ from PIL import Image
 
 from spaces import DataError
 from spaces.errors import first_line
-from trainables.listing import Listing, Row, SplitName, eval_note, split_name
+from trainables.data.listing import Listing, Row, SplitName, eval_note, split_name
 
 HUB = "hf://"
 """Before the id of a dataset of the hub: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""

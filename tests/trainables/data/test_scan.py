@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables import opening
-from trainables.opening import open_all
+from trainables.data import scan as opening
+from trainables.data.scan import open_all
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import PIL
 from PIL import Image
 
 from trainables.files import write_json
-from trainables.images import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reason_of, reduction
-from trainables.pixels import PixelFormat, Staged
+from trainables.data.decoding import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reason_of, reduction
+from trainables.data.pixel_store import PixelFormat, Staged
 from trainables.progress import Progress, no_progress
 
 _NEARLY_BLACK = 15
