@@ -24,7 +24,7 @@ from spaces import TrialParams
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
 from trainables.data.survey import survey
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 torch.set_num_threads(1)
 

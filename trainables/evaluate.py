@@ -10,8 +10,8 @@ from torch import nn
 from trainables.features import Inputs
 from trainables.memory import run_by_halves
 from trainables.metrics import balanced_accuracy, macro_f1
-from trainables.precision import full_float32
-from trainables.prefix import Features
+from trainables.models.frozen_prefix import Features
+from trainables.models.precision import full_float32
 
 
 def logits_of(

@@ -23,8 +23,8 @@ from trainables.ahead import ahead
 from trainables.data.disk_cache import FEATURES, make_room, reserve
 from trainables.data.pixel_store import ImageSet
 from trainables.memory import run_by_halves
-from trainables.model import Preprocessing, normalise
-from trainables.prefix import Features, Split
+from trainables.models.backbone import Preprocessing, normalise
+from trainables.models.frozen_prefix import Features, Split
 from trainables.views import LEVELS, Views
 
 _log = logging.getLogger("finesweep")

@@ -15,11 +15,10 @@ import torch
 from spaces import DataError, TrialParams
 from trainables.batches import training_batches
 from trainables.data.pixel_store import ImageSet
-from trainables.depthwise import quicken_depthwise
 from trainables.evaluate import NO_SCORES, half, logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.loss import Loss
-from trainables.model import (
+from trainables.models.backbone import (
     Preprocessing,
     build_model,
     is_plain,
@@ -28,12 +27,13 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
-from trainables.precision import Precision, choose_arithmetic
-from trainables.prefix import Features, split_for
+from trainables.models.depthwise import quicken_depthwise
+from trainables.models.frozen_prefix import Features, split_for
+from trainables.models.precision import Precision, choose_arithmetic
+from trainables.models.weights import Weights
 from trainables.report import Course, EpochReport
 from trainables.schedule import LearningRate
 from trainables.views import Views
-from trainables.weights import Weights
 
 _LOOK = 16
 """Steps between two looks at whether the loss is still finite."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.model import head_names
+from trainables.models.backbone import head_names
 
 _AT_ONCE = 4
 """Images whose activations are kept together."""

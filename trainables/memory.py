@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from spaces import TrialParams
 from trainables.files import write_json
-from trainables.prefix import CUTS
+from trainables.models.frozen_prefix import CUTS
 
 _T = TypeVar("_T")
 

@@ -18,7 +18,7 @@ from torch import nn
 from spaces import ConfigError, TrialParams
 from trainables.data.decoding import IMAGE_ERRORS, read_rgb, reason_of, resize_square
 from trainables.insight import grad_cam, overlaid
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
 from trainables.operating import OperatingPoint
 from trainables.progress import Progress, no_progress
 

@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from trainables.evaluate import cross_entropies
-from trainables.model import head_names
+from trainables.models.backbone import head_names
 
 _LEAST, _MOST = 0.1, 10.0
 

@@ -24,7 +24,7 @@ from search.record.paths import CARD, SweepPaths
 from spaces import ConfigError, RunError
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
-from trainables.model import model_args
+from trainables.models.backbone import model_args
 from trainables.predict import SIDECAR, SPEC, ModelSpec
 from trainables.predictions import Predictions
 

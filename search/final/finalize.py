@@ -25,9 +25,9 @@ from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import build_store
 from trainables.data.sources import read_source
 from trainables.files import write_json
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
+from trainables.models.weights import find_weights
 from trainables.progress import Progress, no_progress
-from trainables.weights import find_weights
 
 _log = logging.getLogger("finesweep")
 

@@ -30,10 +30,10 @@ from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
 from trainables.insight import WithFeatures
 from trainables.metrics import test_metrics
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
+from trainables.models.frozen_prefix import whole
 from trainables.operating import Rates
 from trainables.predictions import Predictions
-from trainables.prefix import whole
 from trainables.process import prepare_process
 from trainables.report import EpochReport
 from trainables.temperature import divide_logits

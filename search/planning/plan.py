@@ -19,7 +19,7 @@ from trainables.data.decoding import read_rgb, resize_square
 from trainables.data.listing import SPLITS
 from trainables.data.pixel_store import Staged
 from trainables.data.survey import Survey, survey
-from trainables.model import (
+from trainables.models.backbone import (
     backbone_groups,
     build_model,
     make_optimizer,

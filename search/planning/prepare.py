@@ -16,11 +16,11 @@ from search.record.stored_config import Resolved, read_points
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.data.pixel_store import PixelFormat
 from trainables.data.sources import check_source
-from trainables.model import Preprocessing, build_model, check_weights, open_group_count
-from trainables.prefix import CUTS, split
+from trainables.models.backbone import Preprocessing, build_model, check_weights, open_group_count
+from trainables.models.frozen_prefix import CUTS, split
+from trainables.models.tracing import CannotSplitError
+from trainables.models.weights import Weights, find_weights
 from trainables.process import one_thread
-from trainables.tracing import CannotSplitError
-from trainables.weights import Weights, find_weights
 
 _log = logging.getLogger("finesweep")
 

@@ -15,7 +15,7 @@ import torch
 from search.record.invocation import version_of
 from search.record.paths import SweepPaths
 from spaces import ConfigError
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 

@@ -32,8 +32,8 @@ class Member:
         """The trained model, on the CPU, in eval mode."""
         from safetensors.torch import load_file  # who reads the test alone needs no torch
 
-        from trainables.model import build_model
-        from trainables.weights import Weights
+        from trainables.models.backbone import build_model
+        from trainables.models.weights import Weights
 
         untrained = Weights(self.params.backbone, "retrained", None)
         model = build_model(self.params, untrained, classes, exportable=exportable)

@@ -23,7 +23,7 @@ from search.samplers.factory import make_sampler
 from search.samplers.learning_curves import NEVER_BEGAN
 from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 from spaces import TrialParams
-from trainables.footprint import Footprint
+from trainables.models.model_cost import Footprint
 from trainables.report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"

@@ -25,7 +25,7 @@ from spaces import RunError
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
 from trainables.files import write_whole
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
 from trainables.predict import ModelSpec
 
 RANKED = 20

@@ -21,9 +21,9 @@ from trainables.finetune import FineTuning
 from trainables.folds import Folds
 from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.metrics import fold_numbers
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
+from trainables.models.weights import Weights
 from trainables.process import prepare_process
-from trainables.weights import Weights
 
 NUMBER, PARAMS, REPEAT, AGAIN, AVOID = "number", "params", "repeat", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""

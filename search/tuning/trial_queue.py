@@ -10,7 +10,7 @@ from search.record.repeat import Repeat
 from search.record.trials import StudyJournal, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
-from trainables.footprint import Footprint
+from trainables.models.model_cost import Footprint
 
 _log = logging.getLogger("finesweep")
 

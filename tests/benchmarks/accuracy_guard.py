@@ -13,8 +13,8 @@ from spaces import TrialParams
 from tests.benchmarks.feature_store import STORE, run
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.data.survey import survey
+from trainables.models.weights import find_weights
 from trainables.process import prepare_process
-from trainables.weights import find_weights
 
 
 def guard(seeds: int) -> list[str]:

@@ -20,9 +20,9 @@ from trainables.data.survey import survey
 from trainables.evaluate import logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.finetune import FineTuning, finetune
-from trainables.model import Preprocessing
-from trainables.prefix import split_for
-from trainables.weights import find_weights
+from trainables.models.backbone import Preprocessing
+from trainables.models.frozen_prefix import split_for
+from trainables.models.weights import find_weights
 
 SETS = ("elpv", "foods", "fashion")
 BACKBONE = "tf_efficientnet_lite0"

@@ -12,15 +12,15 @@ from multiprocessing.queues import Queue
 import torch
 
 from spaces import TrialParams
-from trainables.model import (
+from trainables.models.backbone import (
     build_model,
     make_optimizer,
     open_group_count,
     open_groups,
     train_mode,
 )
+from trainables.models.weights import Weights
 from trainables.process import prepare_process
-from trainables.weights import Weights
 
 WORKERS = 2
 

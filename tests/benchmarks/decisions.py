@@ -38,7 +38,7 @@ from search.tuning.placement import Machines
 from search.tuning.searcher import StudySearcher
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
 from trainables.report import EpochReport
 
 EPOCHS, WINDOW = 3, 50

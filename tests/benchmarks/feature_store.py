@@ -18,10 +18,10 @@ from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
+from trainables.models.weights import Weights, find_weights
 from trainables.process import prepare_process
 from trainables.report import EpochReport
-from trainables.weights import Weights, find_weights
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
 

@@ -31,11 +31,11 @@ from trainables.data.pixel_store import ImageSet, build_store
 from trainables.evaluate import logits_of
 from trainables.features import Inputs
 from trainables.metrics import calibration, fold_numbers
-from trainables.model import Preprocessing, build_model
-from trainables.prefix import whole
+from trainables.models.backbone import Preprocessing, build_model
+from trainables.models.frozen_prefix import whole
+from trainables.models.weights import Weights, find_weights
 from trainables.report import merit
 from trainables.temperature import fit_temperature
-from trainables.weights import Weights, find_weights
 
 SETS = ("elpv", "foods", "fashion")
 WAYS = ("winner", "temperature", "ensemble", "ensemble, temperature", "ensemble, asked or not")

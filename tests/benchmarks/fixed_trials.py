@@ -31,7 +31,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.weights import find_weights
+from trainables.models.weights import find_weights
 
 DEPTHS = [0.0] * 8 + [0.25] * 6 + [0.5] * 2 + [1.0] * 4
 

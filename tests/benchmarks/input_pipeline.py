@@ -14,7 +14,7 @@ from torchvision.datasets import ImageFolder
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
 from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
 from trainables.data.survey import survey
-from trainables.model import Preprocessing, normalise
+from trainables.models.backbone import Preprocessing, normalise
 from trainables.process import prepare_process
 from trainables.views import Views
 

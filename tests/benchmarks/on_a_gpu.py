@@ -32,7 +32,7 @@ from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
 from trainables.finetune import FineTuning
 from trainables.memory import CONTEXT_MIB
-from trainables.model import (
+from trainables.models.backbone import (
     Preprocessing,
     build_model,
     make_optimizer,
@@ -40,8 +40,8 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
+from trainables.models.weights import Weights
 from trainables.process import prepare_process
-from trainables.weights import Weights
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048

@@ -29,10 +29,10 @@ from trainables.evaluate import logits_of, scores_of
 from trainables.features import FeatureStore, Inputs
 from trainables.files import write_whole
 from trainables.finetune import FineTuning, finetune
-from trainables.model import Preprocessing
-from trainables.prefix import split_for
+from trainables.models.backbone import Preprocessing
+from trainables.models.frozen_prefix import split_for
+from trainables.models.weights import find_weights
 from trainables.process import prepare_process
-from trainables.weights import find_weights
 
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")

@@ -9,14 +9,14 @@ import timm
 import torch
 
 from spaces import TrialParams
-from trainables.model import (
+from trainables.models.backbone import (
     backbone_groups,
     build_model,
     open_group_count,
     open_groups,
     trainable_share,
 )
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 BACKBONES = [
     "vgg16",

@@ -19,7 +19,7 @@ from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import PixelStore
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 pytestmark = pytest.mark.slow
 

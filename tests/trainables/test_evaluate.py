@@ -8,9 +8,9 @@ from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of, scores_of
 from trainables.features import Inputs
 from trainables.metrics import balanced_accuracy, macro_f1
-from trainables.model import Preprocessing, build_model
-from trainables.prefix import whole
-from trainables.weights import Weights
+from trainables.models.backbone import Preprocessing, build_model
+from trainables.models.frozen_prefix import whole
+from trainables.models.weights import Weights
 
 
 def test_scores_are_the_textbook_ones() -> None:

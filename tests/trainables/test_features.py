@@ -11,10 +11,10 @@ import torch
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
 from trainables.features import FeatureStore, Inputs
-from trainables.model import Preprocessing, build_model
-from trainables.prefix import Split, split
+from trainables.models.backbone import Preprocessing, build_model
+from trainables.models.frozen_prefix import Split, split
+from trainables.models.weights import Weights
 from trainables.views import Views
-from trainables.weights import Weights
 
 MIB = 2**20
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
+from trainables.models.weights import Weights
 from trainables.report import EpochReport
-from trainables.weights import Weights
 
 
 @pytest.fixture

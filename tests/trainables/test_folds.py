@@ -16,8 +16,8 @@ from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
 from trainables.folds import Folds
 from trainables.metrics import fold_numbers
+from trainables.models.weights import Weights
 from trainables.report import EpochReport
-from trainables.weights import Weights
 
 FOLDS = 3
 

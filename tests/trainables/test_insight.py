@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from spaces import TrialParams
 from trainables.insight import WithFeatures, grad_cam
-from trainables.model import build_model, head_names
-from trainables.weights import Weights
+from trainables.models.backbone import build_model, head_names
+from trainables.models.weights import Weights
 
 
 def model_of(backbone: str, image_size: int, **fields: object) -> nn.Module:

@@ -16,9 +16,9 @@ from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of
 from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
-from trainables.model import open_groups
-from trainables.prefix import split
-from trainables.weights import Weights
+from trainables.models.backbone import open_groups
+from trainables.models.frozen_prefix import split
+from trainables.models.weights import Weights
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),

@@ -6,7 +6,7 @@ import pytest
 from search.config.settings import SweepConfig
 from search.planning.prepare import draft_plan
 from spaces import ConfigError, SpaceError, WeightsError
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
 
 
 def test_weights_that_can_not_be_had_are_told_before_images_are_read(

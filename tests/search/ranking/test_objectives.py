@@ -12,7 +12,7 @@ from search.ranking.leaderboard import pareto
 from search.record.trials import StudyJournal, read_trials
 from spaces import ConfigError, SearchSpace
 from tests.support.epoch_reports import report
-from trainables.footprint import Footprint
+from trainables.models.model_cost import Footprint
 
 SPACE = SearchSpace.from_table(
     {"backbone": {"choices": ["small", "large"]}, "dropout": {"low": 0, "high": 0.5}}, name="test"

@@ -27,7 +27,7 @@ from search.tuning.retries import MOST, Failure
 from search.tuning.searcher import StudySearcher
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
-from trainables.model import Preprocessing
+from trainables.models.backbone import Preprocessing
 from trainables.report import EpochReport
 
 NAN = float("nan")

@@ -17,7 +17,7 @@ from spaces import TrialParams
 from tests.support.other_machine import elsewhere
 from trainables.data.pixel_store import build_store
 from trainables.memory import MemoryTable
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:

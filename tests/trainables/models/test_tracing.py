@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainables.tracing import frontier_nodes, trace, trained_nodes
+from trainables.models.tracing import frontier_nodes, trace, trained_nodes
 
 
 class Dropping(nn.Module):

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
-from trainables.model import build_model, check_weights
-from trainables.weights import PACKAGES, find_weights
+from trainables.models.backbone import build_model, check_weights
+from trainables.models.weights import PACKAGES, find_weights
 
 
 def test_untrained_is_only_had_by_name(cache: Path) -> None:

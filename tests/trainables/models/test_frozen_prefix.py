@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from spaces import TrialParams
-from trainables import prefix
-from trainables.model import (
+from trainables.models import frozen_prefix as prefix
+from trainables.models.backbone import (
     Preprocessing,
     build_model,
     head_names,
@@ -15,9 +15,9 @@ from trainables.model import (
     open_groups,
     train_mode,
 )
-from trainables.prefix import split, split_for
-from trainables.tracing import CannotSplitError
-from trainables.weights import Weights
+from trainables.models.frozen_prefix import split, split_for
+from trainables.models.tracing import CannotSplitError
+from trainables.models.weights import Weights
 
 FAMILIES = [
     "vgg16",

@@ -23,9 +23,9 @@ class Footprint:
         """Build a trial's model and time it."""
         import torch
 
-        from trainables.model import build_model
+        from trainables.models.backbone import build_model
+        from trainables.models.weights import Weights
         from trainables.process import one_thread
-        from trainables.weights import Weights
 
         model = build_model(params, Weights(params.backbone, "none", None), 2).eval()
         image = torch.zeros(1, 3, params.image_size, params.image_size)

@@ -3,7 +3,7 @@ import timm
 import torch
 from torch import nn
 
-from trainables.depthwise import DepthwiseConv2d, quicken_depthwise
+from trainables.models.depthwise import DepthwiseConv2d, quicken_depthwise
 
 
 @pytest.mark.parametrize("bias", [True, False])

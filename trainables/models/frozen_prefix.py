@@ -18,16 +18,16 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from spaces import TrialParams
 from spaces.errors import first_line
-from trainables.folding import fold, foldable
-from trainables.model import (
+from trainables.models.backbone import (
     backbone_groups,
     head_names,
     open_group_count,
     open_groups,
     train_mode,
 )
-from trainables.precision import full_float32
-from trainables.tracing import (
+from trainables.models.batchnorm_fusion import fold, foldable
+from trainables.models.precision import full_float32
+from trainables.models.tracing import (
     DROPPING_MODULES,
     CannotSplitError,
     from_images,

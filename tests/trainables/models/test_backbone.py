@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spaces import TrialParams, WeightsError
-from trainables.model import (
+from trainables.models.backbone import (
     Preprocessing,
     backbone_groups,
     build_model,
@@ -16,7 +16,7 @@ from trainables.model import (
     train_mode,
     trainable_share,
 )
-from trainables.weights import Weights
+from trainables.models.weights import Weights
 
 # One of each kind of head and grouping that timm has.
 FAMILIES = [

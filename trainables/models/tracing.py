@@ -14,7 +14,7 @@ from timm.layers import (
 from torch import fx, nn
 
 from spaces.errors import first_line
-from trainables.model import head_names
+from trainables.models.backbone import head_names
 
 DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
 _DROPPING_FUNCTIONS = (

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables import precision
-from trainables.model import build_model
-from trainables.precision import Arithmetic, choose_arithmetic
-from trainables.weights import Weights
+from trainables.models import precision
+from trainables.models.backbone import build_model
+from trainables.models.precision import Arithmetic, choose_arithmetic
+from trainables.models.weights import Weights
 
 
 @pytest.fixture

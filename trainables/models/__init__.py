@@ -1,0 +1,1 @@
+"""timm backbones: weights, heads, what of them is frozen, and how fast they compute."""
