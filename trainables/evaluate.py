@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.features import Inputs
+from trainables.inputs.feature_loader import Inputs
 from trainables.memory import run_by_halves
 from trainables.metrics import balanced_accuracy, macro_f1
 from trainables.models.frozen_prefix import Features

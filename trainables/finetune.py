@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from spaces import DataError, TrialParams
-from trainables.batches import training_batches
 from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import NO_SCORES, half, logits_of, scores_of
-from trainables.features import FeatureStore, Inputs
+from trainables.inputs.feature_loader import FeatureStore, Inputs
+from trainables.inputs.sampling import training_batches
+from trainables.inputs.views import Views
 from trainables.loss import Loss
 from trainables.models.backbone import (
     Preprocessing,
@@ -33,7 +34,6 @@ from trainables.models.precision import Precision, choose_arithmetic
 from trainables.models.weights import Weights
 from trainables.report import Course, EpochReport
 from trainables.schedule import LearningRate
-from trainables.views import Views
 
 _LOOK = 16
 """Steps between two looks at whether the loss is still finite."""

@@ -25,9 +25,9 @@ from spaces import RunError
 from trainables.data.dataset import majority_share
 from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of
-from trainables.features import Inputs
 from trainables.files import write_json, write_whole
 from trainables.finetune import FineTuning, finetune
+from trainables.inputs.feature_loader import Inputs
 from trainables.insight import WithFeatures
 from trainables.metrics import test_metrics
 from trainables.models.backbone import Preprocessing

@@ -13,12 +13,12 @@ from search.config.settings import SweepConfig
 from search.final.selection import positive_class
 from search.planning.prepare import Draft
 from spaces import ConfigError, Fixed, TrialParams
-from trainables.augment import NUMBERS, augment
 from trainables.data.dataset import Dataset
 from trainables.data.decoding import read_rgb, resize_square
 from trainables.data.listing import SPLITS
 from trainables.data.pixel_store import Staged
 from trainables.data.survey import Survey, survey
+from trainables.inputs.augmentation import NUMBERS, augment
 from trainables.models.backbone import (
     backbone_groups,
     build_model,

@@ -18,7 +18,7 @@ from search.cluster.connection import Node, alive
 from search.config.settings import SweepConfig
 from search.trial.trainable import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
-from trainables.features import GPU_BATCH
+from trainables.inputs.feature_loader import GPU_BATCH
 from trainables.memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 
 _log = logging.getLogger("finesweep")

@@ -16,8 +16,8 @@ from tests.benchmarks.measuring import (
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
-from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
+from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights, find_weights
 from trainables.process import prepare_process

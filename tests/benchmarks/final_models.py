@@ -29,7 +29,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.evaluate import logits_of
-from trainables.features import Inputs
+from trainables.inputs.feature_loader import Inputs
 from trainables.metrics import calibration, fold_numbers
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import whole

@@ -14,9 +14,9 @@ from torchvision.datasets import ImageFolder
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
 from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
 from trainables.data.survey import survey
+from trainables.inputs.views import Views
 from trainables.models.backbone import Preprocessing, normalise
 from trainables.process import prepare_process
-from trainables.views import Views
 
 STATED = Preprocessing.of("resnet18")
 

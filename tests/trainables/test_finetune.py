@@ -9,8 +9,8 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.features import FeatureStore
 from trainables.finetune import FineTuning, finetune
+from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.weights import Weights
 from trainables.report import EpochReport
 

@@ -11,11 +11,11 @@ import timm
 import torch
 
 from spaces import TrialParams
-from trainables.augment import NUMBERS, augment
 from trainables.data.pixel_store import ImageSet
 from trainables.evaluate import logits_of
-from trainables.features import FeatureStore
 from trainables.finetune import FineTuning
+from trainables.inputs.augmentation import NUMBERS, augment
+from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.backbone import open_groups
 from trainables.models.frozen_prefix import split
 from trainables.models.weights import Weights

@@ -2,7 +2,7 @@
 
 The model is traced with torch.fx, opening only modules that hold both frozen and trainable
 parameters. What depends on no trainable parameter and on no dropout is prefix; its outputs can be
-computed once and kept (`trainables.features`).
+computed once and kept (`trainables.inputs.feature_loader`).
 """
 
 import contextlib

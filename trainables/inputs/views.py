@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from trainables.augment import NUMBERS, augment
+from trainables.inputs.augmentation import NUMBERS, augment
 
 LEVELS = (0.0, 0.5, 1.0)
 """Few, so that trials of different strength share views. Level 0 is the image itself."""

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.augment import NUMBERS, _on_cpu, _on_gpu, _Plan, augment
 from trainables.data.pixel_store import ImageSet
+from trainables.inputs.augmentation import NUMBERS, _on_cpu, _on_gpu, _Plan, augment
 
 
 @pytest.fixture

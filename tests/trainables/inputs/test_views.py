@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from trainables.data.pixel_store import ImageSet
-from trainables.views import LEVELS, Views
+from trainables.inputs.views import LEVELS, Views
 
 ROWS = np.arange(4000)
 

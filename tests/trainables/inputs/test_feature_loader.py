@@ -10,11 +10,11 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.features import FeatureStore, Inputs
+from trainables.inputs.feature_loader import FeatureStore, Inputs
+from trainables.inputs.views import Views
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import Split, split
 from trainables.models.weights import Weights
-from trainables.views import Views
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -165,7 +165,7 @@ def test_features_of_an_earlier_boot_are_not_believed(
     before = store.folder
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
-    monkeypatch.setattr("trainables.features._BOOT", boot)
+    monkeypatch.setattr("trainables.inputs.feature_loader._BOOT", boot)
     assert store.folder != before
     block = store.open("here", 64, 4)
     assert block is not None

@@ -19,13 +19,13 @@ import timm
 import torch
 from filelock import FileLock
 
-from trainables.ahead import ahead
 from trainables.data.disk_cache import FEATURES, make_room, reserve
 from trainables.data.pixel_store import ImageSet
+from trainables.inputs.prefetch import ahead
+from trainables.inputs.views import LEVELS, Views
 from trainables.memory import run_by_halves
 from trainables.models.backbone import Preprocessing, normalise
 from trainables.models.frozen_prefix import Features, Split
-from trainables.views import LEVELS, Views
 
 _log = logging.getLogger("finesweep")
 

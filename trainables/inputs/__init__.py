@@ -1,0 +1,1 @@
+"""What a trainable part is fed: augmented views of images, as pixels or kept features."""
