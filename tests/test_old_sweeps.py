@@ -16,8 +16,8 @@ from search.record.validation_logits import read_answers
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.data.dataset import Dataset
+from trainables.evaluation.predictions import Predictions
 from trainables.predict import Predictor
-from trainables.predictions import Predictions
 
 LEFT = Path(__file__).parent / "fixtures" / "sweep_0_1"
 

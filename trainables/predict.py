@@ -17,9 +17,9 @@ from torch import nn
 
 from spaces import ConfigError, TrialParams
 from trainables.data.decoding import IMAGE_ERRORS, read_rgb, reason_of, resize_square
+from trainables.evaluation.operating_point import OperatingPoint
 from trainables.insight import grad_cam, overlaid
 from trainables.models.backbone import Preprocessing
-from trainables.operating import OperatingPoint
 from trainables.progress import Progress, no_progress
 
 SPEC = "finesweep"

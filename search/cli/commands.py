@@ -271,7 +271,7 @@ def predict(args: argparse.Namespace) -> None:
 def _write_answers(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
     import pandas as pd
 
-    from trainables.predictions import probability_columns
+    from trainables.evaluation.predictions import probability_columns
 
     labels, ending = spec.labels, out.suffix.lower()
     best = [labels[k] for k in spec.answers(answers.probabilities)]

@@ -19,9 +19,9 @@ from search.record.stored_config import load_config
 from search.record.trials import read_trials
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
-from trainables.metrics import calibration, intervals
+from trainables.evaluation.metrics import calibration, intervals
+from trainables.evaluation.predictions import Predictions
 from trainables.predict import ModelSpec
-from trainables.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from search.record.validation_logits import read_answers
 from spaces import ConfigError
 from trainables.data.dataset import Dataset
 from trainables.evaluate import scores_of
-from trainables.metrics import fold_numbers
-from trainables.operating import OperatingPoint
+from trainables.evaluation.metrics import fold_numbers
+from trainables.evaluation.operating_point import OperatingPoint
 from trainables.predict import ModelSpec
 from trainables.report import METRICS
 from trainables.temperature import fit_temperature

@@ -16,7 +16,7 @@ from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from spaces import ConfigError
 from trainables.data.dataset import Dataset
-from trainables.predictions import Predictions
+from trainables.evaluation.predictions import Predictions
 
 _NO_EXPRESSION = (
     ArithmeticError,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from search.record.paths import SweepPaths
 from spaces import TrialParams
-from trainables.metrics import TestMetrics
-from trainables.operating import OperatingPoint, Rates
+from trainables.evaluation.metrics import TestMetrics
+from trainables.evaluation.operating_point import OperatingPoint, Rates
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,10 +15,10 @@ from trainables.data.dataset import Dataset
 from trainables.data.decoding import resize_square
 from trainables.data.listing import SplitName
 from trainables.data.pixel_store import read_unchanged
+from trainables.evaluation.label_errors import likely_label_errors
+from trainables.evaluation.predictions import Predictions
 from trainables.insight import grad_cam, overlaid
-from trainables.label_errors import likely_label_errors
 from trainables.predict import ModelSpec
-from trainables.predictions import Predictions
 
 MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
 """Images of a gallery, at most."""

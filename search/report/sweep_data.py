@@ -10,7 +10,7 @@ from search.record.stored_config import load_config
 from search.record.trials import TrialRecord, read_trials
 from spaces import SearchSpace
 from trainables.data.dataset import Dataset
-from trainables.predictions import Predictions
+from trainables.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from search.report.charts import style
 from search.report.galleries import mistakes_chart
 from search.report.test_charts import confusion_chart
 from trainables.data.dataset import Dataset
-from trainables.predictions import Predictions
+from trainables.evaluation.predictions import Predictions
 from trainables.report import merit
 
 MOST = 3

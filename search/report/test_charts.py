@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from search.record.final_model import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.html import Block, Picture, Table
-from trainables.metrics import calibration, intervals
-from trainables.predictions import Predictions
+from trainables.evaluation.metrics import calibration, intervals
+from trainables.evaluation.predictions import Predictions
 
 SHOWN = 8
 """Classes that have a curve or a colour of their own."""

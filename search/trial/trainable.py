@@ -16,11 +16,11 @@ from spaces import TrialParams
 from trainables.data.dataset import Dataset
 from trainables.data.disk_cache import FEATURES, PIXELS, make_room
 from trainables.data.pixel_store import ImageSet, PixelFormat, PixelStore, build_store
+from trainables.evaluation.metrics import fold_numbers
 from trainables.finetune import FineTuning
 from trainables.folds import Folds
 from trainables.inputs.feature_loader import FeatureStore
 from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
-from trainables.metrics import fold_numbers
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights
 from trainables.process import prepare_process

@@ -29,8 +29,8 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.evaluate import logits_of
+from trainables.evaluation.metrics import calibration, fold_numbers
 from trainables.inputs.feature_loader import Inputs
-from trainables.metrics import calibration, fold_numbers
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import whole
 from trainables.models.weights import Weights, find_weights

@@ -9,9 +9,9 @@ from search.record.stored_config import load_config
 from search.trial.trainable import TrialJob
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import build_store
+from trainables.evaluation.operating_point import OperatingPoint
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights
-from trainables.operating import OperatingPoint
 from trainables.progress import no_progress
 
 

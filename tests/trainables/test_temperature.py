@@ -5,7 +5,7 @@ import torch
 from scipy.special import softmax
 
 from spaces import TrialParams
-from trainables.metrics import calibration, fold_numbers
+from trainables.evaluation.metrics import calibration, fold_numbers
 from trainables.models.backbone import build_model
 from trainables.models.weights import Weights
 from trainables.temperature import divide_logits, fit_temperature

@@ -30,7 +30,7 @@ from tests.support.finalizing import hand
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
 from trainables.evaluate import scores_of
-from trainables.metrics import fold_numbers
+from trainables.evaluation.metrics import fold_numbers
 from trainables.predict import ModelSpec, Predictor
 from trainables.report import merit
 

@@ -7,8 +7,8 @@ from search.record.final_model import FinalModel, Member
 from search.report import test_charts as testing
 from search.report.html import Picture, Table
 from spaces import TrialParams
-from trainables import metrics
-from trainables.predictions import Predictions
+from trainables.evaluation import metrics
+from trainables.evaluation.predictions import Predictions
 
 
 def answers(classes: int, images: int = 200, *, missing: int = 0) -> Predictions:

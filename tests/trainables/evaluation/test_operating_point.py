@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spaces import TrialParams
-from trainables.operating import OperatingPoint, Rates
+from trainables.evaluation.operating_point import OperatingPoint, Rates
 from trainables.predict import ModelSpec
 
 TRUTH = np.arange(20) < 10

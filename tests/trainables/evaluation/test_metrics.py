@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from trainables import metrics
+from trainables.evaluation import metrics
 
 
 def test_the_test_metrics_of_a_known_confusion() -> None:
