@@ -24,19 +24,19 @@ from search.tuning.gpu_allocation import none_of
 from spaces import RunError
 from trainables.data.dataset import majority_share
 from trainables.data.pixel_store import ImageSet
-from trainables.evaluate import logits_of
 from trainables.evaluation.metrics import test_metrics
 from trainables.evaluation.operating_point import Rates
 from trainables.evaluation.predictions import Predictions
 from trainables.files import write_json, write_whole
-from trainables.finetune import FineTuning, finetune
 from trainables.inputs.feature_loader import Inputs
 from trainables.insight import WithFeatures
 from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import whole
-from trainables.process import prepare_process
-from trainables.report import EpochReport
 from trainables.temperature import divide_logits
+from trainables.training.epoch_report import EpochReport
+from trainables.training.evaluate import logits_of
+from trainables.training.finetune import FineTuning, finetune
+from trainables.training.process import prepare_process
 
 _log = logging.getLogger("finesweep")
 

@@ -18,12 +18,12 @@ from search.record.trials import TrialRecord
 from search.record.validation_logits import read_answers
 from spaces import ConfigError
 from trainables.data.dataset import Dataset
-from trainables.evaluate import scores_of
 from trainables.evaluation.metrics import fold_numbers
 from trainables.evaluation.operating_point import OperatingPoint
 from trainables.predict import ModelSpec
-from trainables.report import METRICS
 from trainables.temperature import fit_temperature
+from trainables.training.epoch_report import METRICS
+from trainables.training.evaluate import scores_of
 
 _log = logging.getLogger("finesweep")
 

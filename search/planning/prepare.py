@@ -20,7 +20,7 @@ from trainables.models.backbone import Preprocessing, build_model, check_weights
 from trainables.models.frozen_prefix import CUTS, split
 from trainables.models.tracing import CannotSplitError
 from trainables.models.weights import Weights, find_weights
-from trainables.process import one_thread
+from trainables.training.process import one_thread
 
 _log = logging.getLogger("finesweep")
 

@@ -13,7 +13,7 @@ from search.record.paths import SweepPaths
 from search.record.trials import TrialRecord
 from spaces import RunError
 from trainables.files import write_whole
-from trainables.report import METRICS
+from trainables.training.epoch_report import METRICS
 
 
 def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from search.config.settings import SweepConfig
 from search.record.repeat import Repeat
 from search.record.trials import TrialRecord
 from spaces import TrialParams
-from trainables.report import merit
+from trainables.training.epoch_report import merit
 
 SEEDS = 2
 """Other seeds that a trial is confirmed with."""

@@ -24,7 +24,7 @@ from search.samplers.learning_curves import NEVER_BEGAN
 from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 from spaces import TrialParams
 from trainables.models.model_cost import Footprint
-from trainables.report import METRICS, EpochReport, best_of
+from trainables.training.epoch_report import METRICS, EpochReport, best_of
 
 STUDY = "finesweep"
 _PARAMS, _REPEAT, _FOOTPRINT = "params", "repeat", "footprint"

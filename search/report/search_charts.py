@@ -13,7 +13,7 @@ from search.record.trials import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.html import Picture
 from spaces import SearchSpace
-from trainables.report import METRICS
+from trainables.training.epoch_report import METRICS
 
 LINES, BEST = 500, 100
 """Of a long search so many trials are drawn as lines, the best among them."""

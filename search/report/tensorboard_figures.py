@@ -13,7 +13,7 @@ from search.report.galleries import mistakes_chart
 from search.report.test_charts import confusion_chart
 from trainables.data.dataset import Dataset
 from trainables.evaluation.predictions import Predictions
-from trainables.report import merit
+from trainables.training.epoch_report import merit
 
 MOST = 3
 """Trials that have pictures."""

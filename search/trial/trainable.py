@@ -17,13 +17,13 @@ from trainables.data.dataset import Dataset
 from trainables.data.disk_cache import FEATURES, PIXELS, make_room
 from trainables.data.pixel_store import ImageSet, PixelFormat, PixelStore, build_store
 from trainables.evaluation.metrics import fold_numbers
-from trainables.finetune import FineTuning
-from trainables.folds import Folds
 from trainables.inputs.feature_loader import FeatureStore
-from trainables.memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights
-from trainables.process import prepare_process
+from trainables.training.cross_validation import Folds
+from trainables.training.finetune import FineTuning
+from trainables.training.gpu_memory import CONTEXT_MIB, MemoryCase, MemoryTable
+from trainables.training.process import prepare_process
 
 NUMBER, PARAMS, REPEAT, AGAIN, AVOID = "number", "params", "repeat", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""

@@ -8,7 +8,7 @@ from search.config.settings import SweepConfig
 from search.record.repeat import Repeat
 from search.record.trials import Status
 from spaces import TrialParams
-from trainables.report import EpochReport, better
+from trainables.training.epoch_report import EpochReport, better
 
 
 class Budget:

@@ -11,7 +11,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from search.config.settings import SweepConfig
 from search.record.trials import TrialRecord
 from search.trial.trainable import NUMBER, REPEAT
-from trainables.report import METRICS, EpochReport
+from trainables.training.epoch_report import METRICS, EpochReport
 
 MayLead = Callable[[int, EpochReport], bool]
 """Whether a trial, by number, may yet come to the best of all after its last epoch."""

@@ -19,7 +19,7 @@ from search.config.settings import SweepConfig
 from search.trial.trainable import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.inputs.feature_loader import GPU_BATCH
-from trainables.memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
+from trainables.training.gpu_memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 
 _log = logging.getLogger("finesweep")
 

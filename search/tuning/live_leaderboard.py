@@ -16,7 +16,7 @@ from search.record.trials import Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
 from trainables.progress import Progress
-from trainables.report import EpochReport, best_of, merit
+from trainables.training.epoch_report import EpochReport, best_of, merit
 
 _ROWS = 10
 

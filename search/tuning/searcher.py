@@ -25,7 +25,7 @@ from search.tuning.budget import Budget
 from search.tuning.placement import Machines
 from search.tuning.retries import Attempts, Failure
 from search.tuning.trial_queue import Agenda
-from trainables.report import METRICS, EpochReport
+from trainables.training.epoch_report import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 

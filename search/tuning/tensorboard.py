@@ -17,7 +17,7 @@ from search.record.paths import SweepPaths
 from search.record.repeat import Repeat
 from search.record.trials import Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
-from trainables.report import METRICS, EpochReport, best_of
+from trainables.training.epoch_report import METRICS, EpochReport, best_of
 
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 

@@ -39,7 +39,7 @@ from search.tuning.searcher import StudySearcher
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.models.backbone import Preprocessing
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
 
 EPOCHS, WINDOW = 3, 50
 SPACE = SearchSpace.load("default")

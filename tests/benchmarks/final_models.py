@@ -28,14 +28,14 @@ from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
-from trainables.evaluate import logits_of
 from trainables.evaluation.metrics import calibration, fold_numbers
 from trainables.inputs.feature_loader import Inputs
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import whole
 from trainables.models.weights import Weights, find_weights
-from trainables.report import merit
 from trainables.temperature import fit_temperature
+from trainables.training.epoch_report import merit
+from trainables.training.evaluate import logits_of
 
 SETS = ("elpv", "foods", "fashion")
 WAYS = ("winner", "temperature", "ensemble", "ensemble, temperature", "ensemble, asked or not")

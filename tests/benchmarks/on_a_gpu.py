@@ -30,8 +30,6 @@ from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, fresh, ratios, spread, write_table
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
-from trainables.finetune import FineTuning
-from trainables.memory import CONTEXT_MIB
 from trainables.models.backbone import (
     Preprocessing,
     build_model,
@@ -41,7 +39,9 @@ from trainables.models.backbone import (
     train_mode,
 )
 from trainables.models.weights import Weights
-from trainables.process import prepare_process
+from trainables.training.finetune import FineTuning
+from trainables.training.gpu_memory import CONTEXT_MIB
+from trainables.training.process import prepare_process
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048

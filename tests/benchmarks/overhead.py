@@ -32,7 +32,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
 
 PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 

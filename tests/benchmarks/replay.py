@@ -40,7 +40,7 @@ from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
 from tests.benchmarks.worlds import MODELS, Curve, World, world
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
 """Budgets: as long as so many trials of random + ASHA take."""

@@ -32,7 +32,7 @@ from search.record.trials import read_trials
 from search.trial.trainable import TrialJob
 from search.tuning.gpu_allocation import fit_resources
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
 
 EPOCH_SECONDS = 1.0
 

@@ -23,9 +23,9 @@ from trainables.data.disk_cache import FEATURES, make_room, reserve
 from trainables.data.pixel_store import ImageSet
 from trainables.inputs.prefetch import ahead
 from trainables.inputs.views import LEVELS, Views
-from trainables.memory import run_by_halves
 from trainables.models.backbone import Preprocessing, normalise
 from trainables.models.frozen_prefix import Features, Split
+from trainables.training.gpu_memory import run_by_halves
 
 _log = logging.getLogger("finesweep")
 

@@ -29,10 +29,10 @@ from tests.support.epoch_reports import report
 from tests.support.finalizing import hand
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
-from trainables.evaluate import scores_of
 from trainables.evaluation.metrics import fold_numbers
 from trainables.predict import ModelSpec, Predictor
-from trainables.report import merit
+from trainables.training.epoch_report import merit
+from trainables.training.evaluate import scores_of
 
 METRIC = "val_accuracy"
 

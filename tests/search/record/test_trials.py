@@ -28,7 +28,7 @@ from search.tuning.searcher import StudySearcher
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 from trainables.models.backbone import Preprocessing
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
 
 NAN = float("nan")
 CONFIG = {"metric": "val_accuracy"}

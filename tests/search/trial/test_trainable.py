@@ -16,8 +16,8 @@ from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTun
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
 from trainables.data.pixel_store import build_store
-from trainables.memory import MemoryTable
 from trainables.models.weights import Weights
+from trainables.training.gpu_memory import MemoryTable
 
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from search.tuning.gpu_allocation import (
 )
 from spaces import SearchSpace, TrialParams
 from trainables.data.dataset import Dataset
-from trainables.memory import MemoryCase, MemoryTable
+from trainables.training.gpu_memory import MemoryCase, MemoryTable
 
 CARD, GIB = "Some Card", 1024
 

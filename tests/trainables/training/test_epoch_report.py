@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from tests.support.epoch_reports import report
-from trainables.report import Course, best_of
+from trainables.training.epoch_report import Course, best_of
 
 NAN = float("nan")
 

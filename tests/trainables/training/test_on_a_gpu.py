@@ -12,13 +12,13 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.evaluate import logits_of
-from trainables.finetune import FineTuning
 from trainables.inputs.augmentation import NUMBERS, augment
 from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.backbone import open_groups
 from trainables.models.frozen_prefix import split
 from trainables.models.weights import Weights
+from trainables.training.evaluate import logits_of
+from trainables.training.finetune import FineTuning
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),

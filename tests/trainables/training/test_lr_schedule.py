@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.schedule import PLATEAU_FACTOR, LearningRate
+from trainables.training.lr_schedule import PLATEAU_FACTOR, LearningRate
 
 
 def rate(schedule: str, *, max_epochs: int = 10, warmup: float = 1.0) -> LearningRate:

@@ -11,13 +11,13 @@ import torch
 from spaces import TrialParams
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
-from trainables.evaluate import scores_of
 from trainables.evaluation.metrics import fold_numbers
-from trainables.finetune import FineTuning, finetune
-from trainables.folds import Folds
 from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.weights import Weights
-from trainables.report import EpochReport
+from trainables.training.cross_validation import Folds
+from trainables.training.epoch_report import EpochReport
+from trainables.training.evaluate import scores_of
+from trainables.training.finetune import FineTuning, finetune
 
 FOLDS = 3
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from trainables.evaluation.metrics import balanced_accuracy, macro_f1
 from trainables.inputs.feature_loader import Inputs
-from trainables.memory import run_by_halves
 from trainables.models.frozen_prefix import Features
 from trainables.models.precision import full_float32
+from trainables.training.gpu_memory import run_by_halves
 
 
 def logits_of(

@@ -14,11 +14,9 @@ import torch
 
 from spaces import DataError, TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.evaluate import NO_SCORES, half, logits_of, scores_of
 from trainables.inputs.feature_loader import FeatureStore, Inputs
 from trainables.inputs.sampling import training_batches
 from trainables.inputs.views import Views
-from trainables.loss import Loss
 from trainables.models.backbone import (
     Preprocessing,
     build_model,
@@ -32,8 +30,10 @@ from trainables.models.depthwise import quicken_depthwise
 from trainables.models.frozen_prefix import Features, split_for
 from trainables.models.precision import Precision, choose_arithmetic
 from trainables.models.weights import Weights
-from trainables.report import Course, EpochReport
-from trainables.schedule import LearningRate
+from trainables.training.epoch_report import Course, EpochReport
+from trainables.training.evaluate import NO_SCORES, half, logits_of, scores_of
+from trainables.training.loss import Loss
+from trainables.training.lr_schedule import LearningRate
 
 _LOOK = 16
 """Steps between two looks at whether the loss is still finite."""

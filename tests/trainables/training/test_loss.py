@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spaces import TrialParams
-from trainables.loss import BETA, Loss
+from trainables.training.loss import BETA, Loss
 
 LABELS = np.array([0] * 8 + [1] * 2)
 

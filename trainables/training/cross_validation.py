@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from spaces import TrialParams
-from trainables.evaluate import NO_SCORES, half, scores_of
-from trainables.finetune import FineTuning
-from trainables.report import Course, EpochReport
+from trainables.training.epoch_report import Course, EpochReport
+from trainables.training.evaluate import NO_SCORES, half, scores_of
+from trainables.training.finetune import FineTuning
 
 
 class Folds:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.memory import MemoryTable, run_by_halves
+from trainables.training.gpu_memory import MemoryTable, run_by_halves
 
 
 def test_what_does_not_fit_runs_in_the_largest_halves_that_do() -> None:

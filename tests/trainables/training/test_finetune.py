@@ -9,10 +9,10 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.finetune import FineTuning, finetune
 from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.weights import Weights
-from trainables.report import EpochReport
+from trainables.training.epoch_report import EpochReport
+from trainables.training.finetune import FineTuning, finetune
 
 
 @pytest.fixture

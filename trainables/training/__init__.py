@@ -1,0 +1,1 @@
+"""One fine-tune, epoch by epoch."""
