@@ -17,7 +17,7 @@ from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.data.dataset import Dataset
 from trainables.evaluation.predictions import Predictions
-from trainables.predict import Predictor
+from trainables.inference.predictor import Predictor
 
 LEFT = Path(__file__).parent / "fixtures" / "sweep_0_1"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from search.record.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.predict import Answers, ModelSpec
+    from trainables.inference.predictor import Answers, ModelSpec
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -243,7 +243,7 @@ def predict(args: argparse.Namespace) -> None:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     _check_file("--out", args.out, TABLES)
     files = [file for path in args.images for file in image_files(path)]
-    from trainables.predict import Predictor
+    from trainables.inference.predictor import Predictor
 
     predictor = Predictor.load(args.export)
     if args.grad_cam and predictor.model is None:

@@ -25,8 +25,8 @@ from spaces import ConfigError, RunError
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
 from trainables.evaluation.predictions import Predictions
+from trainables.inference.predictor import SIDECAR, SPEC, ModelSpec
 from trainables.models.backbone import model_args
-from trainables.predict import SIDECAR, SPEC, ModelSpec
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""

@@ -21,7 +21,7 @@ from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
 from trainables.evaluation.metrics import calibration, intervals
 from trainables.evaluation.predictions import Predictions
-from trainables.predict import ModelSpec
+from trainables.inference.predictor import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from trainables.evaluation.metrics import test_metrics
 from trainables.evaluation.operating_point import Rates
 from trainables.evaluation.predictions import Predictions
 from trainables.files import write_json, write_whole
+from trainables.inference.grad_cam import WithFeatures
+from trainables.inference.temperature_scaling import divide_logits
 from trainables.inputs.feature_loader import Inputs
-from trainables.insight import WithFeatures
 from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import whole
-from trainables.temperature import divide_logits
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of
 from trainables.training.finetune import FineTuning, finetune

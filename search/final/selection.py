@@ -20,8 +20,8 @@ from spaces import ConfigError
 from trainables.data.dataset import Dataset
 from trainables.evaluation.metrics import fold_numbers
 from trainables.evaluation.operating_point import OperatingPoint
-from trainables.predict import ModelSpec
-from trainables.temperature import fit_temperature
+from trainables.inference.predictor import ModelSpec
+from trainables.inference.temperature_scaling import fit_temperature
 from trainables.training.epoch_report import METRICS
 from trainables.training.evaluate import scores_of
 

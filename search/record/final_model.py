@@ -95,7 +95,7 @@ class FinalModel:
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
         """The trained model, on the CPU, in eval mode: timm's, or an `Ensemble` of such."""
-        from trainables.ensemble import Ensemble
+        from trainables.inference.ensemble import Ensemble
 
         models = [
             member.load(paths.member_weights(k), classes, exportable=exportable)

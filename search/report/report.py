@@ -25,8 +25,8 @@ from spaces import RunError
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
 from trainables.files import write_whole
+from trainables.inference.predictor import ModelSpec
 from trainables.models.backbone import Preprocessing
-from trainables.predict import ModelSpec
 
 RANKED = 20
 """Rows of a table."""

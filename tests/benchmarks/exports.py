@@ -31,7 +31,7 @@ from tests.benchmarks.measuring import (
     write_table,
 )
 from trainables.data.dataset import Dataset
-from trainables.predict import BATCH, Predictor
+from trainables.inference.predictor import BATCH, Predictor
 
 IMAGES = 200
 """Whose answers are compared."""

@@ -29,11 +29,11 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.evaluation.metrics import calibration, fold_numbers
+from trainables.inference.temperature_scaling import fit_temperature
 from trainables.inputs.feature_loader import Inputs
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import whole
 from trainables.models.weights import Weights, find_weights
-from trainables.temperature import fit_temperature
 from trainables.training.epoch_report import merit
 from trainables.training.evaluate import logits_of
 

@@ -27,7 +27,7 @@ from spaces import ConfigError, RunError
 from tests.support.finalizing import hand
 from trainables.data.dataset import Dataset
 from trainables.data.decoding import read_rgb
-from trainables.predict import SIDECAR, ModelSpec, Predictor
+from trainables.inference.predictor import SIDECAR, ModelSpec, Predictor
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from tests.support.finalizing import hand
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
 from trainables.evaluation.metrics import fold_numbers
-from trainables.predict import ModelSpec, Predictor
+from trainables.inference.predictor import ModelSpec, Predictor
 from trainables.training.epoch_report import merit
 from trainables.training.evaluate import scores_of
 

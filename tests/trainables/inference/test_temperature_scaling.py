@@ -6,9 +6,9 @@ from scipy.special import softmax
 
 from spaces import TrialParams
 from trainables.evaluation.metrics import calibration, fold_numbers
+from trainables.inference.temperature_scaling import divide_logits, fit_temperature
 from trainables.models.backbone import build_model
 from trainables.models.weights import Weights
-from trainables.temperature import divide_logits, fit_temperature
 
 
 def honest(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

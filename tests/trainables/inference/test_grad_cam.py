@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from spaces import TrialParams
-from trainables.insight import WithFeatures, grad_cam
+from trainables.inference.grad_cam import WithFeatures, grad_cam
 from trainables.models.backbone import build_model, head_names
 from trainables.models.weights import Weights
 

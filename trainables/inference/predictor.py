@@ -18,7 +18,7 @@ from torch import nn
 from spaces import ConfigError, TrialParams
 from trainables.data.decoding import IMAGE_ERRORS, read_rgb, reason_of, resize_square
 from trainables.evaluation.operating_point import OperatingPoint
-from trainables.insight import grad_cam, overlaid
+from trainables.inference.grad_cam import grad_cam, overlaid
 from trainables.models.backbone import Preprocessing
 from trainables.progress import Progress, no_progress
 
