@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from search.cluster.connection import start_ray
-from search.cluster.preflight import Machine, preflight, warnings
+from search.cluster.preflight import Machine, examine_machines, machine_warnings
 from search.config.settings import UNLIMITED, SweepConfig
 from search.final.export import need_packages
 from search.final.finalize import hand_over, made_before
@@ -167,8 +167,8 @@ class Sweep:
                 check_weights_unchanged(self.paths, draft.weights)
         with self._clock.stage("start"):
             start_ray(self.config.address)
-            self._machines = preflight(self.config.cache_dir)
-        for sentence in warnings(self._machines, self.config.cache_gib):
+            self._machines = examine_machines(self.config.cache_dir)
+        for sentence in machine_warnings(self._machines, self.config.cache_gib):
             _log.warning(sentence)
         resources = fit_resources(self.config)
         if self.config.gpu_hours and not resources.gpus:

@@ -97,11 +97,11 @@ def preflight(args: argparse.Namespace) -> None:
     """A line for each machine."""
     config = SweepConfig.parse(overlay({"data": "."}, flags_of(args)))
     from search.cluster.connection import start_ray
-    from search.cluster.preflight import preflight, warnings
+    from search.cluster.preflight import examine_machines, machine_warnings
 
     start_ray(config.address)
-    machines = preflight(config.cache_dir)
-    for line in [*map(str, machines), *warnings(machines, config.cache_gib)]:
+    machines = examine_machines(config.cache_dir)
+    for line in [*map(str, machines), *machine_warnings(machines, config.cache_gib)]:
         print(line)
 
 

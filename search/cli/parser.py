@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
+from search.cli import commands as run
 from search.cli.commands import DONE, FAULT, MISTAKE
 from search.cli.flags import add_flags, add_settings
-from search.cli.parser import commands as run
 from search.config.settings import HANDED_OVER, RESUMABLE, Format
 from search.record.invocation import version_of
 from spaces import ConfigError, RunError, UserError

@@ -1,1 +1,1 @@
-"""Ray's machines: connecting, examining, moving files and submitting jobs. Knows nothing of trials."""
+"""Ray's machines: connecting, examining, moving files, submitting jobs. Knows no trials."""

@@ -28,7 +28,7 @@ PACKAGES = ("torch", "ray", "timm", "numpy")
 """Must be the same everywhere, or trials could not be compared, nor handed on."""
 GONE_SECONDS = 10.0
 """In which Ray notices that a machine is gone."""
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _GIB = 2**30
 
 
@@ -62,7 +62,7 @@ class Machine:
         )
 
 
-def preflight(cache: Path) -> list[Machine]:
+def examine_machines(cache: Path) -> list[Machine]:
     """Look at every machine that Ray is connected to, this one first. Raises `ConfigError`."""
     first, *others = _from_here()
     machines = [_examine(cache, first)]
@@ -123,7 +123,7 @@ def differences(machines: Sequence[Machine]) -> list[str]:
     return sentences
 
 
-def warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
+def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
     """A sentence for what a sweep can live with, but its owner may not want."""
     sentences = []
     for machine in machines:

@@ -1,1 +1,1 @@
-"""Settings of a sweep: the flags, the TOML keys and their checks. Reads no images and starts nothing."""
+"""Settings of a sweep: flags, TOML keys and their checks. Reads no images, starts nothing."""

@@ -35,7 +35,7 @@ from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import whole
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of
-from trainables.training.finetune import FineTuning, finetune
+from trainables.training.fine_tuning import FineTuning, finetune
 from trainables.training.process import prepare_process
 
 _log = logging.getLogger("finesweep")

@@ -12,10 +12,10 @@ from search.ranking.leaderboard import columns, trial_table
 from search.record.invocation import program
 from search.record.paths import SweepPaths
 from search.record.profile import took
+from search.report import final_test_charts as testing
 from search.report import galleries as looking
 from search.report import parameter_charts as parameters
 from search.report import search_charts as searching
-from search.report import test_charts as testing
 from search.report.charts import COLOURS, Chart, shortened, style
 from search.report.html import Block, Picture, Section, Table, Text, render
 from search.report.search_charts import Searched

@@ -3,8 +3,8 @@
 from search.config.settings import UNLIMITED
 from search.ranking.leaderboard import winner
 from search.record.profile import took
+from search.report.final_test_charts import mistakes
 from search.report.sweep_data import Found
-from search.report.test_charts import mistakes
 from spaces import RunError
 from trainables.data.listing import SPLITS
 

@@ -9,8 +9,8 @@ from search.record.stored_config import load_config
 from search.record.trials import read_trials
 from search.record.validation_logits import read_answers
 from search.report.charts import style
+from search.report.final_test_charts import confusion_chart
 from search.report.galleries import mistakes_chart
-from search.report.test_charts import confusion_chart
 from trainables.data.dataset import Dataset
 from trainables.evaluation.predictions import Predictions
 from trainables.training.epoch_report import merit

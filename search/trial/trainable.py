@@ -21,7 +21,7 @@ from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights
 from trainables.training.cross_validation import Folds
-from trainables.training.finetune import FineTuning
+from trainables.training.fine_tuning import FineTuning
 from trainables.training.gpu_memory import CONTEXT_MIB, MemoryCase, MemoryTable
 from trainables.training.process import prepare_process
 

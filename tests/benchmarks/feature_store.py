@@ -20,7 +20,7 @@ from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights, find_weights
 from trainables.training.epoch_report import EpochReport
-from trainables.training.finetune import FineTuning, finetune
+from trainables.training.fine_tuning import FineTuning, finetune
 from trainables.training.process import prepare_process
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)

@@ -39,7 +39,7 @@ from trainables.models.backbone import (
     train_mode,
 )
 from trainables.models.weights import Weights
-from trainables.training.finetune import FineTuning
+from trainables.training.fine_tuning import FineTuning
 from trainables.training.gpu_memory import CONTEXT_MIB
 from trainables.training.process import prepare_process
 

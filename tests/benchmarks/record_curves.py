@@ -31,7 +31,7 @@ from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import split_for
 from trainables.models.weights import find_weights
 from trainables.training.evaluate import logits_of, scores_of
-from trainables.training.finetune import FineTuning, finetune
+from trainables.training.fine_tuning import FineTuning, finetune
 from trainables.training.process import prepare_process
 
 CURVES = TABLES / "curves"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from search.cli.parser import parser as cli
+from search.cli import parser as cli
 
 
 def finesweep(*words: object) -> int:

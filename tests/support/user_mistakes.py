@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from search.cli import parser as cli
 from search.cli.commands import MISTAKE
-from search.cli.parser import parser as cli
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "answers.md"
 SMALL = ["--space", "space.toml", "--weights", "untrained", "--cache-dir", "cache"]
@@ -310,9 +310,9 @@ def as_table(answers: dict[str, tuple[Case, str]]) -> str:
         "# What is said to a mistake",
         "",
         f"{len(answers)} mistakes, each with what Finesweep answers, one sentence to each; exit "
-        "status 2, and nothing is spent. Made by `python -m tests.support.user_mistakes`, held to the "
-        "truth by `tests/search/cli/test_user_mistakes.py`. What becomes of faults (kills, lost machines, "
-        "torn files) is under *When something dies* in the README, and in `tests/chaos`.",
+        "status 2, and nothing is spent. Made by `python -m tests.support.user_mistakes`, held to "
+        "the truth by `tests/search/cli/test_user_mistakes.py`. What becomes of faults (kills, "
+        "lost machines, torn files) is under *When something dies* in the README, and in `tests/chaos`.",
         "",
         "| mistake | command | answer |",
         "| --- | --- | --- |",

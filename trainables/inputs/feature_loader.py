@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from trainables.data.disk_cache import FEATURES, make_room, reserve
 from trainables.data.pixel_store import ImageSet
-from trainables.inputs.prefetch import ahead
+from trainables.inputs.prefetch import prefetched
 from trainables.inputs.views import LEVELS, Views
 from trainables.models.backbone import Preprocessing, normalise
 from trainables.models.frozen_prefix import Features, Split
@@ -209,7 +209,7 @@ class Inputs:
         """The pixels of each batch; for a GPU a batch ahead, where it can fetch them by itself."""
         if self._device.type != "cuda":
             return map(self.images.images, chosen)
-        return ahead(lambda batch: self.images.images(batch).pin_memory(), chosen)
+        return prefetched(lambda batch: self.images.images(batch).pin_memory(), chosen)
 
     def _make(self, chosen: np.ndarray, images: torch.Tensor, views: Views, epoch: int) -> Features:
         """Pixels through the prefix, in float32."""

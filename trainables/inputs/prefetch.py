@@ -8,7 +8,7 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def ahead(make: Callable[[_A], _B], given: Iterable[_A]) -> Iterator[_B]:
+def prefetched(make: Callable[[_A], _B], given: Iterable[_A]) -> Iterator[_B]:
     """``make`` of each in turn: in a thread, the next one while the last is in use."""
     with ThreadPoolExecutor(1) as pool:
         coming: Future[_B] | None = None

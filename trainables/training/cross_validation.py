@@ -10,7 +10,7 @@ import numpy as np
 from spaces import TrialParams
 from trainables.training.epoch_report import Course, EpochReport
 from trainables.training.evaluate import NO_SCORES, half, scores_of
-from trainables.training.finetune import FineTuning
+from trainables.training.fine_tuning import FineTuning
 
 
 class Folds:

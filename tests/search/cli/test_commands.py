@@ -136,7 +136,7 @@ def test_ctrl_c_is_heard_while_no_machine_is_left(settings: dict[str, Any], tmp_
     given = {**settings, "name": "alone", "results_dir": tmp_path, "trials": 500}
     waits = """
 import sys
-from search.cli.parser import parser as cli
+from search.cli import parser as cli
 from search.tuning import placement as machines
 from search.tuning import tuner
 tuner.Machines = lambda *given, **named: machines.Machines(*given, **named, look=list)

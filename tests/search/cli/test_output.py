@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from search.cli.parser import output as words
+from search.cli import output as words
 
 TABLE = pd.DataFrame(
     {"trial_id": ["0000"], "val_accuracy": ["0.9"], "backbone": ["a" * 30], "dropout": ["0.1"]}

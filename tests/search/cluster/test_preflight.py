@@ -6,7 +6,12 @@ import pytest
 import ray
 
 from search.cluster.connection import alive
-from search.cluster.preflight import Machine, Newcomers, differences, preflight, warnings
+from search.cluster.preflight import (
+    Machine,
+    Newcomers,
+    differences,
+    examine_machines,
+)
 from search.tuning.placement import Examination
 from spaces import ConfigError
 from tests.support.command_line import finesweep
@@ -25,7 +30,7 @@ MACHINE = Machine(
 
 
 def test_every_machine_of_the_cluster_is_looked_at(ray_cluster: None, tmp_path: Path) -> None:
-    machines = preflight(tmp_path / "cache")
+    machines = examine_machines(tmp_path / "cache")
     assert [(m.cpus, m.gpus) for m in machines] == [(2, 0), (1, 1)]
     assert machines[0].versions == machines[1].versions
     assert machines[0].versions["ray"] == ray.__version__
@@ -38,7 +43,7 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_machine(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written there") as told:
-        preflight(tmp_path / "file" / "cache")
+        examine_machines(tmp_path / "file" / "cache")
     assert len(str(told.value).splitlines()) == 2, "one for each machine"
 
 
@@ -51,7 +56,7 @@ def test_a_machine_that_left_meanwhile_is_no_mistake(
     there = alive()
     gone = replace(there[1], id="e" * 56, host="gone")
     monkeypatch.setattr("search.cluster.preflight._from_here", lambda: [*there, gone])
-    assert len(preflight(tmp_path)) == 2
+    assert len(examine_machines(tmp_path)) == 2
     assert "machine gone left while it was looked at" in caplog.text
 
 

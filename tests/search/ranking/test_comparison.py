@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from search import SweepResult
+from search.cli import dashboards as boards
 from search.cli.dashboards import HOST, serve_dashboard
 from search.cli.output import comparison_words
-from search.cli.parser import dashboards as boards
 from search.cli.parser import main
 from search.ranking.comparison import Comparison, Duel, compare_sweeps
 from search.record.paths import SweepPaths

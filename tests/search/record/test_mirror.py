@@ -18,7 +18,7 @@ from trainables.files import write_whole
 
 QUICKLY = """
 import sys
-from search.cli.parser import parser as cli
+from search.cli import parser as cli
 from search.record import mirror as storage
 storage.EVERY_SECONDS = 0.2
 cli.main(sys.argv[1:])

@@ -17,7 +17,7 @@ from trainables.models.weights import Weights
 from trainables.training.cross_validation import Folds
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import scores_of
-from trainables.training.finetune import FineTuning, finetune
+from trainables.training.fine_tuning import FineTuning, finetune
 
 FOLDS = 3
 

@@ -18,7 +18,7 @@ from trainables.models.backbone import open_groups
 from trainables.models.frozen_prefix import split
 from trainables.models.weights import Weights
 from trainables.training.evaluate import logits_of
-from trainables.training.finetune import FineTuning
+from trainables.training.fine_tuning import FineTuning
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),

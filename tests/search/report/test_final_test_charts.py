@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search.record.final_model import FinalModel, Member
-from search.report import test_charts as testing
+from search.report import final_test_charts as testing
 from search.report.html import Picture, Table
 from spaces import TrialParams
 from trainables.evaluation import metrics

@@ -12,7 +12,7 @@ from trainables.data.pixel_store import ImageSet
 from trainables.inputs.feature_loader import FeatureStore
 from trainables.models.weights import Weights
 from trainables.training.epoch_report import EpochReport
-from trainables.training.finetune import FineTuning, finetune
+from trainables.training.fine_tuning import FineTuning, finetune
 
 
 @pytest.fixture
