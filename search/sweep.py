@@ -15,28 +15,23 @@ from search.config.settings import UNLIMITED, SweepConfig
 from search.final.export import need_packages
 from search.final.finalize import hand_over, made_before
 from search.final.selection import choose
+from search.planning.checks import check_at_once, check_storage
 from search.planning.plan import Plan, make_plan
 from search.planning.prepare import Begun, Draft, draft_plan
 from search.ranking.leaderboard import winner, write_tables
 from search.ranking.repeats import repeats_of
 from search.record.environment import check_weights_unchanged, environment
 from search.record.invocation import command
+from search.record.journal import read_trials
 from search.record.lock import only_driver
 from search.record.log import log_to
 from search.record.mirror import keeping_copy
 from search.record.paths import SweepPaths
 from search.record.profile import StageClock
-from search.record.stored_config import (
-    Resolved,
-    asked_config,
-    check_at_once,
-    check_storage,
-    load_config,
-    searches_on,
-)
-from search.record.trials import TrialRecord, read_trials
+from search.record.stored_config import Resolved, asked_config, load_config, searches_on
+from search.record.trials import TrialRecord
 from search.result import SweepResult
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from search.tuning.gpu_allocation import Resources, fit_resources, kinds_of, measure_shares
 from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from search.record.final_model import FinalModel
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import read_trials
 from search.record.validation_logits import read_answers
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes

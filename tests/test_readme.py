@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from search import SweepResult
-from search.cli.flags import read_toml
 from search.cli.parser import _parsers
+from search.config.command_line import read_toml
 from spaces import SearchSpace
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from search.cli.flags import config_of, flags_of, overlay
+from search.cli.flags import config_of, flags_of
+from search.config.command_line import overlay
 from search.config.settings import HANDED_OVER, Format, Objective, SweepConfig
 from search.record.paths import SweepPaths
 from spaces import ConfigError, RunError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from search.record.profile import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.inference.predictor import Answers, ModelSpec
+    from trainables.inference.model_spec import ModelSpec
+    from trainables.inference.predictor import Answers
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -40,11 +42,13 @@ def plan(args: argparse.Namespace) -> None:
     """Say what a launch would do."""
     config = config_of(args)
     _check_file("--augment-preview", args.augment_preview, PICTURES)
-    from search.record.stored_config import check_given
+    from search.planning.checks import check_given
 
     check_given(config)
     from search.cli.output import plan_words
-    from search.planning.plan import backbone_facts, draw_augmentation, make_plan, plan_document
+    from search.planning.augmentation_preview import draw_augmentation
+    from search.planning.document import backbone_facts, plan_document
+    from search.planning.plan import make_plan
     from search.planning.prepare import draft_plan
 
     progress = _progress()
@@ -60,8 +64,8 @@ def plan(args: argparse.Namespace) -> None:
 def launch(args: argparse.Namespace) -> None:
     """A whole sweep."""
     config = config_of(args)
+    from search.planning.checks import check_at_once
     from search.record.profile import StageClock
-    from search.record.stored_config import check_at_once
 
     clock = StageClock()
     check_at_once(config)
@@ -196,7 +200,7 @@ def report(args: argparse.Namespace) -> None:
     """One page of what a sweep found."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
     _check_file("--out", args.out)
-    from search.final.finalize import report_sweep
+    from search.operations import report_sweep
 
     print(f"Report: {report_sweep(paths, out=args.out)}")
 
@@ -204,7 +208,7 @@ def report(args: argparse.Namespace) -> None:
 def retrain(args: argparse.Namespace) -> None:
     """The final model again."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.final.finalize import retrain_sweep
+    from search.operations import retrain_sweep
     from search.record.stored_config import load_config
 
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
@@ -225,7 +229,7 @@ def export(args: argparse.Namespace) -> None:
     for name in formats or []:
         if name not in get_args(Format):
             raise ConfigError(unknown("format", name, get_args(Format)))
-    from search.final.finalize import export_sweep
+    from search.operations import export_sweep
 
     for made in export_sweep(paths, formats=formats, out=args.out):
         print(
@@ -318,6 +322,6 @@ def _show_trials(
 
 
 def _progress() -> Callable[[str, int, int], None]:
-    from search.tuning.live_leaderboard import terminal_progress
+    from search.cli.terminal_progress import terminal_progress
 
     return terminal_progress()

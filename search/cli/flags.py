@@ -1,17 +1,16 @@
 """Settings as flags of the command line, and from a file."""
 
 import argparse
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from search.config.command_line import overlay, read_toml
 from search.config.settings import SweepConfig, settings
-from spaces import ConfigError, preset_names
+from spaces import preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
 _METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
-_PLACES = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -52,28 +51,6 @@ def add_flags(parser: argparse.ArgumentParser, *, shown: Sequence[str] | None = 
         parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, unchecked. Raises `ConfigError`."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"The config file {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
-
-
-def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested ``base`` with values at dotted names put over it."""
-    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
-    for name, value in dotted.items():
-        *tables, last = name.split(".")
-        place = merged
-        for table in tables:
-            place = place.setdefault(table, {})
-        place[last] = value
-    return merged
-
-
 def config_of(args: argparse.Namespace) -> SweepConfig:
     """The settings of a command: flags over the file over defaults. Raises `ConfigError`."""
     given = dict(read_toml(args.config)) if args.config else {}
@@ -89,22 +66,3 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
             listed = str(known[name].annotation).startswith("tuple")
             flags[name] = value.split(",") if listed else value
     return flags
-
-
-def launch_words(config: SweepConfig) -> list[str]:
-    """The words of a launch with these settings, but for its name and where things lie."""
-    words, given = [str(config.data)], config.model_dump(mode="json")
-    for name, info in settings():
-        value: Any = given
-        for part in name.split("."):
-            value = value[part]
-        usual = list(info.default) if isinstance(info.default, tuple) else info.default
-        told = name == "trials" and (config.time_budget or config.gpu_hours)  # or it is unlimited
-        if name in _PLACES or (value == usual and not told):
-            continue
-        flag = "--" + name.replace("_", "-")
-        if info.annotation is bool:
-            words.append(flag if value else "--no-" + flag.removeprefix("--"))
-        else:
-            words += [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-    return words

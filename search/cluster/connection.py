@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ def start_ray(address: str) -> None:
     """Connect to a cluster, or start one on this machine, unless this process has one already.
 
     Call it from the main thread: what Ray starts ends with the thread that started it. A local
-    cluster's first workers import what trials need while the images are read; `search.tuning.tuner` sees
+    cluster's first workers import what trials need while the images are read; `search.tuning` sees
     to it that Tune takes them over. Raises `ConfigError` if there is no cluster at ``address``.
     """
     if ray.is_initialized():
@@ -79,3 +80,12 @@ def alive() -> list[Node]:
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
+
+
+def none_of(avoid: Sequence[str]) -> dict[str, str]:
+    """Ray's selector of machines that have none of the ids ``avoid``."""
+    return {"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else {}
+
+
+Examination = Callable[[], str | None]
+"""Says why no trial may run on a machine; "" if one may, None while that isn't known."""

@@ -18,8 +18,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.cluster.connection import Node, alive
-from search.tuning.placement import Examination
+from search.cluster.connection import Examination, Node, alive
 from spaces import ConfigError
 
 _log = logging.getLogger("finesweep")

@@ -25,7 +25,7 @@ from spaces import ConfigError, RunError
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import read_unchanged
 from trainables.evaluation.predictions import Predictions
-from trainables.inference.predictor import SIDECAR, SPEC, ModelSpec
+from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.models.backbone import model_args
 
 TOLERANCE = 1e-3

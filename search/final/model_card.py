@@ -10,18 +10,19 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from search.cli.flags import launch_words
+from search.config.command_line import launch_words
 from search.record.final_model import FinalModel
 from search.record.invocation import program
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.profile import took
 from search.record.stored_config import load_config
-from search.record.trials import read_trials
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
-from trainables.evaluation.metrics import calibration, intervals
+from trainables.evaluation.calibration import calibration_curve
+from trainables.evaluation.intervals import bootstrap_intervals
 from trainables.evaluation.predictions import Predictions
-from trainables.inference.predictor import ModelSpec
+from trainables.inference.model_spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ def model_card(
 def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:
     tested = Predictions.read(paths.predictions, dataset.classes)
     probabilities, labels = tested.probabilities, tested.labels
-    test, drawn = final.test, intervals(probabilities, labels)
+    test, drawn = final.test, bootstrap_intervals(probabilities, labels)
     rows = [
         ("accuracy", test.accuracy, test.accuracy_ci95),
         ("balanced accuracy", test.balanced_accuracy, drawn.balanced_accuracy),
         ("macro F1", test.macro_f1, drawn.macro_f1),
         ("ROC AUC", test.roc_auc, drawn.roc_auc),
-        ("expected calibration error", calibration(probabilities, labels).error, None),
+        ("expected calibration error", calibration_curve(probabilities, labels).error, None),
         *(final.rates.rows if final.rates else ()),
     ]
     return [

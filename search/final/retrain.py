@@ -15,12 +15,12 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
+from search.cluster.connection import none_of
 from search.final.selection import Chosen, Recipe
 from search.record.final_model import FinalModel, Member
 from search.record.invocation import command
 from search.record.paths import SweepPaths
-from search.trial.trainable import TrialJob
-from search.tuning.gpu_allocation import none_of
+from search.trial.context import TrialJob
 from spaces import RunError
 from trainables.data.dataset import majority_share
 from trainables.data.pixel_store import ImageSet
@@ -33,10 +33,10 @@ from trainables.inference.temperature_scaling import divide_logits
 from trainables.inputs.feature_loader import Inputs
 from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import whole
+from trainables.process import prepare_process
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of
 from trainables.training.fine_tuning import FineTuning, finetune
-from trainables.training.process import prepare_process
 
 _log = logging.getLogger("finesweep")
 

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
+from search.config.sensitivity import positive_class
 from search.config.settings import SweepConfig
 from search.record.paths import SweepPaths
 from search.record.trials import TrialRecord
 from search.record.validation_logits import read_answers
 from spaces import ConfigError
 from trainables.data.dataset import Dataset
-from trainables.evaluation.metrics import fold_numbers
+from trainables.evaluation.folds import fold_numbers
+from trainables.evaluation.metrics import scores_of
 from trainables.evaluation.operating_point import OperatingPoint
-from trainables.inference.predictor import ModelSpec
+from trainables.inference.model_spec import ModelSpec
 from trainables.inference.temperature_scaling import fit_temperature
 from trainables.training.epoch_report import METRICS
-from trainables.training.evaluate import scores_of
 
 _log = logging.getLogger("finesweep")
 
@@ -109,22 +110,6 @@ def choose(
     scores, wanted = _mean(told, picks)[:, positive], float(config.sensitivity.rpartition("=")[2])
     name = dataset.classes[positive]
     return Recipe(members, OperatingPoint.fit(name, wanted, scores, labels == positive))
-
-
-def positive_class(config: SweepConfig, classes: Sequence[str]) -> int | None:
-    """The number of the class that ``config.sensitivity`` is of; None if it asks for none.
-
-    Raises `ConfigError`.
-    """
-    if not config.sensitivity:
-        return None
-    name = config.sensitivity.rpartition("=")[0]
-    if len(classes) != 2 or name not in classes:
-        raise ConfigError(
-            f"sensitivity is of one of two classes, not of {name!r} among {len(classes)} "
-            f"({', '.join(classes[:5])}); name another, or leave it out."
-        )
-    return list(classes).index(name)
 
 
 def pick(

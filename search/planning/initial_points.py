@@ -7,9 +7,10 @@ from pathlib import Path
 
 from search.config.settings import SweepConfig
 from search.ranking.leaderboard import trial_table
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import TrialRecord, read_trials
+from search.record.trials import TrialRecord
 from spaces import ConfigError, SearchSpace, TrialParams
 
 EACH = 3

@@ -10,9 +10,10 @@ from typing import Self
 import torch
 
 from search.config.settings import SweepConfig
+from search.planning.checks import read_points
 from search.planning.initial_points import first_points, points_to_go_on
 from search.record.paths import SweepPaths
-from search.record.stored_config import Resolved, read_points
+from search.record.stored_config import Resolved
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.data.pixel_store import PixelFormat
 from trainables.data.sources import check_source
@@ -20,7 +21,7 @@ from trainables.models.backbone import Preprocessing, build_model, check_weights
 from trainables.models.frozen_prefix import CUTS, split
 from trainables.models.tracing import CannotSplitError
 from trainables.models.weights import Weights, find_weights
-from trainables.training.process import one_thread
+from trainables.process import one_thread
 
 _log = logging.getLogger("finesweep")
 

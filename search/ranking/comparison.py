@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 from search.config.settings import Objective
 from search.ranking.leaderboard import rank, trial_table
 from search.record.final_model import FinalModel
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import TrialRecord, read_trials
+from search.record.trials import TrialRecord
 from spaces import ConfigError
 from trainables.data.dataset import Dataset
 from trainables.evaluation.predictions import Predictions

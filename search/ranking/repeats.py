@@ -8,8 +8,7 @@ import math
 from collections.abc import Sequence
 
 from search.config.settings import SweepConfig
-from search.record.repeat import Repeat
-from search.record.trials import TrialRecord
+from search.record.trials import Repeat, TrialRecord
 from spaces import TrialParams
 from trainables.training.epoch_report import merit
 

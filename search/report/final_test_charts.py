@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from search.record.final_model import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.html import Block, Picture, Table
-from trainables.evaluation.metrics import calibration, intervals
+from trainables.evaluation.calibration import calibration_curve
+from trainables.evaluation.intervals import bootstrap_intervals
 from trainables.evaluation.predictions import Predictions
 
 SHOWN = 8
@@ -51,7 +52,7 @@ def mistakes(tested: Predictions) -> list[tuple[str, str, int, float]]:
 
 
 def _metrics(tested: Predictions, final: FinalModel) -> Table:
-    test, drawn = final.test, intervals(tested.probabilities, tested.labels)
+    test, drawn = final.test, bootstrap_intervals(tested.probabilities, tested.labels)
     low, high = test.accuracy_ci95
     rows = [
         ("accuracy", f"{test.accuracy:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"),
@@ -64,7 +65,7 @@ def _metrics(tested: Predictions, final: FinalModel) -> Table:
     if final.rates is not None:
         for name, value, (low, high) in final.rates.rows:
             rows.append((name, f"{value:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"))
-    error = calibration(tested.probabilities, tested.labels).error
+    error = calibration_curve(tested.probabilities, tested.labels).error
     rows.append(("expected calibration error", f"{error:.4f}", "", ""))
     rows.append(("accuracy of the constant answer", f"{final.majority_accuracy:.4f}", "", ""))
     caption = (
@@ -170,7 +171,7 @@ def _precision_recall(tested: Predictions) -> Picture:
 
 
 def _reliability(tested: Predictions) -> Picture:
-    found = calibration(tested.probabilities, tested.labels)
+    found = calibration_curve(tested.probabilities, tested.labels)
     chart = Chart(height=4.4)
     chart.axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
     some = found.images > 0

@@ -18,7 +18,7 @@ from trainables.data.pixel_store import read_unchanged
 from trainables.evaluation.label_errors import likely_label_errors
 from trainables.evaluation.predictions import Predictions
 from trainables.inference.grad_cam import grad_cam, overlaid
-from trainables.inference.predictor import ModelSpec
+from trainables.inference.model_spec import ModelSpec
 
 MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
 """Images of a gallery, at most."""

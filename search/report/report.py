@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from search.cli.flags import launch_words
+from search.config.command_line import launch_words
 from search.ranking.leaderboard import columns, trial_table
 from search.record.invocation import program
 from search.record.paths import SweepPaths
@@ -25,7 +25,7 @@ from spaces import RunError
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS
 from trainables.files import write_whole
-from trainables.inference.predictor import ModelSpec
+from trainables.inference.model_spec import ModelSpec
 from trainables.models.backbone import Preprocessing
 
 RANKED = 20

@@ -5,9 +5,10 @@ from typing import Self
 
 from search.config.settings import SweepConfig
 from search.record.final_model import FinalModel
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import TrialRecord, read_trials
+from search.record.trials import TrialRecord
 from spaces import SearchSpace
 from trainables.data.dataset import Dataset
 from trainables.evaluation.predictions import Predictions

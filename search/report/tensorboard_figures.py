@@ -4,9 +4,9 @@ import numpy as np
 from scipy.special import softmax
 from torch.utils.tensorboard import SummaryWriter
 
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import read_trials
 from search.record.validation_logits import read_answers
 from search.report.charts import style
 from search.report.final_test_charts import confusion_chart

@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 
 from search.config.settings import SweepConfig
-from search.record.repeat import Repeat
-from search.record.trials import Status
+from search.record.trials import Repeat, Status
 from spaces import TrialParams
 from trainables.training.epoch_report import EpochReport, better
 

@@ -14,9 +14,9 @@ import ray
 import torch
 from ray import tune
 
-from search.cluster.connection import Node, alive
+from search.cluster.connection import Node, alive, none_of
 from search.config.settings import SweepConfig
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.inputs.feature_loader import GPU_BATCH
 from trainables.training.gpu_memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
@@ -86,11 +86,6 @@ class Resources:
         follows = self.gpus and self.cpus_follow
         cpus = self.cpus * gpus / self.gpus if follows else self.cpus
         return float(int(cpus)) if cpus >= 1 else cpus
-
-
-def none_of(avoid: Sequence[str]) -> dict[str, str]:
-    """Ray's selector of machines that have none of the ids ``avoid``."""
-    return {"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else {}
 
 
 def fit_resources(config: SweepConfig) -> Resources:

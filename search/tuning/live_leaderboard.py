@@ -1,7 +1,6 @@
 """What a person sees who waits: how far it is, and the live leaderboard of a search."""
 
 import math
-import sys
 import threading
 import time
 from typing import Self
@@ -11,30 +10,12 @@ from rich.live import Live
 from rich.table import Table
 
 from search.config.settings import UNLIMITED, SweepConfig
-from search.record.repeat import Repeat
-from search.record.trials import Status, trial_name
+from search.record.trials import Repeat, Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
-from trainables.progress import Progress
 from trainables.training.epoch_report import EpochReport, best_of, merit
 
 _ROWS = 10
-
-
-def terminal_progress() -> Progress:
-    """A line on standard error that is drawn over; nothing where there is no terminal."""
-
-    def show(what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        step = max(1, total // 100)
-        if total == 0:
-            sys.stderr.write(f"{what} ...\n")
-        elif done % step == 0 or done == total:
-            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\n" if done == total else ""))
-        sys.stderr.flush()
-
-    return show
 
 
 class LiveLeaderboard:

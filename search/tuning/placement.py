@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from search.cluster.connection import Node, alive
+from search.cluster.connection import Examination, Node, alive
 from search.tuning.gpu_allocation import Resources
 
 _log = logging.getLogger("finesweep")
@@ -15,10 +15,6 @@ _log = logging.getLogger("finesweep")
 IN_A_ROW = 3
 """Trials that fail on a machine one after another, with no epoch finished there in between, before
 it is left out."""
-
-
-Examination = Callable[[], str | None]
-"""Says why no trial may run on a machine; "" if one may, None while that isn't known."""
 
 
 @dataclass

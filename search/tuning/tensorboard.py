@@ -14,8 +14,7 @@ from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
 from search.record.paths import SweepPaths
-from search.record.repeat import Repeat
-from search.record.trials import Status, trial_name
+from search.record.trials import Repeat, Status, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.training.epoch_report import METRICS, EpochReport, best_of
 

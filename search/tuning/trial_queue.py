@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from search.planning.prepare import Draft
 from search.ranking.repeats import repeats_of
-from search.record.repeat import Repeat
-from search.record.trials import StudyJournal, trial_name
+from search.record.trials import Repeat, trial_name
 from search.tuning.budget import Budget
+from search.tuning.study import StudyJournal
 from spaces import TrialParams
 from trainables.models.model_cost import Footprint
 

@@ -18,10 +18,11 @@ from search.cluster.preflight import Newcomers
 from search.planning.prepare import Draft
 from search.record.invocation import command
 from search.record.paths import SweepPaths
-from search.record.trials import StudyJournal, trial_name
+from search.record.trials import trial_name
 from search.record.validation_logits import KEPT, ValidationAnswers
 from search.trial.checkpoints import Checkpoints, CheckpointWriter
-from search.trial.trainable import AVOID, NUMBER, PARAMS, FineTuneTrial, TrialJob
+from search.trial.context import TrialJob
+from search.trial.trainable import AVOID, NUMBER, PARAMS, FineTuneTrial
 from search.tuning.budget import Budget
 from search.tuning.callback import TuneEvents
 from search.tuning.early_stopping import stopping_rule
@@ -29,6 +30,7 @@ from search.tuning.gpu_allocation import Resources
 from search.tuning.live_leaderboard import LiveLeaderboard
 from search.tuning.placement import Machines
 from search.tuning.searcher import StudySearcher, outcome
+from search.tuning.study import StudyJournal
 from search.tuning.tensorboard import TensorBoardWriter
 from spaces import RunError
 

@@ -14,7 +14,7 @@ from tests.benchmarks.feature_store import STORE, run
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.data.survey import survey
 from trainables.models.weights import find_weights
-from trainables.training.process import prepare_process
+from trainables.process import prepare_process
 
 
 def guard(seeds: int) -> list[str]:

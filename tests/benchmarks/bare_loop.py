@@ -20,7 +20,7 @@ from trainables.models.backbone import (
     train_mode,
 )
 from trainables.models.weights import Weights
-from trainables.training.process import prepare_process
+from trainables.process import prepare_process
 
 WORKERS = 2
 

@@ -18,8 +18,8 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from search.record.final_model import FinalModel
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.data.survey import survey

@@ -28,7 +28,6 @@ from search.cluster.connection import Node
 from search.config.settings import SamplerName, SweepConfig
 from search.planning.prepare import Draft
 from search.record.paths import SweepPaths
-from search.record.trials import StudyJournal
 from search.record.validation_logits import ValidationAnswers
 from search.trial.checkpoints import Checkpoints, CheckpointWriter
 from search.trial.trainable import PARAMS
@@ -36,6 +35,7 @@ from search.tuning.budget import Budget
 from search.tuning.gpu_allocation import Resources
 from search.tuning.placement import Machines
 from search.tuning.searcher import StudySearcher
+from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.models.backbone import Preprocessing

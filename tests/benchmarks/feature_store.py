@@ -16,12 +16,12 @@ from tests.benchmarks.measuring import (
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
-from trainables.inputs.feature_loader import FeatureStore
+from trainables.inputs.feature_store import FeatureStore
 from trainables.models.backbone import Preprocessing
 from trainables.models.weights import Weights, find_weights
+from trainables.process import prepare_process
 from trainables.training.epoch_report import EpochReport
 from trainables.training.fine_tuning import FineTuning, finetune
-from trainables.training.process import prepare_process
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
 

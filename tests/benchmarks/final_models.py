@@ -19,16 +19,18 @@ from scipy.special import log_softmax, softmax
 from search.final.retrain import refit
 from search.final.selection import Chosen, choose
 from search.ranking.leaderboard import winner
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import TrialRecord, read_trials
+from search.record.trials import TrialRecord
 from search.record.validation_logits import read_answers
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
-from trainables.evaluation.metrics import calibration, fold_numbers
+from trainables.evaluation.calibration import calibration_curve
+from trainables.evaluation.folds import fold_numbers
 from trainables.inference.temperature_scaling import fit_temperature
 from trainables.inputs.feature_loader import Inputs
 from trainables.models.backbone import Preprocessing, build_model
@@ -122,7 +124,7 @@ def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float,
     losses = -log_softmax(np.log(np.maximum(probabilities, 1e-12)), axis=1)
     right = probabilities.argmax(axis=1) == labels
     loss = losses[np.arange(len(labels)), labels].mean()
-    return float(right.mean()), float(loss), calibration(probabilities, labels).error
+    return float(right.mean()), float(loss), calibration_curve(probabilities, labels).error
 
 
 def main() -> None:

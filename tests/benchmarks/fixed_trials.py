@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
 from spaces import TrialParams
 from tests.benchmarks.bare_loop import WORKERS, bare_times
 from tests.benchmarks.measuring import (

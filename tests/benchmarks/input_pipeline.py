@@ -16,7 +16,7 @@ from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
 from trainables.data.survey import survey
 from trainables.inputs.views import Views
 from trainables.models.backbone import Preprocessing, normalise
-from trainables.training.process import prepare_process
+from trainables.process import prepare_process
 
 STATED = Preprocessing.of("resnet18")
 

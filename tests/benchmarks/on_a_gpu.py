@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, fresh, ratios, spread, write_table
 from trainables.data.pixel_store import ImageSet, build_store
@@ -39,9 +39,9 @@ from trainables.models.backbone import (
     train_mode,
 )
 from trainables.models.weights import Weights
+from trainables.process import prepare_process
 from trainables.training.fine_tuning import FineTuning
 from trainables.training.gpu_memory import CONTEXT_MIB
-from trainables.training.process import prepare_process
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048

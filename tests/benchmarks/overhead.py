@@ -21,7 +21,8 @@ from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from search.record.paths import SweepPaths
 from search.trial.checkpoints import pack
-from search.trial.trainable import STATE, TrialJob
+from search.trial.context import TrialJob
+from search.trial.trainable import STATE
 from search.tuning.gpu_allocation import fit_resources
 from tests.benchmarks.measuring import (
     SCRATCH,

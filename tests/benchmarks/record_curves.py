@@ -25,14 +25,16 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, TABLES, write_table
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, build_store
 from trainables.data.survey import survey
+from trainables.evaluation.metrics import scores_of
 from trainables.files import write_whole
-from trainables.inputs.feature_loader import FeatureStore, Inputs
+from trainables.inputs.feature_loader import Inputs
+from trainables.inputs.feature_store import FeatureStore
 from trainables.models.backbone import Preprocessing
 from trainables.models.frozen_prefix import split_for
 from trainables.models.weights import find_weights
-from trainables.training.evaluate import logits_of, scores_of
+from trainables.process import prepare_process
+from trainables.training.evaluate import logits_of
 from trainables.training.fine_tuning import FineTuning, finetune
-from trainables.training.process import prepare_process
 
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")

@@ -30,11 +30,11 @@ from search.planning.initial_points import best_points, in_turn
 from search.planning.prepare import Draft
 from search.ranking.leaderboard import winner
 from search.ranking.repeats import SHARE, repeats_of
-from search.record.repeat import Repeat
-from search.record.trials import StudyJournal, TrialRecord
+from search.record.trials import Repeat, TrialRecord
 from search.trial.trainable import NUMBER, REPEAT
 from search.tuning.budget import Budget
 from search.tuning.early_stopping import stopping_rule
+from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import Agenda
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table

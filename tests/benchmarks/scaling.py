@@ -27,9 +27,9 @@ import search.tuning.tuner
 from search.config.settings import SweepConfig
 from search.planning.plan import Plan, make_plan
 from search.planning.prepare import draft_plan
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from search.tuning.gpu_allocation import fit_resources
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
 from trainables.training.epoch_report import EpochReport

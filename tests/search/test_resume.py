@@ -17,10 +17,11 @@ from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
 from search.cli.output import result_words
+from search.record.journal import read_trials
 from search.record.lock import only_driver
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import TrialRecord, read_trials
+from search.record.trials import TrialRecord
 from spaces import ConfigError, SearchSpace
 from tests.support.command_line import finesweep, flags
 from trainables.data.dataset import Dataset

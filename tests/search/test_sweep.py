@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.final.finalize import retrain_sweep
+from search.operations import retrain_sweep
 from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from search.ranking.leaderboard import winner
 from search.record.final_model import FinalModel
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from search.tuning.gpu_allocation import Resources, fit_resources
 from search.tuning.tuner import run_trials
 from spaces import ConfigError, RunError, TrialParams

@@ -6,7 +6,7 @@ from search.record.final_model import FinalModel
 from search.record.paths import SweepPaths
 from search.record.profile import StageClock
 from search.record.stored_config import load_config
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import build_store
 from trainables.evaluation.operating_point import OperatingPoint

@@ -312,7 +312,7 @@ def as_table(answers: dict[str, tuple[Case, str]]) -> str:
         f"{len(answers)} mistakes, each with what Finesweep answers, one sentence to each; exit "
         "status 2, and nothing is spent. Made by `python -m tests.support.user_mistakes`, held to "
         "the truth by `tests/search/cli/test_user_mistakes.py`. What becomes of faults (kills, "
-        "lost machines, torn files) is under *When something dies* in the README, and in `tests/chaos`.",
+        "lost machines, torn files) is in docs/clusters.md, and in `tests/chaos`.",
         "",
         "| mistake | command | answer |",
         "| --- | --- | --- |",

@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 
-_MOST_WORK = 500_000_000
-"""Resampled scores that an interval is worth: about ten seconds."""
-
 
 @dataclass(frozen=True)
 class TestMetrics:
@@ -68,23 +65,6 @@ def test_metrics(
     )
 
 
-def fold_numbers(
-    labels: np.ndarray, folds: int = 5, seed: int = 0, *, digests: Sequence[str] | None = None
-) -> np.ndarray:
-    """``(n,)`` numbers of folds at random, each class spread evenly over them.
-
-    Images of one of ``(n,)`` ``digests``, which are copies, are in one fold.
-    """
-    if digests is not None:
-        _, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
-        return fold_numbers(labels[first], folds, seed)[copy_of]
-    numbers = np.empty(len(labels), dtype=np.int64)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    numbers[order] = np.arange(len(labels)) % folds
-    return numbers
-
-
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     """Mean recall over the classes that ``labels`` has."""
     images = np.bincount(labels)
@@ -111,99 +91,35 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """How far confidence can be believed: the answers, in bins of equal width (Guo et al. 2017)."""
+class Scores:
+    """Validation metrics of one epoch."""
 
-    confidence: np.ndarray
-    """``(bins,)`` mean probability of the answers in each; NaN where there are none."""
-    accuracy: np.ndarray
-    """``(bins,)`` share of them that is right."""
-    images: np.ndarray
-    """``(bins,)`` how many there are."""
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error: mean distance of the two, over images."""
-        far = np.abs(self.confidence - self.accuracy)
-        return float(np.nansum(far * self.images) / self.images.sum())
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> Calibration:
-    """Of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
-    best = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    at = np.minimum((best * bins).astype(int), bins - 1)
-    images = np.bincount(at, minlength=bins)
-    many = np.where(images, images, np.nan)
-    return Calibration(
-        confidence=np.bincount(at, best, minlength=bins) / many,
-        accuracy=np.bincount(at, right, minlength=bins) / many,
-        images=images,
+NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
+
+
+def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Metrics of ``(n, classes)`` logits against ``(n,)`` class numbers."""
+    if not np.isfinite(logits).all():
+        return NO_SCORES
+    predicted = logits.argmax(axis=1)
+    losses = cross_entropies(logits.astype(np.float64), labels)
+    return Scores(
+        loss=float(losses.mean()),
+        accuracy=float((predicted == labels).mean()),
+        balanced_accuracy=balanced_accuracy(labels, predicted),
+        macro_f1=macro_f1(labels, predicted, logits.shape[1]),
     )
 
 
-@dataclass(frozen=True)
-class Intervals:
-    """95% intervals of a test's metrics, by the bootstrap (Efron 1979).
-
-    None where nothing varies that could be drawn again: a test without a mistake has no spread.
-    """
-
-    balanced_accuracy: tuple[float, float] | None
-    macro_f1: tuple[float, float] | None
-    roc_auc: tuple[float, float] | None
-    """None also for a class without an image, and where it would take minutes."""
-
-
-def intervals(
-    probabilities: np.ndarray, labels: np.ndarray, *, resamples: int = 200, seed: int = 0
-) -> Intervals:
-    """By drawing the test images again, of each class as many as there are.
-
-    What another training would have changed is not in them.
-    """
-    from scipy.sparse import csr_array
-
-    rng, classes = np.random.default_rng(seed), probabilities.shape[1]
-    predicted = probabilities.argmax(axis=1)
-    drawn = np.zeros((resamples, len(labels)), dtype=np.float32)
-    """How often each image is drawn."""
-    present = np.unique(labels)
-    for k in present:
-        members = np.flatnonzero(labels == k)
-        even = np.full(len(members), 1 / len(members))
-        drawn[:, members] = rng.multinomial(len(members), even, size=resamples)
-
-    def by_class(counted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        places = (np.arange(len(numbers)), numbers)
-        one = csr_array((np.ones(len(numbers), np.float32), places), (len(numbers), classes))
-        return np.asarray(counted @ one)
-
-    found = by_class(drawn * (predicted == labels), labels)
-    images, answers = by_class(drawn, labels), by_class(drawn, predicted)
-    f1 = 2 * found / np.maximum(images + answers, 1)
-    aucs = None
-    if len(present) == classes and drawn.size * classes <= _MOST_WORK:
-        each = [_drawn_auc(probabilities[:, k], labels == k, drawn) for k in range(classes)]
-        aucs = np.mean(each, axis=0)
-    return Intervals(
-        balanced_accuracy=_middle((found[:, present] / images[:, present]).mean(axis=1)),
-        macro_f1=_middle(f1.mean(axis=1)),
-        roc_auc=None if aucs is None else _middle(aucs),
-    )
-
-
-def _middle(values: np.ndarray) -> tuple[float, float] | None:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return (float(low), float(high)) if low < high else None
-
-
-def _drawn_auc(scores: np.ndarray, positive: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """``(resamples,)`` areas under the ROC curve, an image counting as often as it is ``drawn``."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of equal scores
-    yes = np.add.reduceat((drawn * positive)[:, order], starts, axis=1)
-    no = np.add.reduceat((drawn * ~positive)[:, order], starts, axis=1)
-    below = no.cumsum(axis=1) - no / 2
-    areas: np.ndarray = (yes * below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
-    return areas
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """``(n,)`` losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    chosen = shifted[np.arange(len(labels)), labels]
+    losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - chosen
+    return losses

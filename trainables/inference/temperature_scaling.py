@@ -5,8 +5,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 
+from trainables.evaluation.metrics import cross_entropies
 from trainables.models.backbone import head_names
-from trainables.training.evaluate import cross_entropies
 
 _LEAST, _MOST = 0.1, 10.0
 

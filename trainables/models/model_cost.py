@@ -25,7 +25,7 @@ class Footprint:
 
         from trainables.models.backbone import build_model
         from trainables.models.weights import Weights
-        from trainables.training.process import one_thread
+        from trainables.process import one_thread
 
         model = build_model(params, Weights(params.backbone, "none", None), 2).eval()
         image = torch.zeros(1, 3, params.image_size, params.image_size)

@@ -1,17 +1,15 @@
 """From images to logits, and from logits to the metrics of an epoch."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from trainables.evaluation.metrics import balanced_accuracy, macro_f1
 from trainables.inputs.feature_loader import Inputs
+from trainables.inputs.out_of_memory import run_by_halves
 from trainables.models.frozen_prefix import Features
 from trainables.models.precision import full_float32
-from trainables.training.gpu_memory import run_by_halves
 
 
 def logits_of(
@@ -39,38 +37,3 @@ def logits_of(
 def half(logits: np.ndarray) -> np.ndarray:
     """As float16, to be kept or sent."""
     return np.asarray(np.clip(logits, -6e4, 6e4), dtype=np.float16)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Validation metrics of one epoch."""
-
-    loss: float
-    accuracy: float
-    balanced_accuracy: float
-    macro_f1: float
-
-
-NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
-
-
-def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    """Metrics of ``(n, classes)`` logits against ``(n,)`` class numbers."""
-    if not np.isfinite(logits).all():
-        return NO_SCORES
-    predicted = logits.argmax(axis=1)
-    losses = cross_entropies(logits.astype(np.float64), labels)
-    return Scores(
-        loss=float(losses.mean()),
-        accuracy=float((predicted == labels).mean()),
-        balanced_accuracy=balanced_accuracy(labels, predicted),
-        macro_f1=macro_f1(labels, predicted, logits.shape[1]),
-    )
-
-
-def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """``(n,)`` losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(labels)), labels]
-    losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - chosen
-    return losses

@@ -14,7 +14,9 @@ import torch
 
 from spaces import DataError, TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.inputs.feature_loader import FeatureStore, Inputs
+from trainables.evaluation.metrics import NO_SCORES, scores_of
+from trainables.inputs.feature_loader import Inputs
+from trainables.inputs.feature_store import FeatureStore
 from trainables.inputs.sampling import training_batches
 from trainables.inputs.views import Views
 from trainables.models.backbone import (
@@ -31,7 +33,7 @@ from trainables.models.frozen_prefix import Features, split_for
 from trainables.models.precision import Precision, choose_arithmetic
 from trainables.models.weights import Weights
 from trainables.training.epoch_report import Course, EpochReport
-from trainables.training.evaluate import NO_SCORES, half, logits_of, scores_of
+from trainables.training.evaluate import half, logits_of
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 

@@ -1,20 +1,16 @@
 """What fine-tunes take of a GPU's memory, kept by the card's name; and when it is not enough."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import torch
 from filelock import FileLock
 
 from spaces import TrialParams
 from trainables.files import write_json
 from trainables.models.frozen_prefix import CUTS
-
-_T = TypeVar("_T")
 
 DEPTHS = (*CUTS, 1.0)
 """Unfreeze depths that are told apart: where models are cut, and all of them."""
@@ -87,16 +83,3 @@ class MemoryTable:
             return {}
         known: dict[str, dict[str, float]] = json.loads(self.file.read_text(encoding="utf-8"))
         return known
-
-
-def run_by_halves(run: Callable[[slice], _T], start: int, stop: int) -> list[_T]:
-    """``run`` on a range of images or, where that doesn't fit the memory, on its halves in turn."""
-    try:
-        return [run(slice(start, stop))]
-    except torch.OutOfMemoryError:
-        if stop - start < 2:
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = (start + stop + 1) // 2
-    return run_by_halves(run, start, middle) + run_by_halves(run, middle, stop)

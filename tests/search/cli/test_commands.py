@@ -14,7 +14,7 @@ from PIL import Image
 
 from search import SweepResult
 from search.record.invocation import program
-from search.record.trials import read_trials
+from search.record.journal import read_trials
 from tests.support.command_line import finesweep, flags
 from trainables.inference.predictor import Predictor
 
@@ -177,7 +177,7 @@ def test_compare_ranks_one_or_several_sweeps(
 @pytest.mark.slow
 def test_predict_needs_neither_ray_nor_the_sweep(sweep: SweepResult, digits: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from trainables.inference.predictor import Predictor;"
+        "import sys; from pathlib import Path; from trainables.inference import Predictor;"
         "p = Predictor.load(Path(sys.argv[1]));"
         "print(p.probabilities([Path(sys.argv[2])]).shape);"
         "assert not {'ray', 'search', 'optuna'} & set(sys.modules)"

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.cluster.connection import alive
+from search.cluster.connection import Examination, alive
 from search.cluster.preflight import (
     Machine,
     Newcomers,
     differences,
     examine_machines,
+    machine_warnings,
 )
-from search.tuning.placement import Examination
 from spaces import ConfigError
 from tests.support.command_line import finesweep
 
@@ -68,9 +68,9 @@ def test_machines_must_have_the_same_versions() -> None:
 
 
 def test_what_a_sweep_can_live_with_is_a_warning() -> None:
-    assert warnings([MACHINE], 50) == []
+    assert machine_warnings([MACHINE], 50) == []
     poor = replace(MACHINE, cuda=False, free_cache_gib=0.5)
-    no_cuda, little = warnings([MACHINE, poor], 50)
+    no_cuda, little = machine_warnings([MACHINE, poor], 50)
     assert "a has GPUs but its torch is built without CUDA" in no_cuda
     assert "a has 0.5 GiB left for cache_dir" in little
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from search.cli.flags import overlay, read_toml
+from search.config.command_line import overlay, read_toml
 from search.config.settings import SweepConfig, settings
-from search.record.stored_config import read_points
+from search.planning.checks import read_points
 from spaces import ConfigError
 
 

@@ -18,16 +18,17 @@ from search import Sweep, SweepConfig, SweepResult
 from search.cli.flags import config_of
 from search.cli.parser import _parsed
 from search.final import export as export_module
-from search.final.finalize import export_sweep
 from search.final.selection import Chosen
+from search.operations import export_sweep
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
 from search.record.stored_config import load_config
-from search.record.trials import read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import hand
 from trainables.data.dataset import Dataset
 from trainables.data.decoding import read_rgb
-from trainables.inference.predictor import SIDECAR, ModelSpec, Predictor
+from trainables.inference.model_spec import SIDECAR, ModelSpec
+from trainables.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 

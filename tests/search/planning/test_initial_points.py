@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from search import SweepConfig
+from search.planning.checks import check_at_once
 from search.planning.initial_points import EACH, prior_points
 from search.planning.prepare import Draft, draft_plan
 from search.record.paths import SweepPaths
-from search.record.stored_config import check_at_once
-from search.record.trials import Status, StudyJournal
+from search.record.trials import Status
+from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 

@@ -7,13 +7,9 @@ import pytest
 from PIL import Image
 
 from search.config.settings import SweepConfig
-from search.planning.plan import (
-    backbone_facts,
-    draw_augmentation,
-    expected_epochs,
-    make_plan,
-    plan_document,
-)
+from search.planning.augmentation_preview import draw_augmentation
+from search.planning.document import backbone_facts, expected_epochs, plan_document
+from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from trainables.data.dataset import Dataset
 

@@ -9,7 +9,8 @@ from optuna.storages import InMemoryStorage
 from search import Sweep, SweepConfig, SweepResult
 from search.config.settings import SamplerName
 from search.ranking.leaderboard import pareto
-from search.record.trials import StudyJournal, read_trials
+from search.record.journal import read_trials
+from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace
 from tests.support.epoch_reports import report
 from trainables.models.model_cost import Footprint

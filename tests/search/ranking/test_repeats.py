@@ -7,8 +7,8 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.ranking.leaderboard import trial_table, winner
 from search.ranking.repeats import confirmed, repeats_of
-from search.record.repeat import Repeat
-from search.record.trials import Status, TrialRecord, read_trials
+from search.record.journal import read_trials
+from search.record.trials import Repeat, Status, TrialRecord
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 

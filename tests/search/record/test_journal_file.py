@@ -6,7 +6,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.record.journal_file import JournalFile
-from search.record.trials import StudyJournal
+from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from search.record import mirror as storage
+from search.record.journal import read_trials
 from search.record.mirror import Storage, bring_sweep
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
 from spaces import ConfigError
 from tests.support.command_line import finesweep, flags
 from tests.support.object_store import below, put

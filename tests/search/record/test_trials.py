@@ -13,9 +13,9 @@ from search.cluster.connection import Node
 from search.config.settings import SweepConfig
 from search.planning.prepare import Draft
 from search.ranking.leaderboard import epoch_table, markdown, trial_table, winner
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.repeat import Repeat
-from search.record.trials import Status, StudyJournal, TrialRecord, read_trials
+from search.record.trials import Repeat, Status, TrialRecord
 from search.record.validation_logits import ValidationAnswers
 from search.samplers.learning_curves import Curves
 from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
@@ -25,6 +25,7 @@ from search.tuning.gpu_allocation import Resources
 from search.tuning.placement import Machines
 from search.tuning.retries import MOST, Failure
 from search.tuning.searcher import StudySearcher
+from search.tuning.study import StudyJournal
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
 from trainables.models.backbone import Preprocessing

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from search import SweepResult
-from search.cli.flags import config_of, launch_words
+from search.cli.flags import config_of
 from search.cli.parser import _parsed
+from search.config.command_line import launch_words
 from search.record.paths import SweepPaths
 from search.report import write_report
 

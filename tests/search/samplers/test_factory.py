@@ -4,8 +4,8 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from search.config.settings import SamplerName
-from search.record.trials import StudyJournal
 from search.samplers.factory import make_sampler
+from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report
 

@@ -12,7 +12,8 @@ from search.config.settings import SweepConfig
 from search.planning.plan import make_plan
 from search.planning.prepare import draft_plan
 from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
-from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial, TrialJob
+from search.trial.context import TrialJob
+from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
 from trainables.data.pixel_store import build_store

@@ -5,7 +5,7 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.config.settings import UNLIMITED
-from search.record.trials import read_trials
+from search.record.journal import read_trials
 from search.tuning.budget import Budget
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report

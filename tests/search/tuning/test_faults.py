@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from search.record.journal import read_trials
 from search.record.paths import SweepPaths
-from search.record.trials import read_trials
 from tests.support.command_line import flags
 
 pytestmark = pytest.mark.slow

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import ray
 
+from search.cluster.connection import none_of
 from search.config.settings import SweepConfig
-from search.trial.trainable import TrialJob
+from search.trial.context import TrialJob
 from search.tuning.gpu_allocation import (
     GpuPeak,
     Resources,
     fit_resources,
     kinds_of,
     measure_shares,
-    none_of,
     probe_peak,
     share_of,
 )

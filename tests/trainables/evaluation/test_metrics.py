@@ -3,6 +3,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from trainables.evaluation import metrics
+from trainables.evaluation.calibration import calibration_curve
+from trainables.evaluation.intervals import Intervals, bootstrap_intervals
 
 
 def test_the_test_metrics_of_a_known_confusion() -> None:
@@ -26,7 +28,7 @@ def test_several_classes_have_a_roc_auc_unless_one_has_no_image() -> None:
 def test_calibration_compares_confidence_with_what_is_right() -> None:
     labels = np.zeros(10, dtype=int)
     sure = np.array([[0.95, 0.05]] * 4 + [[0.05, 0.95]] * 1 + [[0.62, 0.38]] * 5)
-    found = metrics.calibration(sure, labels, bins=10)
+    found = calibration_curve(sure, labels, bins=10)
     assert found.images.tolist() == [0] * 6 + [5, 0, 0, 5]
     assert found.accuracy[[6, 9]].tolist() == [1.0, 0.8]
     assert found.error == pytest.approx((5 * abs(0.62 - 1) + 5 * abs(0.95 - 0.8)) / 10)
@@ -41,7 +43,7 @@ def test_intervals_hold_what_was_measured_and_narrow_with_the_images() -> None:
         logits = logits.round(1)  # equal scores count half
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         test = metrics.test_metrics(probabilities, labels, "abc")
-        found = metrics.intervals(probabilities, labels)
+        found = bootstrap_intervals(probabilities, labels)
         assert found.roc_auc is not None
         for value, (low, high) in (
             (test.balanced_accuracy, found.balanced_accuracy),
@@ -55,8 +57,8 @@ def test_intervals_hold_what_was_measured_and_narrow_with_the_images() -> None:
 
 def test_what_can_not_vary_has_no_interval() -> None:
     perfect, labels = np.eye(2)[[0, 0, 1]], np.array([0, 0, 1])
-    assert metrics.intervals(perfect, labels) == metrics.Intervals(None, None, None)
-    missing = metrics.intervals(np.array([[0.6, 0.4], [0.3, 0.7]]), np.array([0, 0]))
+    assert bootstrap_intervals(perfect, labels) == Intervals(None, None, None)
+    missing = bootstrap_intervals(np.array([[0.6, 0.4], [0.3, 0.7]]), np.array([0, 0]))
     assert missing.roc_auc is None
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from spaces import TrialParams
 from trainables.evaluation.operating_point import OperatingPoint, Rates
-from trainables.inference.predictor import ModelSpec
+from trainables.inference.model_spec import ModelSpec
 
 TRUTH = np.arange(20) < 10
 SCORES = np.where(TRUTH, np.linspace(0.95, 0.05, 20), 0.1)

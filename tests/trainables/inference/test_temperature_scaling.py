@@ -5,7 +5,8 @@ import torch
 from scipy.special import softmax
 
 from spaces import TrialParams
-from trainables.evaluation.metrics import calibration, fold_numbers
+from trainables.evaluation.calibration import calibration_curve
+from trainables.evaluation.folds import fold_numbers
 from trainables.inference.temperature_scaling import divide_logits, fit_temperature
 from trainables.models.backbone import build_model
 from trainables.models.weights import Weights
@@ -24,8 +25,8 @@ def test_it_finds_by_how_much_logits_are_too_large_or_too_small(by: float) -> No
     logits, labels = honest(2000)
     found = fit_temperature(by * logits, labels, fold_numbers(labels))
     assert found == pytest.approx(by, rel=0.1)
-    before = calibration(softmax(by * logits, axis=1), labels).error
-    assert calibration(softmax(by * logits / found, axis=1), labels).error < before / 2
+    before = calibration_curve(softmax(by * logits, axis=1), labels).error
+    assert calibration_curve(softmax(by * logits / found, axis=1), labels).error < before / 2
 
 
 def test_it_leaves_alone_what_it_does_not_help() -> None:

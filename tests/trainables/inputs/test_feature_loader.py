@@ -10,7 +10,8 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.inputs.feature_loader import FeatureStore, Inputs
+from trainables.inputs.feature_loader import Inputs
+from trainables.inputs.feature_store import FeatureStore
 from trainables.inputs.views import Views
 from trainables.models.backbone import Preprocessing, build_model
 from trainables.models.frozen_prefix import Split, split
@@ -165,7 +166,7 @@ def test_features_of_an_earlier_boot_are_not_believed(
     before = store.folder
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
-    monkeypatch.setattr("trainables.inputs.feature_loader._BOOT", boot)
+    monkeypatch.setattr("trainables.inputs.feature_store._BOOT", boot)
     assert store.folder != before
     block = store.open("here", 64, 4)
     assert block is not None

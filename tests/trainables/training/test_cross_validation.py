@@ -11,12 +11,12 @@ import torch
 from spaces import TrialParams
 from trainables.data.dataset import Dataset
 from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
-from trainables.evaluation.metrics import fold_numbers
-from trainables.inputs.feature_loader import FeatureStore
+from trainables.evaluation.folds import fold_numbers
+from trainables.evaluation.metrics import scores_of
+from trainables.inputs.feature_store import FeatureStore
 from trainables.models.weights import Weights
 from trainables.training.cross_validation import Folds
 from trainables.training.epoch_report import EpochReport
-from trainables.training.evaluate import scores_of
 from trainables.training.fine_tuning import FineTuning, finetune
 
 FOLDS = 3

@@ -9,7 +9,7 @@ import torch
 
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
-from trainables.inputs.feature_loader import FeatureStore
+from trainables.inputs.feature_store import FeatureStore
 from trainables.models.weights import Weights
 from trainables.training.epoch_report import EpochReport
 from trainables.training.fine_tuning import FineTuning, finetune

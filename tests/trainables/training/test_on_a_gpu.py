@@ -13,7 +13,7 @@ import torch
 from spaces import TrialParams
 from trainables.data.pixel_store import ImageSet
 from trainables.inputs.augmentation import NUMBERS, augment
-from trainables.inputs.feature_loader import FeatureStore
+from trainables.inputs.feature_store import FeatureStore
 from trainables.models.backbone import open_groups
 from trainables.models.frozen_prefix import split
 from trainables.models.weights import Weights

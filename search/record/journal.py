@@ -1,0 +1,66 @@
+"""Reads the study journal: the one record of a sweep, an append-only Optuna journal file.
+
+Each trial carries its whole `TrialParams`, the `EpochReport` of every epoch, and its end; tables
+and pages can be made again from it alone. `search.tuning.study` writes it.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.record.journal_file import JournalFile
+from search.record.trials import Repeat, Status, TrialRecord
+from spaces import TrialParams
+from trainables.models.model_cost import Footprint
+from trainables.training.epoch_report import EpochReport
+
+STUDY = "finesweep"
+"""Name of the study in the journal."""
+PARAMS_KEY, REPEAT_KEY, COST_KEY, ERROR_KEY = "params", "repeat", "footprint", "error"
+"""User attributes of a trial."""
+EPOCH_KEY = "epoch_"
+"""Prefix of the user attributes that hold the epochs of a trial; the number follows."""
+ENDED_BY_KEY = "ended_by"
+"""User attribute of the study: what ended the search before its trials did."""
+
+STATUS_OF_STATE: Mapping[TrialState, Status] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+
+
+def read_trials(file: Path) -> list[TrialRecord]:
+    """Every trial of a journal that has its parameters, by number; none if there is no journal."""
+    if not file.exists():
+        return []
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    storage = JournalStorage(JournalFile(file))
+    if not storage.get_all_studies():  # the driver was killed at once
+        return []
+    return records_of(optuna.load_study(study_name=STUDY, storage=storage))
+
+
+def records_of(study: optuna.Study) -> list[TrialRecord]:
+    """Every trial of an open study that has its parameters, by number."""
+    return [_record(t) for t in study.get_trials(deepcopy=False) if PARAMS_KEY in t.user_attrs]
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    attrs = trial.user_attrs
+    epochs = sorted(key for key in attrs if key.startswith(EPOCH_KEY))
+    return TrialRecord(
+        number=trial.number,
+        params=TrialParams.parse(attrs[PARAMS_KEY]),
+        status=STATUS_OF_STATE[trial.state],
+        reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),
+        error=attrs.get(ERROR_KEY, ""),
+        repeat=Repeat(**attrs[REPEAT_KEY]) if REPEAT_KEY in attrs else None,
+        footprint=Footprint(**attrs[COST_KEY]) if COST_KEY in attrs else None,
+        ended=trial.datetime_complete,
+    )
