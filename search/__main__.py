@@ -1,5 +1,5 @@
 """``python -m search`` is ``finesweep``."""
 
-from search.cli.parser import main
+from search.cli import main
 
 main()

@@ -3,30 +3,27 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.config.settings import Format, SweepConfig
-from search.final.export import export
-from search.final.finalize import hand_over
-from search.final.model_card import Exported
-from search.final.selection import choose
-from search.ranking.leaderboard import trial_table, winner
-from search.record.environment import check_weights_unchanged
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.log import log_to
-from search.record.mirror import keeping_copy
-from search.record.paths import SweepPaths
-from search.record.profile import StageClock
-from search.record.stored_config import asked_config, load_config
-from search.record.trials import TrialRecord
+from search.config import Format, SweepConfig
+from search.final import Exported, choose, export_model, hand_over
+from search.ranking import trial_table, winner
+from search.record import (
+    FinalModel,
+    StageClock,
+    SweepPaths,
+    TrialRecord,
+    asked_config,
+    check_weights_unchanged,
+    keeping_copy,
+    load_config,
+    log_to,
+    read_trials,
+)
 from search.result import SweepResult
-from search.trial.context import TrialJob
+from search.trial import TrialJob
 from spaces import ConfigError
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import build_store
-from trainables.data.sources import read_source
+from trainables.data import Dataset, build_store, read_source
 from trainables.files import write_json
-from trainables.models.backbone import Preprocessing
-from trainables.models.weights import find_weights
+from trainables.models import Preprocessing, find_weights
 from trainables.progress import Progress, no_progress
 
 
@@ -101,7 +98,7 @@ def export_sweep(
         )
     config = load_config(paths)
     with keeping_copy(config, paths):
-        return export(
+        return export_model(
             FinalModel.read(paths),
             Dataset.read(paths.dataset, paths.split),
             paths,

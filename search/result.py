@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.record.final_model import FinalModel
-from search.record.paths import SweepPaths
-from search.record.profile import Profile
+from search.record import FinalModel, Profile, SweepPaths
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.cluster.connection import start_ray
-from search.cluster.preflight import Machine, examine_machines, machine_warnings
-from search.config.settings import UNLIMITED, SweepConfig
-from search.final.export import need_packages
-from search.final.finalize import hand_over, made_before
-from search.final.selection import choose
-from search.planning.checks import check_at_once, check_storage
-from search.planning.plan import Plan, make_plan
-from search.planning.prepare import Begun, Draft, draft_plan
-from search.ranking.leaderboard import winner, write_tables
-from search.ranking.repeats import repeats_of
-from search.record.environment import check_weights_unchanged, environment
-from search.record.invocation import command
-from search.record.journal import read_trials
-from search.record.lock import only_driver
-from search.record.log import log_to
-from search.record.mirror import keeping_copy
-from search.record.paths import SweepPaths
-from search.record.profile import StageClock
-from search.record.stored_config import Resolved, asked_config, load_config, searches_on
-from search.record.trials import TrialRecord
+from search.cluster import Machine, examine_machines, machine_warnings, start_ray
+from search.config import UNLIMITED, SweepConfig
+from search.final import choose, hand_over, made_before, need_packages
+from search.planning import Begun, Draft, Plan, check_at_once, check_storage, draft_plan, make_plan
+from search.ranking import repeats_of, winner, write_tables
+from search.record import (
+    Resolved,
+    StageClock,
+    SweepPaths,
+    TrialRecord,
+    asked_config,
+    check_weights_unchanged,
+    command,
+    describe_environment,
+    keeping_copy,
+    load_config,
+    log_to,
+    only_driver,
+    read_trials,
+    searches_on,
+)
 from search.result import SweepResult
-from search.trial.context import TrialJob
-from search.tuning.gpu_allocation import Resources, fit_resources, kinds_of, measure_shares
-from search.tuning.tuner import run_trials
+from search.trial import TrialJob
+from search.tuning import Resources, fit_resources, kinds_of, measure_shares, run_trials
 from spaces import ConfigError, RunError
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import PixelFormat, PixelStore, Staged, build_store
+from trainables.data import Dataset, PixelFormat, PixelStore, Staged, build_store
 from trainables.files import write_json, write_whole
 from trainables.progress import Progress, no_progress
 
@@ -297,7 +295,7 @@ class Sweep:
         write_json(paths.space, plan.space.to_table())
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
         write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
-        write_json(paths.environment, environment(plan.weights))
+        write_json(paths.environment, describe_environment(plan.weights))
         self._record_settings(plan)
 
     def _record_settings(self, plan: Plan) -> None:

@@ -21,10 +21,8 @@ from sklearn.datasets import load_digits
 
 from search import Sweep, SweepConfig, SweepResult
 from spaces import TrialParams
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
-from trainables.data.survey import survey
-from trainables.models.weights import Weights
+from trainables.data import Dataset, ImageSet, PixelFormat, build_store, survey_images
+from trainables.models import Weights
 
 torch.set_num_threads(1)
 
@@ -74,7 +72,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(digits: Path, cache: Path) -> Dataset:
     """The digits, split."""
-    return survey(digits, cache=cache).dataset
+    return survey_images(digits, cache=cache).dataset
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.validation_logits import read_answers
+from search.record import FinalModel, SweepPaths, load_config, read_answers, read_trials
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
-from trainables.data.dataset import Dataset
-from trainables.evaluation.predictions import Predictions
-from trainables.inference.predictor import Predictor
+from trainables.data import Dataset
+from trainables.evaluation import Predictions
+from trainables.inference import Predictor
 
 LEFT = Path(__file__).parent / "fixtures" / "sweep_0_1"
 

@@ -16,8 +16,8 @@ NAMES = ("1", "01", "001", "a1", "a01")
 SURVEY = """
 import json, sys
 from pathlib import Path
-from trainables.data.survey import survey
-made = survey(Path(sys.argv[1]), cache=Path(sys.argv[2])).dataset
+from trainables.data import survey_images
+made = survey_images(Path(sys.argv[1]), cache=Path(sys.argv[2])).dataset
 print(json.dumps([made.classes, made.paths, made.labels.tolist(), made.splits.tolist()]))
 """
 

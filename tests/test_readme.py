@@ -11,7 +11,7 @@ from PIL import Image
 
 from search import SweepResult
 from search.cli.parser import _parsers
-from search.config.command_line import read_toml
+from search.config import read_toml
 from spaces import SearchSpace
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +81,7 @@ def test_the_points_of_the_documents_are_some() -> None:
 
 
 def test_the_demos_settings_are_valid() -> None:
-    from search.config.settings import SweepConfig
+    from search.config import SweepConfig
 
     config = SweepConfig.parse({**read_toml(ROOT / "examples" / "elpv.toml"), "data": "d"})
     assert (config.trials, config.space) == (16, "demo")

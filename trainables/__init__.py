@@ -1,8 +1,7 @@
 """One trial: images in, epochs out. Runs without Ray.
 
-`sources` lists images, `survey` opens and splits them into a `dataset`, `pixels` decodes them once,
-`augment` varies them; `weights` finds a backbone's start, `model` builds it, `schedule` sets its
-learning rate, `finetune` trains it, `evaluate` scores it, `report` is what an epoch came to,
-`predict` uses an export. Import what you need from its module: torch and timm take seconds,
-`report` none.
+Rooms, from the ground up: `data` lists, opens, splits and decodes images; `evaluation` scores
+predictions; `models` builds timm backbones and splits them where training begins; `inputs` feeds
+them views of images; `training` runs a fine-tune; `inference` uses an exported model. Import from
+a room, which loads what is asked for alone: torch and timm take seconds, `EpochReport` none.
 """

@@ -1,1 +1,5 @@
 """The command line: its words, settings as flags, and what the commands print."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

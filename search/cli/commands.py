@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from search.cli.flags import config_of, flags_of
-from search.config.command_line import overlay
-from search.config.settings import HANDED_OVER, Format, Objective, SweepConfig
-from search.record.paths import SweepPaths
+from search.config import HANDED_OVER, Format, Objective, SweepConfig, overlay
+from search.record import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.record.profile import StageClock
+    from search.record import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.inference.model_spec import ModelSpec
-    from trainables.inference.predictor import Answers
+    from trainables.inference import Answers, ModelSpec
 
 DONE, FAULT, MISTAKE = 0, 1, 2
 """Exit statuses: done; anything unforeseen; the user's mistake, told in one sentence."""
@@ -42,14 +40,17 @@ def plan(args: argparse.Namespace) -> None:
     """Say what a launch would do."""
     config = config_of(args)
     _check_file("--augment-preview", args.augment_preview, PICTURES)
-    from search.planning.checks import check_given
+    from search.planning import check_given
 
     check_given(config)
     from search.cli.output import plan_words
-    from search.planning.augmentation_preview import draw_augmentation
-    from search.planning.document import backbone_facts, plan_document
-    from search.planning.plan import make_plan
-    from search.planning.prepare import draft_plan
+    from search.planning import (
+        backbone_facts,
+        draft_plan,
+        draw_augmentation,
+        make_plan,
+        plan_document,
+    )
 
     progress = _progress()
     progress("checking the space, the weights and the models", 0, 0)
@@ -64,8 +65,8 @@ def plan(args: argparse.Namespace) -> None:
 def launch(args: argparse.Namespace) -> None:
     """A whole sweep."""
     config = config_of(args)
-    from search.planning.checks import check_at_once
-    from search.record.profile import StageClock
+    from search.planning import check_at_once
+    from search.record import StageClock
 
     clock = StageClock()
     check_at_once(config)
@@ -80,14 +81,13 @@ def resume(args: argparse.Namespace) -> None:
     """The rest of a sweep."""
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
     if "://" in args.sweep:
-        from search.record.mirror import bring_sweep
+        from search.record import bring_sweep
 
         paths, storage_path = bring_sweep(args.sweep, args.results_dir)
         changes.setdefault("storage_path", storage_path)
     else:
         paths = SweepPaths.existing(args.sweep, args.results_dir)
-    from search.record.profile import StageClock
-    from search.record.stored_config import load_config
+    from search.record import StageClock, load_config
 
     clock = StageClock()
     _start(load_config(paths, changes), clock)
@@ -100,8 +100,7 @@ def resume(args: argparse.Namespace) -> None:
 def preflight(args: argparse.Namespace) -> None:
     """A line for each machine."""
     config = SweepConfig.parse(overlay({"data": "."}, flags_of(args)))
-    from search.cluster.connection import start_ray
-    from search.cluster.preflight import examine_machines, machine_warnings
+    from search.cluster import examine_machines, machine_warnings, start_ray
 
     start_ray(config.address)
     machines = examine_machines(config.cache_dir)
@@ -124,7 +123,7 @@ def submit(args: argparse.Namespace) -> None:
         words = [*words, "--name", name]
     elif inner.command == "resume":
         name = Path(inner.sweep).name
-    from search.cluster.jobs import follow, submit
+    from search.cluster import follow, submit
 
     job = submit(
         args.address,
@@ -144,7 +143,7 @@ def submit(args: argparse.Namespace) -> None:
 
 def _start(config: SweepConfig, clock: "StageClock") -> None:
     """Start Ray and import what a sweep needs, side by side."""
-    from search.cluster.connection import start_ray_beside_importing
+    from search.cluster import start_ray_beside_importing
 
     _progress()("starting Ray", 0, 0)
     with clock.stage("start"):
@@ -152,7 +151,7 @@ def _start(config: SweepConfig, clock: "StageClock") -> None:
 
 
 def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
-    from search.record.invocation import command
+    from search.record import command
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a batch system: as Ctrl-C
     try:
@@ -169,7 +168,7 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Rank trials, and weigh final models against one another."""
-    from search.ranking.comparison import compare_sweeps
+    from search.ranking import compare_sweeps
 
     if args.top is not None and args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
@@ -209,7 +208,7 @@ def retrain(args: argparse.Namespace) -> None:
     """The final model again."""
     paths = SweepPaths.existing(args.sweep, args.results_dir)
     from search.operations import retrain_sweep
-    from search.record.stored_config import load_config
+    from search.record import load_config
 
     changes = {name: value for name, value in flags_of(args).items() if name != "results_dir"}
     if others := set(changes) - set(HANDED_OVER):
@@ -241,13 +240,13 @@ def export(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """An export's answers."""
-    from trainables.data.sources import image_files
+    from trainables.data import image_files
 
     if args.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {args.top}.")
     _check_file("--out", args.out, TABLES)
     files = [file for path in args.images for file in image_files(path)]
-    from trainables.inference.predictor import Predictor
+    from trainables.inference import Predictor
 
     predictor = Predictor.load(args.export)
     if args.grad_cam and predictor.model is None:
@@ -275,7 +274,7 @@ def predict(args: argparse.Namespace) -> None:
 def _write_answers(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
     import pandas as pd
 
-    from trainables.evaluation.predictions import probability_columns
+    from trainables.evaluation import probability_columns
 
     labels, ending = spec.labels, out.suffix.lower()
     best = [labels[k] for k in spec.answers(answers.probabilities)]
@@ -313,7 +312,7 @@ def _show_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, shown: int
 ) -> None:
     from search.cli.output import print_table
-    from search.ranking.leaderboard import columns, pareto
+    from search.ranking import columns, pareto
 
     print_table(columns(table, metric).head(shown))
     if objectives and not table.empty:

@@ -4,8 +4,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.record.journal_file import JournalFile
-from search.record.paths import SweepPaths
+from search.record import JournalFile, SweepPaths
 from spaces import ConfigError, RunError
 
 HOST = "127.0.0.1"

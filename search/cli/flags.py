@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from search.config.command_line import overlay, read_toml
-from search.config.settings import SweepConfig, settings
+from search.config import SweepConfig, overlay, read_toml, setting_fields
 from spaces import preset_names
 
 _METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
@@ -24,7 +23,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def add_flags(parser: argparse.ArgumentParser, *, shown: Sequence[str] | None = None) -> None:
     """Flags that set nothing unless given; with ``shown``, the help keeps quiet of others."""
-    for name, info in settings():
+    for name, info in setting_fields():
         if name == "data" or (shown and name == "results_dir"):
             continue
         flag, told = "--" + name.replace("_", "-"), shown is None or name in shown
@@ -59,7 +58,7 @@ def config_of(args: argparse.Namespace) -> SweepConfig:
 
 def flags_of(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given as flags, by dotted name."""
-    known = dict(settings())
+    known = dict(setting_fields())
     flags: dict[str, Any] = {}
     for name, value in vars(args).items():
         if name in known and value is not None:

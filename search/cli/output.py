@@ -9,13 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from search.config.settings import UNLIMITED, SweepConfig
-from search.record.invocation import command, program
-from search.record.profile import took
+from search.config import UNLIMITED, SweepConfig
+from search.record import command, program, took
 
 if TYPE_CHECKING:
-    from search.ranking.comparison import Comparison
-    from search.record.final_model import FinalModel
+    from search.ranking import Comparison
+    from search.record import FinalModel
     from search.result import SweepResult
 
 

@@ -11,8 +11,8 @@ from typing import NoReturn, get_args
 from search.cli import commands as run
 from search.cli.commands import DONE, FAULT, MISTAKE
 from search.cli.flags import add_flags, add_settings
-from search.config.settings import HANDED_OVER, RESUMABLE, Format
-from search.record.invocation import version_of
+from search.config import HANDED_OVER, RESUMABLE, Format
+from search.record import version_of
 from spaces import ConfigError, RunError, UserError
 from spaces.errors import unknown
 

@@ -1,1 +1,5 @@
 """Settings of a sweep: flags, TOML keys and their checks. Reads no images, starts nothing."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.config.settings import SweepConfig, settings
+from search.config.settings import SweepConfig, setting_fields
 from spaces import ConfigError
 
 _PLACES = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
@@ -36,7 +36,7 @@ def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
 def launch_words(config: SweepConfig) -> list[str]:
     """The words of a launch with these settings, but for its name and where things lie."""
     words, given = [str(config.data)], config.model_dump(mode="json")
-    for name, info in settings():
+    for name, info in setting_fields():
         value: Any = given
         for part in name.split("."):
             value = value[part]

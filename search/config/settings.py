@@ -23,7 +23,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 if TYPE_CHECKING:
-    from trainables.data.listing import SplitName
+    from trainables.data import SplitName
 
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]
@@ -319,15 +319,15 @@ class SweepConfig(_Settings):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError.of(sentences(error, dict(settings()), "setting")) from None
+            raise ConfigError.of(sentences(error, dict(setting_fields()), "setting")) from None
 
 
-def settings(
+def setting_fields(
     model: type[BaseModel] = SweepConfig, prefix: str = ""
 ) -> Iterator[tuple[str, FieldInfo]]:
     """Every setting by its dotted name, such as ``asha.grace_epochs``."""
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from settings(info.annotation, f"{prefix}{name}.")
+            yield from setting_fields(info.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", info

@@ -17,16 +17,14 @@ from scipy.special import softmax
 from timm.models import save_for_hf
 from torch import nn
 
-from search.config.settings import Format
+from search.config import Format
 from search.final.model_card import Exported, model_card
-from search.record.final_model import FinalModel
-from search.record.paths import CARD, SweepPaths
+from search.record import CARD, FinalModel, SweepPaths
 from spaces import ConfigError, RunError
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import read_unchanged
-from trainables.evaluation.predictions import Predictions
-from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
-from trainables.models.backbone import model_args
+from trainables.data import Dataset, read_unchanged
+from trainables.evaluation import Predictions
+from trainables.inference import SIDECAR, SPEC, ModelSpec
+from trainables.models import model_args
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
@@ -43,7 +41,7 @@ _FILES = {*_MODELS.values(), "config.json", "model.onnx.data", "labels.txt", CAR
 _log = logging.getLogger("finesweep")
 
 
-def export(
+def export_model(
     final: FinalModel, dataset: Dataset, paths: SweepPaths, *, formats: Sequence[Format], out: Path
 ) -> tuple[Exported, ...]:
     """Write ``formats``, ``labels.txt`` and the model card below ``out``.

@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 
-from search.final.export import export, is_exported
+from search.final.export import export_model, is_exported
 from search.final.retrain import retrain
 from search.final.selection import Recipe
-from search.record.final_model import FinalModel
-from search.record.paths import SweepPaths
-from search.record.profile import StageClock
-from search.trial.context import TrialJob
+from search.record import FinalModel, StageClock, SweepPaths
+from search.trial import TrialJob
 from trainables.progress import Progress
 
 _log = logging.getLogger("finesweep")
@@ -38,7 +36,7 @@ def hand_over(
     if not is_exported(final, formats, paths.export):
         progress("exporting", 0, 0)
         with clock.stage("export"):
-            export(final, job.dataset, paths, formats=formats, out=paths.export)
+            export_model(final, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("%s: test accuracy %.4f; %s", final.name, final.test.accuracy, paths.export)
     return final
 

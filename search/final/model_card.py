@@ -10,19 +10,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from search.config.command_line import launch_words
-from search.record.final_model import FinalModel
-from search.record.invocation import program
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.profile import took
-from search.record.stored_config import load_config
-from trainables.data.dataset import Dataset
-from trainables.data.listing import SPLITS
-from trainables.evaluation.calibration import calibration_curve
-from trainables.evaluation.intervals import bootstrap_intervals
-from trainables.evaluation.predictions import Predictions
-from trainables.inference.model_spec import ModelSpec
+from search.config import launch_words
+from search.record import FinalModel, SweepPaths, load_config, program, read_trials, took
+from trainables.data import SPLITS, Dataset
+from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
+from trainables.inference import ModelSpec
 
 
 @dataclass(frozen=True)

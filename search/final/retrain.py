@@ -15,28 +15,19 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from search.cluster.connection import none_of
+from search.cluster import none_of
 from search.final.selection import Chosen, Recipe
-from search.record.final_model import FinalModel, Member
-from search.record.invocation import command
-from search.record.paths import SweepPaths
-from search.trial.context import TrialJob
+from search.record import FinalModel, Member, SweepPaths, command
+from search.trial import TrialJob
 from spaces import RunError
-from trainables.data.dataset import majority_share
-from trainables.data.pixel_store import ImageSet
-from trainables.evaluation.metrics import test_metrics
-from trainables.evaluation.operating_point import Rates
-from trainables.evaluation.predictions import Predictions
+from trainables.data import ImageSet, majority_share
+from trainables.evaluation import Predictions, Rates, test_metrics
 from trainables.files import write_json, write_whole
-from trainables.inference.grad_cam import WithFeatures
-from trainables.inference.temperature_scaling import divide_logits
-from trainables.inputs.feature_loader import Inputs
-from trainables.models.backbone import Preprocessing
-from trainables.models.frozen_prefix import whole
+from trainables.inference import WithFeatures, divide_logits
+from trainables.inputs import Inputs
+from trainables.models import Preprocessing, whole
 from trainables.process import prepare_process
-from trainables.training.epoch_report import EpochReport
-from trainables.training.evaluate import logits_of
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.training import EpochReport, FineTuning, finetune, logits_of
 
 _log = logging.getLogger("finesweep")
 

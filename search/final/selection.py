@@ -12,19 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from search.config.sensitivity import positive_class
-from search.config.settings import SweepConfig
-from search.record.paths import SweepPaths
-from search.record.trials import TrialRecord
-from search.record.validation_logits import read_answers
+from search.config import SweepConfig, positive_class
+from search.record import SweepPaths, TrialRecord, read_answers
 from spaces import ConfigError
-from trainables.data.dataset import Dataset
-from trainables.evaluation.folds import fold_numbers
-from trainables.evaluation.metrics import scores_of
-from trainables.evaluation.operating_point import OperatingPoint
-from trainables.inference.model_spec import ModelSpec
-from trainables.inference.temperature_scaling import fit_temperature
-from trainables.training.epoch_report import METRICS
+from trainables.data import Dataset
+from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
+from trainables.inference import ModelSpec, fit_temperature
+from trainables.training import METRICS
 
 _log = logging.getLogger("finesweep")
 

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trainables.data.dataset import Dataset
-from trainables.data.decoding import read_rgb, resize_square
-from trainables.inputs.augmentation import NUMBERS, augment
+from trainables.data import Dataset, read_rgb, resize_square
+from trainables.inputs import NUMBERS, augment
 
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:

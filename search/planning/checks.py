@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from search.config.settings import SweepConfig
-from search.record.paths import SweepPaths
+from search.config import SweepConfig
+from search.record import SweepPaths
 from spaces import ConfigError, SearchSpace
-from trainables.data.sources import check_source
+from trainables.data import check_source
 
 
 def check_at_once(config: SweepConfig) -> None:
@@ -60,6 +60,6 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
     """See whether the store can be written that a sweep asks for. Raises `ConfigError`."""
     if config.storage_path:
-        from search.record.mirror import Storage
+        from search.record import Storage
 
         Storage(paths, config.storage_path).check()

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from search.config.settings import SweepConfig
+from search.config import SweepConfig
 from search.planning.plan import UNEVEN, Plan, unevenness
 from spaces import Fixed, TrialParams
-from trainables.data.listing import SPLITS
-from trainables.models.backbone import (
+from trainables.data import SPLITS
+from trainables.models import (
     backbone_groups,
     build_model,
     make_optimizer,

@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from search.config.settings import SweepConfig
-from search.ranking.leaderboard import trial_table
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
+from search.config import SweepConfig
+from search.ranking import trial_table
+from search.record import SweepPaths, TrialRecord, load_config, read_trials
 from spaces import ConfigError, SearchSpace, TrialParams
 
 EACH = 3

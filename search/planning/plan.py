@@ -4,13 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from search.config.sensitivity import positive_class
-from search.config.settings import SweepConfig
+from search.config import SweepConfig, positive_class
 from search.planning.prepare import Draft
 from spaces import ConfigError
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import Staged
-from trainables.data.survey import Survey, survey
+from trainables.data import Dataset, Staged, Survey, survey_images
 from trainables.progress import Progress, no_progress
 
 UNEVEN = 3.0
@@ -38,7 +35,7 @@ def make_plan(
     whatever their files are called now. Raises `UserError`.
     """
     config = draft.config
-    surveyed = survey(
+    surveyed = survey_images(
         config.data,
         cache=config.cache_dir,
         val_fraction=config.split.val_fraction,

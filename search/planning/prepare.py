@@ -9,18 +9,23 @@ from typing import Self
 
 import torch
 
-from search.config.settings import SweepConfig
+from search.config import SweepConfig
 from search.planning.checks import read_points
 from search.planning.initial_points import first_points, points_to_go_on
-from search.record.paths import SweepPaths
-from search.record.stored_config import Resolved
+from search.record import Resolved, SweepPaths
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
-from trainables.data.pixel_store import PixelFormat
-from trainables.data.sources import check_source
-from trainables.models.backbone import Preprocessing, build_model, check_weights, open_group_count
-from trainables.models.frozen_prefix import CUTS, split
-from trainables.models.tracing import CannotSplitError
-from trainables.models.weights import Weights, find_weights
+from trainables.data import PixelFormat, check_source
+from trainables.models import (
+    CUTS,
+    CannotSplitError,
+    Preprocessing,
+    Weights,
+    build_model,
+    check_weights,
+    find_weights,
+    open_group_count,
+    split,
+)
 from trainables.process import one_thread
 
 _log = logging.getLogger("finesweep")

@@ -8,16 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from search.config.settings import Objective
+from search.config import Objective
 from search.ranking.leaderboard import rank, trial_table
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
+from search.record import FinalModel, SweepPaths, TrialRecord, load_config, read_trials
 from spaces import ConfigError
-from trainables.data.dataset import Dataset
-from trainables.evaluation.predictions import Predictions
+from trainables.data import Dataset
+from trainables.evaluation import Predictions
 
 _NO_EXPRESSION = (
     ArithmeticError,

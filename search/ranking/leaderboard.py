@@ -7,13 +7,12 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from search.config.settings import Objective
+from search.config import Objective
 from search.ranking.repeats import confirmed
-from search.record.paths import SweepPaths
-from search.record.trials import TrialRecord
+from search.record import SweepPaths, TrialRecord
 from spaces import RunError
 from trainables.files import write_whole
-from trainables.training.epoch_report import METRICS
+from trainables.training import METRICS
 
 
 def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:

@@ -7,10 +7,10 @@ is therefore named by the mean over several seeds, where that costs little besid
 import math
 from collections.abc import Sequence
 
-from search.config.settings import SweepConfig
-from search.record.trials import Repeat, TrialRecord
+from search.config import SweepConfig
+from search.record import Repeat, TrialRecord
 from spaces import TrialParams
-from trainables.training.epoch_report import merit
+from trainables.training import merit
 
 SEEDS = 2
 """Other seeds that a trial is confirmed with."""

@@ -15,12 +15,12 @@ import torch
 from search.record.invocation import version_of
 from search.record.paths import SweepPaths
 from spaces import ConfigError
-from trainables.models.weights import Weights
+from trainables.models import Weights
 
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 
 
-def environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
+def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
     """What a result depends on besides the settings, with a hash of each backbone's ``weights``."""
     return {
         "finesweep": version_of("finesweep"),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from search.record.paths import SweepPaths
 from spaces import TrialParams
-from trainables.evaluation.metrics import TestMetrics
-from trainables.evaluation.operating_point import OperatingPoint, Rates
+from trainables.evaluation import OperatingPoint, Rates, TestMetrics
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,8 +31,7 @@ class Member:
         """The trained model, on the CPU, in eval mode."""
         from safetensors.torch import load_file  # who reads the test alone needs no torch
 
-        from trainables.models.backbone import build_model
-        from trainables.models.weights import Weights
+        from trainables.models import Weights, build_model
 
         untrained = Weights(self.params.backbone, "retrained", None)
         model = build_model(self.params, untrained, classes, exportable=exportable)
@@ -95,7 +93,7 @@ class FinalModel:
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
         """The trained model, on the CPU, in eval mode: timm's, or an `Ensemble` of such."""
-        from trainables.inference.ensemble import Ensemble
+        from trainables.inference import Ensemble
 
         models = [
             member.load(paths.member_weights(k), classes, exportable=exportable)

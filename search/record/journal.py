@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search.record.journal_file import JournalFile
 from search.record.trials import Repeat, Status, TrialRecord
 from spaces import TrialParams
-from trainables.models.model_cost import Footprint
-from trainables.training.epoch_report import EpochReport
+from trainables.models import Footprint
+from trainables.training import EpochReport
 
 STUDY = "finesweep"
 """Name of the study in the journal."""

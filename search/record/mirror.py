@@ -22,11 +22,11 @@ from typing import Any, Self
 import psutil
 from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 
-from search.config.settings import SweepConfig
+from search.config import SweepConfig
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 from spaces.errors import first_line
-from trainables.data.object_store import open_store
+from trainables.data import open_store
 from trainables.files import write_whole
 
 _log = logging.getLogger("finesweep")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from trainables.training.epoch_report import EpochReport
+from trainables.training import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
 """In order; "start" is Ray's, and imports beside it."""

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.config.command_line import overlay
-from search.config.settings import RESUMABLE, SweepConfig
+from search.config import RESUMABLE, SweepConfig, overlay
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from spaces import TrialParams
-from trainables.models.model_cost import Footprint
-from trainables.training.epoch_report import EpochReport, best_of
+from trainables.models import Footprint
+from trainables.training import EpochReport, best_of
 
 Status = Literal["running", "completed", "stopped", "failed"]
 

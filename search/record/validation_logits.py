@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from search.record.trials import TrialRecord, trial_name
-from trainables.data.dataset import Dataset
-from trainables.data.listing import SplitName
-from trainables.evaluation.metrics import scores_of
+from trainables.data import Dataset, SplitName
+from trainables.evaluation import scores_of
 from trainables.files import write_whole
-from trainables.training.epoch_report import EpochReport, merit
+from trainables.training import EpochReport, merit
 
 KEPT = 16
 """Trials whose logits are kept; those of all would fill a disk."""

@@ -1,6 +1,5 @@
 """What a sweep found, for people: ``report.html``, and pictures in TensorBoard."""
 
-from search.report.report import write_report
-from search.report.tensorboard_figures import draw_best
+import lazy_loader
 
-__all__ = ["draw_best", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

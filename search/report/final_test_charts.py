@@ -8,12 +8,10 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from threadpoolctl import threadpool_limits
 
-from search.record.final_model import FinalModel
+from search.record import FinalModel
 from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.html import Block, Picture, Table
-from trainables.evaluation.calibration import calibration_curve
-from trainables.evaluation.intervals import bootstrap_intervals
-from trainables.evaluation.predictions import Predictions
+from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 
 SHOWN = 8
 """Classes that have a curve or a colour of their own."""

@@ -11,14 +11,9 @@ from torch import nn
 from search.report.charts import shortened
 from search.report.html import Gallery, Thumbnail
 from spaces import DataError
-from trainables.data.dataset import Dataset
-from trainables.data.decoding import resize_square
-from trainables.data.listing import SplitName
-from trainables.data.pixel_store import read_unchanged
-from trainables.evaluation.label_errors import likely_label_errors
-from trainables.evaluation.predictions import Predictions
-from trainables.inference.grad_cam import grad_cam, overlaid
-from trainables.inference.model_spec import ModelSpec
+from trainables.data import Dataset, SplitName, read_unchanged, resize_square
+from trainables.evaluation import Predictions, likely_label_errors
+from trainables.inference import ModelSpec, grad_cam_maps, overlaid
 
 MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
 """Images of a gallery, at most."""
@@ -89,7 +84,7 @@ def where_it_looks(
         return None
     places = np.array([place for place, _ in opened])
     images = [image for _, image in opened]
-    maps = grad_cam(model, spec.preprocess(images), tested.predicted[places])
+    maps = grad_cam_maps(model, spec.preprocess(images), tested.predicted[places])
     if maps is None:
         return None
     thumbnails = []

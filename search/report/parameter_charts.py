@@ -10,7 +10,7 @@ from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
 from search.report.html import Picture
 from search.report.search_charts import Searched
 from spaces import Choices, Range
-from trainables.training.epoch_report import METRICS
+from trainables.training import METRICS
 
 FEWEST, MOST = 10, 300
 """Trials, below which nothing is said of the importance of parameters, and that it is told by."""

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from search.config.command_line import launch_words
-from search.ranking.leaderboard import columns, trial_table
-from search.record.invocation import program
-from search.record.paths import SweepPaths
-from search.record.profile import took
+from search.config import launch_words
+from search.ranking import columns, trial_table
+from search.record import SweepPaths, program, took
 from search.report import final_test_charts as testing
 from search.report import galleries as looking
 from search.report import parameter_charts as parameters
@@ -22,11 +20,10 @@ from search.report.search_charts import Searched
 from search.report.summary import lead
 from search.report.sweep_data import Found
 from spaces import RunError
-from trainables.data.dataset import Dataset
-from trainables.data.listing import SPLITS
+from trainables.data import SPLITS, Dataset
 from trainables.files import write_whole
-from trainables.inference.model_spec import ModelSpec
-from trainables.models.backbone import Preprocessing
+from trainables.inference import ModelSpec
+from trainables.models import Preprocessing
 
 RANKED = 20
 """Rows of a table."""

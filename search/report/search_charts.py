@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from search.ranking.leaderboard import winner
-from search.record.trials import TrialRecord
+from search.ranking import winner
+from search.record import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.html import Picture
 from spaces import SearchSpace
-from trainables.training.epoch_report import METRICS
+from trainables.training import METRICS
 
 LINES, BEST = 500, 100
 """Of a long search so many trials are drawn as lines, the best among them."""

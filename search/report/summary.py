@@ -1,12 +1,12 @@
 """The first sentences of the page: what was asked and found."""
 
-from search.config.settings import UNLIMITED
-from search.ranking.leaderboard import winner
-from search.record.profile import took
+from search.config import UNLIMITED
+from search.ranking import winner
+from search.record import took
 from search.report.final_test_charts import mistakes
 from search.report.sweep_data import Found
 from spaces import RunError
-from trainables.data.listing import SPLITS
+from trainables.data import SPLITS
 
 
 def lead(found: Found) -> list[str]:

@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from typing import Self
 
-from search.config.settings import SweepConfig
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
+from search.config import SweepConfig
+from search.record import FinalModel, SweepPaths, TrialRecord, load_config, read_trials
 from spaces import SearchSpace
-from trainables.data.dataset import Dataset
-from trainables.evaluation.predictions import Predictions
+from trainables.data import Dataset
+from trainables.evaluation import Predictions
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,13 @@ import numpy as np
 from scipy.special import softmax
 from torch.utils.tensorboard import SummaryWriter
 
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.validation_logits import read_answers
+from search.record import SweepPaths, load_config, read_answers, read_trials
 from search.report.charts import style
 from search.report.final_test_charts import confusion_chart
 from search.report.galleries import mistakes_chart
-from trainables.data.dataset import Dataset
-from trainables.evaluation.predictions import Predictions
-from trainables.training.epoch_report import merit
+from trainables.data import Dataset
+from trainables.evaluation import Predictions
+from trainables.training import merit
 
 MOST = 3
 """Trials that have pictures."""

@@ -12,7 +12,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from search.config.settings import SamplerName
+from search.config import SamplerName
 from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from search.cluster.file_transfer import Home
-from search.record.trials import trial_name
+from search.cluster import Home
+from search.record import trial_name
 from trainables.files import write_whole
 
 _log = logging.getLogger("finesweep")

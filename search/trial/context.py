@@ -6,20 +6,24 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from search.cluster.file_transfer import Home
-from search.config.settings import SweepConfig
-from search.record.trials import Repeat
+from search.cluster import Home
+from search.config import SweepConfig
+from search.record import Repeat
 from spaces import TrialParams
-from trainables.data.dataset import Dataset
-from trainables.data.disk_cache import FEATURES, PIXELS, make_room
-from trainables.data.pixel_store import ImageSet, PixelFormat, PixelStore, build_store
-from trainables.evaluation.folds import fold_numbers
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.backbone import Preprocessing
-from trainables.models.weights import Weights
-from trainables.training.cross_validation import Folds
-from trainables.training.fine_tuning import FineTuning
-from trainables.training.gpu_memory import MemoryCase
+from trainables.data import (
+    FEATURES,
+    PIXELS,
+    Dataset,
+    ImageSet,
+    PixelFormat,
+    PixelStore,
+    build_store,
+    make_room,
+)
+from trainables.evaluation import fold_numbers
+from trainables.inputs import FeatureStore
+from trainables.models import Preprocessing, Weights
+from trainables.training import FineTuning, Folds, MemoryCase
 
 
 @dataclass(frozen=True)

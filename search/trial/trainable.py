@@ -8,9 +8,7 @@ from ray import tune
 from search.trial.checkpoints import Checkpoints, pack
 from search.trial.context import TrialJob
 from trainables.process import prepare_process
-from trainables.training.cross_validation import Folds
-from trainables.training.fine_tuning import FineTuning
-from trainables.training.gpu_memory import CONTEXT_MIB, MemoryTable
+from trainables.training import CONTEXT_MIB, FineTuning, Folds, MemoryTable
 
 NUMBER, PARAMS, REPEAT, AGAIN, AVOID = "number", "params", "repeat", "again", "avoid"
 """Keys of the configuration that Ray hands to a trial; again says to go on from its checkpoint."""

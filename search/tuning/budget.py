@@ -4,10 +4,10 @@ import math
 import time
 from collections.abc import Callable
 
-from search.config.settings import SweepConfig
-from search.record.trials import Repeat, Status
+from search.config import SweepConfig
+from search.record import Repeat, Status
 from spaces import TrialParams
-from trainables.training.epoch_report import EpochReport, better
+from trainables.training import EpochReport, better
 
 
 class Budget:

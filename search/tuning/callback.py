@@ -10,7 +10,7 @@ from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.trial.trainable import LOGITS, NUMBER, STATE
+from search.trial import LOGITS, NUMBER, STATE
 from search.tuning.retries import Failure
 from search.tuning.searcher import StudySearcher
 

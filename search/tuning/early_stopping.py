@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
-from search.config.settings import SweepConfig
-from search.record.trials import TrialRecord
-from search.trial.trainable import NUMBER, REPEAT
-from trainables.training.epoch_report import METRICS, EpochReport
+from search.config import SweepConfig
+from search.record import TrialRecord
+from search.trial import NUMBER, REPEAT
+from trainables.training import METRICS, EpochReport
 
 MayLead = Callable[[int, EpochReport], bool]
 """Whether a trial, by number, may yet come to the best of all after its last epoch."""

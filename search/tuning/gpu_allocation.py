@@ -14,12 +14,12 @@ import ray
 import torch
 from ray import tune
 
-from search.cluster.connection import Node, alive, none_of
-from search.config.settings import SweepConfig
-from search.trial.context import TrialJob
+from search.cluster import Node, alive, none_of
+from search.config import SweepConfig
+from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
-from trainables.inputs.feature_loader import GPU_BATCH
-from trainables.training.gpu_memory import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
+from trainables.inputs import GPU_BATCH
+from trainables.training import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 
 _log = logging.getLogger("finesweep")
 

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.config.settings import UNLIMITED, SweepConfig
-from search.record.trials import Repeat, Status, trial_name
+from search.config import UNLIMITED, SweepConfig
+from search.record import Repeat, Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
-from trainables.training.epoch_report import EpochReport, best_of, merit
+from trainables.training import EpochReport, best_of, merit
 
 _ROWS = 10
 

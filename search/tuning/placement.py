@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from search.cluster.connection import Examination, Node, alive
+from search.cluster import Examination, Node, alive
 from search.tuning.gpu_allocation import Resources
 
 _log = logging.getLogger("finesweep")

@@ -15,18 +15,15 @@ import numpy as np
 from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
-from search.planning.prepare import Draft
-from search.record.paths import SweepPaths
-from search.record.trials import Observer, Status, TrialRecord, trial_name
-from search.record.validation_logits import ValidationAnswers
-from search.trial.checkpoints import CheckpointWriter
-from search.trial.trainable import AGAIN, AVOID, NUMBER, PARAMS, REPEAT
+from search.planning import Draft
+from search.record import Observer, Status, SweepPaths, TrialRecord, ValidationAnswers, trial_name
+from search.trial import AGAIN, AVOID, NUMBER, PARAMS, REPEAT, CheckpointWriter
 from search.tuning.budget import Budget
 from search.tuning.placement import Machines
 from search.tuning.retries import Attempts, Failure
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import Agenda
-from trainables.training.epoch_report import METRICS, EpochReport
+from trainables.training import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 

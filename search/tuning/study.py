@@ -10,8 +10,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.settings import Objective, SamplerName
-from search.record.journal import (
+from search.config import Objective, SamplerName
+from search.record import (
     COST_KEY,
     ENDED_BY_KEY,
     EPOCH_KEY,
@@ -20,17 +20,17 @@ from search.record.journal import (
     REPEAT_KEY,
     STATUS_OF_STATE,
     STUDY,
+    JournalFile,
+    Repeat,
+    Status,
+    TrialRecord,
     read_trials,
     records_of,
 )
-from search.record.journal_file import JournalFile
-from search.record.trials import Repeat, Status, TrialRecord
-from search.samplers.factory import make_sampler
-from search.samplers.learning_curves import NEVER_BEGAN
-from search.samplers.multi_fidelity_gp import MultiFidelitySampler
+from search.samplers import NEVER_BEGAN, MultiFidelitySampler, make_sampler
 from spaces import TrialParams
-from trainables.models.model_cost import Footprint
-from trainables.training.epoch_report import METRICS, EpochReport, best_of
+from trainables.models import Footprint
+from trainables.training import METRICS, EpochReport, best_of
 
 
 class StudyJournal:

@@ -13,10 +13,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
-from search.record.paths import SweepPaths
-from search.record.trials import Repeat, Status, trial_name
+from search.record import Repeat, Status, SweepPaths, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
-from trainables.training.epoch_report import METRICS, EpochReport, best_of
+from trainables.training import METRICS, EpochReport, best_of
 
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 

@@ -4,13 +4,13 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from search.planning.prepare import Draft
-from search.ranking.repeats import repeats_of
-from search.record.trials import Repeat, trial_name
+from search.planning import Draft
+from search.ranking import repeats_of
+from search.record import Repeat, trial_name
 from search.tuning.budget import Budget
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
-from trainables.models.model_cost import Footprint
+from trainables.models import Footprint
 
 _log = logging.getLogger("finesweep")
 

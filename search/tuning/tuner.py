@@ -14,15 +14,18 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.execution import class_cache
 
-from search.cluster.preflight import Newcomers
-from search.planning.prepare import Draft
-from search.record.invocation import command
-from search.record.paths import SweepPaths
-from search.record.trials import trial_name
-from search.record.validation_logits import KEPT, ValidationAnswers
-from search.trial.checkpoints import Checkpoints, CheckpointWriter
-from search.trial.context import TrialJob
-from search.trial.trainable import AVOID, NUMBER, PARAMS, FineTuneTrial
+from search.cluster import Newcomers
+from search.planning import Draft
+from search.record import KEPT, SweepPaths, ValidationAnswers, command, trial_name
+from search.trial import (
+    AVOID,
+    NUMBER,
+    PARAMS,
+    Checkpoints,
+    CheckpointWriter,
+    FineTuneTrial,
+    TrialJob,
+)
 from search.tuning.budget import Budget
 from search.tuning.callback import TuneEvents
 from search.tuning.early_stopping import stopping_rule

@@ -12,8 +12,8 @@ from scipy import stats
 from spaces import TrialParams
 from tests.benchmarks.feature_store import STORE, run
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.data.survey import survey
-from trainables.models.weights import find_weights
+from trainables.data import survey_images
+from trainables.models import find_weights
 from trainables.process import prepare_process
 
 
@@ -36,7 +36,7 @@ def guard(seeds: int) -> list[str]:
             best: dict[str, list[float]] = {"kept": [], "fresh": []}
             for seed in range(seeds):
                 data = ROOT / "data" / name
-                dataset = survey(data, cache=SCRATCH / "survey", seed=seed).dataset
+                dataset = survey_images(data, cache=SCRATCH / "survey", seed=seed).dataset
                 for label, views, store in (("kept", 4, STORE), ("fresh", None, None)):
                     reports = run(
                         dataset, params, weights, epochs=8, views=views, store=store, seed=seed

@@ -14,17 +14,11 @@ import torch
 
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, write_table
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, build_store
-from trainables.data.survey import survey
-from trainables.evaluation.metrics import scores_of
-from trainables.inputs.feature_loader import Inputs
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.backbone import Preprocessing
-from trainables.models.frozen_prefix import split_for
-from trainables.models.weights import find_weights
-from trainables.training.evaluate import logits_of
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.data import Dataset, ImageSet, build_store, survey_images
+from trainables.evaluation import scores_of
+from trainables.inputs import FeatureStore, Inputs
+from trainables.models import Preprocessing, find_weights, split_for
+from trainables.training import FineTuning, finetune, logits_of
 
 SETS = ("elpv", "foods", "fashion")
 BACKBONE = "tf_efficientnet_lite0"
@@ -94,7 +88,8 @@ def main() -> None:
     for name in SETS:
         found: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
         for seed in range(seeds):
-            dataset = survey(ROOT / "data" / name, cache=SCRATCH / "balancing", seed=seed).dataset
+            cache = SCRATCH / "balancing"
+            dataset = survey_images(ROOT / "data" / name, cache=cache, seed=seed).dataset
             for way, fields in WAYS.items():
                 found[way].append(tested(dataset, seed, fields))
                 print(name, seed, way, *(f"{v:.4f}" for v in found[way][-1]), file=sys.stderr)

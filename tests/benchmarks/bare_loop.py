@@ -12,14 +12,14 @@ from multiprocessing.queues import Queue
 import torch
 
 from spaces import TrialParams
-from trainables.models.backbone import (
+from trainables.models import (
+    Weights,
     build_model,
     make_optimizer,
     open_group_count,
     open_groups,
     train_mode,
 )
-from trainables.models.weights import Weights
 from trainables.process import prepare_process
 
 WORKERS = 2

@@ -17,12 +17,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import FinalModel, SweepPaths, read_trials
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.data.survey import survey
+from trainables.data import survey_images
 
 SETS = ("elpv", "fashion", "emoji")
 IMAGES, FOLDS, EPOCHS = 240, 5, 6
@@ -30,7 +28,7 @@ IMAGES, FOLDS, EPOCHS = 240, 5, 6
 
 def few_images(name: str, seed: int, work: Path) -> Path:
     """A table of `IMAGES` to train and validate on, four to one, and of the others as the test."""
-    dataset = survey(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
+    dataset = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     table = pd.DataFrame(
         {
             "path": [str(dataset.file(row)) for row in range(len(dataset))],

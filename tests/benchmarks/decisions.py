@@ -24,22 +24,20 @@ import psutil
 from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
-from search.cluster.connection import Node
-from search.config.settings import SamplerName, SweepConfig
-from search.planning.prepare import Draft
-from search.record.paths import SweepPaths
-from search.record.validation_logits import ValidationAnswers
-from search.trial.checkpoints import Checkpoints, CheckpointWriter
-from search.trial.trainable import PARAMS
+from search.cluster import Node
+from search.config import SamplerName, SweepConfig
+from search.planning import Draft
+from search.record import SweepPaths, ValidationAnswers
+from search.trial import PARAMS, Checkpoints, CheckpointWriter
+from search.tuning import Resources
 from search.tuning.budget import Budget
-from search.tuning.gpu_allocation import Resources
 from search.tuning.placement import Machines
 from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.models.backbone import Preprocessing
-from trainables.training.epoch_report import EpochReport
+from trainables.models import Preprocessing
+from trainables.training import EpochReport
 
 EPOCHS, WINDOW = 3, 50
 SPACE = SearchSpace.load("default")

@@ -13,8 +13,8 @@ import sys
 
 from ray import tune
 
-from search.cluster.connection import start_ray
-from search.record.journal import read_trials
+from search.cluster import start_ray
+from search.record import read_trials
 from spaces import TrialParams
 from tests.benchmarks.bare_loop import WORKERS, bare_seconds, bare_times
 from tests.benchmarks.fixed_trials import link_weights, points

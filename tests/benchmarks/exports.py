@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
-from search.record.paths import SweepPaths
+from search.record import SweepPaths
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,
@@ -30,8 +30,9 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.data.dataset import Dataset
-from trainables.inference.predictor import BATCH, Predictor
+from trainables.data import Dataset
+from trainables.inference import Predictor
+from trainables.inference.predictor import BATCH
 
 IMAGES = 200
 """Whose answers are compared."""

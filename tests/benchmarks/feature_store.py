@@ -13,15 +13,11 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, build_store
-from trainables.data.survey import survey
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.backbone import Preprocessing
-from trainables.models.weights import Weights, find_weights
+from trainables.data import Dataset, ImageSet, build_store, survey_images
+from trainables.inputs import FeatureStore
+from trainables.models import Preprocessing, Weights, find_weights
 from trainables.process import prepare_process
-from trainables.training.epoch_report import EpochReport
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.training import EpochReport, FineTuning, finetune
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
 
@@ -116,7 +112,7 @@ def main() -> None:
     """Run both parts and keep the table."""
     prepare_process(threads=1)
     fresh(STORE.cache)
-    dataset = survey(ROOT / "data" / "elpv", cache=SCRATCH / "survey").dataset
+    dataset = survey_images(ROOT / "data" / "elpv", cache=SCRATCH / "survey").dataset
     lines = [*by_depth(dataset), "", *errors(dataset)]
     write_table(
         "feature_store",

@@ -16,28 +16,20 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 
+from search.final import choose
 from search.final.retrain import refit
-from search.final.selection import Chosen, choose
-from search.ranking.leaderboard import winner
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
-from search.record.validation_logits import read_answers
-from search.trial.context import TrialJob
+from search.final.selection import Chosen
+from search.ranking import winner
+from search.record import SweepPaths, TrialRecord, load_config, read_answers, read_trials
+from search.trial import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, build_store
-from trainables.evaluation.calibration import calibration_curve
-from trainables.evaluation.folds import fold_numbers
-from trainables.inference.temperature_scaling import fit_temperature
-from trainables.inputs.feature_loader import Inputs
-from trainables.models.backbone import Preprocessing, build_model
-from trainables.models.frozen_prefix import whole
-from trainables.models.weights import Weights, find_weights
-from trainables.training.epoch_report import merit
-from trainables.training.evaluate import logits_of
+from trainables.data import Dataset, ImageSet, build_store
+from trainables.evaluation import calibration_curve, fold_numbers
+from trainables.inference import fit_temperature
+from trainables.inputs import Inputs
+from trainables.models import Preprocessing, Weights, build_model, find_weights, whole
+from trainables.training import logits_of, merit
 
 SETS = ("elpv", "foods", "fashion")
 WAYS = ("winner", "temperature", "ensemble", "ensemble, temperature", "ensemble, asked or not")

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import SweepPaths, read_trials
 from spaces import TrialParams
 from tests.benchmarks.bare_loop import WORKERS, bare_times
 from tests.benchmarks.measuring import (
@@ -31,7 +30,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.models.weights import find_weights
+from trainables.models import find_weights
 
 DEPTHS = [0.0] * 8 + [0.25] * 6 + [0.5] * 2 + [1.0] * 4
 

@@ -12,10 +12,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
-from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
-from trainables.data.survey import survey
-from trainables.inputs.views import Views
-from trainables.models.backbone import Preprocessing, normalise
+from trainables.data import ImageSet, PixelFormat, build_store, survey_images
+from trainables.inputs import Views
+from trainables.models import Preprocessing, normalise
 from trainables.process import prepare_process
 
 STATED = Preprocessing.of("resnet18")
@@ -65,7 +64,7 @@ def main() -> None:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in ("elpv", "foods"):
-        dataset = survey(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
+        dataset = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
         for side, aim in ((128, 8), (224, 4)):
             form = PixelFormat(side, "bilinear")
             cache = SCRATCH / f"pipeline-{side}"

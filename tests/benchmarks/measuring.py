@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from trainables.data.dataset import Dataset
-from trainables.data.listing import SPLITS
-from trainables.data.survey import survey
+from trainables.data import SPLITS, Dataset, survey_images
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "results" / "benchmarks"
@@ -67,7 +65,7 @@ def write_table(
 def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
     """Some images of ``data/NAME`` as train/val/test folders of links: one split for all."""
     folder = SCRATCH / f"{name}-{images}"
-    whole = survey(ROOT / "data" / name, cache=SCRATCH / "survey", seed=seed).dataset
+    whole = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey", seed=seed).dataset
     if not folder.exists():
         share = min(1.0, images / len(whole))
         for split in SPLITS:
@@ -77,7 +75,7 @@ def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
                 (folder / split / class_name).mkdir(parents=True)
                 for row in members[: max(2, round(share * len(members)))]:
                     (folder / split / class_name / whole.file(row).name).symlink_to(whole.file(row))
-    return folder, survey(folder, cache=SCRATCH / "survey").dataset
+    return folder, survey_images(folder, cache=SCRATCH / "survey").dataset
 
 
 def fresh(folder: Path) -> Path:

@@ -24,24 +24,21 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import SweepPaths, read_trials
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, fresh, ratios, spread, write_table
-from trainables.data.pixel_store import ImageSet, build_store
-from trainables.data.survey import survey
-from trainables.models.backbone import (
+from trainables.data import ImageSet, build_store, survey_images
+from trainables.models import (
     Preprocessing,
+    Weights,
     build_model,
     make_optimizer,
     open_group_count,
     open_groups,
     train_mode,
 )
-from trainables.models.weights import Weights
 from trainables.process import prepare_process
-from trainables.training.fine_tuning import FineTuning
-from trainables.training.gpu_memory import CONTEXT_MIB
+from trainables.training import CONTEXT_MIB, FineTuning
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048
@@ -53,7 +50,7 @@ def begin(
     data: Path, params: TrialParams, images: int = IMAGES, *, device: str = "cuda"
 ) -> FineTuning:
     """A fine-tune without a store on so many images."""
-    dataset = survey(data, cache=SCRATCH / "survey").dataset
+    dataset = survey_images(data, cache=SCRATCH / "survey").dataset
     form = Preprocessing.of(params.backbone).form(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     return FineTuning(

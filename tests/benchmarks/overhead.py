@@ -15,15 +15,13 @@ import torch
 from ray import tune
 
 import search.tuning.tuner
-from search.cluster.connection import start_ray
-from search.config.settings import SweepConfig
-from search.planning.plan import make_plan
-from search.planning.prepare import draft_plan
-from search.record.paths import SweepPaths
+from search.cluster import start_ray
+from search.config import SweepConfig
+from search.planning import draft_plan, make_plan
+from search.record import SweepPaths
+from search.trial import STATE, TrialJob
 from search.trial.checkpoints import pack
-from search.trial.context import TrialJob
-from search.trial.trainable import STATE
-from search.tuning.gpu_allocation import fit_resources
+from search.tuning import fit_resources
 from tests.benchmarks.measuring import (
     SCRATCH,
     alternate,
@@ -33,7 +31,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.training.epoch_report import EpochReport
+from trainables.training import EpochReport
 
 PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 

@@ -22,19 +22,13 @@ from scipy.stats import qmc
 
 from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, TABLES, write_table
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, build_store
-from trainables.data.survey import survey
-from trainables.evaluation.metrics import scores_of
+from trainables.data import Dataset, ImageSet, build_store, survey_images
+from trainables.evaluation import scores_of
 from trainables.files import write_whole
-from trainables.inputs.feature_loader import Inputs
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.backbone import Preprocessing
-from trainables.models.frozen_prefix import split_for
-from trainables.models.weights import find_weights
+from trainables.inputs import FeatureStore, Inputs
+from trainables.models import Preprocessing, find_weights, split_for
 from trainables.process import prepare_process
-from trainables.training.evaluate import logits_of
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.training import FineTuning, finetune, logits_of
 
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")
@@ -70,7 +64,7 @@ def points() -> list[TrialParams]:
 @lru_cache
 def dataset_of(name: str) -> Dataset:
     """Some images of ``data/NAME``, every class in proportion; the rest are in no split."""
-    whole = survey(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
+    whole = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     rng, place = np.random.default_rng(0), np.empty(len(whole))
     for k in range(len(whole.classes)):
         members = rng.permutation(np.flatnonzero(whole.labels == k))

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from search.config.settings import SweepConfig
+from search.config import SweepConfig
+from search.planning import Draft
 from search.planning.initial_points import best_points, in_turn
-from search.planning.prepare import Draft
-from search.ranking.leaderboard import winner
-from search.ranking.repeats import SHARE, repeats_of
-from search.record.trials import Repeat, TrialRecord
-from search.trial.trainable import NUMBER, REPEAT
+from search.ranking import repeats_of, winner
+from search.ranking.repeats import SHARE
+from search.record import Repeat, TrialRecord
+from search.trial import NUMBER, REPEAT
 from search.tuning.budget import Budget
 from search.tuning.early_stopping import stopping_rule
 from search.tuning.study import StudyJournal
@@ -40,7 +40,7 @@ from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
 from tests.benchmarks.worlds import MODELS, Curve, World, world
-from trainables.training.epoch_report import EpochReport
+from trainables.training import EpochReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
 """Budgets: as long as so many trials of random + ASHA take."""

@@ -24,15 +24,13 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 import search.tuning.tuner
-from search.config.settings import SweepConfig
-from search.planning.plan import Plan, make_plan
-from search.planning.prepare import draft_plan
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.trial.context import TrialJob
-from search.tuning.gpu_allocation import fit_resources
+from search.config import SweepConfig
+from search.planning import Plan, draft_plan, make_plan
+from search.record import SweepPaths, read_trials
+from search.trial import TrialJob
+from search.tuning import fit_resources
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
-from trainables.training.epoch_report import EpochReport
+from trainables.training import EpochReport
 
 EPOCH_SECONDS = 1.0
 

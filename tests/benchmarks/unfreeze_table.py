@@ -9,14 +9,14 @@ import timm
 import torch
 
 from spaces import TrialParams
-from trainables.models.backbone import (
+from trainables.models import (
+    Weights,
     backbone_groups,
     build_model,
     open_group_count,
     open_groups,
     trainable_share,
 )
-from trainables.models.weights import Weights
 
 BACKBONES = [
     "vgg16",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.record.paths import SweepPaths
+from search.record import SweepPaths
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, split_folder, spread, write_table
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import search.tuning.tuner
-from search.config.settings import SweepConfig
-from search.record.paths import SweepPaths
+from search.config import SweepConfig
+from search.record import SweepPaths
 from search.sweep import Sweep
-from search.trial.trainable import NUMBER, FineTuneTrial
+from search.trial import NUMBER, FineTuneTrial
 
 PAUSE_SECONDS = 0.3
 """Added to each epoch, so that there is somebody to kill."""

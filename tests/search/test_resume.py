@@ -17,14 +17,10 @@ from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
 from search.cli.output import result_words
-from search.record.journal import read_trials
-from search.record.lock import only_driver
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
+from search.record import SweepPaths, TrialRecord, load_config, only_driver, read_trials
 from spaces import ConfigError, SearchSpace
 from tests.support.command_line import finesweep, flags
-from trainables.data.dataset import Dataset
+from trainables.data import Dataset
 
 pytestmark = pytest.mark.slow
 

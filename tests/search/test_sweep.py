@@ -7,19 +7,14 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.operations import retrain_sweep
-from search.planning.plan import make_plan
-from search.planning.prepare import draft_plan
-from search.ranking.leaderboard import winner
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.trial.context import TrialJob
-from search.tuning.gpu_allocation import Resources, fit_resources
-from search.tuning.tuner import run_trials
+from search.planning import draft_plan, make_plan
+from search.ranking import winner
+from search.record import FinalModel, SweepPaths, read_trials
+from search.trial import TrialJob
+from search.tuning import Resources, fit_resources, run_trials
 from spaces import ConfigError, RunError, TrialParams
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import PixelStore
-from trainables.models.weights import Weights
+from trainables.data import Dataset, PixelStore
+from trainables.models import Weights
 
 pytestmark = pytest.mark.slow
 

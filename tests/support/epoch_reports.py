@@ -1,6 +1,6 @@
 """Epoch reports of given accuracies."""
 
-from trainables.training.epoch_report import EpochReport
+from trainables.training import EpochReport
 
 
 def report(epoch: int, accuracy: float, *, is_last: bool = False) -> EpochReport:

@@ -1,17 +1,12 @@
 from collections.abc import Sequence
 
-from search.final.finalize import hand_over
+from search.final import hand_over
 from search.final.selection import Chosen, Recipe
-from search.record.final_model import FinalModel
-from search.record.paths import SweepPaths
-from search.record.profile import StageClock
-from search.record.stored_config import load_config
-from search.trial.context import TrialJob
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import build_store
-from trainables.evaluation.operating_point import OperatingPoint
-from trainables.models.backbone import Preprocessing
-from trainables.models.weights import Weights
+from search.record import FinalModel, StageClock, SweepPaths, load_config
+from search.trial import TrialJob
+from trainables.data import Dataset, build_store
+from trainables.evaluation import OperatingPoint
+from trainables.models import Preprocessing, Weights
 from trainables.progress import no_progress
 
 

@@ -1,4 +1,4 @@
-"""`survey`: list, open and split the images of a source; say what was found."""
+"""`survey_images`: list, open and split the images of a source; say what was found."""
 
 import hashlib
 from collections import defaultdict
@@ -44,7 +44,7 @@ class Survey:
     """Images that were left out, and images that look odd."""
 
 
-def survey(
+def survey_images(
     data: Path | str,
     *,
     cache: Path,

@@ -1,1 +1,5 @@
 """How good predictions are: metrics, intervals, calibration. NumPy alone."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

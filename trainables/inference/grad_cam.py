@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.models.backbone import head_names
+from trainables.models import head_names
 
 _AT_ONCE = 4
 """Images whose activations are kept together."""
@@ -34,7 +34,7 @@ class WithFeatures(nn.Module):
         self._seen = given[0]
 
 
-def grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
+def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
     """Grad-CAM (Selvaraju et al. 2017): how much each place of images speaks for a class of each.
 
     Of ``(n, 3, side, side)`` normalised images; returns ``(n, side, side)`` float32 in [0, 1], all
@@ -106,7 +106,7 @@ def _grown(speaks: torch.Tensor, side: int) -> np.ndarray:
 
 
 def overlaid(square: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """An image of ``(h, w, 3)`` uint8 under a map of `grad_cam`: the brighter, the more it says."""
+    """An image of ``(h, w, 3)`` uint8 under a map of `grad_cam_maps`: brighter, more said."""
     share = cv2.resize(found, square.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     heat = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     mixed = 0.7 * (1 - 0.6 * share) * square + 0.6 * share * heat

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from spaces import ConfigError, TrialParams
-from trainables.data.decoding import resize_square
-from trainables.evaluation.operating_point import OperatingPoint
-from trainables.models.backbone import Preprocessing
+from trainables.data import resize_square
+from trainables.evaluation import OperatingPoint
+from trainables.models import Preprocessing
 
 SPEC = "finesweep"
 """Key of the `ModelSpec` in a timm folder's ``config.json``."""

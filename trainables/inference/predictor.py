@@ -16,8 +16,8 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError
-from trainables.data.decoding import IMAGE_ERRORS, read_rgb, reason_of
-from trainables.inference.grad_cam import grad_cam, overlaid
+from trainables.data import IMAGE_ERRORS, read_rgb, reason_of
+from trainables.inference.grad_cam import grad_cam_maps, overlaid
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.progress import Progress, no_progress
 
@@ -129,7 +129,8 @@ class Predictor:
         for start in range(0, len(best), BATCH):
             files = answers.files[start : start + BATCH]
             squares = [self._read(file) for file in files]
-            found = grad_cam(self.model, self.spec.normalise(squares), best[start : start + BATCH])
+            classes = best[start : start + BATCH]
+            found = grad_cam_maps(self.model, self.spec.normalise(squares), classes)
             if found is None:
                 raise ConfigError("This model has no features in places; leave --grad-cam out.")
             for row, (file, square) in enumerate(zip(files, squares, strict=True), start=start):

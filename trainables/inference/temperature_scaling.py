@@ -5,8 +5,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 
-from trainables.evaluation.metrics import cross_entropies
-from trainables.models.backbone import head_names
+from trainables.evaluation import cross_entropies
+from trainables.models import head_names
 
 _LEAST, _MOST = 0.1, 10.0
 

@@ -14,13 +14,12 @@ import numpy as np
 import timm
 import torch
 
-from trainables.data.pixel_store import ImageSet
+from trainables.data import ImageSet
 from trainables.inputs.feature_store import Block, FeatureStore
 from trainables.inputs.out_of_memory import run_by_halves
 from trainables.inputs.prefetch import prefetched
 from trainables.inputs.views import LEVELS, Views
-from trainables.models.backbone import Preprocessing, normalise
-from trainables.models.frozen_prefix import Features, Split
+from trainables.models import Features, Preprocessing, Split, normalise
 
 _log = logging.getLogger("finesweep")
 

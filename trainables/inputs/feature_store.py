@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from trainables.data.disk_cache import FEATURES, make_room, reserve
-from trainables.models.frozen_prefix import Split
+from trainables.data import FEATURES, make_room, reserve
+from trainables.models import Split
 
 _log = logging.getLogger("finesweep")
 

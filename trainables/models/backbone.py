@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spaces import SpaceError, TrialParams, WeightsError
-from trainables.data.pixel_store import PixelFormat
+from trainables.data import PixelFormat
 from trainables.models.weights import Weights, check_backbone
 
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spaces import TrialParams
-from trainables.evaluation.metrics import NO_SCORES, scores_of
+from trainables.evaluation import NO_SCORES, scores_of
 from trainables.training.epoch_report import Course, EpochReport
 from trainables.training.evaluate import half
 from trainables.training.fine_tuning import FineTuning

@@ -6,10 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.inputs.feature_loader import Inputs
-from trainables.inputs.out_of_memory import run_by_halves
-from trainables.models.frozen_prefix import Features
-from trainables.models.precision import full_float32
+from trainables.inputs import Inputs, run_by_halves
+from trainables.models import Features, full_float32
 
 
 def logits_of(

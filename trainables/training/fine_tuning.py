@@ -13,25 +13,24 @@ import numpy as np
 import torch
 
 from spaces import DataError, TrialParams
-from trainables.data.pixel_store import ImageSet
-from trainables.evaluation.metrics import NO_SCORES, scores_of
-from trainables.inputs.feature_loader import Inputs
-from trainables.inputs.feature_store import FeatureStore
-from trainables.inputs.sampling import training_batches
-from trainables.inputs.views import Views
-from trainables.models.backbone import (
+from trainables.data import ImageSet
+from trainables.evaluation import NO_SCORES, scores_of
+from trainables.inputs import FeatureStore, Inputs, Views, training_batches
+from trainables.models import (
+    Features,
+    Precision,
     Preprocessing,
+    Weights,
     build_model,
+    choose_arithmetic,
     is_plain,
     make_optimizer,
     open_group_count,
     open_groups,
+    quicken_depthwise,
+    split_for,
     train_mode,
 )
-from trainables.models.depthwise import quicken_depthwise
-from trainables.models.frozen_prefix import Features, split_for
-from trainables.models.precision import Precision, choose_arithmetic
-from trainables.models.weights import Weights
 from trainables.training.epoch_report import Course, EpochReport
 from trainables.training.evaluate import half, logits_of
 from trainables.training.loss import Loss

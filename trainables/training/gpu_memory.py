@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from spaces import TrialParams
 from trainables.files import write_json
-from trainables.models.frozen_prefix import CUTS
+from trainables.models import CUTS
 
 DEPTHS = (*CUTS, 1.0)
 """Unfreeze depths that are told apart: where models are cut, and all of them."""

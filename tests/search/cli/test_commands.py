@@ -13,10 +13,9 @@ import pytest
 from PIL import Image
 
 from search import SweepResult
-from search.record.invocation import program
-from search.record.journal import read_trials
+from search.record import program, read_trials
 from tests.support.command_line import finesweep, flags
-from trainables.inference.predictor import Predictor
+from trainables.inference import Predictor
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from search.cluster.connection import start_ray
+from search.cluster import start_ray
 from spaces import ConfigError
 
 SCRIPT = """
 import json, subprocess, sys, time
 
 from search import Sweep, SweepConfig
-from search.cluster.connection import start_ray
+from search.cluster import start_ray
 from search.tuning.searcher import StudySearcher
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.cluster.file_transfer import Home
+from search.cluster import Home
 from tests.support.other_machine import elsewhere
 
 

@@ -13,8 +13,7 @@ from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
 from search.cluster.jobs import script
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import SweepPaths, read_trials
 from tests.support.command_line import finesweep, flags
 
 

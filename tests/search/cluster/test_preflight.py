@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.cluster.connection import Examination, alive
-from search.cluster.preflight import (
+from search.cluster import (
+    Examination,
     Machine,
     Newcomers,
-    differences,
+    alive,
     examine_machines,
     machine_warnings,
 )
+from search.cluster.preflight import differences
 from spaces import ConfigError
 from tests.support.command_line import finesweep
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import SweepPaths, read_trials
 from tests.support.command_line import flags
 from tests.support.two_hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
 

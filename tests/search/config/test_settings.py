@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from search.config.command_line import overlay, read_toml
-from search.config.settings import SweepConfig, settings
+from search.config import SweepConfig, overlay, read_toml, setting_fields
 from search.planning.checks import read_points
 from spaces import ConfigError
 
 
 def test_every_setting_is_documented() -> None:
-    assert all(info.description for _, info in settings())
+    assert all(info.description for _, info in setting_fields())
 
 
 def test_flags_lie_over_toml_over_defaults(tmp_path: Path) -> None:

@@ -20,15 +20,11 @@ from search.cli.parser import _parsed
 from search.final import export as export_module
 from search.final.selection import Chosen
 from search.operations import export_sweep
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
+from search.record import SweepPaths, load_config, read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import hand
-from trainables.data.dataset import Dataset
-from trainables.data.decoding import read_rgb
-from trainables.inference.model_spec import SIDECAR, ModelSpec
-from trainables.inference.predictor import Predictor
+from trainables.data import Dataset, read_rgb
+from trainables.inference import SIDECAR, ModelSpec, Predictor
 
 pytestmark = pytest.mark.slow
 

@@ -13,28 +13,30 @@ import torch
 from scipy.special import softmax
 
 from search import Sweep
+from search.cli import main
 from search.cli.output import result_words
-from search.cli.parser import main
-from search.config.settings import SweepConfig
-from search.final.selection import Chosen, Recipe, choose, pick
+from search.config import SweepConfig
+from search.final import choose
+from search.final.selection import Chosen, Recipe, pick
 from search.operations import report_sweep, retrain_sweep
-from search.record.final_model import FinalModel
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.stored_config import load_config
-from search.record.trials import TrialRecord
-from search.record.validation_logits import KEPT, ValidationAnswers, read_answers
+from search.record import (
+    KEPT,
+    FinalModel,
+    SweepPaths,
+    TrialRecord,
+    ValidationAnswers,
+    load_config,
+    read_answers,
+    read_trials,
+)
 from search.result import SweepResult
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 from tests.support.finalizing import hand
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import read_unchanged
-from trainables.evaluation.folds import fold_numbers
-from trainables.evaluation.metrics import scores_of
-from trainables.inference.model_spec import ModelSpec
-from trainables.inference.predictor import Predictor
-from trainables.training.epoch_report import merit
+from trainables.data import Dataset, read_unchanged
+from trainables.evaluation import fold_numbers, scores_of
+from trainables.inference import ModelSpec, Predictor
+from trainables.training import merit
 
 METRIC = "val_accuracy"
 

@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 from search import SweepConfig
-from search.planning.checks import check_at_once
+from search.planning import Draft, check_at_once, draft_plan
 from search.planning.initial_points import EACH, prior_points
-from search.planning.prepare import Draft, draft_plan
-from search.record.paths import SweepPaths
-from search.record.trials import Status
+from search.record import Status, SweepPaths
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report

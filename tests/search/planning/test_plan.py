@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from search.config.settings import SweepConfig
-from search.planning.augmentation_preview import draw_augmentation
-from search.planning.document import backbone_facts, expected_epochs, plan_document
-from search.planning.plan import make_plan
-from search.planning.prepare import draft_plan
-from trainables.data.dataset import Dataset
+from search.config import SweepConfig
+from search.planning import backbone_facts, draft_plan, draw_augmentation, make_plan, plan_document
+from search.planning.document import expected_epochs
+from trainables.data import Dataset
 
 
 def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:

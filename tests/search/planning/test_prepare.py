@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from search.config.settings import SweepConfig
-from search.planning.prepare import draft_plan
+from search.config import SweepConfig
+from search.planning import draft_plan
 from spaces import ConfigError, SpaceError, WeightsError
-from trainables.models.backbone import Preprocessing
+from trainables.models import Preprocessing
 
 
 def test_weights_that_can_not_be_had_are_told_before_images_are_read(

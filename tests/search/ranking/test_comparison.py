@@ -11,11 +11,12 @@ import pytest
 
 from search import SweepResult
 from search.cli import dashboards as boards
+from search.cli import main
 from search.cli.dashboards import HOST, serve_dashboard
 from search.cli.output import comparison_words
-from search.cli.parser import main
-from search.ranking.comparison import Comparison, Duel, compare_sweeps
-from search.record.paths import SweepPaths
+from search.ranking import Comparison, compare_sweeps
+from search.ranking.comparison import Duel
+from search.record import SweepPaths
 from spaces import ConfigError
 
 

@@ -7,13 +7,13 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from search import Sweep, SweepConfig, SweepResult
-from search.config.settings import SamplerName
-from search.ranking.leaderboard import pareto
-from search.record.journal import read_trials
+from search.config import SamplerName
+from search.ranking import pareto
+from search.record import read_trials
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace
 from tests.support.epoch_reports import report
-from trainables.models.model_cost import Footprint
+from trainables.models import Footprint
 
 SPACE = SearchSpace.from_table(
     {"backbone": {"choices": ["small", "large"]}, "dropout": {"low": 0, "high": 0.5}}, name="test"

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.ranking.leaderboard import trial_table, winner
-from search.ranking.repeats import confirmed, repeats_of
-from search.record.journal import read_trials
-from search.record.trials import Repeat, Status, TrialRecord
+from search.ranking import repeats_of, trial_table, winner
+from search.ranking.repeats import confirmed
+from search.record import Repeat, Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 

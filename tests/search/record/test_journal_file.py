@@ -5,7 +5,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.record.journal_file import JournalFile
+from search.record import JournalFile
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report

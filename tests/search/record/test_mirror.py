@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
+from search.record import Storage, SweepPaths, bring_sweep, read_trials
 from search.record import mirror as storage
-from search.record.journal import read_trials
-from search.record.mirror import Storage, bring_sweep
-from search.record.paths import SweepPaths
 from spaces import ConfigError
 from tests.support.command_line import finesweep, flags
 from tests.support.object_store import below, put

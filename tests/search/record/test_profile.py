@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 
 from search import SweepResult
-from search.record.journal import read_trials
-from search.record.profile import STAGES, StageClock
+from search.record import StageClock, read_trials
+from search.record.profile import STAGES
 
 
 def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:

@@ -9,27 +9,25 @@ import optuna
 import pytest
 from ray.tune.result import NODE_IP
 
-from search.cluster.connection import Node
-from search.config.settings import SweepConfig
-from search.planning.prepare import Draft
-from search.ranking.leaderboard import epoch_table, markdown, trial_table, winner
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
-from search.record.trials import Repeat, Status, TrialRecord
-from search.record.validation_logits import ValidationAnswers
+from search.cluster import Node
+from search.config import SweepConfig
+from search.planning import Draft
+from search.ranking import trial_table, winner
+from search.ranking.leaderboard import epoch_table, markdown
+from search.record import Repeat, Status, SweepPaths, TrialRecord, ValidationAnswers, read_trials
 from search.samplers.learning_curves import Curves
-from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
-from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT
+from search.trial import AGAIN, NUMBER, PARAMS, REPEAT, Checkpoints, CheckpointWriter
+from search.trial.checkpoints import pack
+from search.tuning import Resources
 from search.tuning.budget import Budget
-from search.tuning.gpu_allocation import Resources
 from search.tuning.placement import Machines
 from search.tuning.retries import MOST, Failure
 from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
 from spaces import RunError, SearchSpace, TrialParams
 from tests.support.epoch_reports import report
-from trainables.models.backbone import Preprocessing
-from trainables.training.epoch_report import EpochReport
+from trainables.models import Preprocessing
+from trainables.training import EpochReport
 
 NAN = float("nan")
 CONFIG = {"metric": "val_accuracy"}

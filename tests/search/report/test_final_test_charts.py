@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from search.record.final_model import FinalModel, Member
+from search.record import FinalModel, Member
 from search.report import final_test_charts as testing
 from search.report.html import Picture, Table
 from spaces import TrialParams
-from trainables.evaluation import metrics
-from trainables.evaluation.predictions import Predictions
+from trainables.evaluation import Predictions, metrics
 
 
 def answers(classes: int, images: int = 200, *, missing: int = 0) -> Predictions:

@@ -8,8 +8,8 @@ import pytest
 from search import SweepResult
 from search.cli.flags import config_of
 from search.cli.parser import _parsed
-from search.config.command_line import launch_words
-from search.record.paths import SweepPaths
+from search.config import launch_words
+from search.record import SweepPaths
 from search.report import write_report
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from search.record.trials import Status, TrialRecord
+from search.record import Status, TrialRecord
 from search.report import parameter_charts as parameters
 from search.report import search_charts as searching
 from search.report.search_charts import Searched

@@ -3,8 +3,8 @@ from typing import get_args
 import pytest
 from optuna.storages import InMemoryStorage
 
-from search.config.settings import SamplerName
-from search.samplers.factory import make_sampler
+from search.config import SamplerName
+from search.samplers import make_sampler
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report

@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from search.samplers.multi_fidelity_gp import MOST, STARTUP, MultiFidelitySampler
+from search.samplers import MultiFidelitySampler
+from search.samplers.multi_fidelity_gp import MOST, STARTUP
 
 SPACE: dict[str, BaseDistribution] = {
     "backbone": CategoricalDistribution(["a", "b"]),

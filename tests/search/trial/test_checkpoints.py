@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack, unpack
+from search.trial import Checkpoints, CheckpointWriter
+from search.trial.checkpoints import pack, unpack
 
 
 def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:

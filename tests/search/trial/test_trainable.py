@@ -8,17 +8,25 @@ import pytest
 import ray
 from ray import tune
 
-from search.config.settings import SweepConfig
-from search.planning.plan import make_plan
-from search.planning.prepare import draft_plan
-from search.trial.checkpoints import Checkpoints, CheckpointWriter, pack
-from search.trial.context import TrialJob
-from search.trial.trainable import AGAIN, NUMBER, PARAMS, REPEAT, STATE, FineTuneTrial
+from search.config import SweepConfig
+from search.planning import draft_plan, make_plan
+from search.trial import (
+    AGAIN,
+    NUMBER,
+    PARAMS,
+    REPEAT,
+    STATE,
+    Checkpoints,
+    CheckpointWriter,
+    FineTuneTrial,
+    TrialJob,
+)
+from search.trial.checkpoints import pack
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
-from trainables.data.pixel_store import build_store
-from trainables.models.weights import Weights
-from trainables.training.gpu_memory import MemoryTable
+from trainables.data import build_store
+from trainables.models import Weights
+from trainables.training import MemoryTable
 
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.config.settings import UNLIMITED
-from search.record.journal import read_trials
+from search.config import UNLIMITED
+from search.record import read_trials
 from search.tuning.budget import Budget
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.config.settings import SweepConfig
-from search.record.trials import TrialRecord
-from search.trial.trainable import NUMBER, REPEAT
+from search.config import SweepConfig
+from search.record import TrialRecord
+from search.trial import NUMBER, REPEAT
 from search.tuning.early_stopping import Asha, StoppingRule, stopping_rule
 from spaces import TrialParams
 from tests.support.epoch_reports import report

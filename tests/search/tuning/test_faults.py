@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from search.record.journal import read_trials
-from search.record.paths import SweepPaths
+from search.record import SweepPaths, read_trials
 from tests.support.command_line import flags
 
 pytestmark = pytest.mark.slow

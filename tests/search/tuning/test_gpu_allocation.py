@@ -7,21 +7,14 @@ from typing import Any
 import pytest
 import ray
 
-from search.cluster.connection import none_of
-from search.config.settings import SweepConfig
-from search.trial.context import TrialJob
-from search.tuning.gpu_allocation import (
-    GpuPeak,
-    Resources,
-    fit_resources,
-    kinds_of,
-    measure_shares,
-    probe_peak,
-    share_of,
-)
+from search.cluster import none_of
+from search.config import SweepConfig
+from search.trial import TrialJob
+from search.tuning import Resources, fit_resources, kinds_of, measure_shares
+from search.tuning.gpu_allocation import GpuPeak, probe_peak, share_of
 from spaces import SearchSpace, TrialParams
-from trainables.data.dataset import Dataset
-from trainables.training.gpu_memory import MemoryCase, MemoryTable
+from trainables.data import Dataset
+from trainables.training import MemoryCase, MemoryTable
 
 CARD, GIB = "Some Card", 1024
 

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from search.config.settings import SweepConfig
+from search.config import SweepConfig
 from search.tuning.budget import Budget
 from search.tuning.live_leaderboard import LiveLeaderboard
 from spaces import TrialParams

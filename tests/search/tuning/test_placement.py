@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from search.cluster.connection import Node
-from search.tuning.gpu_allocation import Resources
+from search.cluster import Node
+from search.tuning import Resources
 from search.tuning.placement import IN_A_ROW, Machines
 
 GOOD = Node("good", "10.0.0.1", "one", cpus=2, gpus=0)

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from search import SweepResult
-from search.record.journal import read_trials
+from search.record import read_trials
 from spaces import TrialParams
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.data.dataset import Dataset, majority_share
-from trainables.data.survey import survey
+from trainables.data import Dataset, majority_share
+from trainables.data import survey_images
 
 
 def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
     shutil.copytree(digits, tmp_path / "data")
     for k, file in enumerate(sorted((tmp_path / "data").rglob("*.png"))):
         file.rename(file.with_name(f"{hashlib.md5(bytes([k])).hexdigest()}.png"))
-    renamed = survey(tmp_path / "data", cache=cache).dataset
+    renamed = survey_images(tmp_path / "data", cache=cache).dataset
     assert renamed.fingerprint == dataset.fingerprint
     assert renamed.digests != dataset.digests
     again = renamed.in_order_of(dataset)

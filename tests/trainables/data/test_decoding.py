@@ -7,7 +7,7 @@ import timm
 from PIL import Image
 from timm.data import create_transform
 
-from trainables.data.decoding import IMAGE_ERRORS, read_rgb, resize_square
+from trainables.data import IMAGE_ERRORS, read_rgb, resize_square
 
 
 def saved(image: Image.Image, kind: str = "png", **options: object) -> bytes:

@@ -7,8 +7,8 @@ from PIL import Image
 from spaces import ConfigError, DataError
 from tests.support.object_store import below, delete, put
 from trainables.data import object_store as remote
-from trainables.data.sources import check_source, read_source
-from trainables.data.survey import survey
+from trainables.data import check_source, read_source
+from trainables.data import survey_images
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_bucket_is_the_same_data_as_the_folder(bucket: str, digits: Path, tmp_path: Path) -> None:
     put(digits, below(bucket, "digits"))
     told = []
-    there = survey(
+    there = survey_images(
         below(bucket, "digits"),
         cache=tmp_path,
         progress=lambda what, done, total: told.append((what, done, total)),
     )
-    here = survey(digits, cache=tmp_path / "other")
+    here = survey_images(digits, cache=tmp_path / "other")
     assert there.dataset.fingerprint == here.dataset.fingerprint
     assert there.dataset.paths == here.dataset.paths
     assert there.dataset.root.name == "digits"
@@ -45,10 +45,10 @@ def test_only_what_changed_there_is_fetched_again(
 ) -> None:
     address, mine = below(bucket, "digits"), tmp_path / "mine"
     put(digits, address)
-    first = survey(address, cache=tmp_path).dataset
+    first = survey_images(address, cache=tmp_path).dataset
     assert len(fetched) == 120
     fetched.clear()
-    assert survey(address, cache=tmp_path).dataset.fingerprint == first.fingerprint
+    assert survey_images(address, cache=tmp_path).dataset.fingerprint == first.fingerprint
     assert fetched == []
     shutil.copytree(digits, mine)
     one, gone = sorted((mine / "zero").iterdir())[:2]
@@ -56,9 +56,9 @@ def test_only_what_changed_there_is_fetched_again(
     put(one, below(address, f"zero/{one.name}"))
     delete(below(address, f"zero/{gone.name}"))
     gone.unlink()
-    second = survey(address, cache=tmp_path).dataset
+    second = survey_images(address, cache=tmp_path).dataset
     assert fetched == [one.name]
-    assert second.fingerprint == survey(mine, cache=tmp_path / "other").dataset.fingerprint
+    assert second.fingerprint == survey_images(mine, cache=tmp_path / "other").dataset.fingerprint
 
 
 def test_folders_may_become_others_there(tmp_path: Path) -> None:
@@ -134,13 +134,13 @@ def test_of_a_table_what_it_lists_is_fetched(
     lines = [f"{name},{name.split('/')[1]}" for name in [*names, "digits/zero/lost.png"]]
     table.write_text("\n".join(["path,label", *lines]))
     put(table, below(bucket, "all/some.csv"))
-    found = survey(below(bucket, "all/some.csv"), cache=cache)
+    found = survey_images(below(bucket, "all/some.csv"), cache=cache)
     assert sorted(found.dataset.paths) == sorted(names)
     assert [s.reason for s in found.suspects if s.kind == "bad"] == ["file not found"]
     assert len(fetched) == 1 + len(names)
     fetched.clear()
     delete(below(bucket, f"all/{names[0]}"))
-    found = survey(below(bucket, "all/some.csv"), cache=cache)
+    found = survey_images(below(bucket, "all/some.csv"), cache=cache)
     assert sorted(found.dataset.paths) == sorted(names[1:]), "what is gone there is gone here"
     assert fetched == []
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from spaces import DataError
-from trainables.data.dataset import Dataset
-from trainables.data.decoding import read_rgb, resize_square
-from trainables.data.pixel_store import ImageSet, PixelFormat, Staged, build_store
-from trainables.data.survey import survey
+from trainables.data import Dataset
+from trainables.data import read_rgb, resize_square
+from trainables.data import ImageSet, PixelFormat, Staged, build_store
+from trainables.data import survey_images
 
 FORM = PixelFormat(24, "bicubic")
 
@@ -36,7 +36,7 @@ def test_a_store_is_found_again_and_not_made_twice(dataset: Dataset, tmp_path: P
 
 def test_a_broken_off_store_leaves_no_file_that_looks_whole(digits: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
-    found = survey(copy, cache=tmp_path).dataset
+    found = survey_images(copy, cache=tmp_path).dataset
     found.file(60).write_bytes(b"spoiled since")
     with pytest.raises(DataError, match="has changed since the data were read"):
         build_store(found, FORM, cache=tmp_path)
@@ -48,11 +48,11 @@ def test_what_the_survey_opened_is_not_decoded_again(
 ) -> None:
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
     (copy / "one" / "broken.png").write_bytes(b"no image")
-    alone = survey(copy, cache=tmp_path / "alone").dataset
+    alone = survey_images(copy, cache=tmp_path / "alone").dataset
     expected = build_store(alone, FORM, cache=tmp_path / "alone")
     monkeypatch.setattr("trainables.data.pixel_store.read_unchanged", None)
     staged = Staged(tmp_path)
-    found = survey(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
+    found = survey_images(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
     store = build_store(found, FORM, cache=tmp_path, staged=staged)
     rows = np.arange(len(found))
     assert torch.equal(store.read(rows), expected.read(rows))

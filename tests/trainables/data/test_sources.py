@@ -7,7 +7,7 @@ from PIL import Image
 
 from spaces import DataError
 from trainables.data.listing import Listing, natural_key
-from trainables.data.sources import check_source, read_source
+from trainables.data import check_source, read_source
 
 
 def picture(path: Path, colour: int = 0) -> Path:

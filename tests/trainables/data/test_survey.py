@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from spaces import DataError
-from trainables.data.survey import Survey, survey
+from trainables.data import Survey, survey_images
 
 FilesBySplit = dict[str, set[str]]
 
@@ -36,31 +36,31 @@ def by_split(found: Survey) -> FilesBySplit:
 
 
 def test_an_unsplit_folder_is_split_70_15_15_in_every_class(digits: Path, cache: Path) -> None:
-    found = survey(digits, cache=cache)
+    found = survey_images(digits, cache=cache)
     for split, count in (("train", 28), ("val", 6), ("test", 6)):
         assert found.dataset.counts(split) == {"one": count, "seven": count, "zero": count}
     assert "stratified by class, seed 0" in found.split_made
 
 
 def test_the_split_depends_on_the_seed_alone(digits: Path, cache: Path, copy: Path) -> None:
-    assert by_split(survey(digits, cache=cache)) == by_split(survey(copy, cache=cache))
-    assert by_split(survey(digits, cache=cache)) != by_split(survey(digits, cache=cache, seed=1))
+    assert by_split(survey_images(digits, cache=cache)) == by_split(survey_images(copy, cache=cache))
+    assert by_split(survey_images(digits, cache=cache)) != by_split(survey_images(digits, cache=cache, seed=1))
 
 
 def test_the_fingerprint_follows_content_and_not_place(
     digits: Path, cache: Path, copy: Path
 ) -> None:
-    before = survey(digits, cache=cache).dataset.fingerprint
-    assert survey(copy, cache=cache).dataset.fingerprint == before
+    before = survey_images(digits, cache=cache).dataset.fingerprint
+    assert survey_images(copy, cache=cache).dataset.fingerprint == before
     next((copy / "one").iterdir()).unlink()
-    assert survey(copy, cache=cache).dataset.fingerprint != before
+    assert survey_images(copy, cache=cache).dataset.fingerprint != before
 
 
 def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
     originals = sorted((copy / "one").iterdir())
     for file in originals:
         shutil.copy(file, file.with_name(f"copy-{file.name}"))
-    found = survey(copy, cache=cache)
+    found = survey_images(copy, cache=cache)
     for files in by_split(found).values():
         for file in originals:
             name = f"one/{file.name}"
@@ -71,7 +71,7 @@ def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
 def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, cache: Path) -> None:
     leak = next((split_copy / "test" / "one").iterdir())
     shutil.copy(leak, split_copy / "train" / "one" / "leak.png")
-    found = survey(split_copy, cache=cache)
+    found = survey_images(split_copy, cache=cache)
     assert found.split_made == "as given"
     assert "train/one/leak.png" not in found.dataset.paths
     assert f"test/one/{leak.name}" in found.dataset.paths
@@ -82,13 +82,13 @@ def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, ca
 
 def test_one_image_under_two_labels_is_suspicious(copy: Path, cache: Path) -> None:
     shutil.copy(next((copy / "one").iterdir()), copy / "seven" / "really.png")
-    reasons = [s.reason for s in survey(copy, cache=cache).suspects]
+    reasons = [s.reason for s in survey_images(copy, cache=cache).suspects]
     assert reasons == ["the same bytes are labelled one and seven"] * 2
 
 
 def test_a_missing_split_is_drawn_from_train(split_copy: Path, cache: Path) -> None:
     shutil.rmtree(split_copy / "val")
-    found = survey(split_copy, cache=cache)
+    found = survey_images(split_copy, cache=cache)
     assert found.split_made.startswith("val 15% of the given train images")
     assert found.dataset.counts("val") == {"one": 3, "zero": 3}
     assert found.dataset.counts("test") == {"one": 5, "zero": 5}
@@ -99,13 +99,13 @@ def test_different_classes_in_two_splits_are_refused_with_the_difference(
 ) -> None:
     (split_copy / "test" / "one").rename(split_copy / "test" / "two")
     with pytest.raises(DataError, match="test also has two; test lacks one"):
-        survey(split_copy, cache=cache)
+        survey_images(split_copy, cache=cache)
 
 
 def test_an_unreadable_image_is_left_out_and_listed(copy: Path, cache: Path) -> None:
     broken = sorted((copy / "one").iterdir())[0]
     broken.write_bytes(broken.read_bytes()[:50])
-    found = survey(copy, cache=cache)
+    found = survey_images(copy, cache=cache)
     assert len(found.dataset) == 119
     assert [(s.path, s.kind) for s in found.suspects] == [(f"one/{broken.name}", "bad")]
     assert found.suspects[0].reason == "image file is truncated"
@@ -115,28 +115,28 @@ def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None
     for file in sorted((copy / "one").iterdir())[:13]:
         file.write_bytes(b"")
     with pytest.raises(DataError, match=r"13 of 120 images can't be read, more than 10%"):
-        survey(copy, cache=cache)
+        survey_images(copy, cache=cache)
 
 
 def test_a_class_left_empty_is_refused(copy: Path, cache: Path) -> None:
     (copy / "eight").mkdir()
     (copy / "eight" / "1.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match="No readable image is left of class eight"):
-        survey(copy, cache=cache)
+        survey_images(copy, cache=cache)
 
 
 def test_a_class_too_small_to_split_is_refused(copy: Path, cache: Path) -> None:
     for file in sorted((copy / "one").iterdir())[2:]:
         file.unlink()
     with pytest.raises(DataError, match="Class 'one' has 2 different images"):
-        survey(copy, cache=cache)
+        survey_images(copy, cache=cache)
 
 
 def test_a_single_class_is_refused(copy: Path, cache: Path) -> None:
     shutil.rmtree(copy / "one")
     shutil.rmtree(copy / "seven")
     with pytest.raises(DataError, match="needs two or more"):
-        survey(copy, cache=cache)
+        survey_images(copy, cache=cache)
 
 
 def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Path) -> None:
@@ -144,7 +144,7 @@ def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Pa
 
     Image.new("L", (32, 32), 7).save(copy / "one" / "blank.png")
     Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(copy / "one" / "tiny.png")
-    reasons = {s.path: s.reason for s in survey(copy, cache=cache).suspects}
+    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).suspects}
     assert reasons == {
         "one/blank.png": "all pixels have one colour",
         "one/tiny.png": "only 9x9 pixels",
@@ -159,7 +159,7 @@ def test_several_frames_and_twelve_bits_in_sixteen_are_odd(copy: Path, cache: Pa
     pages[0].save(copy / "one" / "pages.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(4 * ramp).save(copy / "one" / "dim.png")
     Image.fromarray(64 * ramp).save(copy / "one" / "bright.tif")
-    reasons = {s.path: s.reason for s in survey(copy, cache=cache).suspects}
+    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).suspects}
     assert reasons == {
         "one/pages.tif": "3 frames, of which the first is taken",
         "one/dim.png": "nearly black, 15 of 255 at most; 12 bits in 16 have to be scaled first",
@@ -171,6 +171,6 @@ def test_a_table_of_absolute_paths_and_missing_files(digits: Path, tmp_path: Pat
     labels = [Path(f).parent.name for f in files]
     table = pd.DataFrame({"path": [*files, "gone.png"], "label": [*labels, "one"]})
     table.to_csv(tmp_path / "list.csv", index=False)
-    found = survey(tmp_path / "list.csv", cache=tmp_path)
+    found = survey_images(tmp_path / "list.csv", cache=tmp_path)
     assert len(found.dataset) == 80
     assert found.suspects[0].reason == "file not found"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainables.evaluation.label_errors import likely_label_errors
+from trainables.evaluation import likely_label_errors
 
 
 def test_wrong_labels_come_first_and_hesitation_is_no_error() -> None:

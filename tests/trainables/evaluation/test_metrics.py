@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from trainables.evaluation import metrics
-from trainables.evaluation.calibration import calibration_curve
-from trainables.evaluation.intervals import Intervals, bootstrap_intervals
+from trainables.evaluation import bootstrap_intervals, calibration_curve, metrics
+from trainables.evaluation.intervals import Intervals
 
 
 def test_the_test_metrics_of_a_known_confusion() -> None:

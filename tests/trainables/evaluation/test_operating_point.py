@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from spaces import TrialParams
-from trainables.evaluation.operating_point import OperatingPoint, Rates
-from trainables.inference.model_spec import ModelSpec
+from trainables.evaluation import OperatingPoint, Rates
+from trainables.inference import ModelSpec
 
 TRUTH = np.arange(20) < 10
 SCORES = np.where(TRUTH, np.linspace(0.95, 0.05, 20), 0.1)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables.evaluation.predictions import Predictions
+from trainables.evaluation import Predictions
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from trainables.inference.ensemble import Ensemble
+from trainables.inference import Ensemble
 
 
 def test_it_answers_with_the_mean_of_its_members_probabilities() -> None:

@@ -5,9 +5,8 @@ from torch import nn
 from torch.nn import functional
 
 from spaces import TrialParams
-from trainables.inference.grad_cam import WithFeatures, grad_cam
-from trainables.models.backbone import build_model, head_names
-from trainables.models.weights import Weights
+from trainables.inference import WithFeatures, grad_cam_maps
+from trainables.models import Weights, build_model, head_names
 
 
 def model_of(backbone: str, image_size: int, **fields: object) -> nn.Module:
@@ -31,7 +30,7 @@ def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
     expected = torch.einsum("nchw,nc->nhw", features, weights).relu().detach()
     expected /= expected.amax(dim=(1, 2), keepdim=True)
     grown = functional.interpolate(expected[:, None], (64, 64), mode="bilinear")[:, 0]
-    found = grad_cam(model, images, np.array([0, 2]))
+    found = grad_cam_maps(model, images, np.array([0, 2]))
     assert found is not None
     assert np.allclose(found, grown.numpy(), atol=1e-5)
 
@@ -50,7 +49,7 @@ def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
 )
 def test_families_of_timm_have_a_map(backbone: str, image_size: int) -> None:
     model = model_of(backbone, image_size)
-    found = grad_cam(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
+    found = grad_cam_maps(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
     assert found is not None
     assert found.shape == (2, image_size, image_size)
     assert 0 <= found.min() < found.max() <= 1
@@ -58,7 +57,7 @@ def test_families_of_timm_have_a_map(backbone: str, image_size: int) -> None:
 
 def test_a_map_changes_with_the_class_and_leaves_no_hook_behind() -> None:
     model, images = model_of("test_resnet", 64), torch.rand(1, 3, 64, 64)
-    first, second = (grad_cam(model, images, np.array([k])) for k in (0, 1))
+    first, second = (grad_cam_maps(model, images, np.array([k])) for k in (0, 1))
     assert first is not None
     assert not np.array_equal(first, second)  # type: ignore[arg-type]
     assert not any(module._forward_hooks for module in model.modules())

@@ -5,11 +5,9 @@ import torch
 from scipy.special import softmax
 
 from spaces import TrialParams
-from trainables.evaluation.calibration import calibration_curve
-from trainables.evaluation.folds import fold_numbers
-from trainables.inference.temperature_scaling import divide_logits, fit_temperature
-from trainables.models.backbone import build_model
-from trainables.models.weights import Weights
+from trainables.evaluation import calibration_curve, fold_numbers
+from trainables.inference import divide_logits, fit_temperature
+from trainables.models import Weights, build_model
 
 
 def honest(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.data.pixel_store import ImageSet
-from trainables.inputs.augmentation import NUMBERS, _on_cpu, _on_gpu, _Plan, augment
+from trainables.data import ImageSet
+from trainables.inputs import NUMBERS, augment
+from trainables.inputs.augmentation import _on_cpu, _on_gpu, _Plan
 
 
 @pytest.fixture

@@ -9,13 +9,9 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.data.pixel_store import ImageSet
-from trainables.inputs.feature_loader import Inputs
-from trainables.inputs.feature_store import FeatureStore
-from trainables.inputs.views import Views
-from trainables.models.backbone import Preprocessing, build_model
-from trainables.models.frozen_prefix import Split, split
-from trainables.models.weights import Weights
+from trainables.data import ImageSet
+from trainables.inputs import FeatureStore, Inputs, Views
+from trainables.models import Preprocessing, Split, Weights, build_model, split
 
 MIB = 2**20
 CPU = torch.device("cpu")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spaces import TrialParams
-from trainables.inputs.sampling import training_batches
+from trainables.inputs import training_batches
 
 UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 5)
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.data.pixel_store import ImageSet
-from trainables.inputs.views import LEVELS, Views
+from trainables.data import ImageSet
+from trainables.inputs import Views
+from trainables.inputs.views import LEVELS
 
 ROWS = np.arange(4000)
 

@@ -4,19 +4,18 @@ import torch
 from torch import nn
 
 from spaces import TrialParams, WeightsError
-from trainables.models.backbone import (
+from trainables.models import (
     Preprocessing,
+    Weights,
     backbone_groups,
     build_model,
-    has_drop_path,
     head_names,
     open_group_count,
     open_groups,
-    parameter_groups,
     train_mode,
     trainable_share,
 )
-from trainables.models.weights import Weights
+from trainables.models.backbone import has_drop_path, parameter_groups
 
 # One of each kind of head and grouping that timm has.
 FAMILIES = [

@@ -4,8 +4,8 @@ import torch
 from timm.layers import StdConv2d
 from torch import fx, nn
 
+from trainables.models import split
 from trainables.models.batchnorm_fusion import fold, foldable
-from trainables.models.frozen_prefix import split
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

@@ -3,7 +3,8 @@ import timm
 import torch
 from torch import nn
 
-from trainables.models.depthwise import DepthwiseConv2d, quicken_depthwise
+from trainables.models import quicken_depthwise
+from trainables.models.depthwise import DepthwiseConv2d
 
 
 @pytest.mark.parametrize("bias", [True, False])

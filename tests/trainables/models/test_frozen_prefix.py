@@ -6,18 +6,19 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from spaces import TrialParams
-from trainables.models import frozen_prefix as prefix
-from trainables.models.backbone import (
+from trainables.models import (
+    CannotSplitError,
     Preprocessing,
+    Weights,
     build_model,
     head_names,
     open_group_count,
     open_groups,
+    split,
+    split_for,
     train_mode,
 )
-from trainables.models.frozen_prefix import split, split_for
-from trainables.models.tracing import CannotSplitError
-from trainables.models.weights import Weights
+from trainables.models import frozen_prefix as prefix
 
 FAMILIES = [
     "vgg16",

@@ -5,10 +5,8 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.models import precision
-from trainables.models.backbone import build_model
-from trainables.models.precision import Arithmetic, choose_arithmetic
-from trainables.models.weights import Weights
+from trainables.models import Weights, build_model, choose_arithmetic, precision
+from trainables.models.precision import Arithmetic
 
 
 @pytest.fixture

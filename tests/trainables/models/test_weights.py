@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
-from trainables.models.backbone import build_model, check_weights
-from trainables.models.weights import PACKAGES, find_weights
+from trainables.models import build_model, check_weights, find_weights
+from trainables.models.weights import PACKAGES
 
 
 def test_untrained_is_only_had_by_name(cache: Path) -> None:

@@ -9,15 +9,11 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.data.dataset import Dataset
-from trainables.data.pixel_store import ImageSet, PixelFormat, build_store
-from trainables.evaluation.folds import fold_numbers
-from trainables.evaluation.metrics import scores_of
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.weights import Weights
-from trainables.training.cross_validation import Folds
-from trainables.training.epoch_report import EpochReport
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.data import Dataset, ImageSet, PixelFormat, build_store
+from trainables.evaluation import fold_numbers, scores_of
+from trainables.inputs import FeatureStore
+from trainables.models import Weights
+from trainables.training import EpochReport, FineTuning, Folds, finetune
 
 FOLDS = 3
 

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
 from tests.support.epoch_reports import report
-from trainables.training.epoch_report import Course, best_of
+from trainables.training import best_of
+from trainables.training.epoch_report import Course
 
 NAN = float("nan")
 

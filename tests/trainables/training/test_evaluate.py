@@ -4,13 +4,12 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from spaces import TrialParams
-from trainables.data.pixel_store import ImageSet
-from trainables.evaluation.metrics import balanced_accuracy, macro_f1, scores_of
-from trainables.inputs.feature_loader import Inputs
-from trainables.models.backbone import Preprocessing, build_model
-from trainables.models.frozen_prefix import whole
-from trainables.models.weights import Weights
-from trainables.training.evaluate import logits_of
+from trainables.data import ImageSet
+from trainables.evaluation import scores_of
+from trainables.evaluation.metrics import balanced_accuracy, macro_f1
+from trainables.inputs import Inputs
+from trainables.models import Preprocessing, Weights, build_model, whole
+from trainables.training import logits_of
 
 
 def test_scores_are_the_textbook_ones() -> None:

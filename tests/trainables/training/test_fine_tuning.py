@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.data.pixel_store import ImageSet
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.weights import Weights
-from trainables.training.epoch_report import EpochReport
-from trainables.training.fine_tuning import FineTuning, finetune
+from trainables.data import ImageSet
+from trainables.inputs import FeatureStore
+from trainables.models import Weights
+from trainables.training import EpochReport, FineTuning, finetune
 
 
 @pytest.fixture

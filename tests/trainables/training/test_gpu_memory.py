@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.inputs.out_of_memory import run_by_halves
-from trainables.training.gpu_memory import MemoryTable
+from trainables.inputs import run_by_halves
+from trainables.training import MemoryTable
 
 
 def test_what_does_not_fit_runs_in_the_largest_halves_that_do() -> None:

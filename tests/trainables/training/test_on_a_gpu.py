@@ -11,14 +11,10 @@ import timm
 import torch
 
 from spaces import TrialParams
-from trainables.data.pixel_store import ImageSet
-from trainables.inputs.augmentation import NUMBERS, augment
-from trainables.inputs.feature_store import FeatureStore
-from trainables.models.backbone import open_groups
-from trainables.models.frozen_prefix import split
-from trainables.models.weights import Weights
-from trainables.training.evaluate import logits_of
-from trainables.training.fine_tuning import FineTuning
+from trainables.data import ImageSet
+from trainables.inputs import NUMBERS, FeatureStore, augment
+from trainables.models import Weights, open_groups, split
+from trainables.training import FineTuning, logits_of
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),

@@ -1,0 +1,13 @@
+from .connection import Examination as Examination
+from .connection import Node as Node
+from .connection import alive as alive
+from .connection import none_of as none_of
+from .connection import start_ray as start_ray
+from .connection import start_ray_beside_importing as start_ray_beside_importing
+from .file_transfer import Home as Home
+from .jobs import follow as follow
+from .jobs import submit as submit
+from .preflight import Machine as Machine
+from .preflight import Newcomers as Newcomers
+from .preflight import examine_machines as examine_machines
+from .preflight import machine_warnings as machine_warnings

@@ -1,0 +1,12 @@
+from .command_line import launch_words as launch_words
+from .command_line import overlay as overlay
+from .command_line import read_toml as read_toml
+from .sensitivity import positive_class as positive_class
+from .settings import HANDED_OVER as HANDED_OVER
+from .settings import RESUMABLE as RESUMABLE
+from .settings import UNLIMITED as UNLIMITED
+from .settings import Format as Format
+from .settings import Objective as Objective
+from .settings import SamplerName as SamplerName
+from .settings import SweepConfig as SweepConfig
+from .settings import setting_fields as setting_fields

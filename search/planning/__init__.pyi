@@ -1,0 +1,11 @@
+from .augmentation_preview import draw_augmentation as draw_augmentation
+from .checks import check_at_once as check_at_once
+from .checks import check_given as check_given
+from .checks import check_storage as check_storage
+from .document import backbone_facts as backbone_facts
+from .document import plan_document as plan_document
+from .plan import Plan as Plan
+from .plan import make_plan as make_plan
+from .prepare import Begun as Begun
+from .prepare import Draft as Draft
+from .prepare import draft_plan as draft_plan

@@ -1,0 +1,3 @@
+from .factory import make_sampler as make_sampler
+from .learning_curves import NEVER_BEGAN as NEVER_BEGAN
+from .multi_fidelity_gp import MultiFidelitySampler as MultiFidelitySampler
