@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.files import write_json, write_whole
 from trainables.data.listing import SPLITS, SplitName
+from trainables.files import write_json, write_whole
 
 
 @dataclass(frozen=True)

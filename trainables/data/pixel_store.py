@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from spaces import DataError
-from trainables.data.disk_cache import FEATURES, PIXELS, free_bytes, make_room, reserve
 from trainables.data.dataset import Dataset
-from trainables.files import write_whole
 from trainables.data.decoding import IMAGE_ERRORS, digest_of, read_rgb, resize_square
+from trainables.data.disk_cache import FEATURES, PIXELS, free_bytes, make_room, reserve
 from trainables.data.listing import SplitName
+from trainables.files import write_whole
 from trainables.progress import Progress, no_progress
 
 _FORMAT = f"2, pillow {PIL.__version__}"

@@ -15,9 +15,16 @@ from pathlib import Path
 import PIL
 from PIL import Image
 
-from trainables.files import write_json
-from trainables.data.decoding import IMAGE_ERRORS, digest_of, frame_count, read_rgb, reason_of, reduction
+from trainables.data.decoding import (
+    IMAGE_ERRORS,
+    digest_of,
+    frame_count,
+    read_rgb,
+    reason_of,
+    reduction,
+)
 from trainables.data.pixel_store import PixelFormat, Staged
+from trainables.files import write_json
 from trainables.progress import Progress, no_progress
 
 _NEARLY_BLACK = 15

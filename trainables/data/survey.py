@@ -12,10 +12,10 @@ import numpy as np
 from spaces import DataError
 from trainables.data.dataset import Dataset
 from trainables.data.listing import SPLITS, Listing, Row, SplitName, natural_key, only_one_class
-from trainables.data.scan import Opened, open_all
 from trainables.data.pixel_store import PixelFormat, Staged
-from trainables.progress import Progress, no_progress
+from trainables.data.scan import Opened, open_all
 from trainables.data.sources import read_source
+from trainables.progress import Progress, no_progress
 
 MAX_UNREADABLE = 0.1
 """More unreadable images than this share are refused."""
