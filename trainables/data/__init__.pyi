@@ -1,12 +1,10 @@
-from .? import FEATURES as FEATURES
-from .? import object_store as object_store
-from .? import scan as scan
 from .dataset import Dataset as Dataset
 from .dataset import majority_share as majority_share
 from .decoding import IMAGE_ERRORS as IMAGE_ERRORS
 from .decoding import read_rgb as read_rgb
 from .decoding import reason_of as reason_of
 from .decoding import resize_square as resize_square
+from .disk_cache import FEATURES as FEATURES
 from .disk_cache import PIXELS as PIXELS
 from .disk_cache import make_room as make_room
 from .disk_cache import reserve as reserve
