@@ -47,7 +47,7 @@ def model_card(
     known = json.loads(paths.environment.read_text(encoding="utf-8"))
     packages = ", ".join(f"{name} {number}" for name, number in known["packages"].items())
     kept = config.model_copy(update={"space": str(paths.space)})
-    return _TEMPLATES.get_template("card.md.jinja").render(
+    return _TEMPLATES.get_template("model_card.md.jinja").render(
         name=" and ".join(dict.fromkeys(member.params.backbone for member in final.members)),
         final=final,
         dataset=dataset,
