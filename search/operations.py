@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.config import Format, SweepConfig
-from search.final import Exported, choose, export_model, hand_over
-from search.ranking import trial_table, winner
+from search.final import ExportedFormat, export_model, finalize_model, select_final_model
+from search.ranking import select_winner, trial_table
 from search.record import (
     FinalModel,
     StageClock,
@@ -24,7 +24,7 @@ from spaces import ConfigError
 from trainables.data import Dataset, build_store, read_source
 from trainables.files import write_json
 from trainables.models import Preprocessing, find_weights
-from trainables.progress import Progress, no_progress
+from trainables.progress import Progress, ignore_progress
 
 
 def retrain_sweep(
@@ -32,7 +32,7 @@ def retrain_sweep(
     *,
     trial: str | None = None,
     changes: Mapping[str, object] | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = ignore_progress,
 ) -> SweepResult:
     """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
 
@@ -41,12 +41,14 @@ def retrain_sweep(
     config = load_config(paths, changes)
     log_to(paths.log)
     trials = read_trials(paths.journal)
-    chosen = winner(trials, config.metric) if trial is None else _named(trials, trial, config)
+    chosen = (
+        select_winner(trials, config.metric) if trial is None else _named(trials, trial, config)
+    )
     dataset = Dataset.read(paths.dataset, paths.split)
     alone = config if trial is None else config.model_copy(update={"ensemble": 1})
-    recipe = choose(chosen, trials, paths, dataset, alone)
+    recipe = select_final_model(chosen, trials, paths, dataset, alone)
     params = chosen.params
-    form = Preprocessing.of(params.backbone).form(params.image_size)
+    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     backbones = {member.trial.params.backbone for member in recipe.members}
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     check_weights_unchanged(paths, weights)
@@ -71,7 +73,7 @@ def retrain_sweep(
     with keeping_copy(config, paths):
         if changes:
             write_json(paths.config, asked_config(paths, changes).model_dump(mode="json"))
-        final = hand_over(job, recipe, paths, progress, StageClock())
+        final = finalize_model(job, recipe, paths, progress, StageClock())
         report = write_report(paths)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
@@ -89,7 +91,7 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
 
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
-) -> tuple[Exported, ...]:
+) -> tuple[ExportedFormat, ...]:
     """Export the retrained model of a sweep again; see `search.final.export.export`."""
     if not paths.metrics.exists():
         raise ConfigError(

@@ -11,9 +11,14 @@ import pandas as pd
 
 from search.cluster import Machine, examine_machines, machine_warnings, start_ray
 from search.config import UNLIMITED, SweepConfig
-from search.final import choose, hand_over, made_before, need_packages
+from search.final import (
+    check_export_packages,
+    finalize_model,
+    reusable_final_model,
+    select_final_model,
+)
 from search.planning import Begun, Draft, Plan, check_at_once, check_storage, draft_plan, make_plan
-from search.ranking import repeats_of, winner, write_tables
+from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (
     Resolved,
     StageClock,
@@ -34,9 +39,9 @@ from search.result import SweepResult
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, kinds_of, measure_shares, run_trials
 from spaces import ConfigError, RunError
-from trainables.data import Dataset, PixelFormat, PixelStore, Staged, build_store
-from trainables.files import write_json, write_whole
-from trainables.progress import Progress, no_progress
+from trainables.data import Dataset, PixelFormat, PixelStore, StagedPixels, build_store
+from trainables.files import write_atomically, write_json
+from trainables.progress import Progress, ignore_progress
 
 _log = logging.getLogger("finesweep")
 
@@ -54,7 +59,7 @@ class Sweep:
         config: SweepConfig,
         *,
         given: Path | None = None,
-        progress: Progress = no_progress,
+        progress: Progress = ignore_progress,
         clock: StageClock | None = None,
         search_on: bool = False,
         asked: SweepConfig | None = None,
@@ -75,7 +80,7 @@ class Sweep:
         paths: SweepPaths,
         changes: Mapping[str, object] | None = None,
         *,
-        progress: Progress = no_progress,
+        progress: Progress = ignore_progress,
         clock: StageClock | None = None,
     ) -> "Sweep":
         """A sweep that was launched, to `resume`, with settings of `RESUMABLE` changed.
@@ -144,7 +149,7 @@ class Sweep:
 
     def _need_packages(self) -> None:
         if self.config.retrain:
-            need_packages(self.config.export.formats)
+            check_export_packages(self.config.export.formats)
 
     def _plan(
         self, recorded: Dataset | None = None
@@ -217,15 +222,15 @@ class Sweep:
         unconfirmed = 0 if unfinished else _unconfirmed(trials, self.config)
         final = None
         if unfinished == unconfirmed == 0 and self.config.retrain:
-            best = winner(trials, self.config.metric)
-            recipe = choose(best, trials, self.paths, job.dataset, self.config)
-            final = hand_over(
+            best = select_winner(trials, self.config.metric)
+            recipe = select_final_model(best, trials, self.paths, job.dataset, self.config)
+            final = finalize_model(
                 job,
                 recipe,
                 self.paths,
                 self._progress,
                 self._clock,
-                kept=made_before(recipe, self.paths),
+                kept=reusable_final_model(recipe, self.paths),
                 avoid=searched.left_out,
             )
         new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
@@ -237,9 +242,12 @@ class Sweep:
         report = None
         if unfinished == unconfirmed == 0:
             self._progress("writing the report", 0, 0)
-            from search.report import draw_best, write_report  # charts take a second to import
+            from search.report import (  # charts take a second to import
+                log_validation_figures,
+                write_report,
+            )
 
-            draw_best(self.paths)
+            log_validation_figures(self.paths)
             report = write_report(self.paths)
         return SweepResult(
             self.paths,
@@ -257,7 +265,7 @@ class Sweep:
         self, draft: Draft, recorded: Dataset | None
     ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""
-        staged = Staged(self.config.cache_dir)
+        staged = StagedPixels(self.config.cache_dir)
         with self._clock.stage("scan"):
             plan = make_plan(draft, self._progress, staged=staged, recorded=recorded)
         stores: dict[PixelFormat, PixelStore] = {}
@@ -290,11 +298,11 @@ class Sweep:
         if self._given is not None:
             paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
-        suspects = pd.DataFrame(plan.survey.suspects, columns=["path", "kind", "reason"])
-        write_whole(paths.bad_images, lambda partial: suspects.to_csv(partial, index=False))
+        suspects = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
+        write_atomically(paths.bad_images, lambda partial: suspects.to_csv(partial, index=False))
         write_json(paths.space, plan.space.to_table())
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
-        write_whole(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
+        write_atomically(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
         write_json(paths.environment, describe_environment(plan.weights))
         self._record_settings(plan)
 
@@ -307,4 +315,4 @@ class Sweep:
 def _unconfirmed(trials: Sequence[TrialRecord], config: SweepConfig) -> int:
     """Repeats of the best trials that are still to be run, or to be ended."""
     running = sum(trial.status == "running" for trial in trials)
-    return running + len(repeats_of(trials, config))
+    return running + len(pending_repeats(trials, config))

@@ -175,8 +175,8 @@ def compare(args: argparse.Namespace) -> None:
     _check_file("--csv", args.csv)
     found = [SweepPaths.existing(name, args.results_dir) for name in args.sweeps]
     compared = compare_sweeps(found, where=args.where)
-    for doubt in compared.doubts:
-        print(doubt, file=sys.stderr)
+    for warning in compared.warnings:
+        print(warning, file=sys.stderr)
     table, shown = compared.trials, args.top or len(compared.trials)
     if args.csv:
         table.to_csv(args.csv, index=False)
@@ -312,12 +312,12 @@ def _show_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, shown: int
 ) -> None:
     from search.cli.output import print_table
-    from search.ranking import columns, pareto
+    from search.ranking import leaderboard_columns, pareto_front
 
-    print_table(columns(table, metric).head(shown))
+    print_table(leaderboard_columns(table, metric).head(shown))
     if objectives and not table.empty:
         print("None of the trials beats these in everything:")
-        print_table(columns(pareto(table, metric, objectives), metric))
+        print_table(leaderboard_columns(pareto_front(table, metric, objectives), metric))
 
 
 def _progress() -> Callable[[str, int, int], None]:

@@ -49,8 +49,8 @@ def comparison_words(compared: "Comparison") -> None:
     for name in numbers:
         told[name] = [f"{value:.4g}" if value != "" else "" for value in told[name]]
     print_table(told)
-    for duel in compared.duels:
-        Console().print(str(duel), soft_wrap=True, highlight=False, markup=False)
+    for mcnemar_test in compared.mcnemar_tests:
+        Console().print(str(mcnemar_test), soft_wrap=True, highlight=False, markup=False)
 
 
 def plan_words(plan: dict[str, Any]) -> str:

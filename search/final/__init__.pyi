@@ -1,6 +1,6 @@
+from .export import check_export_packages as check_export_packages
 from .export import export_model as export_model
-from .export import need_packages as need_packages
-from .finalize import hand_over as hand_over
-from .finalize import made_before as made_before
-from .model_card import Exported as Exported
-from .selection import choose as choose
+from .finalize import finalize_model as finalize_model
+from .finalize import reusable_final_model as reusable_final_model
+from .model_card import ExportedFormat as ExportedFormat
+from .selection import select_final_model as select_final_model

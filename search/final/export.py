@@ -18,13 +18,13 @@ from timm.models import save_for_hf
 from torch import nn
 
 from search.config import Format
-from search.final.model_card import Exported, model_card
+from search.final.model_card import ExportedFormat, model_card
 from search.record import CARD, FinalModel, SweepPaths
 from spaces import ConfigError, RunError
-from trainables.data import Dataset, read_unchanged
+from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions
 from trainables.inference import SIDECAR, SPEC, ModelSpec
-from trainables.models import model_args
+from trainables.models import timm_model_args
 
 TOLERANCE = 1e-3
 """A format whose logits differ by more than this is an error."""
@@ -43,18 +43,20 @@ _log = logging.getLogger("finesweep")
 
 def export_model(
     final: FinalModel, dataset: Dataset, paths: SweepPaths, *, formats: Sequence[Format], out: Path
-) -> tuple[Exported, ...]:
+) -> tuple[ExportedFormat, ...]:
     """Write ``formats``, ``labels.txt`` and the model card below ``out``.
 
     Each is loaded again and tried on real test images. Raises `ConfigError` where a format can't be
     had, `RunError` where one differs.
     """
-    need_packages(formats)
+    check_export_packages(formats)
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point)
     model = final.load(paths, len(dataset.classes), exportable=True)
     rows = dataset.rows("test")[:CHECKED_IMAGES]
-    images = spec.preprocess([read_unchanged(dataset, row, side=spec.image_size) for row in rows])
+    images = spec.preprocess(
+        [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
+    )
     with torch.inference_mode():
         expected = model(images).numpy()
     _compare_with_test(expected, dataset.classes, paths)
@@ -63,7 +65,7 @@ def export_model(
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     (made / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    written: list[Exported] = []
+    written: list[ExportedFormat] = []
     notes: list[str] = []
     for name in formats:
         why = _no_timm_model(final)
@@ -81,7 +83,7 @@ def export_model(
                     f"by {difference:.2g} in its logits, more than {TOLERANCE:g}."
                 )
             one, many = _milliseconds(run, images[:1]), _milliseconds(run, images)
-        written.append(Exported(name, _mib(made) - before, difference, one, many))
+        written.append(ExportedFormat(name, _mib(made) - before, difference, one, many))
     card = model_card(final, dataset, spec, paths, written, batch=len(images), notes=notes)
     (made / CARD).write_text(card, encoding="utf-8")
     _put_in_place(made, out)
@@ -170,7 +172,7 @@ def _write_timm(
             "label_names": list(spec.labels),
             SPEC: json.loads(spec.to_json()),
         },
-        model_args=model_args(final.winner.params) or None,
+        model_args=timm_model_args(final.winner.params) or None,
         safe_serialization=True,
     )
     model.pretrained_cfg = stated
@@ -229,7 +231,7 @@ _WRITERS = {
 }
 
 
-def need_packages(formats: Sequence[Format]) -> None:
+def check_export_packages(formats: Sequence[Format]) -> None:
     """Raises `ConfigError` if a format needs a package that isn't there."""
     needed = ("onnx", "onnxruntime", "onnxscript") if "onnx" in formats else ()
     missing = [name for name in needed if importlib.util.find_spec(name) is None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from search.final.export import export_model, is_exported
 from search.final.retrain import retrain
-from search.final.selection import Recipe
+from search.final.selection import FinalModelSpec
 from search.record import FinalModel, StageClock, SweepPaths
 from search.trial import TrialJob
 from trainables.progress import Progress
@@ -13,9 +13,9 @@ from trainables.progress import Progress
 _log = logging.getLogger("finesweep")
 
 
-def hand_over(
+def finalize_model(
     job: TrialJob,
-    recipe: Recipe,
+    recipe: FinalModelSpec,
     paths: SweepPaths,
     progress: Progress,
     clock: StageClock,
@@ -41,7 +41,7 @@ def hand_over(
     return final
 
 
-def made_before(recipe: Recipe, paths: SweepPaths) -> FinalModel | None:
+def reusable_final_model(recipe: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:
     """The final model, if an earlier run of the sweep made it by this."""
     if not paths.metrics.exists():
         return None

@@ -18,7 +18,7 @@ from trainables.inference import ModelSpec
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFormat:
     """A format that was written, loaded again and tried."""
 
     format: str
@@ -37,7 +37,7 @@ def model_card(
     dataset: Dataset,
     spec: ModelSpec,
     paths: SweepPaths,
-    files: Sequence[Exported],
+    files: Sequence[ExportedFormat],
     *,
     batch: int,
     notes: Sequence[str],

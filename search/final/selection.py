@@ -27,7 +27,7 @@ _PICKS = 12
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EnsembleMember:
     """A trial that is to be retrained as a part of the final model."""
 
     trial: TrialRecord
@@ -38,21 +38,21 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FinalModelSpec:
     """How a final model is made."""
 
-    members: tuple[Chosen, ...]
+    members: tuple[EnsembleMember, ...]
     """The winner first."""
     point: OperatingPoint | None = None
 
 
-def choose(
+def select_final_model(
     winner: TrialRecord,
     trials: Sequence[TrialRecord],
     paths: SweepPaths,
     dataset: Dataset,
     config: SweepConfig,
-) -> Recipe:
+) -> FinalModelSpec:
     """The winner, calibrated if asked for, and whoever makes it better if an ensemble is.
 
     Members see images alike: only trials of the winner's size and normalisation come in question.
@@ -62,7 +62,7 @@ def choose(
     positive = positive_class(config, dataset.classes)
     labels = dataset.labels[dataset.rows(*config.validated)]
     if config.ensemble == 1 and not config.calibrate and positive is None:
-        return Recipe((Chosen(winner),))
+        return FinalModelSpec((EnsembleMember(winner),))
     answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
     if winner.number not in answers:
         needed = ["calibrate"] * config.calibrate + ["sensitivity"] * (positive is not None)
@@ -73,7 +73,7 @@ def choose(
                 f"'finesweep retrain {paths.root.name} --trial ID', or turn that off there."
             )
         _log.warning("trial %s has left no answers to validation: it stays alone", winner.trial_id)
-        return Recipe((Chosen(winner),))
+        return FinalModelSpec((EnsembleMember(winner),))
     seen = ModelSpec.of(winner.params, dataset.classes)
     others = [
         trial
@@ -97,13 +97,14 @@ def choose(
         ", ".join(f"trial {able[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()),
     )
     members = tuple(
-        Chosen(able[k], count / picks.total(), temperatures[k]) for k, count in picks.items()
+        EnsembleMember(able[k], count / picks.total(), temperatures[k])
+        for k, count in picks.items()
     )
     if positive is None:
-        return Recipe(members)
+        return FinalModelSpec(members)
     scores, wanted = _mean(told, picks)[:, positive], float(config.sensitivity.rpartition("=")[2])
     name = dataset.classes[positive]
-    return Recipe(members, OperatingPoint.fit(name, wanted, scores, labels == positive))
+    return FinalModelSpec(members, OperatingPoint.fit(name, wanted, scores, labels == positive))
 
 
 def pick(

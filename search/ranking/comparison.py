@@ -36,17 +36,17 @@ class Comparison:
     """One row a trial with its ``sweep``, the best first."""
     sweeps: pd.DataFrame
     """One row a sweep: what it found, and what that cost."""
-    duels: tuple["Duel", ...]
+    mcnemar_tests: tuple["McNemarTest", ...]
     """Of sweeps whose final models were tested on the same images."""
     metric: str
     objectives: tuple[Objective, ...]
     """Of any of the sweeps."""
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
     """Sentences on what doesn't compare."""
 
 
 @dataclass(frozen=True)
-class Duel:
+class McNemarTest:
     """The accuracy of two final models on the same test images, by McNemar's exact test."""
 
     one: str
@@ -95,15 +95,15 @@ def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> 
     begun = [table for table in tables if not table.empty]
     if not begun:
         raise ConfigError(f"No trial of {', '.join(names)} has begun yet; wait for one.")
-    doubts = []
+    warnings = []
     if any(config.metric != metric for config in configs):
-        doubts.append(f"The sweeps have different metrics; all are ranked by {metric}.")
+        warnings.append(f"The sweeps have different metrics; all are ranked by {metric}.")
     datasets = [Dataset.read(paths.dataset, paths.split) for paths in found]
     if len({dataset.fingerprint for dataset in datasets}) > 1:
-        doubts.append("The sweeps have different images or splits: scores don't compare.")
+        warnings.append("The sweeps have different images or splits: scores don't compare.")
     trials = _kept(rank(pd.concat(begun, ignore_index=True), metric), where)
     if metric != "val_accuracy" and len(found) > 1:
-        doubts.append(f"Trials are ranked by {metric}; final models are weighed by accuracy.")
+        warnings.append(f"Trials are ranked by {metric}; final models are weighed by accuracy.")
     objectives = dict.fromkeys(name for config in configs for name in config.objectives)
     each = zip(names, found, records, tables, datasets, strict=True)
     return Comparison(
@@ -112,7 +112,7 @@ def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> 
         _duels(names, found, datasets),
         metric,
         tuple(name for name in objectives if name in trials),
-        tuple(doubts),
+        tuple(warnings),
     )
 
 
@@ -167,7 +167,7 @@ def _row(
 
 def _duels(
     names: Sequence[str], found: Sequence[SweepPaths], datasets: Sequence[Dataset]
-) -> tuple[Duel, ...]:
+) -> tuple[McNemarTest, ...]:
     """Of every two sweeps that were tested on the same images with the same labels."""
     answers = {
         name: _answers(paths, dataset)
@@ -179,12 +179,12 @@ def _duels(
         for one, other in combinations(answers, 2)
         if answers[one].index.equals(answers[other].index)
     ]
-    duels = []
+    mcnemar_tests = []
     for one, other in same:
         first, second = answers[one].to_numpy(), answers[other].to_numpy()
         only_one, only_other = int((first & ~second).sum()), int((second & ~first).sum())
-        duels.append(Duel(one, other, len(first), only_one, only_other, len(same)))
-    return tuple(duels)
+        mcnemar_tests.append(McNemarTest(one, other, len(first), only_one, only_other, len(same)))
+    return tuple(mcnemar_tests)
 
 
 def _answers(paths: SweepPaths, dataset: Dataset) -> pd.Series:

@@ -11,7 +11,7 @@ from search.config import Objective
 from search.ranking.repeats import confirmed
 from search.record import SweepPaths, TrialRecord
 from spaces import RunError
-from trainables.files import write_whole
+from trainables.files import write_atomically
 from trainables.training import METRICS
 
 
@@ -40,8 +40,8 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
             "repeats": len(known) - 1 if known else 0,
         }
         row |= {"seconds": trial.seconds, "error": trial.error}
-        if trial.footprint is not None:
-            row |= asdict(trial.footprint)
+        if trial.model_cost is not None:
+            row |= asdict(trial.model_cost)
         row |= {f"params.{field}": value for field, value in trial.params.model_dump().items()}
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -68,7 +68,7 @@ def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.loc[index].reset_index(drop=True)
 
 
-def pareto(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) -> pd.DataFrame:
+def pareto_front(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) -> pd.DataFrame:
     """The rows of `trial_table` that no other row beats in everything, the best score first.
 
     Of rows alike in everything, the first.
@@ -91,7 +91,7 @@ def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
+def select_winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
     """The first of `trial_table` that has a finite epoch and didn't fail. Raises `RunError`."""
     able = {t.number for t in trials if t.status != "failed" and t.best(metric)}
     ranked = trial_table(
@@ -115,18 +115,18 @@ def write_tables(
 ) -> pd.DataFrame:
     """Write ``trials.parquet``, ``trials.csv``, ``epochs.parquet`` and ``leaderboard.md``."""
     table = trial_table(trials, metric)
-    write_whole(paths.trials, lambda path: table.to_parquet(path, index=False))
-    write_whole(paths.trials_csv, lambda path: table.to_csv(path, index=False))
-    write_whole(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
+    write_atomically(paths.trials, lambda path: table.to_parquet(path, index=False))
+    write_atomically(paths.trials_csv, lambda path: table.to_csv(path, index=False))
+    write_atomically(paths.epochs, lambda path: epoch_table(trials).to_parquet(path, index=False))
     text = f"# {paths.root.name}\n\n{markdown(table, metric)}\n"
     if objectives and not table.empty:
-        best = pareto(table, metric, objectives)
+        best = pareto_front(table, metric, objectives)
         text += f"\nNo trial beats these in everything:\n\n{markdown(best, metric)}\n"
-    write_whole(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
     return table
 
 
-def columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+def leaderboard_columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What people see of the table: the score first, and only parameters that vary."""
     if table.empty:
         return table
@@ -146,7 +146,7 @@ def markdown(table: pd.DataFrame, metric: str) -> str:
     """The table as Markdown."""
     if table.empty:
         return "No trial has begun."
-    shown = columns(table, metric)
+    shown = leaderboard_columns(table, metric)
     lines = [shown.columns.tolist(), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

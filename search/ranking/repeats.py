@@ -33,7 +33,7 @@ def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]
     return list(first.values())
 
 
-def repeats_of(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
+def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
     """What is still to be run before a winner is named; nothing if there is no choice.
 
     Without a retraining to come, only if somebody said how many.

@@ -11,7 +11,7 @@ from torch import nn
 from search.report.charts import shortened
 from search.report.html import Gallery, Thumbnail
 from spaces import DataError
-from trainables.data import Dataset, SplitName, read_unchanged, resize_square
+from trainables.data import Dataset, SplitName, read_surveyed_image, resize_square
 from trainables.evaluation import Predictions, likely_label_errors
 from trainables.inference import ModelSpec, grad_cam_maps, overlaid
 
@@ -113,7 +113,7 @@ def _opened(
     found, rows = [], dataset.rows(*splits or ("test",))
     for place in places:
         try:
-            found.append((place, read_unchanged(dataset, int(rows[place]), side=side)))
+            found.append((place, read_surveyed_image(dataset, int(rows[place]), side=side)))
         except DataError:
             continue
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from search.config import launch_words
-from search.ranking import columns, trial_table
+from search.ranking import leaderboard_columns, trial_table
 from search.record import SweepPaths, program, took
 from search.report import final_test_charts as testing
 from search.report import galleries as looking
@@ -21,7 +21,7 @@ from search.report.summary import lead
 from search.report.sweep_data import Found
 from spaces import RunError
 from trainables.data import SPLITS, Dataset
-from trainables.files import write_whole
+from trainables.files import write_atomically
 from trainables.inference import ModelSpec
 from trainables.models import Preprocessing
 
@@ -46,7 +46,7 @@ def write_report(paths: SweepPaths, out: Path | None = None) -> Path:
         sections = [_search(found), *_model(found), _data(found), _spent(found)]
     page = render(f"Finesweep: {paths.root.name}", lead(found), sections)
     out = out or paths.report
-    write_whole(out, lambda partial: partial.write_text(page, encoding="utf-8"))
+    write_atomically(out, lambda partial: partial.write_text(page, encoding="utf-8"))
     return out
 
 
@@ -57,7 +57,7 @@ def _search(found: Found) -> Section:
         searched = Searched.of(trials, metric, found.space, native)
     except RunError as error:
         return Section("The search", (Text(str(error)), *failures))
-    table = columns(trial_table(trials, metric), metric)
+    table = leaderboard_columns(trial_table(trials, metric), metric)
     shown = table.head(RANKED)
     more = f"; trials.csv has all {len(table)}" if len(table) > RANKED else ""
     confirmed = " Confirmed means are over three seeds." if "confirmed_mean" in table else ""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from search.ranking import winner
+from search.ranking import select_winner
 from search.record import TrialRecord
 from search.report.charts import COLOURS, GREY, Chart
 from search.report.html import Picture
@@ -44,7 +44,7 @@ class Searched:
         """Of all trials of a sweep. Raises `RunError` if none can win."""
         searched = [t for t in trials if t.repeat is None and t.status != "failed"]
         able = tuple(t for t in searched if t.best(metric))
-        return cls(able, metric, space, native_image_size, winner(trials, metric))
+        return cls(able, metric, space, native_image_size, select_winner(trials, metric))
 
     def drawn(self, trial: TrialRecord) -> dict[str, object]:
         """A trial's open values as the sampler draws them; those that it can't are left out."""

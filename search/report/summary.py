@@ -1,7 +1,7 @@
 """The first sentences of the page: what was asked and found."""
 
 from search.config import UNLIMITED
-from search.ranking import winner
+from search.ranking import select_winner
 from search.record import took
 from search.report.final_test_charts import mistakes
 from search.report.sweep_data import Found
@@ -46,7 +46,7 @@ def _tried(found: Found) -> str:
 
 
 def _best(found: Found) -> str:
-    metric, best = found.config.metric, winner(found.trials, found.config.metric)
+    metric, best = found.config.metric, select_winner(found.trials, found.config.metric)
     epoch = best.best(metric)
     assert epoch is not None  # the winner has one
     return (

@@ -16,7 +16,7 @@ MOST = 3
 """Trials that have pictures."""
 
 
-def draw_best(paths: SweepPaths) -> None:
+def log_validation_figures(paths: SweepPaths) -> None:
     """Add a confusion matrix and the worst mistakes to the curves of the best trials."""
     config, dataset = load_config(paths), Dataset.read(paths.dataset, paths.split)
     labels = dataset.labels[dataset.rows(*config.validated)]

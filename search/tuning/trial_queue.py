@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Iterable
 
 from search.planning import Draft
-from search.ranking import repeats_of
+from search.ranking import pending_repeats
 from search.record import Repeat, trial_name
 from search.tuning.budget import Budget
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
-from trainables.models import Footprint
+from trainables.models import ModelCost
 
 _log = logging.getLogger("finesweep")
 
@@ -27,7 +27,7 @@ class Agenda:
         """Of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
         """Those of them that are no part of the search."""
-        self._footprints = self._measured()
+        self._model_costs = self._measured()
         """By what they depend on, if they are an objective."""
         self._points = deque(draft.points[self._begun :])
         self._confirming: deque[Repeat] | None = None
@@ -64,7 +64,7 @@ class Agenda:
         else:
             number, values = self._journal.ask(distributions)
             params = space.params(values, native_image_size=self._draft.native_image_size)
-        self._journal.begin(number, params, repeat, self._footprints.get(_kind(params)))
+        self._journal.begin(number, params, repeat, self._model_costs.get(_kind(params)))
         self.params[number] = params
         return number
 
@@ -77,16 +77,16 @@ class Agenda:
         """Trials of the search."""
         return len(self.params) - len(self.repeats)
 
-    def _measured(self) -> dict[tuple[str, int], Footprint]:
-        """Footprints, before trials take the processor; those that an earlier run found stay."""
+    def _measured(self) -> dict[tuple[str, int], ModelCost]:
+        """Model costs, before trials take the processor; those that an earlier run found stay."""
         draft, records = self._draft, self._journal.records
         if not draft.config.objectives:
             return {}
-        known = {_kind(r.params): r.footprint for r in records if r.footprint}
+        known = {_kind(r.params): r.model_cost for r in records if r.model_cost}
         kinds = [_kind(point) for point in draft.points]
         kinds += draft.space.inputs(draft.native_image_size)
         return known | {
-            (name, size): Footprint.measure(TrialParams(backbone=name, image_size=size))
+            (name, size): ModelCost.measure(TrialParams(backbone=name, image_size=size))
             for name, size in dict.fromkeys(kinds)
             if (name, size) not in known
         }
@@ -98,7 +98,7 @@ class Agenda:
 
     def _to_confirm(self, running: Iterable[int]) -> deque[Repeat]:
         if self._confirming is None and not self.of_search(running):
-            found = repeats_of(self._journal.trials(), self._draft.config)
+            found = pending_repeats(self._journal.trials(), self._draft.config)
             if found:
                 best = dict.fromkeys(trial_name(repeat.of) for repeat in found)
                 _log.info("trials %s are run again with other seeds", ", ".join(best))
@@ -107,5 +107,5 @@ class Agenda:
 
 
 def _kind(params: TrialParams) -> tuple[str, int]:
-    """What a footprint depends on."""
+    """What a model_cost depends on."""
     return params.backbone, params.image_size

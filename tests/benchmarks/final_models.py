@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 
-from search.final import choose
-from search.final.retrain import refit
-from search.final.selection import Chosen
-from search.ranking import winner
+from search.final import select_final_model
+from search.final.retrain import retrain_member
+from search.final.selection import EnsembleMember
+from search.ranking import select_winner
 from search.record import SweepPaths, TrialRecord, load_config, read_answers, read_trials
 from search.trial import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
@@ -50,7 +50,7 @@ def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> Swee
 
 def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     """Test probabilities of the mean of retrained weights; trials of one backbone and head."""
-    states = [refit(job, Chosen(trial), threads=2).state for trial in trials]
+    states = [retrain_member(job, EnsembleMember(trial), threads=2).state for trial in trials]
     mean = {
         name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype)
         for name, tensor in states[0].items()
@@ -69,9 +69,9 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     """Test probabilities by the way of making the final model; and the test's labels."""
     config = load_config(paths)
     dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
-    best = winner(trials, config.metric)
+    best = select_winner(trials, config.metric)
     asked = config.model_copy(update={"ensemble": MOST})
-    guarded = choose(best, trials, paths, dataset, asked).members
+    guarded = select_final_model(best, trials, paths, dataset, asked).members
     labels = dataset.labels[dataset.rows("val")]
     answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
     ranked = sorted(
@@ -81,7 +81,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     )
     top = [best, *(trial for trial in ranked if trial is not best)][:MOST]
     backbones = {trial.params.backbone for trial in trials}
-    forms = {Preprocessing.of(b).form(best.params.image_size) for b in backbones}
+    forms = {Preprocessing.of(b).pixel_format(best.params.image_size) for b in backbones}
     job = TrialJob(
         config,
         dataset,
@@ -90,7 +90,10 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
         on_gpu=False,
     )
     members = {one.trial.number: one.trial for one in guarded} | {t.number: t for t in top}
-    told = {n: refit(job, Chosen(t), threads=2).probabilities for n, t in members.items()}
+    told = {
+        n: retrain_member(job, EnsembleMember(t), threads=2).probabilities
+        for n, t in members.items()
+    }
     folds = fold_numbers(labels)
     by = {n: fit_temperature(answers[n], labels, folds) for n in members}
     cooled = {n: softmax(np.log(np.maximum(p, 1e-12)) / by[n], axis=1) for n, p in told.items()}

@@ -28,7 +28,7 @@ from optuna.storages import InMemoryStorage
 from search.config import SweepConfig
 from search.planning import Draft
 from search.planning.initial_points import best_points, in_turn
-from search.ranking import repeats_of, winner
+from search.ranking import pending_repeats, select_winner
 from search.ranking.repeats import SHARE
 from search.record import Repeat, TrialRecord
 from search.trial import NUMBER, REPEAT
@@ -206,9 +206,9 @@ class Replay:
             return self._world.best - self._world.typical
         repeated = [
             self._again(ENDLESS + place, repeat)
-            for place, repeat in enumerate(repeats_of(trials, self._config))
+            for place, repeat in enumerate(pending_repeats(trials, self._config))
         ]
-        chosen = winner([*trials, *repeated], metric)
+        chosen = select_winner([*trials, *repeated], metric)
         best = chosen.best(metric)
         assert best is not None  # the winner has one
         return self._world.best - float(self._curves[chosen.number].test_accuracy[best.epoch - 1])

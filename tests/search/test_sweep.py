@@ -8,7 +8,7 @@ import pytest
 from search import Sweep, SweepConfig, SweepResult
 from search.operations import retrain_sweep
 from search.planning import draft_plan, make_plan
-from search.ranking import winner
+from search.ranking import select_winner
 from search.record import FinalModel, SweepPaths, read_trials
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, run_trials
@@ -156,7 +156,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     stores = dict.fromkeys(plan.forms, deleted)
     removed = tmp_path / "removed.safetensors"
     removed.write_bytes(b"weights")
-    weights = {name: Weights.found(name, "a file", removed) for name in plan.weights}
+    weights = {name: Weights.from_file(name, "a file", removed) for name in plan.weights}
     removed.unlink()
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
     with pytest.raises(RunError, match=r"failed in the same way.*removed.safetensors.*resume"):
@@ -171,7 +171,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
         assert known.count("removed.safetensors is gone") == 2, "tried twice"
         assert 'search/trial/trainable.py", line' in known
     with pytest.raises(RunError, match="trials has a finished epoch"):
-        winner(trials, config.metric)
+        select_winner(trials, config.metric)
 
 
 def test_more_than_the_cluster_has_is_refused(settings: dict[str, Any], ray_cluster: None) -> None:

@@ -18,7 +18,7 @@ from search import Sweep, SweepConfig, SweepResult
 from search.cli.flags import config_of
 from search.cli.parser import _parsed
 from search.final import export as export_module
-from search.final.selection import Chosen
+from search.final.selection import EnsembleMember
 from search.operations import export_sweep
 from search.record import SweepPaths, load_config, read_trials
 from spaces import ConfigError, RunError
@@ -161,7 +161,7 @@ def test_a_head_with_a_hidden_layer_leaves_out_the_timm_folder_and_says_so(
     paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "wide")))
     trial = read_trials(paths.journal)[0]
     params = trial.params.model_copy(update={"head_hidden": 8})
-    hand(paths, [Chosen(replace(trial, params=params))])
+    hand(paths, [EnsembleMember(replace(trial, params=params))])
     assert not (paths.export / "config.json").exists()
     assert "The timm folder is left out: a head with a hidden layer" in paths.card.read_text()
     files = [dataset.file(row) for row in dataset.rows("test")]

@@ -16,8 +16,8 @@ from search import Sweep
 from search.cli import main
 from search.cli.output import result_words
 from search.config import SweepConfig
-from search.final import choose
-from search.final.selection import Chosen, Recipe, pick
+from search.final import select_final_model
+from search.final.selection import EnsembleMember, FinalModelSpec, pick
 from search.operations import report_sweep, retrain_sweep
 from search.record import (
     KEPT,
@@ -33,7 +33,7 @@ from search.result import SweepResult
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
 from tests.support.finalizing import hand
-from trainables.data import Dataset, read_unchanged
+from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import fold_numbers, scores_of
 from trainables.inference import ModelSpec, Predictor
 from trainables.training import merit
@@ -174,11 +174,11 @@ def test_members_see_images_as_the_winner_does(paths: SweepPaths, dataset: Datas
     answers = keeper(paths, dataset)
     for each, told_by in zip(records, logits, strict=True):
         answers.keep(each.number, each.reports[0], told_by.astype(np.float16))
-    chosen = choose(records[0], records, paths, dataset, config(ensemble=3)).members
+    chosen = select_final_model(records[0], records, paths, dataset, config(ensemble=3)).members
     assert [one.trial.number for one in chosen] == [0, 2], "of 1 the images are larger"
     assert sum(one.weight for one in chosen) == pytest.approx(1)
-    alone = choose(records[0], records, paths, dataset, config())
-    assert alone == Recipe((Chosen(records[0]),))
+    alone = select_final_model(records[0], records, paths, dataset, config())
+    assert alone == FinalModelSpec((EnsembleMember(records[0]),))
 
 
 def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Dataset) -> None:
@@ -186,9 +186,9 @@ def test_confidence_is_mended_only_if_asked_for(paths: SweepPaths, dataset: Data
     logits = np.log(told(labels, slice(0, 3))[0])
     winner = record(0, 8 * logits, labels)
     keeper(paths, dataset).keep(0, winner.reports[0], (8 * logits).astype(np.float16))
-    (chosen,) = choose(winner, [winner], paths, dataset, config(calibrate=True)).members
+    (chosen,) = select_final_model(winner, [winner], paths, dataset, config(calibrate=True)).members
     assert chosen.temperature > 1.5
-    (plain,) = choose(winner, [winner], paths, dataset, config(ensemble=2)).members
+    (plain,) = select_final_model(winner, [winner], paths, dataset, config(ensemble=2)).members
     assert plain.temperature == 1
 
 
@@ -196,9 +196,11 @@ def test_a_winner_without_answers_stays_alone(paths: SweepPaths, dataset: Datase
     labels = dataset.labels[dataset.rows("val")]
     winner = record(0, np.eye(3)[labels], labels)
     asked = config(ensemble=4)
-    assert choose(winner, [winner], paths, dataset, asked) == Recipe((Chosen(winner),))
+    assert select_final_model(winner, [winner], paths, dataset, asked) == FinalModelSpec(
+        (EnsembleMember(winner),)
+    )
     with pytest.raises(ConfigError, match="calibrate can't be had of trial 0000: it has left no"):
-        choose(winner, [winner], paths, dataset, config(calibrate=True))
+        select_final_model(winner, [winner], paths, dataset, config(calibrate=True))
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def ensemble(sweep: SweepResult, tmp_path_factory: pytest.TempPathFactory) -> Sw
         (trial for trial in read_trials(paths.journal) if trial.repeat is None),
         key=lambda trial: merit(trial.best(METRIC), METRIC),  # type: ignore[arg-type]
     )[-2:]
-    members = (Chosen(trials[1], 0.75, 2.0), Chosen(trials[0], 0.25))
+    members = (EnsembleMember(trials[1], 0.75, 2.0), EnsembleMember(trials[0], 0.25))
     hand(paths, members)
     return paths
 
@@ -233,7 +235,7 @@ def test_its_answers_are_the_mean_of_its_members(ensemble: SweepPaths) -> None:
     final, dataset = FinalModel.read(ensemble), Dataset.read(ensemble.dataset, ensemble.split)
     spec = ModelSpec.of(final.winner.params, dataset.classes)
     rows = dataset.rows("test")
-    images = spec.preprocess([read_unchanged(dataset, row, side=32) for row in rows])
+    images = spec.preprocess([read_surveyed_image(dataset, row, side=32) for row in rows])
     mean = 0.0
     with torch.inference_mode():
         for k, member in enumerate(final.members):

@@ -15,7 +15,7 @@ from search.cli import main
 from search.cli.dashboards import HOST, serve_dashboard
 from search.cli.output import comparison_words
 from search.ranking import Comparison, compare_sweeps
-from search.ranking.comparison import Duel
+from search.ranking.comparison import McNemarTest
 from search.record import SweepPaths
 from spaces import ConfigError
 
@@ -37,7 +37,7 @@ def test_final_models_are_weighed_on_the_same_images(
     sweep: SweepResult, other: SweepPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compared = compare_sweeps([sweep.paths, other])
-    (duel,) = compared.duels
+    (duel,) = compared.mcnemar_tests
     assert (duel.one, duel.other, duel.only_one, duel.only_other) == ("digits", "other", 3, 0)
     assert compared.sweeps["sweep"].tolist() == ["digits", "other"]
     assert len(compared.trials) == 10
@@ -55,7 +55,7 @@ def test_sweeps_of_one_name_are_told_apart_by_their_folders(
     namesake.root.parent.mkdir()
     other.root.rename(namesake.root)
     compared = compare_sweeps([sweep.paths, namesake])
-    (duel,) = compared.duels
+    (duel,) = compared.mcnemar_tests
     assert (duel.one, duel.other) == (str(sweep.paths.root), str(namesake.root))
     assert set(compared.trials["sweep"]) == {duel.one, duel.other}
 
@@ -74,15 +74,17 @@ def test_the_best_trials_are_told_by_all_that_varies_in_the_sweep(
 
 
 def test_mcnemars_test_is_exact() -> None:
-    assert Duel("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
-    assert "more than chance" in str(Duel("a", "b", 100, 10, 1))
-    assert Duel("a", "b", 100, 0, 0).p == 1
-    assert str(Duel("a", "b", 100, 0, 0)) == "a and b are right on the same of 100 test images."
+    assert McNemarTest("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
+    assert "more than chance" in str(McNemarTest("a", "b", 100, 10, 1))
+    assert McNemarTest("a", "b", 100, 0, 0).p == 1
+    assert (
+        str(McNemarTest("a", "b", 100, 0, 0)) == "a and b are right on the same of 100 test images."
+    )
 
 
 def test_of_many_pairs_one_may_differ_by_chance() -> None:
     assert "may be chance (McNemar's exact test for 6 pairs, p = 0.07)" in str(
-        Duel("a", "b", 100, 10, 1, pairs=6)
+        McNemarTest("a", "b", 100, 10, 1, pairs=6)
     )
 
 
@@ -93,7 +95,7 @@ def test_models_that_were_told_other_labels_are_not_weighed(
     table = pd.read_parquet(other.predictions)
     table.loc[0, "label"] = "seven" if table.loc[0, "label"] == "one" else "one"
     table.to_parquet(other.predictions)
-    assert compare_sweeps([sweep.paths, other]).duels == ()
+    assert compare_sweeps([sweep.paths, other]).mcnemar_tests == ()
 
 
 @pytest.mark.slow
@@ -106,8 +108,8 @@ def test_models_tested_on_other_images_are_not_weighed(
     facts = json.loads(other.dataset.read_text())
     other.dataset.write_text(json.dumps({**facts, "fingerprint": "another"}))
     compared = compare_sweeps([sweep.paths, other])
-    assert compared.duels == ()
-    assert "different images" in compared.doubts[0]
+    assert compared.mcnemar_tests == ()
+    assert "different images" in compared.warnings[0]
 
 
 @pytest.mark.slow

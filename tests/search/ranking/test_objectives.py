@@ -8,12 +8,12 @@ from optuna.storages import InMemoryStorage
 
 from search import Sweep, SweepConfig, SweepResult
 from search.config import SamplerName
-from search.ranking import pareto
+from search.ranking import pareto_front
 from search.record import read_trials
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace
 from tests.support.epoch_reports import report
-from trainables.models import Footprint
+from trainables.models import ModelCost
 
 SPACE = SearchSpace.from_table(
     {"backbone": {"choices": ["small", "large"]}, "dropout": {"low": 0, "high": 0.5}}, name="test"
@@ -29,7 +29,7 @@ def test_what_nothing_beats_in_everything_is_the_pareto_table() -> None:
             "parameters": [9.0, 5.0, 5.0, 1.0, 5.0, 1.0],
         }
     )
-    kept = pareto(table, "val_accuracy", ["parameters"])
+    kept = pareto_front(table, "val_accuracy", ["parameters"])
     assert kept["trial_id"].tolist() == ["best", "smaller", "smallest"]
 
 
@@ -50,12 +50,12 @@ def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
         number, values = study.ask(SPACE.distributions())
         size = 1.0 if values["backbone"] == "small" else 9.0
         params = SPACE.params(values, native_image_size={"small": 32, "large": 32})
-        study.begin(number, params, footprint=Footprint(size, 5.0))
+        study.begin(number, params, model_cost=ModelCost(size, 5.0))
         study.report(number, report(1, 0.5 + size / 100))
         study.end(number, "stopped" if i % 3 == 0 else "completed")
     told = storage.get_all_trials(0)
     assert {tuple(t.values) for t in told if t.values} <= {(0.51, 1.0), (0.59, 9.0)}
-    assert all(trial.footprint for trial in study.trials())
+    assert all(trial.model_cost for trial in study.trials())
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "mfgp"])
@@ -94,5 +94,5 @@ def test_a_resume_goes_on_with_all_objectives(sized: SweepResult) -> None:
     assert again.unfinished == 0
     after = read_trials(sized.paths.journal)
     assert after[: len(before)] == before
-    costs = {(t.params.backbone, t.footprint) for t in after}
+    costs = {(t.params.backbone, t.model_cost) for t in after}
     assert len(costs) == len({t.params.backbone for t in after}), "as first measured"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.ranking import repeats_of, trial_table, winner
+from search.ranking import pending_repeats, select_winner, trial_table
 from search.ranking.repeats import confirmed
 from search.record import Repeat, Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
@@ -35,36 +35,36 @@ FOUR = [trial(0, 0.7, 0.9), trial(1, 0.5, 0.8), trial(2, 0.6), trial(3, 0.95, st
 
 
 def test_the_best_are_repeated_to_their_best_epoch_with_other_seeds() -> None:
-    assert repeats_of(FOUR, config(confirm=2, seed=7)) == [
+    assert pending_repeats(FOUR, config(confirm=2, seed=7)) == [
         Repeat(0, 8, 2),
         Repeat(1, 8, 2),
         Repeat(0, 9, 2),
         Repeat(1, 9, 2),
     ]
     begun = again(4, 0, 8, 0.1, status="running")
-    assert Repeat(0, 8, 2) not in repeats_of([*FOUR, begun], config(confirm=2, seed=7))
+    assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7))
 
 
 @pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (20, 0), (40, 2), (70, 3)])
 def test_by_itself_it_costs_a_tenth_of_the_search_at_most(bad: int, repeated: int) -> None:
     """Three good trials of one epoch, and so many worse ones."""
     trials = [trial(n, 0.9 - n / 100) for n in range(3)] + [trial(3 + n, 0.1) for n in range(bad)]
-    assert len({repeat.of for repeat in repeats_of(trials, config())}) == repeated
+    assert len({repeat.of for repeat in pending_repeats(trials, config())}) == repeated
 
 
 def test_nothing_is_repeated_where_there_is_no_choice() -> None:
-    assert repeats_of(FOUR, config(confirm=0)) == []
-    assert repeats_of(FOUR[:1], config(confirm=2)) == []
+    assert pending_repeats(FOUR, config(confirm=0)) == []
+    assert pending_repeats(FOUR[:1], config(confirm=2)) == []
     many = [trial(n, n / 100) for n in range(80)]
-    assert repeats_of(many, config())
-    assert repeats_of(many, config(retrain=False)) == [], "nobody waits for a winner"
-    assert repeats_of(many, config(retrain=False, confirm=2))
+    assert pending_repeats(many, config())
+    assert pending_repeats(many, config(retrain=False)) == [], "nobody waits for a winner"
+    assert pending_repeats(many, config(retrain=False, confirm=2))
 
 
 def test_the_same_parameters_are_confirmed_once() -> None:
     first = trial(0, 0.9)
     trials = [first, replace(trial(1, 0.9), params=first.params), trial(2, 0.8)]
-    assert {repeat.of for repeat in repeats_of(trials, config(confirm=2))} == {0, 2}
+    assert {repeat.of for repeat in pending_repeats(trials, config(confirm=2))} == {0, 2}
 
 
 def test_one_alone_can_not_be_confirmed() -> None:
@@ -78,7 +78,7 @@ def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
     trials = [*FOUR, *sound, *lucky]
     scores = confirmed(trials, ACCURACY)
     assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
-    assert winner(trials, ACCURACY).number == 1
+    assert select_winner(trials, ACCURACY).number == 1
     table = trial_table(trials, ACCURACY)
     assert table["trial_id"].tolist() == ["0001", "0000", "0002", "0003"]
     assert table["confirmed_mean"].tolist()[:2] == pytest.approx([0.8067, 0.7], abs=1e-4)
@@ -90,14 +90,14 @@ SOUND = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
 
 def test_a_trial_that_diverges_with_another_seed_gives_way_to_one_that_does_not() -> None:
     trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), again(5, 0, 2, float("nan"), status="failed")]
-    assert winner([*trials, *SOUND], ACCURACY).number == 1
+    assert select_winner([*trials, *SOUND], ACCURACY).number == 1
 
 
 def test_a_trial_whose_repeat_a_fault_has_lost_keeps_its_place() -> None:
     lost = replace(again(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
     trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), lost, *SOUND]
     assert set(confirmed(trials, ACCURACY)) == {1}
-    assert winner(trials, ACCURACY).number == 0
+    assert select_winner(trials, ACCURACY).number == 0
 
 
 def test_what_was_confirmed_has_no_advantage_over_better_trials_that_were_not() -> None:
@@ -107,7 +107,7 @@ def test_what_was_confirmed_has_no_advantage_over_better_trials_that_were_not() 
 
 
 def test_without_all_of_its_repeats_the_best_epoch_wins() -> None:
-    assert winner([*FOUR, again(4, 1, 1, 0.5, 0.99)], ACCURACY).number == 0
+    assert select_winner([*FOUR, again(4, 1, 1, 0.5, 0.99)], ACCURACY).number == 0
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,11 @@ def test_a_sweep_repeats_its_best_and_hands_over_the_best_mean(repeated: SweepRe
         assert [r.train_loss for r in one.reports] != first, "another seed"
     assert repeated.final is not None
     best = repeated.trials.iloc[0]
-    assert repeated.final.winner.trial_id == best["trial_id"] == winner(trials, ACCURACY).trial_id
+    assert (
+        repeated.final.winner.trial_id
+        == best["trial_id"]
+        == select_winner(trials, ACCURACY).trial_id
+    )
     assert best["confirmed_mean"] == repeated.trials["confirmed_mean"].max()
     assert "are run again with other seeds" in repeated.paths.log.read_text()
 

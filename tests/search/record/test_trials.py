@@ -12,7 +12,7 @@ from ray.tune.result import NODE_IP
 from search.cluster import Node
 from search.config import SweepConfig
 from search.planning import Draft
-from search.ranking import trial_table, winner
+from search.ranking import select_winner, trial_table
 from search.ranking.leaderboard import epoch_table, markdown
 from search.record import Repeat, Status, SweepPaths, TrialRecord, ValidationAnswers, read_trials
 from search.samplers.learning_curves import Curves
@@ -141,18 +141,18 @@ def test_of_equal_trials_the_one_of_lower_loss_wins(journal: Path) -> None:
     surer = replace(first, number=9, reports=(replace(first.reports[1], val_loss=0.01),))
     table = trial_table([first, surer], "val_accuracy")
     assert table["trial_id"].tolist() == ["0009", "0000"]
-    assert winner([first, surer], "val_accuracy") == surer
+    assert select_winner([first, surer], "val_accuracy") == surer
 
 
 def test_by_loss_the_lowest_wins(journal: Path) -> None:
     trials = read_trials(journal)
-    assert winner(trials, "val_loss").trial_id == "0000"
-    assert winner(trials[1:], "val_loss").trial_id == "0001"
+    assert select_winner(trials, "val_loss").trial_id == "0000"
+    assert select_winner(trials[1:], "val_loss").trial_id == "0001"
 
 
 def test_a_failed_trial_never_wins(journal: Path) -> None:
     with pytest.raises(RunError, match="first failure: the loss was no longer finite in epoch 2"):
-        winner(read_trials(journal)[2:4], "val_accuracy")
+        select_winner(read_trials(journal)[2:4], "val_accuracy")
 
 
 def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
