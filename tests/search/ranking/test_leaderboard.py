@@ -1,0 +1,51 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.ranking import select_winner, trial_table
+from search.ranking.leaderboard import epoch_table, markdown
+from search.record import read_trials
+from spaces import RunError, TrialParams
+from tests.support.study_searcher import write_journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """The journal of a sweep with a trial of every status."""
+    return write_journal(tmp_path)
+
+
+def test_trials_are_ranked_by_their_best_epoch_and_failed_ones_last(journal: Path) -> None:
+    table = trial_table(read_trials(journal), "val_accuracy")
+    assert table["trial_id"].tolist() == ["0000", "0001", "0004", "0002", "0003"]
+    assert table["val_accuracy"][0] == 0.9
+    assert table["best_epoch"][0] == 2
+    fields = {f"params.{field}" for field in TrialParams.model_fields}
+    assert fields <= set(table.columns)
+    assert "| 0000 | 0.9 | completed | 3 | 2 |" in markdown(table, "val_accuracy")
+
+
+def test_of_equal_trials_the_one_of_lower_loss_wins(journal: Path) -> None:
+    first = read_trials(journal)[0]
+    surer = replace(first, number=9, reports=(replace(first.reports[1], val_loss=0.01),))
+    table = trial_table([first, surer], "val_accuracy")
+    assert table["trial_id"].tolist() == ["0009", "0000"]
+    assert select_winner([first, surer], "val_accuracy") == surer
+
+
+def test_by_loss_the_lowest_wins(journal: Path) -> None:
+    trials = read_trials(journal)
+    assert select_winner(trials, "val_loss").trial_id == "0000"
+    assert select_winner(trials[1:], "val_loss").trial_id == "0001"
+
+
+def test_a_failed_trial_never_wins(journal: Path) -> None:
+    with pytest.raises(RunError, match="first failure: the loss was no longer finite in epoch 2"):
+        select_winner(read_trials(journal)[2:4], "val_accuracy")
+
+
+def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
+    table = epoch_table(read_trials(journal))
+    assert len(table) == 7
+    assert table.query("trial_id == '0000'")["val_accuracy"].tolist() == [0.5, 0.9, 0.7]

@@ -1,0 +1,88 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+
+from search.record import read_trials
+from search.samplers.learning_curves import Curves
+from search.trial import NUMBER
+from search.tuning.study import StudyJournal
+from spaces import TrialParams
+from tests.support.epoch_reports import report
+from tests.support.study_searcher import SPACE, as_told, run, searcher
+
+
+def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
+    study = StudyJournal.open(
+        tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+    )
+    number, _ = study.ask(SPACE.distributions())
+    study.begin(number, TrialParams(backbone="a"))
+    study.report(number, report(1, 0.5))
+    study.report(number, replace(report(1, 0.5), seconds=9))
+    assert [r.seconds for r in read_trials(tmp_path / "j")[0].reports] == [2.0]
+
+
+def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    run(search, "x", 0.5, 0.9)
+    search.suggest("y")
+    file = tmp_path / "study.journal"
+    whole = file.read_bytes()
+    search.on_trial_result("y", as_told(1, 0.4))
+    for length in range(len(whole), file.stat().st_size, 50):
+        cut = file.read_bytes()[:length]
+        other = tmp_path / "cut"
+        other.mkdir(exist_ok=True)
+        (other / file.name).write_bytes(cut)
+        again = searcher(other)
+        again.take_up(1)
+        again.suggest("y")
+        again.on_trial_complete("y", as_told(1, 0.4, is_last=True))
+        trials = read_trials(other / file.name)
+        assert [t.status for t in trials] == ["completed", "completed"]
+        assert trials[1].reports[0].val_accuracy == 0.4
+        study = optuna.load_study(study_name="finesweep", storage=again._journal._storage)
+        assert study.trials[1].intermediate_values == {1: 0.4}
+
+
+def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) -> None:
+    journal = StudyJournal.open(
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+    )
+    journal.ask(SPACE.distributions())
+    search = searcher(tmp_path, trials=1)
+    assert search.suggest("x")[NUMBER] == 1
+    search.on_trial_complete("x", as_told(1, 0.5, is_last=True))
+    assert search.suggest("over") == "FINISHED"
+    assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]
+    curves = Curves()
+    curves.read(optuna.load_study(study_name="finesweep", storage=search._journal._storage))
+    assert [curve.epochs for curve in curves.ended] == [[1]], "it is not taken for a bad one"
+
+
+def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:
+    first = searcher(tmp_path, trials=3)
+    run(first, "x", 0.5, 0.9)
+    first.suggest("y")
+    file = tmp_path / "study.journal"
+    file.write_text(re.sub(r"(\"datetime_\w+\": \")\d{4}", r"\g<1>2099", file.read_text()))
+    again = searcher(tmp_path, trials=3)
+    again.take_up(1)
+    assert again.suggest("y")[NUMBER] == 1
+    again.on_trial_complete("y", as_told(1, 0.6, is_last=True))
+    assert again.suggest("z")[NUMBER] == 2
+    assert [trial.status for trial in read_trials(file)] == ["completed", "completed", "running"]
+
+
+def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
+    search = searcher(tmp_path, trials=9, settings={"target": 0.8})
+    run(search, "x", 0.9)
+    search._journal.ended_by = search.spent
+    again = StudyJournal.open(
+        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+    )
+    assert again.ended_by == "a trial reached the target, val_accuracy 0.8"
+    again.ended_by = None
+    assert again.ended_by is None
