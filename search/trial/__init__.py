@@ -1,4 +1,7 @@
-"""One trial as Ray runs it: all that a worker imports."""
+"""One trial as Ray runs it: all that a worker imports.
+
+Knows neither the search that asked for the trial nor what becomes of its results.
+"""
 
 import lazy_loader
 

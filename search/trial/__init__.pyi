@@ -1,11 +1,7 @@
 from .checkpoints import Checkpoints as Checkpoints
 from .checkpoints import CheckpointWriter as CheckpointWriter
 from .context import TrialJob as TrialJob
-from .trainable import AGAIN as AGAIN
-from .trainable import AVOID as AVOID
-from .trainable import LOGITS as LOGITS
-from .trainable import NUMBER as NUMBER
-from .trainable import PARAMS as PARAMS
-from .trainable import REPEAT as REPEAT
-from .trainable import STATE as STATE
+from .request import TrialRequest as TrialRequest
+from .trainable import LOGITS_KEY as LOGITS_KEY
+from .trainable import STATE_KEY as STATE_KEY
 from .trainable import FineTuneTrial as FineTuneTrial

@@ -1,7 +1,8 @@
-"""Where broken-off trials go on from: the last state of each, written at home.
+"""Checkpoints: the last state of each running trial, written on the driver's machine.
 
-States come to the driver with their epoch's report, so a cluster needs no shared disk, and a worker
-that outlives its driver has nothing to write to. The journal has an epoch before its state is here.
+A state travels to the driver with the report of its epoch, so a cluster needs no shared disk, and a
+worker that outlives its driver has nothing to write to. An epoch is in the journal before its state
+is written.
 """
 
 import io
@@ -18,24 +19,25 @@ import torch
 
 from search.cluster import Home
 from search.record import trial_name
-from trainables.files import write_whole
+from trainables.files import write_atomically
 
 _log = logging.getLogger("finesweep")
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The folder of a sweep's states; workers of any machine can read from it."""
+    """The folder of a sweep's checkpoints, readable from any machine of the cluster."""
 
     folder: Path
     home: Home
-    """The machine that it lies on."""
+    """The driver's machine, on whose disk the folder lies."""
 
     @classmethod
     def here(cls, folder: Path, running: Iterable[int]) -> "Checkpoints":
-        """In a folder of this machine, of trials that are not over.
+        """Checkpoints in a folder of this machine.
 
-        What a killed driver was still writing goes, and what it had still to remove.
+        Removes every file but those of the ``running`` trials: what a killed driver was still
+        writing, or had yet to remove.
         """
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = cls(folder, Home.here())
@@ -45,27 +47,27 @@ class Checkpoints:
         return checkpoints
 
     def read(self, number: int) -> dict[str, Any] | None:
-        """A trial's last state, on any machine; None if there is none that is whole."""
+        """Last state of a trial, read from any machine; None if there is no whole one."""
         packed = self.home.read(self.file(number))
         return None if packed is None else unpack(packed)
 
     def file(self, number: int) -> Path:
-        """Where a trial's last state lies at home."""
+        """File of a trial's last state, on the driver's machine."""
         return self.folder / f"{trial_name(number)}.pt"
 
 
 class CheckpointWriter:
-    """Writes states in a thread, so that no trial waits for the disk; the newest of each counts.
+    """Writes checkpoints in a thread, so that no trial waits for the disk.
 
-    Use it in a ``with``, which waits for what is still to be written. What the thread can't write
-    is raised by the next call, or by that.
+    Only the newest state of a trial is written. A context manager: leaving it waits for the thread.
+    An `OSError` of the thread is raised by the next call, or on leaving.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1)
         self._newest: dict[int, np.ndarray] = {}
-        self._running: list[Future[None]] = []
+        self._tasks: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -73,50 +75,50 @@ class CheckpointWriter:
     def __exit__(self, *raised: object) -> None:
         self._thread.shutdown()
         if raised[0] is None:
-            self._raise()
+            self._raise_errors()
 
     def keep(self, number: int, state: np.ndarray) -> None:
-        """Write a packed state as a trial's last."""
+        """Write a packed state, ``(n,)`` uint8, as the trial's last."""
         self._newest[number] = state
-        self._do(self._write, number)
+        self._submit(self._write, number)
 
     def forget(self, number: int) -> None:
-        """Remove a trial's state: it is over."""
+        """Remove the checkpoint of a trial that has ended."""
         self._newest.pop(number, None)
-        self._do(self._remove, number)
+        self._submit(self._remove, number)
 
-    def _do(self, task: Callable[[int], None], number: int) -> None:
-        self._raise()
-        self._running.append(self._thread.submit(task, number))
+    def _submit(self, task: Callable[[int], None], number: int) -> None:
+        self._raise_errors()
+        self._tasks.append(self._thread.submit(task, number))
 
-    def _raise(self) -> None:
-        """Raise what a task that is over has raised."""
-        for done in [task for task in self._running if task.done()]:
-            self._running.remove(done)
+    def _raise_errors(self) -> None:
+        """Raise the error of a finished task, if it had one."""
+        for done in [task for task in self._tasks if task.done()]:
+            self._tasks.remove(done)
             done.result()
 
     def _write(self, number: int) -> None:
         state = self._newest.pop(number, None)
         if state is not None:
             file = self._checkpoints.file(number)
-            write_whole(file, lambda partial: partial.write_bytes(state.data))
+            write_atomically(file, lambda partial: partial.write_bytes(state.data))
 
     def _remove(self, number: int) -> None:
         self._checkpoints.file(number).unlink(missing_ok=True)
 
 
 def pack(state: dict[str, Any]) -> np.ndarray:
-    """A state as bytes, ``(n,)`` uint8: Ray carries an array without copying it."""
+    """Serialize a state to ``(n,)`` uint8, which Ray carries without a copy."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return np.frombuffer(buffer.getbuffer(), dtype=np.uint8)
 
 
 def unpack(packed: bytes) -> dict[str, Any] | None:
-    """What `pack` was given; None if the bytes are not whole. Runs no code that is in them."""
+    """Deserialize a packed state; None if it is truncated. Executes no code from it."""
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(packed), weights_only=True)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        _log.warning("a checkpoint can't be read and its trial begins anew: %s", error)
+        _log.warning("A checkpoint can't be read, so its trial starts again: %s", error)
         return None
     return state

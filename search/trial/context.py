@@ -1,4 +1,4 @@
-"""`TrialJob`: what all trials of a sweep share, and how one is set up on a machine."""
+"""`TrialJob`: what all trials of a sweep share, and how a worker sets one up."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ from search.config import SweepConfig
 from search.record import Repeat
 from spaces import TrialParams
 from trainables.data import (
-    FEATURES,
-    PIXELS,
+    FEATURE_FILES,
+    PIXEL_FILES,
     Dataset,
     ImageSet,
     PixelFormat,
@@ -28,41 +28,41 @@ from trainables.training import FineTuning, Folds, MemoryCase
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What all trials of a sweep share; put into Ray's object store once."""
+    """Settings, data and weights that all trials of a sweep share; put into Ray's store once."""
 
     config: SweepConfig
     dataset: Dataset
     stores: dict[PixelFormat, PixelStore]
     weights: dict[str, Weights]
-    """By backbone."""
+    """Weights by the name of the backbone."""
     on_gpu: bool
-    """Whether trials hold a share of one."""
+    """Whether trials hold a share of a GPU."""
     home: Home = field(default_factory=Home.here)
-    """The machine that ``stores`` and ``weights`` lie on."""
+    """The driver's machine, where the files of ``stores`` and ``weights`` lie."""
 
     @property
     def features(self) -> FeatureStore | None:
-        """Where features are kept; None computes them in every epoch."""
+        """Store of prefix features; None if they are computed in every epoch."""
         if self.config.features == "off":
             return None
         return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
 
     def memory_case(self, params: TrialParams) -> str:
-        """What a trial's memory is noted under."""
+        """Key of a trial's kind in the table of measured memory."""
         folds = f" {self.config.folds} folds" if self.config.folds else ""
         return f"{MemoryCase.of(params)} {self.config.precision}{folds}"
 
     @property
     def device(self) -> str:
-        """Where this process trains: a trial without a share of a GPU leaves them alone."""
+        """Device of this process: "cuda" only if trials hold a share of a GPU."""
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """The images at a trial's size, on this machine, marked as used.
+        """Decoded images at a trial's size, on this machine, marked as recently used.
 
-        Made again at home if somebody deleted them, and fetched from there where they are not.
+        If the file was deleted, the driver's machine decodes it again; other machines fetch a copy.
         """
-        form = Preprocessing.of(params.backbone).form(params.image_size)
+        form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
         store, cache = self.stores[form], self.config.cache_dir
         try:
             os.utime(store.file)
@@ -70,42 +70,44 @@ class TrialJob:
             store = self.home.call(build_store, self.dataset, form, cache=cache)
             if not store.file.exists():
                 size = self.home.size(store.file)
-                make_room(cache, size, self.config.cache_bytes, PIXELS, FEATURES)
+                make_room(cache, size, self.config.cache_bytes, PIXEL_FILES, FEATURE_FILES)
                 self.home.bring(store.file, store.file)
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:
-        """The start of a trial's backbone, on this machine; fetched from home where it is not.
+        """Pretrained weights of a trial's backbone, on this machine; fetched from the driver's.
 
-        If it is not there either, raises the `WeightsError` that it gives at home.
+        Raises `WeightsError` if the file is gone there, the same on every machine.
         """
         weights = self.weights[params.backbone]
-        if weights.file is None or self.home.is_here or weights.is_here:
+        if weights.file is None or self.home.is_here or weights.is_local:
             return weights
         name = f"{weights.backbone}-{weights.stamp}{weights.file.suffix}"
         file = self.config.cache_dir / "weights" / name
         try:
             self.home.bring(weights.file, file)
         except FileNotFoundError:
-            raise weights.gone() from None
+            raise weights.missing_file_error() from None
         return replace(weights, file=file)
 
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
     ) -> FineTuning | Folds:
-        """Set a trial up on this process's device; on so many ``images``, or all."""
+        """Set a trial up on this process's device, on its first ``images`` or on all of them."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
         all_validated = ImageSet.of(self.dataset, store, *config.validated)
-        validated = all_validated.first(images)
+        validated = all_validated.take(images)
         if not config.folds:
-            train = ImageSet.of(self.dataset, store, "train").first(images)
+            train = ImageSet.of(self.dataset, store, "train").take(images)
             return self._tune(params, train, validated, repeat, patience)
         digests = self.dataset.digests_of(*config.validated)
         numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
         numbers = np.resize(numbers, len(validated))  # as `ImageSet.first` repeats them
         tunings = [
-            self._tune(params, validated.part(numbers != k), validated.part(numbers == k), repeat)
+            self._tune(
+                params, validated.subset(numbers != k), validated.subset(numbers == k), repeat
+            )
             for k in range(config.folds)
         ]
         return Folds(tunings, numbers, validated.labels, metric=config.metric, patience=patience)

@@ -1,4 +1,4 @@
-"""What ends a search before its trials do: wall time, GPU hours, a target."""
+"""`Budget`: ends a search before its trials do, by wall time, GPU hours, or a target."""
 
 import math
 import time
@@ -7,58 +7,58 @@ from collections.abc import Callable
 from search.config import SweepConfig
 from search.record import Repeat, Status
 from spaces import TrialParams
-from trainables.training import EpochReport, better
+from trainables.training import METRICS, EpochReport
 
 
 class Budget:
-    """An `Observer`: counts what a search spends, and says when that is enough.
+    """An `Observer` that counts what a search spends, and says when its budget is spent.
 
-    The clock starts when it is made. GPU hours and the target count what earlier runs of the sweep
-    came to, for their epochs are told to observers too.
+    The clock starts with the object. GPU hours and the target include earlier runs of the sweep,
+    whose epochs observers are told of too.
 
     Args:
-        config: Has the limits.
-        gpus: The share of a GPU that a trial holds.
+        config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
+        gpus: Share of a GPU that a trial holds.
     """
 
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
-        """What ended the search in an earlier run of the sweep, if nobody asked for more of it."""
-        self._end = time.monotonic() + (config.time_budget or math.inf)
+        """What ended the search in an earlier run of the sweep; None if it is to go on."""
+        self._deadline = time.monotonic() + (config.time_budget or math.inf)
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
-        self._has_target = False
+        self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Take in a trial. One that is known is told of anew; repeats are no part of the search."""
+        """Count a trial of the search from zero; repeats are not counted."""
         if repeat is None:
             self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
     def report(self, number: int, report: EpochReport) -> None:
-        """Count an epoch."""
+        """Count the GPU time of an epoch, and compare its score to the target."""
         if number not in self._shares:
             return
         self._gpu_seconds[number] += self._shares[number] * report.seconds
-        metric, target = self._config.metric, self._config.target
+        metric, target = METRICS[self._config.metric], self._config.target
         if target is not None and not report.diverged:
-            self._has_target |= not better(metric, target, getattr(report, metric))
+            self._target_reached |= not metric.better(target, metric.of(report))
 
     def end(self, number: int, status: Status) -> None:
-        """Nothing to count."""
+        """Do nothing: an end costs nothing."""
 
     @property
     def seconds_left(self) -> float:
-        """Of the time budget; infinite without one."""
-        return self._end - time.monotonic()
+        """Seconds left of the time budget; infinite without one."""
+        return self._deadline - time.monotonic()
 
     @property
     def spent(self) -> str | None:
-        """What ended the search, in words; None while it may go on."""
+        """What spent the budget, in words; None while the search may go on."""
         config = self._config
         if self.ended_by is not None:
             return self.ended_by
-        if self._has_target:
+        if self._target_reached:
             return f"a trial reached the target, {config.metric} {config.target:g}"
         if self.seconds_left <= 0:
             return f"the time budget of {config.time_budget:g} s is spent"

@@ -1,58 +1,59 @@
-"""What Ray Tune tells its callbacks alone, handed on to the searcher: states, and failures."""
+"""`TuneCallback`: what Ray Tune tells its callbacks alone, passed on to the lifecycle."""
 
 import pickle
 import re
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.trial import LOGITS, NUMBER, STATE
+from search.trial import LOGITS_KEY, STATE_KEY, TrialRequest
+from search.tuning.lifecycle import SearchLifecycle
+from search.tuning.ray_internals import error_files, forget_metric_history
 from search.tuning.retries import Failure
-from search.tuning.searcher import StudySearcher
+from trainables.training import EpochReport
 
 
-class TuneEvents(Callback):
-    """What Tune tells its callbacks but not its searcher: states, and why a trial failed."""
+class TuneCallback(Callback):
+    """Takes states and logits out of results, and learns why a trial failed."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, lifecycle: SearchLifecycle) -> None:
+        self._lifecycle = lifecycle
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Take state and logits out of a result, which Tune keeps."""
-        logits = result.pop(LOGITS, None)
+        """Keep the state and the logits of an epoch, and remove them from what Tune keeps."""
+        number = TrialRequest.from_ray(trial.config).number
+        logits, state = result.pop(LOGITS_KEY, None), result.pop(STATE_KEY, None)
         if logits is not None:
-            self._searcher.keep_logits(trial.config[NUMBER], result, logits)
-        state = result.pop(STATE, None)
+            self._lifecycle.keep_logits(number, EpochReport.from_dict(result), logits)
         if state is not None and not result["done"]:
-            self._searcher.keep(trial.trial_id, state)
+            self._lifecycle.keep_state(number, state)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Drop the running means that Tune keeps of each metric of each trial for ever."""
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        """Free the memory that Tune would hold of an ended trial."""
+        forget_metric_history(trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Say why a trial failed."""
-        self._searcher.on_trial_failure(trial.trial_id, _failure(trial))
+        """Record why a trial failed."""
+        self._lifecycle.fail(TrialRequest.from_ray(trial.config).number, failure_of(trial))
 
 
-def _failure(trial: Trial) -> Failure:
+def failure_of(trial: Trial) -> Failure:
     """What Ray knows of a trial's failure."""
+    pickled, text_file = error_files(trial)
     error: Exception | None = None
-    if trial.pickled_error_file:
+    if pickled is not None:
         with suppress(Exception):  # of a class that only the worker has
-            error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    text = str(error) if error else _read(trial.error_file)
+            error = pickle.loads(pickled.read_bytes())
+    text = str(error) if error else text_file.read_text("utf-8") if text_file else "unknown"
     raised = error.cause if isinstance(error, RayTaskError) else None
     ip = re.search(r"\bip[=:]\s*([^\s,)]+)", text, re.IGNORECASE)
     return Failure(
@@ -63,12 +64,8 @@ def _failure(trial: Trial) -> Failure:
     )
 
 
-def _read(file: str | None) -> str:
-    return Path(file).read_text(encoding="utf-8") if file else "unknown"
-
-
 def _cause(text: str) -> str:
-    """The sentence that says how a worker was lost, of all that Ray says."""
+    """The sentence of Ray's that says how a worker was lost."""
     memory = re.search(r"OutOfMemoryError: (.*)", text)
     line = memory[1] if memory else text.strip().splitlines()[-1]
     return line.partition(". ")[0].rstrip(".")

@@ -1,4 +1,8 @@
-"""The rule that ends weak trials early: one of Ray's, which knows trials by their number."""
+"""Early stopping: Ray's schedulers, which here know trials by their number in the study.
+
+A number survives a resume, where Ray's own ids do not, so that a scheduler can be brought to where
+an earlier run of the sweep left it.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,132 +14,146 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from search.config import SweepConfig
 from search.record import TrialRecord
-from search.trial import NUMBER, REPEAT
+from search.trial import TrialRequest
+from search.tuning.ray_internals import (
+    allow_stopped_again,
+    bracket_chances,
+    bracket_sizes,
+    put_into_bracket,
+)
 from trainables.training import METRICS, EpochReport
 
-MayLead = Callable[[int, EpochReport], bool]
-"""Whether a trial, by number, may yet come to the best of all after its last epoch."""
+CouldWin = Callable[[int, EpochReport], bool]
+"""Whether a trial, by number, could still become the best of all after its last epoch."""
 
-_NOBODY: Any = None
-"""In place of Ray's controller, which none of these rules asks."""
+_NO_CONTROLLER: Any = None
+"""In place of Ray's controller, which none of these schedulers asks."""
 
 
 @dataclass(frozen=True)
-class _Numbered:
-    """What a rule sees of a trial. Ray gives one that is taken up again a new identity."""
+class _NumberedTrial:
+    """What a scheduler sees of a trial: its number as the id."""
 
     trial_id: int
 
     @classmethod
     def of(cls, trial: Any) -> Self:
-        """Of one of Ray's trials."""
-        return cls(trial.config[NUMBER])
+        """The number of one of Ray's trials."""
+        return cls(TrialRequest.from_ray(trial.config).number)
+
+
+def _is_repeat(trial: Any) -> bool:
+    return TrialRequest.from_ray(trial.config).repeat is not None
 
 
 class StoppingRule(FIFOScheduler):
-    """Stops no trial. Subclasses mix it into a scheduler of Ray's, which sees no repeats.
+    """A scheduler that stops no trial. Subclasses mix it into one of Ray's.
 
-    A trial that learns slowly looks weak to a scheduler that compares epochs: it is spared if it
-    ``may_lead``.
+    Repeats of trials are hidden from the scheduler. A trial that it would stop goes on if it
+    ``could_win``: one that learns slowly looks weak where epochs are compared.
     """
 
-    def __init__(self, may_lead: MayLead, **settings: Any) -> None:
+    def __init__(self, could_win: CouldWin, **settings: Any) -> None:
         super().__init__(**settings)  # type: ignore[no-untyped-call]
-        self._may_lead = may_lead
+        self._could_win = could_win
 
     def remember(self, record: TrialRecord) -> bool:
-        """Take in a trial of the journal. Returns whether it runs and would be stopped by now."""
+        """Take in a trial of the journal; returns whether it is running and would be stopped."""
         if record.repeat is not None:
             return False
-        trial: Any = _Numbered(record.number)
-        super().on_trial_add(_NOBODY, trial)
+        trial: Any = _NumberedTrial(record.number)
+        super().on_trial_add(_NO_CONTROLLER, trial)
         decision = self.CONTINUE
         for report in record.reports:
-            if not report.is_last:  # of that Ray tells its end alone
-                decision = super().on_trial_result(_NOBODY, trial, report.to_dict())
+            if not report.is_last:  # Ray passes the last one to on_trial_complete alone
+                decision = super().on_trial_result(_NO_CONTROLLER, trial, report.to_dict())
         ended = record.status != "running" or any(report.is_last for report in record.reports)
         if ended and record.reports:
-            super().on_trial_complete(_NOBODY, trial, record.reports[-1].to_dict())
+            super().on_trial_complete(_NO_CONTROLLER, trial, record.reports[-1].to_dict())
         if ended or decision != self.STOP:
             return False
-        return not self._may_lead(record.number, record.reports[-1])
+        return not self._could_win(record.number, record.reports[-1])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """As in Ray."""
-        if trial.config[REPEAT] is None:
-            super().on_trial_add(tune_controller, _Numbered.of(trial))  # type: ignore[arg-type]
+        """Pass a trial of the search on to Ray's scheduler."""
+        if not _is_repeat(trial):
+            numbered: Any = _NumberedTrial.of(trial)
+            super().on_trial_add(tune_controller, numbered)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """As in Ray."""
-        if trial.config[REPEAT] is not None:
+        """Decide as Ray's scheduler does, but spare a trial that could win."""
+        if _is_repeat(trial):
             return self.CONTINUE
-        seen: Any = _Numbered.of(trial)
-        decision: str = super().on_trial_result(tune_controller, seen, result)
-        if decision == self.STOP and self._may_lead(seen.trial_id, EpochReport.from_dict(result)):
-            return self.CONTINUE
-        return decision
+        numbered: Any = _NumberedTrial.of(trial)
+        decision: str = super().on_trial_result(tune_controller, numbered, result)
+        if decision != self.STOP:
+            return decision
+        spared = self._could_win(numbered.trial_id, EpochReport.from_dict(result))
+        return self.CONTINUE if spared else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """As in Ray."""
-        if trial.config[REPEAT] is None:
-            seen: Any = _Numbered.of(trial)
-            super().on_trial_complete(tune_controller, seen, result)
+        """Pass the end of a trial on to Ray's scheduler."""
+        if not _is_repeat(trial):
+            numbered: Any = _NumberedTrial.of(trial)
+            super().on_trial_complete(tune_controller, numbered, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """As in Ray."""
-        if trial.config[REPEAT] is None:
-            seen: Any = _Numbered.of(trial)
-            super().on_trial_remove(tune_controller, seen)
+        """Pass the removal of a trial on to Ray's scheduler."""
+        if not _is_repeat(trial):
+            numbered: Any = _NumberedTrial.of(trial)
+            super().on_trial_remove(tune_controller, numbered)
 
 
-class _Successive(ASHAScheduler):
-    """Ray's, but that a trial's bracket follows from its number: a resume finds the same."""
+class _ReproducibleBrackets(ASHAScheduler):
+    """Ray's ASHA, but the bracket of a trial follows from its number, also after a resume."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Draw a bracket with the chances that Ray gives them."""
-        rungs = np.array([len(bracket._rungs) for bracket in self._brackets])
-        chances = np.exp(rungs - rungs.max())
-        chosen = np.random.default_rng(trial.trial_id).choice(len(rungs), p=chances / chances.sum())
-        self._trial_info[trial.trial_id] = self._brackets[chosen]
+        """Draw a bracket with the probabilities that Ray uses."""
+        chances = bracket_chances(bracket_sizes(self))
+        bracket = np.random.default_rng(trial.trial_id).choice(len(chances), p=chances)
+        put_into_bracket(self, trial.trial_id, bracket)
 
 
-class Asha(StoppingRule, _Successive):
-    """Asynchronous successive halving (Li et al. 2020); of several brackets, Hyperband."""
+class Asha(StoppingRule, _ReproducibleBrackets):
+    """Asynchronous successive halving (Li et al. 2020); with several brackets, Hyperband."""
 
 
-class _Medians(MedianStoppingRule):
-    """Ray's, but that it can be told of a trial which it would have stopped.
+class _ReplayableMedian(MedianStoppingRule):
+    """Ray's median rule, which may hear of a trial that it would have stopped.
 
-    In a journal are trials that ran side by side; read one after another, an early one meets the
-    whole curves of others that it was not compared with when it ran.
+    The journal has trials that ran side by side. Replayed one after another, an early trial meets
+    the whole curves of others, to which it was not compared when it ran.
     """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """As in Ray."""
-        self._stopped_trials.discard(trial)
+        """Decide on a trial, whether or not it was stopped before."""
+        allow_stopped_again(self, trial)
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 
 
-class Median(StoppingRule, _Medians):
-    """Stops a trial whose best is below the median of the others' means so far (Vizier)."""
+class Median(StoppingRule, _ReplayableMedian):
+    """Stops a trial whose best score is below the median of the others' running means.
+
+    The median stopping rule of Vizier (Golovin et al. 2017).
+    """
 
 
-def stopping_rule(config: SweepConfig, may_lead: MayLead) -> StoppingRule:
-    """What ``stopping`` asks for."""
-    grace, eta = config.asha.grace_epochs, config.asha.reduction_factor
+def stopping_rule(config: SweepConfig, could_win: CouldWin) -> StoppingRule:
+    """The scheduler that the setting ``stopping`` names."""
+    grace_epochs, eta = config.asha.grace_epochs, config.asha.reduction_factor
     measure: dict[str, Any] = {"time_attr": "epoch", "metric": config.metric}
-    measure["mode"] = METRICS[config.metric]
+    measure["mode"] = METRICS[config.metric].direction
     if config.stopping == "none":
-        return StoppingRule(may_lead)
+        return StoppingRule(could_win)
     if config.stopping == "median":
         never_pauses: Any = math.inf
-        return Median(may_lead, grace_period=grace, min_time_slice=never_pauses, **measure)
-    rungs = 1 + int(math.log(config.max_epochs / grace, eta) + 1e-9)
+        return Median(could_win, grace_period=grace_epochs, min_time_slice=never_pauses, **measure)
+    rungs = 1 + int(math.log(config.max_epochs / grace_epochs, eta) + 1e-9)
     return Asha(
-        may_lead,
+        could_win,
         max_t=config.max_epochs,
-        grace_period=grace,
+        grace_period=grace_epochs,
         reduction_factor=eta,
         brackets=rungs if config.stopping == "hyperband" else 1,
         **measure,

@@ -13,7 +13,7 @@ from search.config import UNLIMITED, SweepConfig
 from search.record import Repeat, Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
-from trainables.training import EpochReport, best_of, merit
+from trainables.training import METRICS, EpochReport, best_of, merit
 
 _ROWS = 10
 
@@ -98,7 +98,7 @@ class LiveLeaderboard:
             table.add_row(
                 trial_name(number),
                 self._backbones[number],
-                f"{getattr(best, self._metric):.4f}",
+                f"{METRICS[self._metric].of(best):.4f}",
                 str(best.epoch),
                 f"{self._epochs[number]}/{self._max_epochs}",
                 self._status[number],

@@ -1,4 +1,4 @@
-"""The cluster while a sweep runs: how many trials fit, and which machines are kept out of it."""
+"""`Placement`: how many trials fit on the cluster now, and which machines are excluded."""
 
 import logging
 import math
@@ -12,30 +12,38 @@ from search.tuning.gpu_allocation import Resources
 
 _log = logging.getLogger("finesweep")
 
-IN_A_ROW = 3
-"""Trials that fail on a machine one after another, with no epoch finished there in between, before
-it is left out."""
+FAILURES_IN_A_ROW = 3
+"""Trials that fail on a machine in a row, with no epoch finished there, before it is excluded."""
 
 
-@dataclass
-class _Standing:
-    """What a machine's trials say of it."""
+@dataclass(eq=False)
+class _History:
+    """Successes and failures of trials on one machine."""
 
     well: bool = False
     """Whether an epoch was finished there since a trial last failed."""
     causes: dict[int, str] = field(default_factory=dict)
-    """What trials failed by there, by number."""
-    in_a_row: int = 0
-    """Trials that failed there since an epoch was finished, each begun after the one before had
-    failed: an incident counts once."""
-    last_failure: float = -math.inf
+    """Causes of the failures there, by the number of the trial."""
+    failures_in_a_row: int = 0
+    """Failures since an epoch was finished there. A trial counts only if it began after the failure
+    before its own, so that one incident counts once."""
+    last_failure_seconds: float = -math.inf
+    """Monotonic time of the last failure."""
 
 
-class Machines:
-    """Where trials go: to machines that join too, once examined, and to none that keeps failing.
+class Placement:
+    """Decides which machines trials may run on.
 
-    A trial that failed is tried on another machine, if there is one. Machines of the ids
-    ``examined`` are known to be sound; all that are there now, if it isn't given.
+    A machine that joins is used once it was examined; one that keeps failing is excluded. A trial
+    that failed is tried on another machine, if there is one.
+
+    Args:
+        resources: What a trial holds.
+        most: Most trials at a time; None for as many as fit.
+        look: Lists the machines of the cluster.
+        look_seconds: Time for which such a list is used.
+        examine: Begins the examination of a machine.
+        examined: Ids of machines known to be sound; None for all that are there now.
     """
 
     def __init__(
@@ -52,107 +60,119 @@ class Machines:
         self._look, self._look_seconds = look, look_seconds
         self._examine = examine
         self._nodes: Sequence[Node] = look()
-        self._looked = -math.inf
+        self._looked_at = -math.inf
         sound = [node.id for node in self._nodes] if examined is None else examined
-        self._examined: dict[str, Examination] = {node: lambda: "" for node in sound}
-        self._told: set[str] = set()
-        """Ids of machines of which it was said that no trial runs there."""
-        self._standing: defaultdict[str, _Standing] = defaultdict(_Standing)
-        self._began: dict[int, float] = {}
-        self._empty = False
+        self._examinations: dict[str, Examination] = {node: lambda: "" for node in sound}
+        self._announced: set[str] = set()
+        """Ids of machines whose exclusion was logged."""
+        self._histories: defaultdict[str, _History] = defaultdict(_History)
+        self._began_at: dict[int, float] = {}
+        self._is_empty = False
 
     def room(self) -> int:
-        """How many trials fit now, on all machines that are not kept out."""
-        fits = self._fit(self._kept_out())
-        if (fits == 0) is not self._empty:
-            self._empty = fits == 0
+        """Number of trials that fit now on the machines that are not excluded."""
+        fits = self._fit(self._excluded())
+        if (fits == 0) is not self._is_empty:
+            self._is_empty = fits == 0
             _log.warning(
                 "no machine is left that a trial fits on; the sweep waits for one"
-                if self._empty
+                if self._is_empty
                 else "there is a machine again, and the sweep goes on"
             )
         return fits if self._most is None else min(fits, self._most)
 
     @property
-    def left_out(self) -> tuple[str, ...]:
+    def excluded_nodes(self) -> tuple[str, ...]:
         """Ray's ids of the machines that nothing should run on."""
-        return self._ids(self._kept_out())
+        return self._ids(self._excluded())
 
     def hand_out(self, number: int) -> tuple[str, ...]:
-        """Ray's ids of the machines that a trial which begins now must not run on."""
-        self._began[number] = time.monotonic()
-        kept_out = self._kept_out()
-        failed_on = {node for node, known in self._standing.items() if number in known.causes}
-        avoided = kept_out | failed_on
-        return self._ids(avoided if self._fit(avoided) else kept_out)
+        """Note that a trial begins; returns Ray's ids of the machines that it must not run on."""
+        self._began_at[number] = time.monotonic()
+        excluded = self._excluded()
+        avoided = excluded | self._failed_on(number)
+        return self._ids(avoided if self._fit(avoided) else excluded)
 
     def is_stranded(self, avoided: Collection[str]) -> bool:
-        """Whether a trial that must not run on those machines fits on none that is there now."""
-        return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._kept_out()) > 0
+        """Whether a trial that must not run on the ``avoided`` machines fits on no other now."""
+        return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._excluded()) > 0
 
     def went_well(self, ip: str, number: int) -> None:
-        """A trial finished an epoch on a machine: what it failed by before is over."""
-        for standing in self._standing.values():
-            standing.causes.pop(number, None)
+        """Note an epoch that a trial finished on a machine: its earlier failures are settled."""
+        for history in self._histories.values():
+            history.causes.pop(number, None)
         for node in self._alive():
             if node.ip == ip:
-                causes = self._standing[node.id].causes
-                self._standing[node.id] = _Standing(well=True, causes=causes)
+                causes = self._histories[node.id].causes
+                self._histories[node.id] = _History(well=True, causes=causes)
 
     def failed(self, ip: str, number: int, cause: str) -> bool:
-        """A trial failed on a machine; whether a second failure in that way is its own fault.
+        """Note a failure on a machine; returns whether another like it is the trial's own fault.
 
-        It is if it has failed alike on two machines of which one is sound, or if there is no other
-        machine to try. A machine that is gone is not to blame.
+        It is if the trial failed by this cause on two machines of which one is sound, or if there
+        is no other machine to try. A machine that has left is not to blame.
         """
-        there = [node for node in self._alive(anew=True) if node.ip == ip]
-        before = [s for s in self._standing.values() if s.causes.get(number) == cause]
-        now = [self._standing[node.id] for node in there]
-        elsewhere = [standing for standing in before if standing not in now]
-        if elsewhere and any(standing.well for standing in now + elsewhere):
-            for standing in elsewhere:
-                del standing.causes[number]
-                standing.in_a_row = max(0, standing.in_a_row - 1)
+        there = [node for node in self._alive(refresh=True) if node.ip == ip]
+        alike = [h for h in self._histories.values() if h.causes.get(number) == cause]
+        here = [self._histories[node.id] for node in there]
+        elsewhere = [history for history in alike if history not in here]
+        if elsewhere and any(history.well for history in here + elsewhere):
+            for history in elsewhere:
+                del history.causes[number]
+                history.failures_in_a_row = max(0, history.failures_in_a_row - 1)
             return True
-        for node, standing in zip(there, now, strict=True):
-            standing.well, standing.causes[number] = False, cause
-            if self._began.get(number, math.inf) > standing.last_failure:
-                standing.in_a_row += 1
-                standing.last_failure = time.monotonic()
-            if node.id in self._kept_out() and node.id not in self._told:
-                self._keep_out(
-                    node, f"the last {IN_A_ROW} trials there failed, the last one by: {cause}"
-                )
-        tried = {node for node, known in self._standing.items() if number in known.causes}
-        return self._fit(tried | self._kept_out()) == 0
+        for node, history in zip(there, here, strict=True):
+            self._count_failure(node, history, number, cause)
+        return self._fit(self._failed_on(number) | self._excluded()) == 0
 
-    def _kept_out(self) -> set[str]:
-        """Machines that no trial should run on: unlike the first, unknown yet, or failing.
+    def _count_failure(self, node: Node, history: _History, number: int, cause: str) -> None:
+        history.well, history.causes[number] = False, cause
+        if self._began_at.get(number, math.inf) > history.last_failure_seconds:
+            history.failures_in_a_row += 1
+            history.last_failure_seconds = time.monotonic()
+        if node.id in self._excluded() and node.id not in self._announced:
+            self._announce(
+                node, f"the last {FAILURES_IN_A_ROW} trials there failed, the last one by: {cause}"
+            )
 
-        A failing one is let in if there is no other.
+    def _failed_on(self, number: int) -> set[str]:
+        """Ids of the machines that a trial has failed on since its last epoch."""
+        return {node for node, known in self._histories.items() if number in known.causes}
+
+    def _excluded(self) -> set[str]:
+        """Ids of machines that differ from the driver's, are not examined yet, or keep failing.
+
+        A machine that keeps failing is used all the same if there is no other.
         """
-        unfit = {node.id for node in self._alive() if self._examined[node.id]() != ""}
-        failing = {node for node, known in self._standing.items() if known.in_a_row >= IN_A_ROW}
+        unfit = {node.id for node in self._alive() if self._examinations[node.id]() != ""}
+        failing = {
+            node
+            for node, history in self._histories.items()
+            if history.failures_in_a_row >= FAILURES_IN_A_ROW
+        }
         return unfit | failing if self._fit(unfit | failing) else unfit
 
     def _fit(self, without: Collection[str]) -> int:
+        """Number of trials that fit on the machines that are not among the ids ``without``."""
         return self._resources.fit([node for node in self._alive() if node.id not in without])
 
     def _ids(self, nodes: Collection[str]) -> tuple[str, ...]:
+        """Those of the ids ``nodes`` that are alive, in order."""
         return tuple(sorted(node.id for node in self._alive() if node.id in nodes))
 
-    def _alive(self, *, anew: bool = False) -> Sequence[Node]:
-        if anew or time.monotonic() - self._looked >= self._look_seconds:
-            self._nodes, self._looked = self._look(), time.monotonic()
+    def _alive(self, *, refresh: bool = False) -> Sequence[Node]:
+        """Machines of the cluster, listed anew at most every ``look_seconds``."""
+        if refresh or time.monotonic() - self._looked_at >= self._look_seconds:
+            self._nodes, self._looked_at = self._look(), time.monotonic()
             for node in self._nodes:
-                if node.id not in self._examined:
+                if node.id not in self._examinations:
                     _log.info("machine %s (%s) joined", node.host, node.ip)
-                    self._examined[node.id] = self._examine(node)
-                trouble = self._examined[node.id]()
-                if trouble and node.id not in self._told:
-                    self._keep_out(node, trouble)
+                    self._examinations[node.id] = self._examine(node)
+                problem = self._examinations[node.id]()
+                if problem and node.id not in self._announced:
+                    self._announce(node, problem)
         return self._nodes
 
-    def _keep_out(self, node: Node, reason: str) -> None:
-        self._told.add(node.id)
+    def _announce(self, node: Node, reason: str) -> None:
+        self._announced.add(node.id)
         _log.warning("machine %s (%s) is left out: %s", node.host, node.ip, reason)

@@ -1,59 +1,64 @@
-"""Whether a trial that failed is tried again: faults of machines are, mistakes in code are not."""
+"""`Retries`: whether a failed trial is tried again.
+
+Faults of machines are retried, mistakes in code are not.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
 
-MOST = 5
-"""Failures without an epoch in between that a trial may have, of whatever kind."""
-ALIKE = 3
-"""Trials that may fail in one way, while none finishes an epoch, before the sweep is given up."""
+MAX_FAILURES = 5
+"""Failures of whatever kind that a trial may have without an epoch in between."""
+SYSTEMATIC_FAILURES = 3
+"""Trials that may fail by one cause, while none finishes an epoch, before the sweep is given up."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One end of a trial that was not its own."""
+    """A failure of a trial."""
 
     cause: str
-    """In one line; equal for equal mistakes."""
+    """The cause in one line; equal causes are compared by it."""
     text: str
-    """All that is known of it, such as a traceback."""
+    """All that is known, such as a traceback."""
     is_exception: bool
-    """Raised by the trial's own code; else its worker or machine was lost."""
+    """Whether the trial's own code raised it; else its worker or machine was lost."""
     ip: str = ""
-    """Of the machine, if that is known."""
+    """IP address of the machine; empty if unknown."""
 
 
-class Attempts:
-    """The failures of a sweep's trials so far."""
+class Retries:
+    """Counts the failures of a sweep's trials, and decides which trials are tried again."""
 
     def __init__(self) -> None:
         self._failures: dict[int, list[Failure]] = {}
+        """Failures of each trial since its last epoch."""
         self._given_up: Counter[str] = Counter()
-        self._went_well = False
+        """Trials given up, by cause."""
+        self._any_epoch = False
 
     def went_well(self, number: int) -> None:
-        """A trial finished an epoch."""
-        self._went_well = True
+        """Forget the failures of a trial that finished an epoch."""
+        self._any_epoch = True
         self._failures.pop(number, None)
 
-    def again(self, number: int, failure: Failure, *, its_own: bool = True) -> bool:
-        """Whether to try a trial again that failed.
+    def retry(self, number: int, failure: Failure, *, own_fault: bool = True) -> bool:
+        """Count a failure; returns whether to try the trial again.
 
-        Not if it raised the same exception before, and that is ``its_own`` fault rather than the
-        machines', nor the `MOST`-th time without an epoch.
+        A trial is given up when it raises an exception that it raised before, if that is its
+        ``own_fault`` and not a machine's, and at the `MAX_FAILURES`-th failure without an epoch.
         """
         before = self._failures.setdefault(number, [])
-        same = failure.is_exception and any(failure.cause == f.cause for f in before)
+        raised_again = failure.is_exception and any(failure.cause == f.cause for f in before)
         before.append(failure)
-        if not (same and its_own) and len(before) < MOST:
+        if not (raised_again and own_fault) and len(before) < MAX_FAILURES:
             return True
         self._given_up[failure.cause] += 1
         return False
 
     @property
-    def hopeless(self) -> str | None:
-        """The cause that trials fail by of which none ever worked; None while there is hope."""
-        if self._went_well or not self._given_up:
+    def systematic_failure(self) -> str | None:
+        """Cause by which trials fail of which none ever worked; None while one may work."""
+        if self._any_epoch or not self._given_up:
             return None
         cause, count = self._given_up.most_common(1)[0]
-        return cause if count >= ALIKE else None
+        return cause if count >= SYSTEMATIC_FAILURES else None

@@ -1,4 +1,4 @@
-"""`StudyJournal`: writes the study journal of a sweep, and asks its sampler."""
+"""`StudyJournal`: writes the study journal of a sweep, and asks its sampler for points."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -29,12 +29,25 @@ from search.record import (
 )
 from search.samplers import NEVER_BEGAN, MultiFidelitySampler, make_sampler
 from spaces import TrialParams
-from trainables.models import Footprint
+from trainables.models import ModelCost
 from trainables.training import METRICS, EpochReport, best_of
 
 
 class StudyJournal:
-    """Writes a sweep's study, and asks its sampler. On disk one process at a time may hold one."""
+    """The Optuna study of a sweep: asks its sampler for points, and records every trial.
+
+    Only one process at a time may hold the journal of a folder.
+
+    Args:
+        storage: Where Optuna keeps the study.
+        metric: Name of the metric that trials are ranked by, one of `METRICS`.
+        sampler: Name of the sampler.
+        seed: Seed of the sampler; the number of trials begun is added, for a resume.
+        max_epochs: Epochs of a trial that is not stopped.
+        objectives: Costs that are minimized beside the metric.
+        records: Trials that the storage has.
+        sync: Returns once everything written is on the disk.
+    """
 
     def __init__(
         self,
@@ -50,15 +63,17 @@ class StudyJournal:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.records = records
-        """What the storage held when it was opened."""
-        self._metric, self._objectives = metric, objectives
+        """Trials that the storage held when it was opened."""
+        self.metric, self._objectives = metric, objectives
         self._storage, self._sync = storage, sync
         self._study = optuna.create_study(
             storage=storage,
             study_name=STUDY,
             load_if_exists=True,
             directions=[
-                StudyDirection.MAXIMIZE if METRICS[metric] == "max" else StudyDirection.MINIMIZE,
+                StudyDirection.MAXIMIZE
+                if METRICS[metric].direction == "max"
+                else StudyDirection.MINIMIZE,
                 *[StudyDirection.MINIMIZE] * len(objectives),
             ],
         )
@@ -68,10 +83,10 @@ class StudyJournal:
         known = {record.number: record for record in records}
         self._best = {n: record.best(metric) for n, record in known.items()}
         self._reported = {n: len(record.reports) for n, record in known.items()}
-        self._footprints = {n: record.footprint for n, record in known.items()}
+        self._model_costs = {n: record.model_cost for n, record in known.items()}
         for trial in begun:
             if trial.state is TrialState.RUNNING:
-                self._mend(trial, known.get(trial.number))
+                self._repair(trial, known.get(trial.number))
 
     @classmethod
     def open(
@@ -84,10 +99,7 @@ class StudyJournal:
         max_epochs: int,
         objectives: Sequence[Objective] = (),
     ) -> Self:
-        """A journal on disk, begun or to be gone on with.
-
-        One that another process was killed over is mended.
-        """
+        """Open the journal of a sweep, or begin one. Repairs what a killed process left torn."""
         journal = JournalFile(file)
         journal.mend()
         records = read_trials(file)
@@ -105,7 +117,7 @@ class StudyJournal:
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
     ) -> tuple[int, dict[str, object]]:
-        """Begin a trial at a point that the sampler proposes: its number, its open values."""
+        """Begin a trial at a point of the sampler's; returns its number and the values it drew."""
         trial = self._study.ask(dict(distributions))
         return trial.number, dict(trial.params)
 
@@ -114,7 +126,7 @@ class StudyJournal:
         values: Mapping[str, object],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
     ) -> int:
-        """Begin a trial at given open values; of those that are left out Optuna knows nothing."""
+        """Begin a trial at given values; returns its number. Optuna learns of no other values."""
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(values),
@@ -123,23 +135,23 @@ class StudyJournal:
         trial_id = self._storage.create_new_trial(self._study_id, point)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def may_lead(self, number: int, report: EpochReport) -> bool:
-        """Whether a trial may yet come to the best of all, after an epoch that may not be recorded.
+    def could_win(self, number: int, report: EpochReport) -> bool:
+        """Whether a trial could still become the best of all after an epoch, recorded or not.
 
-        By the sampler; one that foresees nothing says no.
+        The sampler predicts it; one that makes no predictions says no.
         """
-        sampler, value = self._study.sampler, getattr(report, self._metric)
+        sampler, value = self._study.sampler, METRICS[self.metric].of(report)
         if not isinstance(sampler, MultiFidelitySampler):
             return False
-        return sampler.may_lead(self._study, number, report.epoch, value)
+        return sampler.could_win(self._study, number, report.epoch, value)
 
     def trials(self) -> list[TrialRecord]:
-        """What the storage holds by now."""
+        """Every trial that the storage holds now."""
         return records_of(self._study)
 
     @property
     def ended_by(self) -> str | None:
-        """What ended the search for good before its trials did."""
+        """What ended the search for good before all of its trials; None if nothing did."""
         return self._study.user_attrs.get(ENDED_BY_KEY)
 
     @ended_by.setter
@@ -153,19 +165,19 @@ class StudyJournal:
         number: int,
         params: TrialParams,
         repeat: Repeat | None = None,
-        footprint: Footprint | None = None,
+        model_cost: ModelCost | None = None,
     ) -> None:
-        """Record what a trial that was asked for is to run."""
+        """Record the parameters of a trial that has its number."""
         if repeat is not None:
             self._storage.set_trial_user_attr(self._id(number), REPEAT_KEY, asdict(repeat))
-        if footprint is not None:
-            self._storage.set_trial_user_attr(self._id(number), COST_KEY, asdict(footprint))
-        self._footprints[number] = footprint
+        if model_cost is not None:
+            self._storage.set_trial_user_attr(self._id(number), COST_KEY, asdict(model_cost))
+        self._model_costs[number] = model_cost
         self._storage.set_trial_user_attr(self._id(number), PARAMS_KEY, params.model_dump())
         self._sync()
 
     def report(self, number: int, report: EpochReport) -> bool:
-        """Record an epoch, and say whether it is new: one that is recorded is passed over."""
+        """Record an epoch, unless it is recorded already; returns whether it is new."""
         if report.epoch <= self._reported.get(number, 0):
             return False
         trial_id = self._id(number)
@@ -173,32 +185,32 @@ class StudyJournal:
         self._storage.set_trial_user_attr(trial_id, attr, report.to_dict())
         self._reported[number] = report.epoch
         self._report_value(trial_id, report)
-        self._best[number] = best_of((self._best.get(number), report), self._metric)
+        self._best[number] = best_of((self._best.get(number), report), self.metric)
         self._sync()
         return True
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
-        """Record a trial's end. A completed one counts with its best epoch."""
+        """Record the end of a trial. The value of a completed one is that of its best epoch."""
         if error:
             self._storage.set_trial_user_attr(self._id(number), ERROR_KEY, error)
         state = next(state for state, name in STATUS_OF_STATE.items() if name == status)
         best = self._best.get(number) if state is TrialState.COMPLETE else None
         values = None
         if best is not None:
-            small = [getattr(self._footprints[number], name) for name in self._objectives]
-            values = [getattr(best, self._metric), *small]
+            small = [getattr(self._model_costs[number], name) for name in self._objectives]
+            values = [METRICS[self.metric].of(best), *small]
         self._study.tell(number, values, state=state)
         self._sync()
 
     def _report_value(self, trial_id: int, report: EpochReport) -> None:
-        """What Optuna compares trials by that were stopped: it can't with several objectives."""
+        """Record the value by which Optuna compares stopped trials; it has one objective only."""
         if not (report.diverged or self._objectives):
-            value = getattr(report, self._metric)
+            value = METRICS[self.metric].of(report)
             self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
 
-    def _mend(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
-        """Add what was still to be written of a trial when the driver was killed."""
-        if record is None:  # it never had its parameters
+    def _repair(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
+        """Add what a killed driver had yet to write of a running trial."""
+        if record is None:  # its parameters were never written
             self._storage.set_trial_user_attr(trial._trial_id, NEVER_BEGAN, True)
             self._study.tell(trial.number, state=TrialState.FAIL)
             return

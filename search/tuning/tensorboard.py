@@ -64,7 +64,7 @@ class TensorBoardWriter:
         best = best_of((self._best.get(number), report), self._metric)
         self._best[number] = best
         if best is not None:
-            values[f"best/{self._metric}"] = getattr(best, self._metric)
+            values[f"best/{self._metric}"] = METRICS[self._metric].of(best)
         for tag, value in values.items():
             self._writers[number].add_scalar(tag, value, report.epoch)
         self._writers[number].flush()

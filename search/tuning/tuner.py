@@ -1,52 +1,43 @@
-"""Assemble Ray Tune, Optuna's study and ASHA, and run the trials."""
+"""Runs the trials of a sweep: assembles Ray Tune, the study and early stopping."""
 
 import logging
-import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 from ray.tune import TuneError
-from ray.tune.execution import class_cache
 
 from search.cluster import Newcomers
 from search.planning import Draft
 from search.record import KEPT, SweepPaths, ValidationAnswers, command, trial_name
-from search.trial import (
-    AVOID,
-    NUMBER,
-    PARAMS,
-    Checkpoints,
-    CheckpointWriter,
-    FineTuneTrial,
-    TrialJob,
-)
+from search.trial import Checkpoints, CheckpointWriter, FineTuneTrial, TrialJob, TrialRequest
 from search.tuning.budget import Budget
-from search.tuning.callback import TuneEvents
-from search.tuning.early_stopping import stopping_rule
+from search.tuning.callback import TuneCallback
+from search.tuning.early_stopping import StoppingRule, stopping_rule
 from search.tuning.gpu_allocation import Resources
+from search.tuning.interrupts import on_first_interrupt
+from search.tuning.lifecycle import SearchLifecycle, Termination
 from search.tuning.live_leaderboard import LiveLeaderboard
-from search.tuning.placement import Machines
-from search.tuning.searcher import StudySearcher, outcome
+from search.tuning.placement import Placement
+from search.tuning.ray_environment import configure_tune, silence_tune
+from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
 from search.tuning.tensorboard import TensorBoardWriter
+from search.tuning.trial_queue import TrialQueue
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")
 
 
 @dataclass(frozen=True)
-class Searched:
-    """How a search went, but for what is in the journal."""
+class SearchOutcome:
+    """How a search ended. What its trials came to is in the journal."""
 
     ended_by: str | None
-    """What ended it for good before its trials were done, if its budget did."""
-    left_out: tuple[str, ...]
+    """What ended the search for good before all of its trials, such as a spent budget."""
+    excluded_nodes: tuple[str, ...]
     """Ray's ids of the machines that nothing should run on."""
 
 
@@ -58,56 +49,107 @@ def run_trials(
     *,
     examined: Collection[str] | None = None,
     search_on: bool = False,
-) -> Searched:
-    """Run all trials of a draft that the journal does not say are over. Needs a started Ray.
+) -> SearchOutcome:
+    """Run every trial of the plan that the journal does not have as ended. Needs a started Ray.
 
-    A journal remembers that a budget ended the search, so that only what follows it is still done,
-    unless it is to ``search_on``.
+    What is known of earlier runs is made again from the journal: early stopping's rungs,
+    TensorBoard, the leaderboard. Ctrl-C ends the search early; running trials then stay "running"
+    in the journal.
 
-    Machines of Ray's ids ``examined`` are known to be sound; others get trials once they were
-    examined, as do those that join. Without it, all that are there now are.
+    Args:
+        job: What the trials share.
+        draft: The prepared plan: space, points, settings.
+        paths: Files of the sweep.
+        resources: What each trial holds.
+        examined: Ray's ids of the machines known to be sound. Others get trials once they were
+            examined, as do those that join. None for all that are there now.
+        search_on: Whether to begin trials of the search although a budget ended it before.
 
-    What they came to is in the journal, and what it knew before is made again from it: ASHA's
-    rungs, TensorBoard, the leaderboard. Ctrl-C ends it early: the trials that run then stay
-    "running" in the journal. Raises `RunError` if trials fail in the same way and none works, and
-    `OSError` if the sweep's folder can't be written.
+    Raises:
+        RunError: Trials fail by one cause, and none works.
+        OSError: The sweep's folder can't be written.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner whatever its verbosity
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(draft.config.trials)  # the searcher holds back
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_first_interrupt` hears it
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # the journal is the record
-    os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # or Tune starts it anew by itself
-    # Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
-    # hands a waiting worker only to those that have none: the first result came 5 s later.
-    class_cache.DEFAULT_ENV_VARS = {}
-    newcomers = Newcomers(draft.config.cache_dir)
-    machines = Machines(
-        resources, most=draft.config.concurrent, examine=newcomers, examined=examined
+    configure_tune(max_pending_trials=draft.config.trials)
+    placement = Placement(
+        resources,
+        most=draft.config.concurrent,
+        examine=Newcomers(draft.config.cache_dir),
+        examined=examined,
     )
     budget = Budget(draft.config, resources.gpus_of)
     while True:
-        searcher = _search(job, draft, paths, resources, machines, budget, search_on=search_on)
+        lifecycle, termination = _run_tune(
+            job, draft, paths, resources, placement, budget, search_on=search_on
+        )
         search_on = False
-        if searcher.is_stranded():
+        if termination is Termination.STRANDED:
             _log.warning("a trial waited for machines that are gone; the search begins anew")
-        elif not searcher.cut_short:
-            return Searched(searcher.spent, machines.left_out)
+        elif termination is not Termination.BUDGET_SPENT:  # after which repeats are left to run
+            return SearchOutcome(lifecycle.ended_by, placement.excluded_nodes)
 
 
-def _search(
+def _run_tune(
     job: TrialJob,
     draft: Draft,
     paths: SweepPaths,
     resources: Resources,
-    machines: Machines,
+    placement: Placement,
     budget: Budget,
     *,
     search_on: bool,
-) -> StudySearcher:
-    """One run of Tune, from where the journal says that the sweep is."""
+) -> tuple[SearchLifecycle, Termination | None]:
+    """One run of Ray Tune, from where the journal says that the sweep is; why it ended early."""
+    # 1. What earlier runs of the sweep have recorded
+    journal = _open_journal(draft, paths)
+    if search_on:
+        journal.ended_by = None
+    budget.ended_by = journal.ended_by
+    running = [record.number for record in journal.records if record.status == "running"]
+    checkpoints = Checkpoints.here(paths.checkpoints, running)
+    shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    with (
+        CheckpointWriter(checkpoints) as writer,
+        TensorBoardWriter(paths, draft.space, draft.points, metric=draft.config.metric) as curves,
+        LiveLeaderboard(draft.config, budget) as leaderboard,
+    ):
+        # 2. The lifecycle, and early stopping, brought to the same point
+        lifecycle = SearchLifecycle(
+            journal,
+            writer,
+            _logits_store(job, draft, paths, journal),
+            placement,
+            TrialQueue(journal, draft, budget),
+            paths,
+            budget,
+            observers=[curves, leaderboard],
+        )
+        scheduler = stopping_rule(draft.config, journal.could_win)
+        for record in journal.records:
+            stopped = scheduler.remember(record)
+            if record.status == "running":
+                lifecycle.restore(record, stopped=stopped)
+        leaderboard.start_clock()
+        # 3. Ray Tune runs trials until the lifecycle ends
+        trainable = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
+        tuner = _make_tuner(trainable, draft, paths, resources, scheduler, lifecycle)
+        _fit(tuner, lifecycle)
+        # 4. What ended it
+        termination, ended_by = lifecycle.termination, lifecycle.ended_by
+        if ended_by:
+            journal.ended_by = ended_by
+            lifecycle.stop_search_trials()
+    if failure := lifecycle.systematic_failure:
+        raise RunError(
+            f"Trials failed in the same way, and none worked this time, so the sweep stopped: "
+            f"{failure}. Their tracebacks are in {paths.failures}; mend that, then go on:  "
+            f"{command('resume', paths)}"
+        )
+    return lifecycle, termination
+
+
+def _open_journal(draft: Draft, paths: SweepPaths) -> StudyJournal:
     config = draft.config
-    journal = StudyJournal.open(
+    return StudyJournal.open(
         paths.journal,
         metric=config.metric,
         sampler=config.sampler,
@@ -115,129 +157,81 @@ def _search(
         max_epochs=config.max_epochs,
         objectives=config.objectives,
     )
-    if search_on:
-        journal.ended_by = None
-    budget.ended_by = journal.ended_by
-    running = [record.number for record in journal.records if record.status == "running"]
-    checkpoints = Checkpoints.here(paths.checkpoints, running)
-    kept = max(KEPT, config.confirm or 0)  # any that is confirmed may win
-    shutil.rmtree(paths.tensorboard, ignore_errors=True)
-    with (
-        CheckpointWriter(checkpoints) as writer,
-        TensorBoardWriter(
-            paths,
-            draft.space,
-            draft.points,
-            metric=config.metric,
-        ) as curves,
-        LiveLeaderboard(config, budget) as leaderboard,
-    ):
-        searcher = StudySearcher(
-            journal,
-            writer,
-            ValidationAnswers(
-                paths.answers,
-                config.metric,
-                journal.records,
-                classes=job.dataset.classes,
-                digests=job.dataset.digests_of(*config.validated),
-                kept=kept,
-            ),
-            machines,
-            paths,
-            draft,
-            budget,
-            observers=[curves, leaderboard],
-        )
-        scheduler = stopping_rule(config, journal.may_lead)
-        for record in journal.records:
-            stop = scheduler.remember(record)
-            if record.status != "running":
-                continue
-            if record.reports and (stop or record.reports[-1].is_last):
-                status, error = outcome(record.reports[-1])  # its end alone was not written
-                searcher.settle(record.number, status, error=error)
-            else:
-                searcher.take_up(record.number)
-        leaderboard.start_clock()
-        tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints),
-                lambda drawn: resources.of(drawn[PARAMS], drawn[AVOID]),
-            ),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=-1,  # the searcher says when there are no more
-                reuse_actors=True,
-                trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
-                trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
-            ),
-            run_config=tune.RunConfig(
-                name=paths.ray.name,
-                storage_path=str(paths.root),
-                callbacks=[TuneEvents(searcher)],
-                stop=_Early(searcher),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        )
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `failures/` has what it tells
-        try:
-            with _first_interrupt(searcher.stop):
-                tuner.fit()
-        except TuneError:
-            if searcher.disk_error is None:
-                raise
-        if searcher.disk_error is not None:
-            raise searcher.disk_error
-        if searcher.spent:
-            journal.ended_by = searcher.spent
-            searcher.stop_searching()
-    if searcher.hopeless:
-        raise RunError(
-            f"Trials failed in the same way, and none worked this time, so the sweep stopped: "
-            f"{searcher.hopeless}. Their tracebacks are in {paths.failures}; mend that, then go "
-            f"on:  {command('resume', paths)}"
-        )
-    return searcher
 
 
-@contextmanager
-def _first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Have the first Ctrl-C, or SIGTERM, call ``stop``, and a second one be as ever.
+def _logits_store(
+    job: TrialJob, draft: Draft, paths: SweepPaths, journal: StudyJournal
+) -> ValidationAnswers:
+    config = draft.config
+    return ValidationAnswers(
+        paths.answers,
+        config.metric,
+        journal.records,
+        classes=job.dataset.classes,
+        digests=job.dataset.digests_of(*config.validated),
+        kept=max(KEPT, config.confirm or 0),  # any trial that is confirmed may win
+    )
 
-    Tune's own handler is not heard while no machine is left, and Ray's prints a trace.
-    """
-    if threading.current_thread() is not threading.main_thread():  # it can't set handlers
-        yield
-        return
 
-    def heard(number: int, frame: object) -> None:
-        as_before()
-        stop()
+def _make_tuner(
+    trainable: Any,
+    draft: Draft,
+    paths: SweepPaths,
+    resources: Resources,
+    scheduler: StoppingRule,
+    lifecycle: SearchLifecycle,
+) -> tune.Tuner:
+    def resources_of(drawn: dict[str, Any]) -> tune.PlacementGroupFactory:
+        request = TrialRequest.from_ray(drawn)
+        return resources.of(request.params, request.avoided_nodes)
 
-    def as_before() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def name_of(trial: Any) -> str:
+        return trial_name(TrialRequest.from_ray(trial.config).number)
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    return tune.Tuner(
+        tune.with_resources(trainable, resources_of),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(lifecycle, draft.config.metric),
+            scheduler=scheduler,
+            num_samples=-1,  # the searcher says when there are no more
+            reuse_actors=True,
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
+        ),
+        run_config=tune.RunConfig(
+            name=paths.ray.name,
+            storage_path=str(paths.root),
+            callbacks=[TuneCallback(lifecycle)],
+            stop=_Stopper(lifecycle),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+
+
+def _fit(tuner: tune.Tuner, lifecycle: SearchLifecycle) -> None:
+    """Run Ray Tune. Raises the `OSError` of a write that failed, which Tune reports as another."""
+    silence_tune()
     try:
-        yield
-    finally:
-        as_before()
+        with on_first_interrupt(lifecycle.interrupt):
+            tuner.fit()
+    except TuneError:
+        if lifecycle.disk_error is None:
+            raise
+    if lifecycle.disk_error is not None:
+        raise lifecycle.disk_error
 
 
-class _Early(tune.Stopper):
-    """Ends a run of Tune before its trials have ended."""
+class _Stopper(tune.Stopper):
+    """Ends Tune's run when the lifecycle says so."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, lifecycle: SearchLifecycle) -> None:
+        self._lifecycle = lifecycle
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial by itself."""
+        """Stop no single trial."""
         return False
 
     def stop_all(self) -> bool:
-        """All of them."""
-        return self._searcher.ends_early
+        """Whether to stop all of them."""
+        return self._lifecycle.termination is not None
