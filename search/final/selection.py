@@ -1,7 +1,7 @@
-"""What the final model is made of: the winner, or several trials where they do better together.
+"""Selection of the final model's members: the winner alone, or an ensemble of several trials.
 
-Members are picked greedily by their answers to the validation images (Caruana et al. 2004), and
-only if picking so pays on images that were left out of the picking.
+Members are selected greedily by their validation logits (Caruana et al. 2004), and only if an
+ensemble selected so is better than the winner on images that it was not selected on.
 """
 
 import logging
@@ -18,32 +18,39 @@ from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
 from trainables.inference import ModelSpec, fit_temperature
-from trainables.training import METRICS
+from trainables.training import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 
-_PICKS = 12
-"""Members are picked so often at most, some again: how often is a member's weight."""
+MAX_PICKS = 12
+"""Largest number of picks. A trial may be picked again; its share of the picks is its weight."""
 
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """A trial that is to be retrained as a part of the final model."""
+    """A trial to be retrained as the final model, or as one member of it."""
 
     trial: TrialRecord
     weight: float = 1.0
-    """Of all members' they sum to 1."""
+    """Weight in the mean of the members' probabilities; the weights sum to 1."""
     temperature: float = 1.0
-    """What its logits are divided by."""
+    """Temperature that the logits are divided by; 1 leaves them as they are."""
+
+    def best(self, metric: str) -> EpochReport:
+        """The trial's best epoch by ``metric``."""
+        best = self.trial.best(metric)
+        assert best is not None, "only a trial with a finite epoch can be a member"
+        return best
 
 
 @dataclass(frozen=True)
 class FinalModelSpec:
-    """How a final model is made."""
+    """What the final model is to be made of, before anything is retrained."""
 
     members: tuple[EnsembleMember, ...]
     """The winner first."""
-    point: OperatingPoint | None = None
+    operating_point: OperatingPoint | None = None
+    """Decision threshold for the class of `sensitivity`; None if that is unset."""
 
 
 def select_final_model(
@@ -53,99 +60,136 @@ def select_final_model(
     dataset: Dataset,
     config: SweepConfig,
 ) -> FinalModelSpec:
-    """The winner, calibrated if asked for, and whoever makes it better if an ensemble is.
+    """Select members, temperatures and decision threshold by the saved validation logits.
 
-    Members see images alike: only trials of the winner's size and normalisation come in question.
-    Raises `ConfigError` for a sensitivity of a class that is none of two, and where what was asked
-    for needs answers that the winner hasn't left.
+    Only trials with the winner's image size and normalization can join it, because all members get
+    the same pixels. Raises `ConfigError` if `sensitivity` does not name one of two classes, or if
+    calibration or a threshold is asked for and the winner has no saved logits.
     """
     positive = positive_class(config, dataset.classes)
-    labels = dataset.labels[dataset.rows(*config.validated)]
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return FinalModelSpec((EnsembleMember(winner),))
-    answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
-    if winner.number not in answers:
-        needed = ["calibrate"] * config.calibrate + ["sensitivity"] * (positive is not None)
-        if needed:
-            raise ConfigError(
-                f"{' and '.join(needed)} can't be had of trial {winner.trial_id}: it has left no "
-                "answers to validation, which only the best trials do. Hand over another one by "
-                f"'finesweep retrain {paths.root.name} --trial ID', or turn that off there."
-            )
-        _log.warning("trial %s has left no answers to validation: it stays alone", winner.trial_id)
+    # 1. Validation logits of the best trials.
+    logits = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
+    if winner.number not in logits:
+        _check_needs_no_logits(winner, paths, config)
+        _log.warning("trial %s has no saved validation logits: no ensemble", winner.trial_id)
         return FinalModelSpec((EnsembleMember(winner),))
-    seen = ModelSpec.of(winner.params, dataset.classes)
-    others = [
-        trial
-        for trial in trials
-        if trial.number in answers
-        and trial.number != winner.number
-        and ModelSpec.of(trial.params, dataset.classes) == seen
-    ]
-    able = [winner, *others] if config.ensemble > 1 else [winner]
+    candidates = [winner]
+    if config.ensemble > 1:
+        candidates += _alike([t for t in trials if t.number in logits], winner, dataset)
+    # 2. The probabilities of each candidate, calibrated if asked for.
+    labels = dataset.labels[dataset.rows(*config.validated)]
     folds = fold_numbers(labels, digests=dataset.digests_of(*config.validated))
+    candidate_logits = [logits[trial.number] for trial in candidates]
     temperatures = [
-        fit_temperature(answers[trial.number], labels, folds) if config.calibrate else 1.0
-        for trial in able
+        fit_temperature(each, labels, folds) if config.calibrate else 1.0
+        for each in candidate_logits
     ]
-    told = np.stack(
-        [softmax(answers[t.number] / by, axis=1) for t, by in zip(able, temperatures, strict=True)]
-    )
-    picks = pick(told, labels, folds, config.metric, config.ensemble)
-    _log.info(
-        "the final model is made of %s",
-        ", ".join(f"trial {able[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()),
-    )
+    divided = [each / by for each, by in zip(candidate_logits, temperatures, strict=True)]
+    probabilities = np.stack([softmax(each, axis=1) for each in divided])
+    # 3. Members by greedy selection.
+    picks = pick_members(probabilities, labels, folds, config.metric, config.ensemble)
+    counts = [f"trial {candidates[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()]
+    _log.info("the final model is made of %s", ", ".join(counts))
     members = tuple(
-        EnsembleMember(able[k], count / picks.total(), temperatures[k])
+        EnsembleMember(candidates[k], count / picks.total(), temperatures[k])
         for k, count in picks.items()
     )
+    # 4. A threshold for the class that must not be missed.
     if positive is None:
         return FinalModelSpec(members)
-    scores, wanted = _mean(told, picks)[:, positive], float(config.sensitivity.rpartition("=")[2])
+    scores = _ensemble_mean(probabilities, picks)[:, positive]
+    wanted = float(config.sensitivity.rpartition("=")[2])
     name = dataset.classes[positive]
     return FinalModelSpec(members, OperatingPoint.fit(name, wanted, scores, labels == positive))
 
 
-def pick(
-    told: np.ndarray, labels: np.ndarray, folds: np.ndarray, metric: str, most: int
+def _check_needs_no_logits(winner: TrialRecord, paths: SweepPaths, config: SweepConfig) -> None:
+    """Raise `ConfigError` if `calibrate` or `sensitivity` asks for logits that are not saved."""
+    refused, ways_out = [], []
+    if config.calibrate:
+        refused.append("be calibrated")
+        ways_out.append("--no-calibrate")
+    if config.sensitivity:
+        refused.append("get a threshold for the sensitivity")
+        ways_out.append('--sensitivity ""')
+    if refused:
+        raise ConfigError(
+            f"Trial {winner.trial_id} has no saved validation logits (only the best trials keep "
+            f"them), so it can't {' or '.join(refused)}. Choose another by "
+            f"'finesweep retrain {paths.root.name} --trial ID', or give {' '.join(ways_out)} there."
+        )
+
+
+def _alike(
+    trials: Sequence[TrialRecord], winner: TrialRecord, dataset: Dataset
+) -> list[TrialRecord]:
+    """The trials, other than the winner, whose images are preprocessed as the winner's are."""
+    spec = ModelSpec.of(winner.params, dataset.classes)
+    return [
+        trial
+        for trial in trials
+        if trial.number != winner.number and ModelSpec.of(trial.params, dataset.classes) == spec
+    ]
+
+
+def pick_members(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    metric: str,
+    max_members: int,
 ) -> Counter[int]:
-    """How often each of ``(members, n, classes)`` probabilities counts; the first always does.
+    """How often each candidate is picked, by its index; the first, the winner, always is.
 
-    ``most`` different ones at most. Only the first, unless those picked without one of ``(n,)``
-    ``folds`` do better on it, over all folds.
+    Args:
+        probabilities: ``(candidates, n, classes)`` on the validation images.
+        labels: ``(n,)`` class numbers.
+        folds: ``(n,)`` fold numbers, for the comparison with the winner alone.
+        metric: The metric to improve; ties go to the lower loss.
+        max_members: Largest number of different candidates to pick.
+
+    Returns the winner alone unless members that are picked without a fold are better than it on
+    that fold, all folds taken together.
     """
-    alone = Counter([0])
-    together = np.empty_like(told[0])
+    held_out = np.empty_like(probabilities[0])
     for fold in np.unique(folds):
-        rest = folds != fold
-        picks = _greedy(told[:, rest], labels[rest], metric, most)
-        together[~rest] = _mean(told[:, ~rest], picks)
-    if _worth(together, labels, metric) <= _worth(told[0], labels, metric):
-        return alone
-    return _greedy(told, labels, metric, most)
+        others = folds != fold
+        picks = _pick_greedily(probabilities[:, others], labels[others], metric, max_members)
+        held_out[~others] = _ensemble_mean(probabilities[:, ~others], picks)
+    if _score(held_out, labels, metric) <= _score(probabilities[0], labels, metric):
+        return Counter([0])
+    return _pick_greedily(probabilities, labels, metric, max_members)
 
 
-def _greedy(told: np.ndarray, labels: np.ndarray, metric: str, most: int) -> Counter[int]:
-    picks, best = Counter([0]), _worth(told[0], labels, metric)
-    while picks.total() < _PICKS:
-        able = range(len(told)) if len(picks) < most else list(picks)
-        worths = {k: _worth(_mean(told, picks + Counter([k])), labels, metric) for k in able}
-        leading = max(worths, key=worths.__getitem__)
-        if worths[leading] <= best:
+def _pick_greedily(
+    probabilities: np.ndarray, labels: np.ndarray, metric: str, max_members: int
+) -> Counter[int]:
+    """Add the candidate that improves the mean most, until none does or `MAX_PICKS` are picked."""
+    picks, best = Counter([0]), _score(probabilities[0], labels, metric)
+    while picks.total() < MAX_PICKS:
+        allowed = range(len(probabilities)) if len(picks) < max_members else list(picks)
+        scores = {
+            k: _score(_ensemble_mean(probabilities, picks + Counter([k])), labels, metric)
+            for k in allowed
+        }
+        leading = max(scores, key=scores.__getitem__)
+        if scores[leading] <= best:
             break
         picks[leading] += 1
-        best = worths[leading]
+        best = scores[leading]
     return picks
 
 
-def _mean(told: np.ndarray, picks: Counter[int]) -> np.ndarray:
-    mean: np.ndarray = np.average(told[list(picks)], axis=0, weights=list(picks.values()))
+def _ensemble_mean(probabilities: np.ndarray, picks: Counter[int]) -> np.ndarray:
+    """``(n, classes)`` mean of ``(candidates, n, classes)``, weighted by the number of picks."""
+    weights = list(picks.values())
+    mean: np.ndarray = np.average(probabilities[list(picks)], axis=0, weights=weights)
     return mean
 
 
-def _worth(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
-    """To be large: the metric, then the loss."""
+def _score(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
+    """Sort key, highest for the best: the metric, then the lower loss."""
     scores = scores_of(np.log(np.maximum(probabilities, 1e-12)), labels)
-    value: float = getattr(scores, metric.removeprefix("val_"))
-    return (value if METRICS[metric] == "max" else -value), -scores.loss
+    return METRICS[metric].sign * METRICS[metric].of_scores(scores), -scores.loss

@@ -1,7 +1,7 @@
-"""Whether the best trials were good or lucky: each is trained again with other seeds.
+"""Repeats of the best trials with other seeds, so that the winner is named by a mean over seeds.
 
-The best score of many is too good to be true, the more so the fewer images validate it. A winner
-is therefore named by the mean over several seeds, where that costs little beside the search.
+The maximum over many noisy scores is biased upwards, the more so the fewer validation images there
+are. Repeats are planned only where they cost little beside the search.
 """
 
 import math
@@ -10,82 +10,97 @@ from collections.abc import Sequence
 from search.config import SweepConfig
 from search.record import Repeat, TrialRecord
 from spaces import TrialParams
-from trainables.training import merit
+from trainables.training import METRICS, merit
 
-SEEDS = 2
-"""Other seeds that a trial is confirmed with."""
-MOST = 3
-"""Trials that are confirmed, if nobody says how many."""
-SHARE = 0.1
-"""Of the search's seconds, that confirming may cost if nobody says how many."""
-
-
-def _best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials of the search that can win, by their best epoch; of equals that of the lower loss.
-
-    Of several with the same parameters the best.
-    """
-    searched = [t for t in trials if t.repeat is None and t.status != "failed"]
-    able = [(merit(best, metric), t) for t in searched if (best := t.best(metric))]
-    first: dict[TrialParams, TrialRecord] = {}
-    for _, trial in sorted(able, key=lambda pair: pair[0], reverse=True):
-        first.setdefault(trial.params, trial)
-    return list(first.values())
+EXTRA_SEEDS = 2
+"""Number of other seeds that each confirmed trial is repeated with."""
+MAX_CONFIRMED_TRIALS = 3
+"""Largest number of trials to confirm when `confirm` is unset."""
+MAX_SHARE_OF_SEARCH = 0.1
+"""Largest share of search time that confirmation may add when `confirm` is unset."""
 
 
 def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
-    """What is still to be run before a winner is named; nothing if there is no choice.
+    """Repeats that are still to be run before a winner is named.
 
-    Without a retraining to come, only if somebody said how many.
+    There are none unless two trials or more are to be confirmed, nor where `confirm` is unset and
+    the winner is not retrained.
     """
     if config.confirm is None and not config.retrain:
         return []
-    ranked = _best_first(trials, config.metric)[
-        : MOST if config.confirm is None else config.confirm
-    ]
-    if config.confirm is None:
-        whole = sum(trial.seconds for trial in trials if trial.repeat is None)
-        while ranked and SEEDS * sum(_seconds(t, config) for t in ranked) > SHARE * whole:
-            ranked.pop()
-    if len(ranked) < 2:
+    to_confirm = _trials_to_confirm(trials, config)
+    if len(to_confirm) < 2:
         return []
-    known = {(trial.repeat.of, trial.repeat.seed) for trial in trials if trial.repeat}
+    begun = {(trial.repeat.of, trial.repeat.seed) for trial in trials if trial.repeat}
     return [
-        Repeat(trial.number, config.seed + other, _epochs(trial, config))
-        for other in range(1, SEEDS + 1)
-        for trial in ranked
-        if (trial.number, config.seed + other) not in known
+        Repeat(trial.number, config.seed + offset, _best_epoch(trial, config.metric))
+        for offset in range(1, EXTRA_SEEDS + 1)
+        for trial in to_confirm
+        if (trial.number, config.seed + offset) not in begun
     ]
 
 
-def confirmed(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
-    """Scores of the trials that were trained again, by number: their own, and of each repeat.
+def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
+    """Scores of the confirmed trials, by trial number: first its own, then one of each repeat.
 
-    A repeat counts with the epoch that the trial was best in, NaN if its loss was no longer finite.
-    A trial is left out while one is missing, or if a fault has lost it.
+    A repeat's score is that of its last epoch, which is the best epoch of the trial that it
+    repeats; NaN if it diverged. A trial is left out until all of its repeats have finished, and for
+    good if one of them was lost to a fault.
     """
-    scores: dict[int, list[float]] = {}
+    repeat_scores: dict[int, list[float]] = {}
     for trial in trials:
         if trial.repeat is None or not trial.reports:
             continue
         last = trial.reports[-1]
         if last.diverged or len(trial.reports) == trial.repeat.epochs:
-            value = math.nan if last.diverged else getattr(last, metric)
-            scores.setdefault(trial.repeat.of, []).append(value)
-    own = {t.number: t.best(metric) for t in trials if t.number in scores}
+            score = math.nan if last.diverged else METRICS[metric].of(last)
+            repeat_scores.setdefault(trial.repeat.of, []).append(score)
+    own_scores = {
+        trial.number: METRICS[metric].of(best)
+        for trial in trials
+        if trial.number in repeat_scores and (best := trial.best(metric))
+    }
     return {
-        number: [getattr(own[number], metric), *again]
-        for number, again in scores.items()
-        if len(again) == SEEDS
+        number: [own_scores[number], *scores]
+        for number, scores in repeat_scores.items()
+        if len(scores) == EXTRA_SEEDS
     }
 
 
-def _epochs(trial: TrialRecord, config: SweepConfig) -> int:
-    best = trial.best(config.metric)
-    assert best is not None
+def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> list[TrialRecord]:
+    """The best trials: as many as `confirm` says or, if it is unset, as the time limit allows."""
+    ranked = _distinct_best_first(trials, config.metric)
+    if config.confirm is not None:
+        return ranked[: config.confirm]
+    ranked = ranked[:MAX_CONFIRMED_TRIALS]
+    search_seconds = sum(trial.seconds for trial in trials if trial.repeat is None)
+    while ranked and (
+        EXTRA_SEEDS * sum(_repeat_seconds(trial, config.metric) for trial in ranked)
+        > MAX_SHARE_OF_SEARCH * search_seconds
+    ):
+        ranked.pop()
+    return ranked
+
+
+def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Trials of the search that could win, by their best epoch; ties go to the lower loss.
+
+    Of trials with the same parameters only the best is kept.
+    """
+    searched = [t for t in trials if t.repeat is None and t.status != "failed"]
+    eligible = [(merit(best, metric), t) for t in searched if (best := t.best(metric))]
+    best_of_params: dict[TrialParams, TrialRecord] = {}
+    for _, trial in sorted(eligible, key=lambda pair: pair[0], reverse=True):
+        best_of_params.setdefault(trial.params, trial)
+    return list(best_of_params.values())
+
+
+def _best_epoch(trial: TrialRecord, metric: str) -> int:
+    best = trial.best(metric)
+    assert best is not None, "only trials with a finite epoch are confirmed"
     return best.epoch
 
 
-def _seconds(trial: TrialRecord, config: SweepConfig) -> float:
-    """Of a repeat: it ends at the epoch that the trial was best in."""
-    return sum(report.seconds for report in trial.reports[: _epochs(trial, config)])
+def _repeat_seconds(trial: TrialRecord, metric: str) -> float:
+    """Expected wall time of a repeat, which ends at the trial's best epoch."""
+    return sum(report.seconds for report in trial.reports[: _best_epoch(trial, metric)])

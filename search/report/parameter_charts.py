@@ -57,7 +57,7 @@ def _parallel(searched: Searched) -> Picture:
     bundle = LineCollection(
         lines,
         array=searched.scores[order],
-        cmap=MAP if METRICS[searched.metric] == "max" else f"{MAP}_r",
+        cmap=MAP if METRICS[searched.metric].direction == "max" else f"{MAP}_r",
         linewidths=np.where(best, 2.0, 0.8),
         alpha=np.where(best, 1.0, 0.45).tolist(),
     )
@@ -105,7 +105,7 @@ def _by_backbone(searched: Searched) -> Picture:
         chart.axes.plot(
             scores[whole], places[whole], ".", color=COLOURS[0], rasterized=searched.many
         )
-        best = scores.max() if METRICS[searched.metric] == "max" else scores.min()
+        best = scores.max() if METRICS[searched.metric].direction == "max" else scores.min()
         chart.axes.plot([best, best], [row - 0.35, row + 0.35], color=COLOURS[5], linewidth=2)
         said.append(f"{name} {best:.4f}")
     chart.axes.set_yticks(range(len(names)), shortened(names))
@@ -163,7 +163,7 @@ def _importances(searched: Searched) -> list[Picture]:
         trial, length = searched.trials[i], lengths[i]
         params = searched.drawn(trial)
         if length >= epoch and len(params) == len(distributions):
-            value = getattr(trial.reports[epoch - 1], searched.metric)
+            value = METRICS[searched.metric].of(trial.reports[epoch - 1])
             study.add_trial(
                 optuna.create_trial(params=params, distributions=distributions, value=value)
             )

@@ -57,12 +57,14 @@ class Searched:
 
     def score(self, trial: TrialRecord) -> float:
         """The metric at a trial's best epoch."""
-        return float(getattr(trial.best(self.metric), self.metric))
+        best = trial.best(self.metric)
+        assert best is not None  # the trials that are shown have a finite epoch
+        return METRICS[self.metric].of(best)
 
     @property
     def order(self) -> np.ndarray:
         """Trials from the worst to the best."""
-        sign = 1 if METRICS[self.metric] == "max" else -1
+        sign = METRICS[self.metric].sign
         return np.argsort(sign * self.scores, kind="stable")
 
     @property
@@ -144,7 +146,7 @@ def _best_against(
 ) -> Picture:
     """Trials at some seconds, ascending, and the best so far."""
     chart = Chart()
-    better = np.maximum if METRICS[searched.metric] == "max" else np.minimum
+    better = np.maximum if METRICS[searched.metric].direction == "max" else np.minimum
     scores = np.array([searched.score(trial) for trial in trials])
     unit, per = ("hours", 3600) if seconds[-1] > 7200 else ("minutes", 60)
     whole = np.array([trial.status == "completed" for trial in trials])
@@ -175,7 +177,9 @@ def _best_against(
 def _curves(searched: Searched) -> Picture:
     chart = Chart()
     for trial in (searched.trials[i] for i in searched.some):
-        points = [(r.epoch, getattr(r, searched.metric)) for r in trial.reports if not r.diverged]
+        points = [
+            (r.epoch, METRICS[searched.metric].of(r)) for r in trial.reports if not r.diverged
+        ]
         epochs, values = zip(*points, strict=True)
         whole, won = trial.status == "completed", trial.number == searched.winner.number
         chart.axes.plot(

@@ -1,12 +1,13 @@
 """The first sentences of the page: what was asked and found."""
 
-from search.config import UNLIMITED
+from search.config import UNLIMITED_TRIALS
 from search.ranking import select_winner
 from search.record import took
 from search.report.final_test_charts import mistakes
 from search.report.sweep_data import Found
 from spaces import RunError
 from trainables.data import SPLITS
+from trainables.training import METRICS
 
 
 def lead(found: Found) -> list[str]:
@@ -22,7 +23,7 @@ def lead(found: Found) -> list[str]:
 def _asked(found: Found) -> str:
     images = ", ".join(f"{len(found.dataset.rows(split))} {split}" for split in SPLITS)
     trials = found.config.trials
-    many = "as many trials as the budget allows" if trials == UNLIMITED else f"{trials} trials"
+    many = "as many trials as the budget allows" if trials == UNLIMITED_TRIALS else f"{trials} trials"
     return (
         f"Asked for was the best classifier of {len(found.dataset.classes)} classes on "
         f"{len(found.dataset)} images ({images}), among {many} of the space "
@@ -51,7 +52,7 @@ def _best(found: Found) -> str:
     assert epoch is not None  # the winner has one
     return (
         f"The best is trial {best.trial_id}: {best.params.backbone} at unfreeze "
-        f"{best.params.unfreeze:.3g} has a {metric} of {getattr(epoch, metric):.4f}, which is "
+        f"{best.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(epoch):.4f}, which is "
         "optimistic, for the best of many was picked by it."
     )
 

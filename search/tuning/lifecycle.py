@@ -28,7 +28,7 @@ from search.tuning.placement import Placement
 from search.tuning.retries import Failure, Retries
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
-from trainables.training import EpochReport
+from trainables.training import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
 
@@ -180,7 +180,7 @@ class SearchLifecycle:
                 trial_name(number),
                 report.epoch,
                 self._journal.metric,
-                getattr(report, self._journal.metric),
+                METRICS[self._journal.metric].of(report),
             )
             for observer in self._observers:
                 observer.report(number, report)

@@ -3,6 +3,7 @@ from .folds import fold_numbers as fold_numbers
 from .intervals import bootstrap_intervals as bootstrap_intervals
 from .label_errors import likely_label_errors as likely_label_errors
 from .metrics import NO_SCORES as NO_SCORES
+from .metrics import Scores as Scores
 from .metrics import TestMetrics as TestMetrics
 from .metrics import cross_entropies as cross_entropies
 from .metrics import scores_of as scores_of

@@ -1,9 +1,5 @@
 from .cross_validation import Folds as Folds
-from .epoch_report import METRICS as METRICS
 from .epoch_report import EpochReport as EpochReport
-from .epoch_report import best_of as best_of
-from .epoch_report import better as better
-from .epoch_report import merit as merit
 from .evaluate import logits_of as logits_of
 from .fine_tuning import FineTuning as FineTuning
 from .fine_tuning import finetune as finetune
@@ -11,3 +7,6 @@ from .gpu_memory import CONTEXT_MIB as CONTEXT_MIB
 from .gpu_memory import DEPTHS as DEPTHS
 from .gpu_memory import MemoryCase as MemoryCase
 from .gpu_memory import MemoryTable as MemoryTable
+from .metric import METRICS as METRICS
+from .metric import best_of as best_of
+from .metric import merit as merit

@@ -1,17 +1,10 @@
 """`EpochReport`: what one epoch of a fine-tune came to. Light to import: no torch."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-METRICS: dict[str, Literal["max", "min"]] = {
-    "val_accuracy": "max",
-    "val_balanced_accuracy": "max",
-    "val_macro_f1": "max",
-    "val_loss": "min",
-}
-"""What a sweep can be ranked by, and which way is better."""
+from trainables.training.metric import merit
 
 
 @dataclass(frozen=True)
@@ -53,26 +46,6 @@ class EpochReport:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Pick the fields out of ``values``, which may hold more."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
-
-
-def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
-    """The best report by ``metric``, of equals that of the lower loss, of these the first.
-
-    Few images make many equals. None if there is no report that hasn't diverged.
-    """
-    able = [report for report in reports if report is not None and not report.diverged]
-    return max(able, key=lambda report: merit(report, metric), default=None)
-
-
-def merit(report: EpochReport, metric: str) -> tuple[float, float]:
-    """What reports are ranked by, the best highest: ``metric``, and of equals the lower loss."""
-    sign = 1 if METRICS[metric] == "max" else -1
-    return sign * getattr(report, metric), -report.val_loss
-
-
-def better(metric: str, value: float, than: float) -> bool:
-    """Whether ``value`` beats ``than`` in a metric of `METRICS`; NaN never does."""
-    return value > than if METRICS[metric] == "max" else value < than
 
 
 class Course:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainables.inputs import Inputs, run_by_halves
-from trainables.models import Features, full_float32
+from trainables.models import Features, without_tf32
 
 
 def logits_of(
@@ -26,7 +26,7 @@ def logits_of(
             return inputs.split.suffix(tuple(f[some] for f in features)).float()
 
     batches = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
-    with torch.inference_mode(), full_float32():
+    with torch.inference_mode(), without_tf32():
         for batch, features in zip(batches, inputs.batches(batches), strict=True):
             logits += run_by_halves(partial(answer, features), 0, len(batch))
         return np.asarray(torch.cat(logits).cpu().numpy())

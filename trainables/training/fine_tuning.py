@@ -22,14 +22,14 @@ from trainables.models import (
     Preprocessing,
     Weights,
     build_model,
-    choose_arithmetic,
-    is_plain,
+    choose_autocast,
+    is_bias_or_norm,
     make_optimizer,
-    open_group_count,
-    open_groups,
-    quicken_depthwise,
-    split_for,
-    train_mode,
+    set_train_mode,
+    split_for_trial,
+    unfreeze_groups,
+    unfrozen_group_count,
+    use_fast_depthwise,
 )
 from trainables.training.epoch_report import Course, EpochReport
 from trainables.training.evaluate import half, logits_of
@@ -109,13 +109,13 @@ class FineTuning:
         torch.manual_seed(seed)
         model = build_model(params, weights, num_classes)
         if self.device.type == "cpu":
-            quicken_depthwise(model)
+            use_fast_depthwise(model)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._open_max = open_group_count(model, params.unfreeze)
-        arithmetic = choose_arithmetic(
+        self._open_max = unfrozen_group_count(model, params.unfreeze)
+        arithmetic = choose_autocast(
             precision, self.model, params.backbone, params.image_size, cache=cache
         )
-        split = split_for(self.model, params)
+        split = split_for_trial(self.model, params)
         self._autocast = arithmetic.suffix
 
         def feed(images: ImageSet, blocks: float) -> Inputs:
@@ -214,8 +214,8 @@ class FineTuning:
         """
         torch.manual_seed(_mix(self._seed, self.epoch))
         rng = np.random.default_rng([self._seed, self.epoch])
-        open_groups(self.model, self._open_now())
-        train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
+        unfreeze_groups(self.model, self._open_now())
+        set_train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
         batches = training_batches(self._train.labels, self.params, rng)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         seen, factor = 0, 1.0
@@ -267,7 +267,7 @@ class FineTuning:
             total += loss.detach()
         if self.params.l1:
             trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-            sizes = [p.abs().sum() for n, p in trained if not is_plain(n, p)]
+            sizes = [p.abs().sum() for n, p in trained if not is_bias_or_norm(n, p)]
             penalty = self.params.l1 * torch.stack(sizes).sum()
             penalty.backward()  # type: ignore[no-untyped-call]
             total += penalty.detach()

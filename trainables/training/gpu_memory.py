@@ -10,9 +10,9 @@ from filelock import FileLock
 
 from spaces import TrialParams
 from trainables.files import write_json
-from trainables.models import CUTS
+from trainables.models import CUT_FRACTIONS
 
-DEPTHS = (*CUTS, 1.0)
+DEPTHS = (*CUT_FRACTIONS, 1.0)
 """Unfreeze depths that are told apart: where models are cut, and all of them."""
 CONTEXT_MIB = 600
 """What a process takes of a card before its first tensor; torch does not count it."""

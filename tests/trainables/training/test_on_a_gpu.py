@@ -13,7 +13,7 @@ import torch
 from spaces import TrialParams
 from trainables.data import ImageSet
 from trainables.inputs import NUMBERS, FeatureStore, augment
-from trainables.models import Weights, open_groups, split
+from trainables.models import Weights, split_model, unfreeze_groups
 from trainables.training import FineTuning, logits_of
 
 pytestmark = [
@@ -42,7 +42,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams) -> Any:
             chosen,
             Weights(chosen.backbone, "none", None),
             num_classes=3,
-            train=train_set.first(images),
+            train=train_set.take(images),
             val=val_set,
             max_epochs=8,
             device=device,
@@ -135,9 +135,9 @@ def test_a_kept_feature_is_what_would_be_computed(begin: Any, tmp_path: Path) ->
 )
 def test_a_family_is_split_on_a_card(backbone: str) -> None:
     model = timm.create_model(backbone, num_classes=3).to("cuda")
-    made = split(model, 0, 224)
-    assert made.frozen is not None
-    open_groups(model, 0)
+    made = split_model(model, 0, 224)
+    assert made.prefix_module is not None
+    unfreeze_groups(model, 0)
 
 
 def test_out_of_memory_it_goes_on_with_smaller_steps(begin: Any) -> None:

@@ -1,0 +1,68 @@
+"""`Metric`: a validation metric that trials are ranked by. Light to import: no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from trainables.evaluation import Scores
+    from trainables.training.epoch_report import EpochReport
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A validation metric, and the direction in which it improves."""
+
+    name: str
+    """The field of `EpochReport` that holds it."""
+    direction: Literal["max", "min"]
+    """Whether a higher ("max") or a lower ("min") value is better."""
+
+    @property
+    def sign(self) -> Literal[1, -1]:
+        """1 if higher is better, else -1: ``sign * value`` always improves upwards."""
+        return 1 if self.direction == "max" else -1
+
+    def of(self, report: EpochReport) -> float:
+        """Value of the metric in one epoch; NaN without a validation split."""
+        value: float = getattr(report, self.name)
+        return value
+
+    def of_scores(self, scores: Scores) -> float:
+        """Value of the metric among the scores of one evaluation."""
+        value: float = getattr(scores, self.name.removeprefix("val_"))
+        return value
+
+    def better(self, value: float, other: float) -> bool:
+        """Whether ``value`` is strictly better than ``other``; False if either is NaN."""
+        return value > other if self.direction == "max" else value < other
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("val_accuracy", "max"),
+        Metric("val_balanced_accuracy", "max"),
+        Metric("val_macro_f1", "max"),
+        Metric("val_loss", "min"),
+    )
+}
+"""The metrics that a sweep can be ranked by, by name."""
+
+
+def merit(report: EpochReport, metric: str) -> tuple[float, float]:
+    """Sort key of a report, highest for the best: the metric, then, for ties, the lower loss."""
+    ranked_by = METRICS[metric]
+    return ranked_by.sign * ranked_by.of(report), -report.val_loss
+
+
+def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
+    """The report with the highest `merit`, the first of several; None if all have diverged.
+
+    Ties in the metric are common where validation images are few, so the loss breaks them. Entries
+    that are None are skipped.
+    """
+    candidates = [report for report in reports if report is not None and not report.diverged]
+    return max(candidates, key=lambda report: merit(report, metric), default=None)
