@@ -4,22 +4,32 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from search.cluster import Machine, examine_machines, machine_warnings, start_ray
-from search.config import UNLIMITED, SweepConfig
+from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.final import (
     check_export_packages,
     finalize_model,
     reusable_final_model,
     select_final_model,
 )
-from search.planning import Begun, Draft, Plan, check_at_once, check_storage, draft_plan, make_plan
+from search.planning import (
+    Plan,
+    PreparedPlan,
+    RecordedPlan,
+    check_launch,
+    check_storage,
+    complete_plan,
+    prepare_plan,
+)
 from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (
+    FinalModel,
+    Profile,
     Resolved,
     StageClock,
     SweepPaths,
@@ -46,12 +56,26 @@ from trainables.progress import Progress, ignore_progress
 _log = logging.getLogger("finesweep")
 
 
-class Sweep:
-    """One sweep over the settings of ``config``; ``given`` is a settings file to keep with it.
+@dataclass(frozen=True)
+class _Settled:
+    """All that is settled before the first trial: the plan, decoded images, and the cluster."""
 
-    ``clock`` may have run already, for what was done before there could be a sweep. A sweep whose
-    search was ended by its budget is only finished by a resume, unless it is to ``search_on``.
-    ``asked`` is what is recorded as the user's settings, if that differs from ``config``.
+    plan: Plan
+    stores: dict[PixelFormat, PixelStore]
+    resources: Resources
+    machines: Sequence[Machine]
+
+
+class Sweep:
+    """One sweep: a search, a final model, its test and its export.
+
+    Args:
+        config: The settings to run with.
+        given: A settings file to keep a copy of.
+        progress: Progress callback.
+        clock: Clock of the stages, which may have counted some already.
+        search_on: Whether a resume begins more trials though a budget ended the search.
+        asked: The settings to record as the user's, if they differ from ``config``.
     """
 
     def __init__(
@@ -65,14 +89,13 @@ class Sweep:
         asked: SweepConfig | None = None,
     ) -> None:
         self.config = config
-        """What it runs with; its ``metric`` is settled once the images are known."""
-        self._asked = asked or config
-        self._search_on = search_on
-        self._given = given
+        """The settings; the ``metric`` "auto" is replaced once the images are known."""
         self.paths = SweepPaths(config.results_dir / config.name)
+        self._given = given
         self._progress = progress
         self._clock = clock or StageClock()
-        self._machines: list[Machine] = []
+        self._search_on = search_on
+        self._asked = asked or config
 
     @classmethod
     def existing(
@@ -83,9 +106,9 @@ class Sweep:
         progress: Progress = ignore_progress,
         clock: StageClock | None = None,
     ) -> "Sweep":
-        """A sweep that was launched, to `resume`, with settings of `RESUMABLE` changed.
+        """A launched sweep, to `resume`, with ``changes`` of settings that may change by then.
 
-        Raises `ConfigError`.
+        Raises `ConfigError` for a setting that may not change.
         """
         changes = changes or {}
         return cls(
@@ -99,181 +122,103 @@ class Sweep:
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
 
-        Starts Ray, or uses the one this process has. Every mistake of the user is raised as a
-        `UserError` before a trial starts; `RunError` says that no trial, or no export, was usable.
+        Starts Ray, unless this process is connected to a cluster already.
+
+        Raises:
+            UserError: A mistake in the settings or the data, before a trial starts.
+            RunError: No trial, or no export, was usable, or a disk failed.
         """
-        self._need_packages()
-        check_at_once(self.config)
-        with self._files_kept():
-            plan, stores, resources = self._plan()
+        self._check_packages()
+        check_launch(self.config)
+        with self._explaining_disk_errors():
+            settled = self._settle()
             self._make_folder()
             with only_driver(self.paths), keeping_copy(self.config, self.paths):
-                self._record(plan)
-                return self._search(plan, stores, resources)
+                self._record(settled.plan)
+                return self._search(settled, before=[])
 
     def resume(self) -> SweepResult:
-        """Go on where the sweep was broken off, however that was; or run more trials.
+        """Go on where the sweep was broken off, or run more trials.
 
-        Finished trials stay as they are, interrupted ones go on from their checkpoints. Raises
-        what `run` does, and `ConfigError` if the images are others by now.
+        Finished trials stay as they are; interrupted ones go on from their checkpoints. Raises what
+        `run` does, and `ConfigError` if the images have changed since the launch.
         """
-        self._need_packages()
-        with self._files_kept(), only_driver(self.paths):
+        self._check_packages()
+        with self._explaining_disk_errors(), only_driver(self.paths):
             check_storage(self.config, self.paths)
-            begun = sum(not trial.repeat for trial in read_trials(self.paths.journal))
+            before = read_trials(self.paths.journal)
+            begun = sum(not trial.repeat for trial in before)
             if begun > self.config.trials:
                 raise ConfigError(
                     f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
                 )
-            recorded = Dataset.read(self.paths.dataset, self.paths.split)
-            plan, stores, resources = self._plan(recorded)
-            plan.survey.dataset.write(self.paths.dataset, self.paths.split)  # they may have moved
+            settled = self._settle(Dataset.read(self.paths.dataset, self.paths.split))
+            dataset = settled.plan.survey.dataset
+            dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
             log_to(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
-            self._record_settings(plan)
+            self._record_settings(settled.plan)
             with keeping_copy(self.config, self.paths):
-                return self._search(plan, stores, resources)
+                return self._search(settled, before)
+
+    # Before the first trial
+
+    def _check_packages(self) -> None:
+        if self.config.retrain:
+            check_export_packages(self.config.export.formats)
 
     @contextmanager
-    def _files_kept(self) -> Iterator[None]:
-        """Tell a disk that is full, or a folder that is gone, in a sentence."""
+    def _explaining_disk_errors(self) -> Iterator[None]:
+        """Turn an `OSError` into a `RunError` that says how to go on."""
         try:
             yield
         except OSError as error:
-            begun = self.paths.config.exists()
-            again = command("resume", self.paths) if begun else "launch it again"
+            launched = self.paths.config.exists()
+            again = command("resume", self.paths) if launched else "launch it again"
             raise RunError(
                 f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if a disk "
                 f"is full or gone, mend that, then:  {again}"
             ) from error
 
-    def _need_packages(self) -> None:
-        if self.config.retrain:
-            check_export_packages(self.config.export.formats)
+    def _settle(self, recorded: Dataset | None = None) -> _Settled:
+        """Settle all that can be before a trial, and start Ray. Raises `UserError`.
 
-    def _plan(
-        self, recorded: Dataset | None = None
-    ) -> tuple[Plan, dict[PixelFormat, PixelStore], Resources]:
-        """Settle everything that can be before a trial, starting Ray. Raises `UserError`.
-
-        The images have to be those that are ``recorded``, if any are.
+        On a resume the images must be those of the ``recorded`` dataset.
         """
         self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
-            draft = draft_plan(self.config, Begun.read(self.paths) if recorded else None)
+            prepared = prepare_plan(
+                self.config, RecordedPlan.read(self.paths) if recorded else None
+            )
             if recorded is not None:
-                check_weights_unchanged(self.paths, draft.weights)
+                check_weights_unchanged(self.paths, prepared.weights)
         with self._clock.stage("start"):
             start_ray(self.config.address)
-            self._machines = examine_machines(self.config.cache_dir)
-        for sentence in machine_warnings(self._machines, self.config.cache_gib):
+            machines = examine_machines(self.config.cache_dir)
+        for sentence in machine_warnings(machines, self.config.cache_gib):
             _log.warning(sentence)
         resources = fit_resources(self.config)
         if self.config.gpu_hours and not resources.gpus:
             raise ConfigError(
                 "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
             )
-        plan, stores = self._prepare(draft, recorded)
+        plan, stores = self._read_images(prepared, recorded)
         self.config = plan.config
-        return plan, stores, resources
+        return _Settled(plan, stores, resources, machines)
 
-    def _search(
-        self, plan: Plan, stores: dict[PixelFormat, PixelStore], resources: Resources
-    ) -> SweepResult:
-        """Run the trials that are left, and hand over the winner."""
-        for machine in self._machines:
-            _log.info("machine %s", machine)
-        job = TrialJob(
-            self.config,
-            plan.survey.dataset,
-            stores,
-            plan.weights,
-            on_gpu=resources.gpus > 0,
-        )
-        with self._clock.stage("start"):
-            kinds = kinds_of(
-                plan.space,
-                plan.points,
-                plan.native_image_size,
-                drawn=len(plan.points) < self.config.trials,
-            )
-            resources = measure_shares(job, resources, kinds)
-        _log.info(
-            "%s trials, ranked by %s, %s",
-            "unlimited" if self.config.trials == UNLIMITED else self.config.trials,
-            self.config.metric,
-            resources,
-        )
-        before = {trial.number: len(trial.reports) for trial in read_trials(self.paths.journal)}
-        with self._clock.stage("search"):
-            sound = [machine.id for machine in self._machines]
-            searched = run_trials(
-                job, plan, self.paths, resources, examined=sound, search_on=self._search_on
-            )
-        ended_by = searched.ended_by
-        trials = read_trials(self.paths.journal)
-        table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
-        done = sum(trial.status != "running" and not trial.repeat for trial in trials)
-        unfinished = 0 if ended_by else self.config.trials - done
-        if ended_by:
-            _log.info("the search ended after %d trials: %s", done, ended_by)
-        elif unfinished:
-            _log.info("stopped: %d of %d trials are done", done, self.config.trials)
-        unconfirmed = 0 if unfinished else _unconfirmed(trials, self.config)
-        final = None
-        if unfinished == unconfirmed == 0 and self.config.retrain:
-            best = select_winner(trials, self.config.metric)
-            recipe = select_final_model(best, trials, self.paths, job.dataset, self.config)
-            final = finalize_model(
-                job,
-                recipe,
-                self.paths,
-                self._progress,
-                self._clock,
-                kept=reusable_final_model(recipe, self.paths),
-                avoid=searched.left_out,
-            )
-        new = [r for trial in trials for r in trial.reports[before.get(trial.number, 0) :]]
-        profile = self._clock.profile(new, resources.concurrent)
-        if new or {"retrain", "export"} & set(profile.stages):  # else it is of looking round
-            write_json(self.paths.profile, asdict(profile))
-        _log.info("where the time went: %s", profile)
-        made = self.paths.export if final else None
-        report = None
-        if unfinished == unconfirmed == 0:
-            self._progress("writing the report", 0, 0)
-            from search.report import (  # charts take a second to import
-                log_validation_figures,
-                write_report,
-            )
-
-            log_validation_figures(self.paths)
-            report = write_report(self.paths)
-        return SweepResult(
-            self.paths,
-            table,
-            unfinished,
-            unconfirmed=unconfirmed,
-            ended_by=ended_by,
-            final=final,
-            export=made,
-            report=report,
-            profile=profile,
-        )
-
-    def _prepare(
-        self, draft: Draft, recorded: Dataset | None
+    def _read_images(
+        self, prepared: PreparedPlan, recorded: Dataset | None
     ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
         """Survey the images, and decode them in every format that a trial may ask for."""
-        staged = StagedPixels(self.config.cache_dir)
+        staged = StagedPixels(self.config.cache_dir, prepared.pixel_formats)
         with self._clock.stage("scan"):
-            plan = make_plan(draft, self._progress, staged=staged, recorded=recorded)
+            plan = complete_plan(prepared, self._progress, staged=staged, recorded=recorded)
         stores: dict[PixelFormat, PixelStore] = {}
         with self._clock.stage("decode"):
-            for form in draft.forms:
-                stores[form] = build_store(
+            for pixel_format in prepared.pixel_formats:
+                stores[pixel_format] = build_store(
                     plan.survey.dataset,
-                    form,
+                    pixel_format,
                     cache=self.config.cache_dir,
                     budget_bytes=self.config.cache_bytes,
                     keep=[store.file for store in stores.values()],
@@ -292,14 +237,14 @@ class Sweep:
             ) from None
 
     def _record(self, plan: Plan) -> None:
-        """Write what is known before the first trial; ``sweep.json`` says that all of it is."""
+        """Write what is known before the first trial; ``sweep.json`` comes last."""
         paths = self.paths
         log_to(paths.log)
         if self._given is not None:
             paths.toml.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
-        suspects = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
-        write_atomically(paths.bad_images, lambda partial: suspects.to_csv(partial, index=False))
+        issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
+        write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
         write_json(paths.space, plan.space.to_table())
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
         write_atomically(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
@@ -307,12 +252,126 @@ class Sweep:
         self._record_settings(plan)
 
     def _record_settings(self, plan: Plan) -> None:
-        """Write what the settings came to, then the settings as they were asked for."""
+        """Write what the settings were resolved to, then the settings as they were asked for."""
         write_json(self.paths.resolved, asdict(Resolved(plan.config.metric, plan.sampler_seed)))
         write_json(self.paths.config, self._asked.model_dump(mode="json"))
 
+    # The trials, and what follows them
 
-def _unconfirmed(trials: Sequence[TrialRecord], config: SweepConfig) -> int:
-    """Repeats of the best trials that are still to be run, or to be ended."""
-    running = sum(trial.status == "running" for trial in trials)
-    return running + len(pending_repeats(trials, config))
+    def _search(self, settled: _Settled, before: Sequence[TrialRecord]) -> SweepResult:
+        """Run the trials that are left; then finalize the model and write the report.
+
+        ``before`` has the trials of earlier runs.
+        """
+        job = TrialJob(
+            self.config,
+            settled.plan.survey.dataset,
+            settled.stores,
+            settled.plan.weights,
+            on_gpu=settled.resources.gpus > 0,
+        )
+        resources = self._measure_shares(job, settled)
+        self._log_beginning(settled.machines, resources)
+        with self._clock.stage("search"):
+            outcome = run_trials(
+                job,
+                settled.plan,
+                self.paths,
+                resources,
+                examined=[machine.id for machine in settled.machines],
+                search_on=self._search_on,
+            )
+        trials = read_trials(self.paths.journal)
+        table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
+        unfinished = self._count_unfinished(trials, outcome.ended_by)
+        unconfirmed = 0 if unfinished else self._count_unconfirmed(trials)
+        is_complete = unfinished == unconfirmed == 0
+        final = None
+        if is_complete and self.config.retrain:
+            final = self._finalize(job, trials, avoid=outcome.excluded_nodes)
+        profile = self._write_profile(before, trials, resources)
+        return SweepResult(
+            self.paths,
+            table,
+            unfinished,
+            unconfirmed=unconfirmed,
+            ended_by=outcome.ended_by,
+            final=final,
+            export=self.paths.export if final else None,
+            report=self._write_report(trials) if is_complete else None,
+            profile=profile,
+        )
+
+    def _measure_shares(self, job: TrialJob, settled: _Settled) -> Resources:
+        """Resources with the share of a GPU that each kind of trial needs."""
+        plan = settled.plan
+        with self._clock.stage("start"):
+            kinds = kinds_of(
+                plan.space,
+                plan.points,
+                plan.native_image_size,
+                drawn=len(plan.points) < self.config.trials,
+            )
+            return measure_shares(job, settled.resources, kinds)
+
+    def _log_beginning(self, machines: Sequence[Machine], resources: Resources) -> None:
+        for machine in machines:
+            _log.info("machine %s", machine)
+        unlimited = self.config.trials == UNLIMITED_TRIALS
+        _log.info(
+            "%s trials, ranked by %s, %s",
+            "unlimited" if unlimited else self.config.trials,
+            self.config.metric,
+            resources,
+        )
+
+    def _count_unfinished(self, trials: Sequence[TrialRecord], ended_by: str | None) -> int:
+        """Number of trials that an interruption left running or kept from starting; logs it."""
+        done = sum(trial.status != "running" and not trial.repeat for trial in trials)
+        if ended_by:
+            _log.info("the search ended after %d trials: %s", done, ended_by)
+            return 0
+        if done < self.config.trials:
+            _log.info("stopped: %d of %d trials are done", done, self.config.trials)
+        return self.config.trials - done
+
+    def _count_unconfirmed(self, trials: Sequence[TrialRecord]) -> int:
+        """Number of repeats of the best trials that are running or still to be run."""
+        running = sum(trial.status == "running" for trial in trials)
+        return running + len(pending_repeats(trials, self.config))
+
+    def _finalize(
+        self, job: TrialJob, trials: Sequence[TrialRecord], *, avoid: Sequence[str]
+    ) -> FinalModel:
+        """Make the final model, unless an earlier run made the same one."""
+        winner = select_winner(trials, self.config.metric)
+        spec = select_final_model(winner, trials, self.paths, job.dataset, self.config)
+        return finalize_model(
+            job,
+            spec,
+            trials,
+            self.paths,
+            self._progress,
+            self._clock,
+            reusable=reusable_final_model(spec, self.paths),
+            avoid=avoid,
+        )
+
+    def _write_profile(
+        self, before: Sequence[TrialRecord], trials: Sequence[TrialRecord], resources: Resources
+    ) -> Profile:
+        """Where the time of this run went. Written only if it trained or exported something."""
+        known = {trial.number: len(trial.reports) for trial in before}
+        new = [r for trial in trials for r in trial.reports[known.get(trial.number, 0) :]]
+        profile = self._clock.profile(new, resources.concurrent)
+        if new or {"retrain", "export"} & set(profile.stages):
+            write_json(self.paths.profile, asdict(profile))
+        _log.info("where the time went: %s", profile)
+        return profile
+
+    def _write_report(self, trials: Sequence[TrialRecord]) -> Path:
+        from search.report import log_validation_figures, write_report  # takes a second to import
+
+        self._progress("writing the report", 0, 0)
+        log_validation_figures(self.paths, trials)
+        return write_report(self.paths, trials)

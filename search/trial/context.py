@@ -23,7 +23,7 @@ from trainables.data import (
 from trainables.evaluation import fold_numbers
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
-from trainables.training import FineTuning, Folds, MemoryCase
+from trainables.training import FineTuning, CrossValidation, MemoryCase
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,16 @@ class TrialJob:
 
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
-    ) -> FineTuning | Folds:
+    ) -> FineTuning | CrossValidation:
         """Set a trial up on this process's device, on its first ``images`` or on all of them."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
-        all_validated = ImageSet.of(self.dataset, store, *config.validated)
+        all_validated = ImageSet.of(self.dataset, store, *config.validation_splits)
         validated = all_validated.take(images)
         if not config.folds:
             train = ImageSet.of(self.dataset, store, "train").take(images)
             return self._tune(params, train, validated, repeat, patience)
-        digests = self.dataset.digests_of(*config.validated)
+        digests = self.dataset.digests_of(*config.validation_splits)
         numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
         numbers = np.resize(numbers, len(validated))  # as `ImageSet.first` repeats them
         tunings = [
@@ -110,7 +110,7 @@ class TrialJob:
             )
             for k in range(config.folds)
         ]
-        return Folds(tunings, numbers, validated.labels, metric=config.metric, patience=patience)
+        return CrossValidation(tunings, numbers, validated.labels, metric=config.metric, patience=patience)
 
     def _tune(
         self,

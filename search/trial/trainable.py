@@ -9,7 +9,7 @@ from search.trial.checkpoints import Checkpoints, pack
 from search.trial.context import TrialJob
 from search.trial.request import TrialRequest
 from trainables.process import configure_process
-from trainables.training import CONTEXT_MIB, FineTuning, Folds, MemoryTable
+from trainables.training import CONTEXT_MIB, FineTuning, CrossValidation, MemoryTable
 
 STATE_KEY = "state"
 """Key of a result that holds the packed state a trial would go on from."""
@@ -39,7 +39,7 @@ class FineTuneTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial. The model is built in the first step, which may raise."""
         self._reported_out_of_memory = False
-        self._tuning: FineTuning | Folds | None = None  # two models at a time may not fit
+        self._tuning: FineTuning | CrossValidation | None = None  # two models at a time may not fit
         self._request = TrialRequest.from_ray(new_config)
         if self._job.device == "cuda":
             torch.cuda.empty_cache()
@@ -50,7 +50,7 @@ class FineTuneTrial(tune.Trainable):
         if self._tuning is None:
             self._tuning = self._begin()
         report = self._tuning.run_epoch()
-        if self._tuning.ran_out and not self._reported_out_of_memory:
+        if self._tuning.ran_out_of_memory and not self._reported_out_of_memory:
             self._raise_memory_estimate(self._tuning)
         result = {**report.to_dict(), "done": report.is_last}
         if self._request.repeat is None and (logits := self._tuning.best_logits) is not None:
@@ -59,7 +59,7 @@ class FineTuneTrial(tune.Trainable):
             result[STATE_KEY] = pack(self._tuning.state_dict())
         return result
 
-    def _begin(self) -> FineTuning | Folds:
+    def _begin(self) -> FineTuning | CrossValidation:
         request = self._request
         tuning = self._job.begin(request.params, request.repeat)
         state = self._checkpoints.read(request.number) if request.from_checkpoint else None

@@ -1,7 +1,7 @@
 """What each trial holds of the cluster: its share of a GPU from the memory it was measured to take.
 
 Ray's fractions are bookkeeping: nothing keeps a trial within its share but the cap that
-`search.trial.trainable` sets. CPUs go with the share.
+`search.trial.trainable` sets. CPUs are divided in proportion.
 """
 
 import logging
@@ -18,45 +18,45 @@ from search.cluster import Node, alive, none_of
 from search.config import SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
-from trainables.inputs import GPU_BATCH
+from trainables.inputs import GPU_BATCH_SIZE
 from trainables.training import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 
 _log = logging.getLogger("finesweep")
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-"""What a trial can hold of a GPU: few, because an actor is only used again for the same share."""
-MARGIN = 1.15
-"""Of the measured peak: fragments, and batches that are worse."""
+"""Shares that a trial may hold. There are few, for Ray reuses an actor only for an equal share."""
+MEMORY_SAFETY_FACTOR = 1.15
+"""Safety factor on measured peak memory, for fragmentation and heavier batches."""
 
 
 @dataclass(frozen=True)
 class GpuPeak:
-    """What a fine-tune took of a card."""
+    """Peak memory that a fine-tune took of a GPU."""
 
     gpu: str
-    """The card's name."""
+    """Name of the GPU."""
     mib: float
     total_mib: float
 
 
 Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
-"""Measures a fine-tune on one of the cluster's GPUs; None where its processes see none."""
+"""Measures a fine-tune on a GPU of the cluster; returns None if its processes see no GPU."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What trials hold, and how many run at a time."""
+    """CPUs and GPU share that trials hold, and how many run at a time."""
 
     cpus: float
-    """Of a trial with ``gpus``, or without one."""
+    """CPUs of a trial that holds ``gpus``."""
     cpus_follow: bool
-    """Whether a trial with a smaller share of a GPU has as much fewer CPUs."""
+    """Whether the CPUs of a trial shrink with its share of a GPU."""
     gpus: float
-    """The share of a GPU where nothing else was measured; 0 without GPUs."""
+    """Share of a GPU for trials that were not measured; 0 without GPUs."""
     concurrent: int
-    """When the sweep began."""
+    """Trials at a time, when the sweep began."""
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
-    """Measured shares of a GPU."""
+    """Share of a GPU by kind of trial, where it was measured."""
 
     def __str__(self) -> str:
         shares = sorted(self.shares.values()) or [self.gpus]
@@ -66,11 +66,11 @@ class Resources:
         return f"{held} and {' to '.join(f'{s:g}' for s in ends)} of a GPU" if self.gpus else held
 
     def gpus_of(self, params: TrialParams) -> float:
-        """The share of a GPU that a trial holds."""
+        """Share of a GPU that a trial holds."""
         return self.shares.get(MemoryCase.of(params), self.gpus)
 
     def of(self, params: TrialParams, avoid: Sequence[str] = ()) -> tune.PlacementGroupFactory:
-        """Ray's request for one trial, on none of the machines that have the ids ``avoid``."""
+        """Ray's resource request of one trial, on none of the machines with the ids ``avoid``."""
         gpus = self.gpus_of(params)
         held = {"CPU": self._cpus(gpus), "GPU": gpus}
         if not avoid:
@@ -78,7 +78,7 @@ class Resources:
         return tune.PlacementGroupFactory([held], bundle_label_selector=[none_of(avoid)])
 
     def fit(self, nodes: Sequence[Node]) -> int:
-        """How many trials run at a time on such machines, if each holds the least that one may."""
+        """Number of trials that fit on the machines, if each holds the smallest share there is."""
         gpus = min(self.shares.values(), default=self.gpus)
         return _fits(nodes, self._cpus(gpus), gpus)
 
@@ -89,7 +89,7 @@ class Resources:
 
 
 def fit_resources(config: SweepConfig) -> Resources:
-    """Settle what a trial holds on the cluster that Ray is connected to. Raises `ConfigError`."""
+    """Resources of a trial on the connected cluster. Raises `ConfigError` if none can run."""
     nodes = alive()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
     if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
@@ -117,11 +117,16 @@ def measure_shares(
     *,
     probe: Probe | None = None,
 ) -> Resources:
-    """Size the trials' shares of a GPU by what each kind of them takes, measured where unknown.
+    """Give each kind of trial the share of a GPU that fits its memory, measured where unknown.
 
-    ``trials`` has one of every kind that may come, as `kinds_of` gives them. Does nothing unless
-    ``gpus_per_trial`` is "auto" and there is a GPU; where processes don't see one, a trial keeps a
-    whole one.
+    Does nothing unless ``gpus_per_trial`` is "auto" and the cluster has a GPU. If its processes see
+    none, every trial keeps a whole GPU.
+
+    Args:
+        job: What the trials share.
+        resources: Resources before measuring.
+        trials: One trial of every kind that may come, from `kinds_of`.
+        probe: Measures a trial; None does so on the cluster.
     """
     config = job.config
     if config.gpus_per_trial != "auto" or not resources.gpus:
@@ -150,8 +155,8 @@ def measure_shares(
 
 
 def share_of(mib: float, total_mib: float) -> float:
-    """The first of `SHARES` that holds a measured peak, its margin and a process."""
-    needed = (mib * MARGIN + CONTEXT_MIB) / total_mib
+    """Smallest of `SHARES` that holds a measured peak, with its safety factor and the process."""
+    needed = (mib * MEMORY_SAFETY_FACTOR + CONTEXT_MIB) / total_mib
     return next((share for share in SHARES if needed <= share), 1.0)
 
 
@@ -162,9 +167,9 @@ def kinds_of(
     *,
     drawn: bool,
 ) -> list[TrialParams]:
-    """One trial of every `MemoryCase` that may come, at the most that the case takes.
+    """One trial of every `MemoryCase` that may come, with the largest memory of its case.
 
-    Of ``points``, and if any is ``drawn`` of the space.
+    The cases are those of ``points``, and those of the space if trials are ``drawn`` from it.
     """
     trials: list[TrialParams] = []
     if drawn:
@@ -196,11 +201,11 @@ def kinds_of(
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """A few training steps and a whole evaluation batch on this process's GPU, if it has one."""
+    """Peak of a few training steps and an evaluation batch on this process's GPU, if it has one."""
     if job.device != "cuda":
         return None
     anew = replace(job, config=job.config.model_copy(update={"features": "off"}))
-    tuning = anew.begin(params, images=max(3 * params.batch_size, GPU_BATCH))
+    tuning = anew.begin(params, images=max(3 * params.batch_size, GPU_BATCH_SIZE))
     report = tuning.run_epoch()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
@@ -213,7 +218,7 @@ def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
 
 
 def _fits(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
-    """How many trials of this size run at a time."""
+    """Number of trials with so many CPUs and GPUs that fit on the machines."""
     fits = 0
     for node in nodes:
         by_cpu = int(node.cpus / cpu + 1e-6)
@@ -222,5 +227,5 @@ def _fits(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
 
 
 def _slots(gpus: float, share: float) -> int:
-    """How many shares fit on a machine's GPUs, none spanning two of them."""
+    """Number of shares that fit on a machine's GPUs, none spanning two of them."""
     return int(gpus) * int(1 / share + 1e-6)

@@ -1,4 +1,4 @@
-"""What a person sees who waits: how far it is, and the live leaderboard of a search."""
+"""`LiveLeaderboard`: the best trials and the progress of a running search, in the terminal."""
 
 import math
 import threading
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.config import UNLIMITED, SweepConfig
+from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.record import Repeat, Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
@@ -19,9 +19,9 @@ _ROWS = 10
 
 
 class LiveLeaderboard:
-    """An `Observer`: running, stopped, failed, the best so far, and when it will end.
+    """An `Observer` that draws the best trials, their states, and an estimate of the time left.
 
-    Draws within a ``with``, if somebody can look.
+    A context manager; draws only on a terminal.
     """
 
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
@@ -32,7 +32,7 @@ class LiveLeaderboard:
         self._status: dict[int, Status] = {}
         self._backbones: dict[int, str] = {}
         self._repeats: set[int] = set()
-        self._known = threading.Lock()  # of all of the above: rich draws in a thread of its own
+        self._lock = threading.Lock()  # guards the fields above: rich draws in a thread of its own
         self._began, self._done_before = time.monotonic(), 0
         self._live: Live | None = None
 
@@ -50,28 +50,28 @@ class LiveLeaderboard:
             self._live.stop()
 
     def start_clock(self) -> None:
-        """From now on time counts; what is done already was done before."""
+        """Start the estimate of the time left: trials that are done by now do not count."""
         self._began, self._done_before = time.monotonic(), self._done
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Take in a trial."""
-        with self._known:
+        """Show a trial as running."""
+        with self._lock:
             if repeat is not None:
                 self._repeats.add(number)
             self._backbones[number], self._status[number] = params.backbone, "running"
             self._epochs[number] = 0
 
     def report(self, number: int, report: EpochReport) -> None:
-        """Take in an epoch."""
-        with self._known:
+        """Update a trial with an epoch."""
+        with self._lock:
             self._epochs[number] = report.epoch
             best = best_of((self._best.get(number), report), self._metric)
             if best is not None:
                 self._best[number] = best
 
     def end(self, number: int, status: Status) -> None:
-        """Take in a trial's end."""
-        with self._known:
+        """Show how a trial ended."""
+        with self._lock:
             self._status[number] = status
 
     @property
@@ -79,7 +79,7 @@ class LiveLeaderboard:
         return sum(s != "running" and n not in self._repeats for n, s in self._status.items())
 
     def _table(self) -> Table:
-        with self._known:
+        with self._lock:
             return self._drawn()
 
     def _drawn(self) -> Table:
@@ -106,14 +106,18 @@ class LiveLeaderboard:
         return table
 
     def _of_all(self) -> str:
-        return str(self._done) if self._trials == UNLIMITED else f"{self._done} of {self._trials}"
+        return (
+            str(self._done)
+            if self._trials == UNLIMITED_TRIALS
+            else f"{self._done} of {self._trials}"
+        )
 
     def _eta(self) -> str:
-        """From the trials done so far and the time budget; nothing is known before one is done."""
+        """Time left, by the pace of trials so far and the time budget."""
         done, left = self._done - self._done_before, self._budget.seconds_left
         if self._repeats:
             return "confirming the best"
-        if done and self._trials != UNLIMITED:
+        if done and self._trials != UNLIMITED_TRIALS:
             pace = (time.monotonic() - self._began) / done
             left = min(left, pace * (self._trials - self._done))
         if math.isinf(left):

@@ -21,7 +21,7 @@ _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_secon
 
 
 class TensorBoardWriter:
-    """An `Observer` that writes into an empty folder, within a ``with``."""
+    """An `Observer` that writes curves and HParams into an empty folder. A context manager."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class TensorBoardWriter:
         self._best: dict[int, EpochReport | None] = {}
 
     def __enter__(self) -> Self:
-        """Write the table's columns."""
+        """Write the columns of the HParams table."""
         tags = [f"best/{self._metric}", *METRICS, "train_loss", "seconds"]
         with SummaryWriter(str(self._paths.tensorboard)) as writer:
             _add(writer, hp.hparams_config_pb(self._columns, [hp.Metric(tag) for tag in tags]))
@@ -49,7 +49,7 @@ class TensorBoardWriter:
             writer.close()
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Write a trial's parameters."""
+        """Write the parameters of a trial."""
         name = trial_name(number)
         repeats = trial_name(repeat.of) if repeat else ""
         writer = SummaryWriter(str(self._paths.tensorboard_run(name, params.backbone, repeats)))
@@ -59,7 +59,7 @@ class TensorBoardWriter:
         self._writers[number] = writer
 
     def report(self, number: int, report: EpochReport) -> None:
-        """Write an epoch."""
+        """Write the metrics of an epoch."""
         values = {tag: getattr(report, tag) for tag in _CURVES}
         best = best_of((self._best.get(number), report), self._metric)
         self._best[number] = best
@@ -70,7 +70,7 @@ class TensorBoardWriter:
         self._writers[number].flush()
 
     def end(self, number: int, status: Status) -> None:
-        """End a trial's record."""
+        """Write how a trial ended."""
         code = api_pb2.STATUS_FAILURE if status == "failed" else api_pb2.STATUS_SUCCESS
         ended = plugin_data_pb2.SessionEndInfo(status=code, end_time_secs=time.time())
         data = plugin_data_pb2.HParamsPluginData(session_end_info=ended)
@@ -88,7 +88,7 @@ def _add(writer: SummaryWriter, summary: Summary) -> None:
 
 
 def _column(space: SearchSpace, points: Sequence[TrialParams], field: str) -> hp.HParam:
-    """A column whose filter lets every trial through, also points outside the space."""
+    """A column whose range holds every trial, also given points outside of the space."""
     dim = space.dimensions[field]
     values = [*dim.extremes, *(getattr(point, field) for point in points)]
     if isinstance(dim, Choices) and all(isinstance(value, str) for value in values):

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from search.planning import Draft
+from search.planning import PreparedPlan
 from search.ranking import pending_repeats
 from search.record import Repeat, trial_name
 from search.tuning.budget import Budget
@@ -22,22 +22,22 @@ _log = logging.getLogger("finesweep")
 class TrialQueue:
     """Begins trials, from where the journal says that the sweep is."""
 
-    def __init__(self, journal: StudyJournal, draft: Draft, budget: Budget) -> None:
-        self._journal, self._draft, self._budget = journal, draft, budget
+    def __init__(self, journal: StudyJournal, prepared: PreparedPlan, budget: Budget) -> None:
+        self._journal, self._prepared, self._budget = journal, prepared, budget
         self.params = {record.number: record.params for record in journal.records}
         """Parameters of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
         """Those of them that repeat another trial."""
         self._costs = self._model_costs()
         """Costs by backbone and image size, if they are an objective."""
-        self._points = deque(draft.points[self._searched :])
+        self._points = deque(prepared.points[self._searched :])
         self._pending_repeats: deque[Repeat] | None = None
         """Repeats to begin; None while trials of the search run, for the best are not known."""
 
     @property
     def is_search_begun(self) -> bool:
         """Whether every trial of the search has begun."""
-        return self._searched >= self._draft.config.trials
+        return self._searched >= self._prepared.config.trials
 
     def without_repeats(self, numbers: Iterable[int]) -> list[int]:
         """Those of the trials ``numbers`` that belong to the search."""
@@ -49,7 +49,7 @@ class TrialQueue:
 
     def begin(self, unfinished: Iterable[int]) -> int | None:
         """Begin the next trial; returns its number, or None if there is none just now."""
-        space, repeat = self._draft.space, None
+        space, repeat = self._prepared.space, None
         distributions = space.distributions()
         if not self._search_goes_on:
             pending = self._repeats_to_begin(unfinished)
@@ -64,7 +64,7 @@ class TrialQueue:
             number = self._journal.ask_at(self._drawn(params), distributions)
         else:
             number, values = self._journal.ask(distributions)
-            params = space.params(values, native_image_size=self._draft.native_image_size)
+            params = space.params(values, native_image_size=self._prepared.native_image_size)
         self._journal.begin(number, params, repeat, self._costs.get(_cost_key(params)))
         self.params[number] = params
         return number
@@ -81,20 +81,20 @@ class TrialQueue:
 
     def _drawn(self, params: TrialParams) -> dict[str, object]:
         """Values of the open fields, as Optuna would have drawn them."""
-        sizes = self._draft.native_image_size
-        return self._draft.space.drawn(params, native_image_size=sizes)
+        sizes = self._prepared.native_image_size
+        return self._prepared.space.drawn(params, native_image_size=sizes)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:
         """Costs of all models, measured before trials take the processor.
 
         Those that an earlier run of the sweep measured are kept.
         """
-        draft, records = self._draft, self._journal.records
-        if not draft.config.objectives:
+        prepared, records = self._prepared, self._journal.records
+        if not prepared.config.objectives:
             return {}
         known = {_cost_key(r.params): r.model_cost for r in records if r.model_cost}
-        keys = [_cost_key(point) for point in draft.points]
-        keys += draft.space.inputs(draft.native_image_size)
+        keys = [_cost_key(point) for point in prepared.points]
+        keys += prepared.space.inputs(prepared.native_image_size)
         return known | {
             (name, size): ModelCost.measure(TrialParams(backbone=name, image_size=size))
             for name, size in dict.fromkeys(keys)
@@ -103,7 +103,7 @@ class TrialQueue:
 
     def _repeats_to_begin(self, unfinished: Iterable[int]) -> deque[Repeat]:
         if self._pending_repeats is None and not self.without_repeats(unfinished):
-            repeats = pending_repeats(self._journal.trials(), self._draft.config)
+            repeats = pending_repeats(self._journal.trials(), self._prepared.config)
             if repeats:
                 best = dict.fromkeys(trial_name(repeat.of) for repeat in repeats)
                 _log.info("trials %s are run again with other seeds", ", ".join(best))

@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune import TuneError
 
 from search.cluster import Newcomers
-from search.planning import Draft
+from search.planning import PreparedPlan
 from search.record import KEPT, SweepPaths, ValidationAnswers, command, trial_name
 from search.trial import Checkpoints, CheckpointWriter, FineTuneTrial, TrialJob, TrialRequest
 from search.tuning.budget import Budget
@@ -43,7 +43,7 @@ class SearchOutcome:
 
 def run_trials(
     job: TrialJob,
-    draft: Draft,
+    prepared: PreparedPlan,
     paths: SweepPaths,
     resources: Resources,
     *,
@@ -58,7 +58,7 @@ def run_trials(
 
     Args:
         job: What the trials share.
-        draft: The prepared plan: space, points, settings.
+        prepared: The prepared plan: space, points, settings.
         paths: Files of the sweep.
         resources: What each trial holds.
         examined: Ray's ids of the machines known to be sound. Others get trials once they were
@@ -69,17 +69,17 @@ def run_trials(
         RunError: Trials fail by one cause, and none works.
         OSError: The sweep's folder can't be written.
     """
-    configure_tune(max_pending_trials=draft.config.trials)
+    configure_tune(max_pending_trials=prepared.config.trials)
     placement = Placement(
         resources,
-        most=draft.config.concurrent,
-        examine=Newcomers(draft.config.cache_dir),
+        most=prepared.config.concurrent,
+        examine=Newcomers(prepared.config.cache_dir),
         examined=examined,
     )
-    budget = Budget(draft.config, resources.gpus_of)
+    budget = Budget(prepared.config, resources.gpus_of)
     while True:
         lifecycle, termination = _run_tune(
-            job, draft, paths, resources, placement, budget, search_on=search_on
+            job, prepared, paths, resources, placement, budget, search_on=search_on
         )
         search_on = False
         if termination is Termination.STRANDED:
@@ -90,7 +90,7 @@ def run_trials(
 
 def _run_tune(
     job: TrialJob,
-    draft: Draft,
+    prepared: PreparedPlan,
     paths: SweepPaths,
     resources: Resources,
     placement: Placement,
@@ -100,7 +100,7 @@ def _run_tune(
 ) -> tuple[SearchLifecycle, Termination | None]:
     """One run of Ray Tune, from where the journal says that the sweep is; why it ended early."""
     # 1. What earlier runs of the sweep have recorded
-    journal = _open_journal(draft, paths)
+    journal = _open_journal(prepared, paths)
     if search_on:
         journal.ended_by = None
     budget.ended_by = journal.ended_by
@@ -109,21 +109,23 @@ def _run_tune(
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with (
         CheckpointWriter(checkpoints) as writer,
-        TensorBoardWriter(paths, draft.space, draft.points, metric=draft.config.metric) as curves,
-        LiveLeaderboard(draft.config, budget) as leaderboard,
+        TensorBoardWriter(
+            paths, prepared.space, prepared.points, metric=prepared.config.metric
+        ) as curves,
+        LiveLeaderboard(prepared.config, budget) as leaderboard,
     ):
         # 2. The lifecycle, and early stopping, brought to the same point
         lifecycle = SearchLifecycle(
             journal,
             writer,
-            _logits_store(job, draft, paths, journal),
+            _logits_store(job, prepared, paths, journal),
             placement,
-            TrialQueue(journal, draft, budget),
+            TrialQueue(journal, prepared, budget),
             paths,
             budget,
             observers=[curves, leaderboard],
         )
-        scheduler = stopping_rule(draft.config, journal.could_win)
+        scheduler = stopping_rule(prepared.config, journal.could_win)
         for record in journal.records:
             stopped = scheduler.remember(record)
             if record.status == "running":
@@ -131,7 +133,7 @@ def _run_tune(
         leaderboard.start_clock()
         # 3. Ray Tune runs trials until the lifecycle ends
         trainable = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
-        tuner = _make_tuner(trainable, draft, paths, resources, scheduler, lifecycle)
+        tuner = _make_tuner(trainable, prepared, paths, resources, scheduler, lifecycle)
         _fit(tuner, lifecycle)
         # 4. What ended it
         termination, ended_by = lifecycle.termination, lifecycle.ended_by
@@ -147,35 +149,35 @@ def _run_tune(
     return lifecycle, termination
 
 
-def _open_journal(draft: Draft, paths: SweepPaths) -> StudyJournal:
-    config = draft.config
+def _open_journal(prepared: PreparedPlan, paths: SweepPaths) -> StudyJournal:
+    config = prepared.config
     return StudyJournal.open(
         paths.journal,
         metric=config.metric,
         sampler=config.sampler,
-        seed=draft.sampler_seed,
+        seed=prepared.sampler_seed,
         max_epochs=config.max_epochs,
         objectives=config.objectives,
     )
 
 
 def _logits_store(
-    job: TrialJob, draft: Draft, paths: SweepPaths, journal: StudyJournal
+    job: TrialJob, prepared: PreparedPlan, paths: SweepPaths, journal: StudyJournal
 ) -> ValidationAnswers:
-    config = draft.config
+    config = prepared.config
     return ValidationAnswers(
         paths.answers,
         config.metric,
         journal.records,
         classes=job.dataset.classes,
-        digests=job.dataset.digests_of(*config.validated),
+        digests=job.dataset.digests_of(*config.validation_splits),
         kept=max(KEPT, config.confirm or 0),  # any trial that is confirmed may win
     )
 
 
 def _make_tuner(
     trainable: Any,
-    draft: Draft,
+    prepared: PreparedPlan,
     paths: SweepPaths,
     resources: Resources,
     scheduler: StoppingRule,
@@ -191,7 +193,7 @@ def _make_tuner(
     return tune.Tuner(
         tune.with_resources(trainable, resources_of),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(lifecycle, draft.config.metric),
+            search_alg=StudySearcher(lifecycle, prepared.config.metric),
             scheduler=scheduler,
             num_samples=-1,  # the searcher says when there are no more
             reuse_actors=True,

@@ -26,14 +26,16 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.cluster import Node
 from search.config import SamplerName, SweepConfig
-from search.planning import Draft
+from search.planning import PreparedPlan
 from search.record import SweepPaths, ValidationAnswers
-from search.trial import PARAMS, Checkpoints, CheckpointWriter
+from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
-from search.tuning.placement import Machines
+from search.tuning.lifecycle import SearchLifecycle
+from search.tuning.placement import Placement
 from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
+from search.tuning.trial_queue import TrialQueue
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.models import Preprocessing
@@ -62,31 +64,35 @@ class Ours:
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
         config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
         native = {name: Preprocessing.of(name) for name in SPACE.backbones}
-        draft = Draft(config, SPACE, (), {}, native, config.sampler_seed)
+        prepared = PreparedPlan(config, SPACE, (), {}, native, config.sampler_seed)
         paths = SweepPaths(fresh(SCRATCH / "decisions"))
         here = [Node("id", "10.0.0.1", "host", cpus=8, gpus=0)]
-        self._sizes = draft.native_image_size
-        self._searcher = StudySearcher(
-            StudyJournal.open(
-                paths.journal, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
-            ),
+        self._sizes = prepared.native_image_size
+        budget = Budget(config, lambda params: 0)
+        journal = StudyJournal.open(
+            paths.journal, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
+        )
+        self._queue = TrialQueue(journal, prepared, budget)
+        lifecycle = SearchLifecycle(
+            journal,
             CheckpointWriter(Checkpoints(paths.checkpoints, home=None)),  # type: ignore[arg-type]
             ValidationAnswers(paths.answers, config.metric, [], classes=(), digests=()),
-            Machines(Resources(1, True, 0, 8), look=lambda: here),
+            Placement(Resources(1, True, 0, 8), look=lambda: here),
+            self._queue,
             paths,
-            draft,
-            Budget(config, lambda params: 0),
+            budget,
         )
+        self._searcher = StudySearcher(lifecycle, config.metric)
 
     def add(self, number: int, values: dict[str, Any]) -> None:
         """A trial at a given point."""
-        self._searcher._agenda._points.append(SPACE.params(values, native_image_size=self._sizes))
+        self._queue._points.append(SPACE.params(values, native_image_size=self._sizes))
         self.run(number)
 
     def run(self, number: int) -> None:
         """A trial at a proposed one."""
         drawn: Any = self._searcher.suggest(str(number))
-        values = drawn[PARAMS].model_dump()
+        values = TrialRequest.from_ray(drawn).params.model_dump()
         for epoch in range(1, EPOCHS):
             self._searcher.on_trial_result(str(number), told(score(values, epoch), epoch))
         self._searcher.on_trial_complete(str(number), told(score(values, EPOCHS), EPOCHS))

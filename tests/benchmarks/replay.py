@@ -26,16 +26,16 @@ import numpy as np
 from optuna.storages import InMemoryStorage
 
 from search.config import SweepConfig
-from search.planning import Draft
-from search.planning.initial_points import best_points, in_turn
+from search.planning import PreparedPlan
+from search.planning.initial_points import best_points, interleave
 from search.ranking import pending_repeats, select_winner
 from search.ranking.repeats import SHARE
 from search.record import Repeat, TrialRecord
-from search.trial import NUMBER, REPEAT
+from search.trial import TrialRequest
 from search.tuning.budget import Budget
 from search.tuning.early_stopping import stopping_rule
 from search.tuning.study import StudyJournal
-from search.tuning.trial_queue import Agenda
+from search.tuning.trial_queue import TrialQueue
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
@@ -64,12 +64,12 @@ class Strategy:
     prior: bool = False
     """Begin with the best points of searches on the other sets."""
 
-    def draft(self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]) -> Draft:
+    def prepared(self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]) -> PreparedPlan:
         """Of a sweep that knows the best points of ``earlier`` ones."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
         starts = space.starts(native_image_size={}) if config.starts else []
-        return Draft(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
+        return PreparedPlan(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
 
 
 def of(**settings: Any) -> Strategy:
@@ -127,8 +127,8 @@ class Replay:
         trials: int = ENDLESS,
         earlier: Sequence[TrialParams] = (),
     ) -> None:
-        draft = strategy.draft(on.space if strategy.learnt else SPACE, trials, earlier)
-        self._config = config = draft.config
+        prepared = strategy.prepared(on.space if strategy.learnt else SPACE, trials, earlier)
+        self._config = config = prepared.config
         self._world, self._strategy, self._rng = on, strategy, np.random.default_rng(seed)
         self._study = StudyJournal(
             InMemoryStorage(),
@@ -137,8 +137,8 @@ class Replay:
             seed=seed,
             max_epochs=EPOCHS,
         )
-        self._agenda = Agenda(self._study, draft, Budget(config, lambda params: 0.0))
-        spared = self._study.may_lead if strategy.spares else lambda number, report: False
+        self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
+        spared = self._study.could_win if strategy.spares else lambda number, report: False
         self._rule = stopping_rule(config, spared)
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
@@ -166,12 +166,12 @@ class Replay:
         return found
 
     def _begin(self, now: float) -> None:
-        number = self._agenda.begin(list(self._running))
+        number = self._queue.begin(list(self._running))
         if number is None:
             return
-        curve = self._world.run(self._agenda.params[number], self._rng)
+        curve = self._world.run(self._queue.params[number], self._rng)
         self._curves[number] = curve
-        trial = SimpleNamespace(config={NUMBER: number, REPEAT: None})
+        trial = SimpleNamespace(config=TrialRequest(number, self._queue.params[number]).to_ray())
         self._rule.on_trial_add(NOBODY, trial)
         self._running[number] = _Running(trial, curve)
         heapq.heappush(self._events, (now + float(curve.seconds[0]), number))
@@ -215,7 +215,7 @@ class Replay:
 
     def _again(self, number: int, repeat: Repeat) -> TrialRecord:
         """A trial with another seed."""
-        params = self._agenda.params[repeat.of]
+        params = self._queue.params[repeat.of]
         curve = self._world.run(params, self._rng)
         reports = tuple(_report_of(curve, epoch) for epoch in range(1, repeat.epochs + 1))
         return TrialRecord(number, params, "completed", reports, "", repeat)
@@ -252,7 +252,7 @@ def search(
         before = Replay(world(other, model), Strategy(learnt=False), seed=seed + BEFORE)
         before.run(seconds[other][1], workers=workers)
         earlier.append(before.best_points())
-    replayed = Replay(world(name, model), _ALL[strategy], seed=seed, earlier=in_turn(earlier))
+    replayed = Replay(world(name, model), _ALL[strategy], seed=seed, earlier=interleave(earlier))
     return name, strategy, replayed.regrets(seconds[name], workers=workers)
 
 

@@ -33,7 +33,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: Path, write: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("search.trial.checkpoints.write_whole", full)
+    monkeypatch.setattr("search.trial.checkpoints.write_atomically", full)
 
 
 def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None) -> None:

@@ -9,17 +9,14 @@ import ray
 from ray import tune
 
 from search.config import SweepConfig
-from search.planning import draft_plan, make_plan
+from search.planning import prepare_plan, complete_plan
 from search.trial import (
-    AGAIN,
-    NUMBER,
-    PARAMS,
-    REPEAT,
-    STATE,
+    STATE_KEY,
     Checkpoints,
     CheckpointWriter,
     FineTuneTrial,
     TrialJob,
+    TrialRequest,
 )
 from search.trial.checkpoints import pack
 from spaces import TrialParams
@@ -30,8 +27,8 @@ from trainables.training import MemoryTable
 
 
 def asked(params: TrialParams, *, again: bool = False) -> dict[str, Any]:
-    """What Ray hands to an actor."""
-    return {NUMBER: 0, PARAMS: params, REPEAT: None, AGAIN: again}
+    """Configuration that Ray hands to an actor."""
+    return TrialRequest(0, params, from_checkpoint=again).to_ray()
 
 
 def write(checkpoints: Checkpoints, number: int, state: np.ndarray) -> None:
@@ -51,9 +48,9 @@ def start(
 ) -> Callable[[TrialParams], FineTuneTrial]:
     """Starts an actor's trial in this process."""
     config = SweepConfig.parse({**settings, "points": None, "max_epochs": 2})
-    plan = make_plan(draft_plan(config))
+    plan = complete_plan(prepare_plan(config))
     cache = config.cache_dir
-    stores = {f: build_store(plan.survey.dataset, f, cache=cache) for f in plan.forms}
+    stores = {f: build_store(plan.survey.dataset, f, cache=cache) for f in plan.pixel_formats}
     job = TrialJob(plan.config, plan.survey.dataset, stores, plan.weights, on_gpu=False)
     made = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
     return lambda params: made(config=asked(params))
@@ -94,7 +91,9 @@ def test_another_machine_takes_no_weights_for_those_of_an_earlier_sweep(
 
     def fetched(content: bytes) -> bytes:
         file.write_bytes(content)
-        weights = replace(Weights.found(params.backbone, "a file", file), stamp=content.decode())
+        weights = replace(
+            Weights.from_file(params.backbone, "a file", file), stamp=content.decode()
+        )
         job = TrialJob(config, None, {}, {params.backbone: weights}, on_gpu=False)  # type: ignore[arg-type]
         there = ray.get(elsewhere(TrialJob.weights_for).remote(job, params))
         assert there.file != file
@@ -119,7 +118,7 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     assert case not in table.read("Some Card")
     table.put("Some Card", case, 1000)
     assert trial._tuning is not None
-    trial._tuning.ran_out = True
+    trial._tuning.ran_out_of_memory = True
     trial.train()
     assert table.read("Some Card") == {case: 1500}
     trial.reset(asked(params))
@@ -146,12 +145,12 @@ def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.5, dropout=0.2)
     undisturbed = numbers(start(params))
     first = start(params).train()
-    write(checkpoints, 0, first[STATE])
+    write(checkpoints, 0, first[STATE_KEY])
     other = start(params)
     other.reset(asked(params, again=True))
     second = other.train()
     assert {key: second[key] for key in undisturbed[1]} == undisturbed[1]
-    assert STATE not in second, "nobody goes on from the last epoch"
+    assert STATE_KEY not in second, "nobody goes on from the last epoch"
 
 
 def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
@@ -159,13 +158,13 @@ def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
 ) -> None:
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.0)
     first = start(params).train()
-    assert first[STATE].nbytes < 100_000, "what is frozen stays out of it"
+    assert first[STATE_KEY].nbytes < 100_000, "what is frozen stays out of it"
     for spoil in (
         lambda file: file.write_bytes(file.read_bytes()[:5000]),
         lambda file: file.write_bytes(b""),
         lambda file: file.unlink(),
     ):
-        write(checkpoints, 0, first[STATE])
+        write(checkpoints, 0, first[STATE_KEY])
         spoil(checkpoints.file(0))
         trial = start(params)
         trial.reset(asked(params, again=True))

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.config import UNLIMITED
+from search.config import UNLIMITED_TRIALS
 from search.record import read_trials
 from search.tuning.budget import Budget
 from spaces import ConfigError, TrialParams
@@ -68,7 +68,7 @@ def test_a_target_ends_the_search_when_it_is_reached(
 def test_durations_are_written_as_people_do(given: object, seconds: float) -> None:
     config = SweepConfig.parse({"data": "d", "time_budget": given})
     assert config.time_budget == seconds
-    assert config.trials == UNLIMITED
+    assert config.trials == UNLIMITED_TRIALS
     assert SweepConfig.parse(config.model_dump(mode="json")) == config
 
 

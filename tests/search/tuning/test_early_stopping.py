@@ -6,7 +6,7 @@ import pytest
 
 from search.config import SweepConfig
 from search.record import TrialRecord
-from search.trial import NUMBER, REPEAT
+from search.trial import TrialRequest
 from search.tuning.early_stopping import Asha, StoppingRule, stopping_rule
 from spaces import TrialParams
 from tests.support.epoch_reports import report
@@ -14,6 +14,11 @@ from tests.support.epoch_reports import report
 GIVEN = {"data": "d", "metric": "val_accuracy", "max_epochs": 9}
 CONFIG = SweepConfig.parse(GIVEN)
 NOBODY: Any = None
+
+
+def requested(number: int) -> dict[str, Any]:
+    """Ray's configuration of a trial."""
+    return TrialRequest(number, TrialParams(backbone="a")).to_ray()
 
 
 def strict(config: SweepConfig) -> StoppingRule:
@@ -26,7 +31,7 @@ def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) 
 
     As Ray does: of its last epoch a trial that ends by itself tells the rule its end alone.
     """
-    trial: Any = SimpleNamespace(trial_id=ray_id, config={NUMBER: number, REPEAT: None})
+    trial: Any = SimpleNamespace(trial_id=ray_id, config=requested(number))
     rule.on_trial_add(NOBODY, trial)
     reports = []
     for epoch, accuracy in enumerate(accuracies, start=1):
@@ -112,7 +117,7 @@ def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str
         chance, rule = np.random.default_rng(seed), strict(config)
         curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
         trials: list[Any] = [
-            SimpleNamespace(trial_id=str(n), config={NUMBER: n, REPEAT: None}) for n in range(12)
+            SimpleNamespace(trial_id=str(n), config=requested(n)) for n in range(12)
         ]
         told: list[list[Any]] = [[] for _ in trials]
         running, waiting = list(range(4)), list(range(4, 12))
@@ -132,7 +137,8 @@ def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str
         again = strict(config)
         for n, reports in enumerate(told):
             status: Any = "completed" if len(reports) == 9 else "stopped"
-            again.remember(TrialRecord(n, TrialParams(backbone="a"), status, tuple(reports), ""))
+            record = TrialRecord(n, TrialParams(backbone="a"), status, tuple(reports), "")
+            assert not again.remember(record), "it has ended"
 
 
 def test_hyperband_stops_less_than_asha() -> None:

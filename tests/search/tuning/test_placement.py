@@ -5,7 +5,7 @@ import pytest
 
 from search.cluster import Node
 from search.tuning import Resources
-from search.tuning.placement import IN_A_ROW, Machines
+from search.tuning.placement import FAILURES_IN_A_ROW, Placement
 
 GOOD = Node("good", "10.0.0.1", "one", cpus=2, gpus=0)
 BAD = Node("bad", "10.0.0.2", "two", cpus=4, gpus=0)
@@ -16,9 +16,9 @@ CUDA = "RuntimeError: CUDA error"
 class Cluster(list[Node]):
     """Nodes that come and go."""
 
-    def machines(self, **given: Any) -> Machines:
+    def machines(self, **given: Any) -> Placement:
         resources = Resources(1, True, 0, 2)
-        return Machines(resources, look=lambda: list(self), look_seconds=0, **given)
+        return Placement(resources, look=lambda: list(self), look_seconds=0, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_what_a_trial_failed_by_is_over_once_it_works() -> None:
     assert machines.hand_out(7) == ("bad",)
 
 
-def fail(machines: Machines, node: Node, *numbers: int, cause: str = CUDA) -> None:
+def fail(machines: Placement, node: Node, *numbers: int, cause: str = CUDA) -> None:
     """Trials that begin on a machine and fail there, one after another."""
     for number in numbers:
         machines.hand_out(number)
@@ -107,7 +107,7 @@ def test_a_machine_that_keeps_failing_is_left_out_and_named(
     fail(machines, BAD, 2, 3)
     assert machines.hand_out(9) == ()
     fail(machines, BAD, 4)
-    assert machines.hand_out(9) == machines.left_out == ("bad",)
+    assert machines.hand_out(9) == machines.excluded_nodes == ("bad",)
     assert machines.room() == 2
     fail(machines, BAD, 5)
     (record,) = caplog.records
@@ -126,7 +126,7 @@ def test_trials_that_fail_at_once_are_one_failure_of_their_machine() -> None:
 
 def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> None:
     machines = Cluster([GOOD, BAD]).machines()
-    for number in range(IN_A_ROW):
+    for number in range(FAILURES_IN_A_ROW):
         machines.went_well(GOOD.ip, 99)
         fail(machines, BAD, number, cause="ValueError: boom")
         machines.hand_out(number)
@@ -136,7 +136,7 @@ def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> Non
 
 def test_of_two_bad_machines_neither_excuses_the_other() -> None:
     machines = Cluster([GOOD, BAD, LATE]).machines()
-    for number in range(IN_A_ROW):
+    for number in range(FAILURES_IN_A_ROW):
         fail(machines, BAD, number)
         machines.hand_out(number)
         assert not machines.failed(LATE.ip, number, CUDA), "there is a third to try"

@@ -5,12 +5,11 @@ from pathlib import Path
 import optuna
 
 from search.record import read_trials
-from search.samplers.learning_curves import Curves
-from search.trial import NUMBER
+from search.samplers.learning_curves import LearningCurves
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
 from tests.support.epoch_reports import report
-from tests.support.study_searcher import SPACE, as_told, run, searcher
+from tests.support.simulated_tune import SPACE, run, simulated_tune
 
 
 def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
@@ -24,26 +23,26 @@ def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
     assert [r.seconds for r in read_trials(tmp_path / "j")[0].reports] == [2.0]
 
 
-def test_a_journal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
-    search = searcher(tmp_path)
+def test_ajournal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
+    search = simulated_tune(tmp_path)
     run(search, "x", 0.5, 0.9)
     search.suggest("y")
     file = tmp_path / "study.journal"
     whole = file.read_bytes()
-    search.on_trial_result("y", as_told(1, 0.4))
+    search.result("y", 1, 0.4)
     for length in range(len(whole), file.stat().st_size, 50):
         cut = file.read_bytes()[:length]
         other = tmp_path / "cut"
         other.mkdir(exist_ok=True)
         (other / file.name).write_bytes(cut)
-        again = searcher(other)
-        again.take_up(1)
+        again = simulated_tune(other)
+        again.resume(1)
         again.suggest("y")
-        again.on_trial_complete("y", as_told(1, 0.4, is_last=True))
+        again.complete("y", 1, 0.4, is_last=True)
         trials = read_trials(other / file.name)
         assert [t.status for t in trials] == ["completed", "completed"]
         assert trials[1].reports[0].val_accuracy == 0.4
-        study = optuna.load_study(study_name="finesweep", storage=again._journal._storage)
+        study = optuna.load_study(study_name="finesweep", storage=again.journal._storage)
         assert study.trials[1].intermediate_values == {1: 0.4}
 
 
@@ -52,34 +51,34 @@ def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) ->
         tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
     journal.ask(SPACE.distributions())
-    search = searcher(tmp_path, trials=1)
-    assert search.suggest("x")[NUMBER] == 1
-    search.on_trial_complete("x", as_told(1, 0.5, is_last=True))
+    search = simulated_tune(tmp_path, trials=1)
+    assert search.begin("x").number == 1
+    search.complete("x", 1, 0.5, is_last=True)
     assert search.suggest("over") == "FINISHED"
     assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]
-    curves = Curves()
-    curves.read(optuna.load_study(study_name="finesweep", storage=search._journal._storage))
-    assert [curve.epochs for curve in curves.ended] == [[1]], "it is not taken for a bad one"
+    curves = LearningCurves()
+    curves.update(optuna.load_study(study_name="finesweep", storage=search.journal._storage))
+    assert [curve.epochs for curve in curves.finished] == [[1]], "it is not taken for a bad one"
 
 
 def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:
-    first = searcher(tmp_path, trials=3)
+    first = simulated_tune(tmp_path, trials=3)
     run(first, "x", 0.5, 0.9)
     first.suggest("y")
     file = tmp_path / "study.journal"
     file.write_text(re.sub(r"(\"datetime_\w+\": \")\d{4}", r"\g<1>2099", file.read_text()))
-    again = searcher(tmp_path, trials=3)
-    again.take_up(1)
-    assert again.suggest("y")[NUMBER] == 1
-    again.on_trial_complete("y", as_told(1, 0.6, is_last=True))
-    assert again.suggest("z")[NUMBER] == 2
+    again = simulated_tune(tmp_path, trials=3)
+    again.resume(1)
+    assert again.begin("y").number == 1
+    again.complete("y", 1, 0.6, is_last=True)
+    assert again.begin("z").number == 2
     assert [trial.status for trial in read_trials(file)] == ["completed", "completed", "running"]
 
 
 def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
-    search = searcher(tmp_path, trials=9, settings={"target": 0.8})
+    search = simulated_tune(tmp_path, trials=9, settings={"target": 0.8})
     run(search, "x", 0.9)
-    search._journal.ended_by = search.spent
+    search.journal.ended_by = search.lifecycle.ended_by
     again = StudyJournal.open(
         tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )

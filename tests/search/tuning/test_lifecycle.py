@@ -1,11 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 from search.record import Repeat, Status, read_trials
-from search.trial import AGAIN, NUMBER, PARAMS
 from search.trial.checkpoints import pack
-from search.tuning.retries import MOST
+from search.tuning.retries import MAX_FAILURES
 from spaces import TrialParams
-from tests.support.study_searcher import BUG, LOST, as_told, run, searcher
+from tests.support.simulated_tune import BUG, LOST, run, simulated_tune
 from trainables.training import EpochReport
 
 
@@ -28,11 +28,11 @@ class Told:
 def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
     def proposals(name: str, seed: int) -> list[TrialParams]:
         (tmp_path / name).mkdir()
-        search = searcher(tmp_path / name, seed=seed)
+        search = simulated_tune(tmp_path / name, seed=seed)
         made = []
         for i in range(14):
-            made.append(search.suggest(str(i))[PARAMS])
-            search.on_trial_complete(str(i), as_told(1, made[-1].unfreeze, is_last=True))
+            made.append(search.begin(str(i)).params)
+            search.complete(str(i), 1, made[-1].unfreeze, is_last=True)
         return made
 
     assert proposals("a", 3) == proposals("b", 3)
@@ -41,54 +41,54 @@ def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
 
 def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Path) -> None:
     points = tuple(TrialParams(backbone="a", unfreeze=x) for x in (0.1, 0.2, 0.3))
-    first = searcher(tmp_path, points, trials=4)
+    first = simulated_tune(tmp_path, points, trials=4)
     run(first, "x", 0.5, 0.9)
-    begun = first.suggest("y")
-    first.on_trial_result("y", as_told(1, 0.4))
-    with first._checkpoints:  # a dead driver writes no more
-        first.keep("y", pack({"epoch": 1}))
+    begun = first.begin("y")
+    first.result("y", 1, 0.4)
+    with first.checkpoint_writer:  # a dead driver writes no more
+        first.lifecycle.keep_state(1, pack({"epoch": 1}))
 
     told = Told()
-    second = searcher(tmp_path, points, trials=4, observers=[told])
+    second = simulated_tune(tmp_path, points, trials=4, observers=[told])
     history = [(0, "begins"), (0, 1), (0, 2), (0, "completed"), (1, "begins"), (1, 1)]
     assert told.events == history
-    second.take_up(1)
-    assert second.suggest("again") == {**begun, AGAIN: True}
-    second.on_trial_result("again", as_told(1, 0.4))
+    second.resume(1)
+    assert second.begin("again") == replace(begun, from_checkpoint=True)
+    second.result("again", 1, 0.4)
     assert told.events == history, "an epoch that is run again is told once"
-    second.on_trial_complete("again", as_told(2, 0.6, is_last=True))
+    second.complete("again", 2, 0.6, is_last=True)
     assert told.events[len(history) :] == [(1, 2), (1, "completed")]
-    assert second.suggest("p")[PARAMS] == points[2]
-    assert second.suggest("q")[NUMBER] == 3
+    assert second.begin("p").params == points[2]
+    assert second.begin("q").number == 3
     assert second.suggest("none left") is None
     for name in ("p", "q"):
-        second.on_trial_complete(name, as_told(1, 0.5, is_last=True))
+        second.complete(name, 1, 0.5, is_last=True)
     assert second.suggest("over") == "FINISHED"
     statuses = [trial.status for trial in read_trials(tmp_path / "study.journal")]
     assert statuses == ["completed"] * 4
-    with second._checkpoints:  # waits for its thread
+    with second.checkpoint_writer:  # waits for its thread
         pass
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:
-    search = searcher(tmp_path, trials=1)
-    for k in range(2 * (MOST - 1)):
+    search = simulated_tune(tmp_path, trials=1)
+    for k in range(2 * (MAX_FAILURES - 1)):
         search.suggest(str(k))
-        if k == MOST - 1:
-            search.on_trial_result(str(k), as_told(1, 0.5))
-        search.on_trial_failure(str(k), LOST)
-    assert search.suggest("last")[AGAIN]
-    search.on_trial_failure("last", LOST)
+        if k == MAX_FAILURES - 1:
+            search.result(str(k), 1, 0.5)
+        search.fail(str(k), LOST)
+    assert search.begin("last").from_checkpoint
+    search.fail("last", LOST)
     (trial,) = read_trials(tmp_path / "study.journal")
-    assert trial.status == "failed", f"{MOST} times without an epoch"
+    assert trial.status == "failed", f"{MAX_FAILURES} times without an epoch"
 
 
 def test_a_sweep_whose_first_trials_all_fail_in_one_way_ends(tmp_path: Path) -> None:
-    search = searcher(tmp_path, trials=50)
+    search = simulated_tune(tmp_path, trials=50)
     for k in range(6):
-        assert search.hopeless is None
+        assert search.lifecycle.systematic_failure is None
         search.suggest(str(k))
-        search.on_trial_failure(str(k), BUG)
-    assert search.hopeless == "ValueError: boom"
+        search.fail(str(k), BUG)
+    assert search.lifecycle.systematic_failure == "ValueError: boom"
     assert search.suggest("more") == "FINISHED"

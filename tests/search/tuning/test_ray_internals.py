@@ -1,0 +1,50 @@
+"""Guards: the private parts of Ray that the search uses are still there."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
+
+from search.tuning.ray_internals import (
+    allow_stopped_again,
+    bracket_chances,
+    bracket_sizes,
+    put_into_bracket,
+)
+
+TRIED = "2.60.0"
+MOVED = (
+    f"a private part of Ray that Finesweep uses (tried with {TRIED}) has moved in {ray.__version__}"
+)
+
+
+def test_tune_takes_the_environment_of_its_actors_from_one_place() -> None:
+    assert isinstance(class_cache.DEFAULT_ENV_VARS, dict), MOVED
+
+
+def test_a_trial_keeps_a_history_of_metrics_and_files_of_errors() -> None:
+    trial = Trial("stub", stub=True)
+    assert isinstance(trial.run_metadata.metric_analysis, dict), MOVED
+    assert isinstance(trial.run_metadata.metric_n_steps, dict), MOVED
+    assert isinstance(Trial.pickled_error_file, property), MOVED
+    assert isinstance(Trial.error_file, property), MOVED
+
+
+def test_a_trial_goes_into_the_bracket_that_was_drawn() -> None:
+    scheduler = ASHAScheduler("epoch", "score", "max", max_t=9, grace_period=1, brackets=2)
+    assert bracket_sizes(scheduler) == [2, 1], MOVED
+    put_into_bracket(scheduler, 7, 1)
+    assert scheduler._trial_info[7] is scheduler._brackets[1], MOVED
+    assert bracket_chances([2, 1]) == pytest.approx([0.7311, 0.2689], abs=1e-4)
+
+
+def test_a_median_rule_remembers_which_trials_it_stopped() -> None:
+    rule = MedianStoppingRule("epoch", "score", "max")
+    trial: Any = SimpleNamespace(trial_id="a")
+    rule._stopped_trials.add("a")
+    allow_stopped_again(rule, "a")  # type: ignore[arg-type]
+    assert trial.trial_id not in rule._stopped_trials, MOVED
