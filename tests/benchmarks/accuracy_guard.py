@@ -12,9 +12,9 @@ from scipy import stats
 from spaces import TrialParams
 from tests.benchmarks.feature_store import STORE, run
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
-from trainables.data import survey_images
+from trainables.data import SplitSpec, survey_images
 from trainables.models import find_weights
-from trainables.process import prepare_process
+from trainables.process import configure_process
 
 
 def guard(seeds: int) -> list[str]:
@@ -36,7 +36,9 @@ def guard(seeds: int) -> list[str]:
             best: dict[str, list[float]] = {"kept": [], "fresh": []}
             for seed in range(seeds):
                 data = ROOT / "data" / name
-                dataset = survey_images(data, cache=SCRATCH / "survey", seed=seed).dataset
+                dataset = survey_images(
+                    data, cache=SCRATCH / "survey", split=SplitSpec(seed=seed)
+                ).dataset
                 for label, views, store in (("kept", 4, STORE), ("fresh", None, None)):
                     reports = run(
                         dataset, params, weights, epochs=8, views=views, store=store, seed=seed
@@ -57,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
-    prepare_process(threads=1)
+    configure_process(threads=1)
     fresh(STORE.cache)
     write_table(
         "accuracy_guard",

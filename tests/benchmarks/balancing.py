@@ -14,10 +14,10 @@ import torch
 
 from spaces import TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, write_table
-from trainables.data import Dataset, ImageSet, build_store, survey_images
+from trainables.data import Dataset, ImageSet, SplitSpec, build_store, survey_images
 from trainables.evaluation import scores_of
-from trainables.inputs import FeatureStore, Inputs
-from trainables.models import Preprocessing, find_weights, split_for
+from trainables.inputs import FeatureLoader, FeatureStore
+from trainables.models import Preprocessing, find_weights, split_for_trial
 from trainables.training import FineTuning, finetune, logits_of
 
 SETS = ("elpv", "foods", "fashion")
@@ -52,7 +52,7 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     )
     stated = Preprocessing.of(BACKBONE)
     cache = SCRATCH / "balancing"
-    pixels = build_store(dataset, stated.form(96), cache=cache)
+    pixels = build_store(dataset, stated.pixel_format(96), cache=cache)
     classes = len(dataset.classes)
     tuning = FineTuning(
         params,
@@ -68,7 +68,7 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     )
     list(finetune(tuning))
     test = ImageSet.of(dataset, pixels, "test")
-    inputs = Inputs(test, split_for(tuning.model, params), stated, device=tuning.device)
+    inputs = FeatureLoader(test, split_for_trial(tuning.model, params), stated, device=tuning.device)
     scores = scores_of(logits_of(tuning.model, inputs), test.labels)
     return scores.accuracy, scores.balanced_accuracy, scores.macro_f1
 
@@ -89,7 +89,9 @@ def main() -> None:
         found: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
         for seed in range(seeds):
             cache = SCRATCH / "balancing"
-            dataset = survey_images(ROOT / "data" / name, cache=cache, seed=seed).dataset
+            dataset = survey_images(
+                ROOT / "data" / name, cache=cache, split=SplitSpec(seed=seed)
+            ).dataset
             for way, fields in WAYS.items():
                 found[way].append(tested(dataset, seed, fields))
                 print(name, seed, way, *(f"{v:.4f}" for v in found[way][-1]), file=sys.stderr)

@@ -16,28 +16,28 @@ from trainables.models import (
     Weights,
     build_model,
     make_optimizer,
-    open_group_count,
-    open_groups,
-    train_mode,
+    set_train_mode,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
-from trainables.process import prepare_process
+from trainables.process import configure_process
 
 WORKERS = 2
 
 
 def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epochs: int) -> float:
     """Forward, back and update over ``train`` images, forward over ``val``, ``epochs`` times."""
-    prepare_process(threads=1)
+    configure_process(threads=1)
     untrained = Weights(params.backbone, "none", None)
     model = build_model(params, untrained, classes).to(memory_format=torch.channels_last)
-    open_groups(model, open_group_count(model, params.unfreeze))
+    unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
     optimizer = make_optimizer(model, params)
     images = torch.rand(64, 3, params.image_size, params.image_size)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.arange(64) % classes
     began = time.perf_counter()
     for _ in range(epochs):
-        train_mode(model, freeze_batchnorm=True)
+        set_train_mode(model, freeze_batchnorm=True)
         for start in range(0, train, params.batch_size):
             count = min(params.batch_size, train - start)
             loss = torch.nn.functional.cross_entropy(model(images[:count]), labels[:count])

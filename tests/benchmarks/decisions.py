@@ -27,7 +27,7 @@ from ray.tune.search.optuna import OptunaSearch
 from search.cluster import Node
 from search.config import SamplerName, SweepConfig
 from search.planning import PreparedPlan
-from search.record import SweepPaths, ValidationAnswers
+from search.record import SweepPaths, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
@@ -75,8 +75,10 @@ class Ours:
         self._queue = TrialQueue(journal, prepared, budget)
         lifecycle = SearchLifecycle(
             journal,
-            CheckpointWriter(Checkpoints(paths.checkpoints, home=None)),  # type: ignore[arg-type]
-            ValidationAnswers(paths.answers, config.metric, [], classes=(), digests=()),
+            CheckpointWriter(Checkpoints(paths.checkpoints, driver=None)),  # type: ignore[arg-type]
+            ValidationLogitsStore(
+                paths.validation_logits, config.metric, [], classes=(), digests=()
+            ),
             Placement(Resources(1, True, 0, 8), look=lambda: here),
             self._queue,
             paths,

@@ -13,7 +13,7 @@ import sys
 
 from ray import tune
 
-from search.cluster import start_ray
+from search.cluster import connect_to_ray
 from search.record import read_trials
 from spaces import TrialParams
 from tests.benchmarks.bare_loop import WORKERS, bare_seconds, bare_times
@@ -43,7 +43,7 @@ def main() -> None:
     (work / "points.json").write_text(json.dumps(chosen))
     weights = link_weights(2)
     amount = {"train": train, "val": val, "classes": 2, "epochs": EPOCHS}
-    start_ray("local")
+    connect_to_ray("local")
 
     def bare() -> float:
         return sum(bare_times(trials, **amount))

@@ -16,7 +16,7 @@ from tests.benchmarks.measuring import (
 from trainables.data import Dataset, ImageSet, build_store, survey_images
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights, find_weights
-from trainables.process import prepare_process
+from trainables.process import configure_process
 from trainables.training import EpochReport, FineTuning, finetune
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
@@ -33,7 +33,7 @@ def run(
     seed: int = 0,
 ) -> list[EpochReport]:
     """One fine-tune in float32."""
-    form = Preprocessing.of(params.backbone).form(params.image_size)
+    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     tuning = FineTuning(
         params,
@@ -110,7 +110,7 @@ def errors(dataset: Dataset) -> list[str]:
 
 def main() -> None:
     """Run both parts and keep the table."""
-    prepare_process(threads=1)
+    configure_process(threads=1)
     fresh(STORE.cache)
     dataset = survey_images(ROOT / "data" / "elpv", cache=SCRATCH / "survey").dataset
     lines = [*by_depth(dataset), "", *errors(dataset)]

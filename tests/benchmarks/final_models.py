@@ -20,14 +20,20 @@ from search.final import select_final_model
 from search.final.retrain import retrain_member
 from search.final.selection import EnsembleMember
 from search.ranking import select_winner
-from search.record import SweepPaths, TrialRecord, load_config, read_answers, read_trials
+from search.record import (
+    SweepPaths,
+    TrialRecord,
+    load_sweep_config,
+    read_trials,
+    read_validation_logits,
+)
 from search.trial import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
 from trainables.data import Dataset, ImageSet, build_store
 from trainables.evaluation import calibration_curve, fold_numbers
 from trainables.inference import fit_temperature
-from trainables.inputs import Inputs
+from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, Weights, build_model, find_weights, whole
 from trainables.training import logits_of, merit
 
@@ -61,19 +67,21 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     model.load_state_dict(mean)
     test = ImageSet.of(job.dataset, job.store_for(params), "test")
     stated, device = Preprocessing.of(params.backbone), torch.device("cpu")
-    inputs = Inputs(test, whole(model, params.image_size), stated, device=device)
+    inputs = FeatureLoader(test, whole(model, params.image_size), stated, device=device)
     return np.asarray(softmax(logits_of(model, inputs), axis=1))
 
 
 def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     """Test probabilities by the way of making the final model; and the test's labels."""
-    config = load_config(paths)
+    config = load_sweep_config(paths)
     dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
     best = select_winner(trials, config.metric)
     asked = config.model_copy(update={"ensemble": MOST})
     guarded = select_final_model(best, trials, paths, dataset, asked).members
     labels = dataset.labels[dataset.rows("val")]
-    answers = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
+    answers = read_validation_logits(
+        paths.validation_logits, trials, config.metric, dataset, config.validation_splits
+    )
     ranked = sorted(
         (trial for trial in trials if trial.number in answers),
         key=lambda trial: merit(trial.best(config.metric), config.metric),  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread,
 from trainables.data import ImageSet, PixelFormat, build_store, survey_images
 from trainables.inputs import Views
 from trainables.models import Preprocessing, normalise
-from trainables.process import prepare_process
+from trainables.process import configure_process
 
 STATED = Preprocessing.of("resnet18")
 
@@ -54,7 +54,7 @@ def store_rate(images: ImageSet, count: int) -> float:
 
 def main() -> None:
     """Measure both sizes on two sets."""
-    prepare_process(threads=1)
+    configure_process(threads=1)
     lines = [
         "One process, one thread. ELPV: grey PNG of 300 px; foods: colour JPEG of about 300 px.",
         "Ours at augmentation strength 0.3, its decoding done before (see the last column).",

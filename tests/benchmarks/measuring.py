@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from trainables.data import SPLITS, Dataset, survey_images
+from trainables.data import SPLITS, Dataset, SplitSpec, survey_images
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "results" / "benchmarks"
@@ -65,7 +65,9 @@ def write_table(
 def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
     """Some images of ``data/NAME`` as train/val/test folders of links: one split for all."""
     folder = SCRATCH / f"{name}-{images}"
-    whole = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey", seed=seed).dataset
+    whole = survey_images(
+        ROOT / "data" / name, cache=SCRATCH / "survey", split=SplitSpec(seed=seed)
+    ).dataset
     if not folder.exists():
         share = min(1.0, images / len(whole))
         for split in SPLITS:

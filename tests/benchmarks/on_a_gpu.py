@@ -1,9 +1,12 @@
-"""G1 to G5: what can only be known on a card.
+"""G1 to G5: measurements that need a GPU.
 
-    python -m tests.benchmarks.on_a_gpu FOLDER_OF_IMAGES [PART ...] [--rounds 3]
+    python -m tests.benchmarks.on_a_gpu FOLDER_OF_IMAGES [PART ...] [--rounds N]
 
-Backbones start untrained: speed and memory do not ask for weights. Needs one CUDA device, about ten
-minutes, and no network. Each part keeps its table when it is done.
+Backbones start untrained, because speed and memory do not depend on the weights. Needs one CUDA
+device and no network. Each part writes its table as soon as it is done, in the order given, or
+``roof`` first if none is named: run it before any probe (``tests.benchmarks.compiled_steps``), so
+that short device time does not end before it. On an H100, ``memory`` took half a minute and
+``together`` one minute; a sweep of ``shares`` took about one, of which there are seven, now longer.
 """
 
 import argparse
@@ -18,6 +21,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,31 +38,38 @@ from trainables.models import (
     Weights,
     build_model,
     make_optimizer,
-    open_group_count,
-    open_groups,
-    train_mode,
+    set_train_mode,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
-from trainables.process import prepare_process
+from trainables.process import configure_process
 from trainables.training import CONTEXT_MIB, FineTuning
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048
-TRIALS, EPOCHS = 8, 2
-COUNTS = (1, 2, 4, 8)
+TRIALS, EPOCHS = 8, 6
+UNFREEZE = (0.0, 0.25, 0.5, 1.0)
+SHARES = {
+    "measured": ["--gpus-per-trial", "auto"],
+    "a whole card": ["--gpus-per-trial", "1"],
+    "measured, no feature kept": ["--gpus-per-trial", "auto", "--features", "off"],
+}
+"""The flags of each way to give trials a share of the card."""
+CO_RUNNERS = (1, 2, 4, 8)
 
 
 def begin(
     data: Path, params: TrialParams, images: int = IMAGES, *, device: str = "cuda"
 ) -> FineTuning:
-    """A fine-tune without a store on so many images."""
+    """A fine-tune on the first ``images`` training images, without a feature store."""
     dataset = survey_images(data, cache=SCRATCH / "survey").dataset
-    form = Preprocessing.of(params.backbone).form(params.image_size)
+    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     return FineTuning(
         params,
         Weights(params.backbone, "none", None),
         num_classes=len(dataset.classes),
-        train=ImageSet.of(dataset, pixels, "train").first(images),
+        train=ImageSet.of(dataset, pixels, "train").take(images),
         val=ImageSet.of(dataset, pixels, "val"),
         max_epochs=10,
         device=device,
@@ -68,11 +80,14 @@ def begin(
 def bare(
     params: TrialParams, steps: int = 40, *, device: str = "cuda"
 ) -> tuple[Callable[[], float], float]:
-    """Images per second of the same steps on one batch that lies on the card; FLOP an image."""
+    """A function that returns images per second of a bare loop; and the FLOP of one image.
+
+    The loop repeats the same training step on one batch that stays on the card.
+    """
     model = build_model(params, Weights(params.backbone, "none", None), 2).to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    open_groups(model, open_group_count(model, params.unfreeze))
-    train_mode(model, freeze_batchnorm=True)
+    unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
+    set_train_mode(model, freeze_batchnorm=True)
     optimizer = make_optimizer(model, params)
     side = params.image_size
     images = torch.rand(params.batch_size, 3, side, side, device=device)
@@ -99,7 +114,7 @@ def bare(
 
 
 def peak_flops() -> float:
-    """bfloat16 FLOP a second of a large matrix product: the roof."""
+    """bfloat16 FLOP per second of a large matrix product: the roof of the roofline."""
     side = 8192
     a, b = (torch.rand(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(5):
@@ -108,7 +123,7 @@ def peak_flops() -> float:
 
 
 def _on_card(work: Callable[[], object], device: str) -> float:
-    """Seconds until the card is done."""
+    """Wall seconds of ``work``, until the device has done it."""
     if device == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -119,7 +134,7 @@ def _on_card(work: Callable[[], object], device: str) -> float:
 
 
 def against_the_roof(data: Path, rounds: int) -> list[str]:
-    """G1."""
+    """G1: training throughput against a bare loop and against the card's peak."""
     roof = peak_flops()
     lines = [
         f"G1: training images/s at 224 px, batch 64, bfloat16, nothing kept, augmentation 0.3. The "
@@ -148,10 +163,10 @@ def against_the_roof(data: Path, rounds: int) -> list[str]:
 
 
 def co_runners(data: Path, rounds: int) -> list[str]:
-    """G2."""
+    """G2: throughput of 1, 2, 4 and 8 fine-tunes side by side on one card."""
     context = multiprocessing.get_context("spawn")
     rates = context.Queue()
-    orders = [context.Queue() for _ in range(max(COUNTS))]
+    orders = [context.Queue() for _ in range(max(CO_RUNNERS))]
     workers = [context.Process(target=_co_runner, args=(data, order, rates)) for order in orders]
     for worker in workers:
         worker.start()
@@ -163,7 +178,7 @@ def co_runners(data: Path, rounds: int) -> list[str]:
             order.put(True)
         return sum(rates.get(timeout=300) for _ in range(count))
 
-    found = alternate({str(n): lambda n=n: together(n) for n in COUNTS}, rounds)
+    found = alternate({str(n): lambda n=n: together(n) for n in CO_RUNNERS}, rounds)
     for order, worker in zip(orders, workers, strict=True):
         order.put(False)
         worker.join()
@@ -174,17 +189,17 @@ def co_runners(data: Path, rounds: int) -> list[str]:
         "| at a time | images/s of all | times one alone |",
         "| --- | --- | --- |",
     ]
-    for n in COUNTS:
+    for n in CO_RUNNERS:
         gain = ratios(found[str(n)], found["1"])
         lines.append(f"| {n} | {spread(found[str(n)])} | **{spread(gain, 3)}** |")
     return lines
 
 
 def _co_runner(data: Path, orders: Any, rates: Any) -> None:
-    """An epoch, and its images per second, for each True that is ordered."""
-    prepare_process(threads=1)
+    """Run one epoch for each True in ``orders`` and put its images per second into ``rates``."""
+    configure_process(threads=1)
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
-    torch.cuda.set_per_process_memory_fraction(1 / max(COUNTS) - CONTEXT_MIB / total)
+    torch.cuda.set_per_process_memory_fraction(1 / max(CO_RUNNERS) - CONTEXT_MIB / total)
     params = TrialParams(backbone="resnet50", image_size=224, unfreeze=0.25, batch_size=32)
     tuning = begin(data, params)
     tuning.run_epoch()
@@ -195,7 +210,7 @@ def _co_runner(data: Path, orders: Any, rates: Any) -> None:
 
 @contextmanager
 def kernel_share() -> Iterator[list[float]]:
-    """Samples of the share of time in which a kernel ran, as NVIDIA's driver counts it."""
+    """Samples, four a second, of the share of time in which a kernel ran (by nvidia-smi)."""
     samples: list[float] = []
     words = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     with subprocess.Popen([*words, "-lms", "250"], stdout=subprocess.PIPE, text=True) as asked:
@@ -207,27 +222,41 @@ def kernel_share() -> Iterator[list[float]]:
         reader.join()
 
 
-def sweep(data: Path, options: Sequence[str]) -> tuple[float, float, str]:
-    """Wall seconds of a search, share of its time in kernels, and what its trials held.
+def points() -> list[dict[str, object]]:
+    """Points that differ in more than their number, so that no trial finds another's features."""
+    return [
+        {
+            "backbone": "resnet50",
+            "image_size": 224,
+            "batch_size": 64,
+            "unfreeze": UNFREEZE[k % len(UNFREEZE)],
+            "augment": 0.2 if k < len(UNFREEZE) else 0.4,
+        }
+        for k in range(TRIALS)
+    ]
 
-    With an empty cache: what is kept for another sweep is of no use to this one.
-    """
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as made:
-        results = Path(made)
-        points = [
-            {
-                "backbone": "resnet50",
-                "unfreeze": (0.0, 0.25, 0.5, 1.0)[k % 4],
-                "image_size": 224,
-                "batch_size": 64,
-            }
-            for k in range(TRIALS)
-        ]
-        (results / "points.json").write_text(json.dumps(points))
+
+@dataclass(frozen=True)
+class SearchRun:
+    """A search as it was measured."""
+
+    seconds: float
+    """Wall seconds of the search alone: no start of Ray, no scan, no memory probe."""
+    kernel_share: float
+    """Mean share of those seconds in which a kernel ran."""
+    allocation: str
+    """The line of the log that says how many trials ran at a time, and on what."""
+
+
+def run_search(data: Path, options: Sequence[str], epochs: int = EPOCHS) -> SearchRun:
+    """Launch a sweep in a process of its own, with an empty cache, and measure its search."""
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        results = Path(folder)
+        (results / "points.json").write_text(json.dumps(points()))
         command = [sys.executable, "-m", "search", "launch", str(data), "--space", "demo"]
         command += ["--points", str(results / "points.json"), "--trials", str(TRIALS)]
-        command += ["--max-epochs", str(EPOCHS), "--stopping", "none", "--no-retrain"]
-        command += ["--weights", "untrained", "--name", "sweep", "--results-dir", made]
+        command += ["--max-epochs", str(epochs), "--stopping", "none", "--no-retrain"]
+        command += ["--weights", "untrained", "--name", "sweep", "--results-dir", folder]
         command += ["--cache-dir", str(results / "cache"), *options]
         with kernel_share() as samples:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -236,41 +265,38 @@ def sweep(data: Path, options: Sequence[str]) -> tuple[float, float, str]:
         paths = SweepPaths(results / "sweep")
         assert all(trial.status == "completed" for trial in read_trials(paths.journal))
         seconds = json.loads(paths.profile.read_text())["stages"]["search"]
-        held = next(x for x in paths.log.read_text().splitlines() if "at a time" in x)
-        busy = samples[-int(4 * seconds) :]
-        return seconds, sum(busy) / max(len(busy), 1), held.partition(" INFO ")[2]
+        line = next(x for x in paths.log.read_text().splitlines() if "at a time" in x)
+        in_search = samples[-int(4 * seconds) :]
+        busy = sum(in_search) / max(len(in_search), 1)
+        return SearchRun(seconds, busy, line.partition(" INFO ")[2])
 
 
 def shares(data: Path, rounds: int) -> list[str]:
-    """G3 and G5."""
-    asked = {
-        "measured": ["--gpus-per-trial", "auto"],
-        "a whole card": ["--gpus-per-trial", "1"],
-        "measured, no feature kept": ["--gpus-per-trial", "auto", "--features", "off"],
-    }
-    held: dict[str, str] = {}
-    busy: dict[str, list[float]] = {share: [] for share in asked}
+    """G3 and G5: a search under each share of the card, after one that is not timed."""
+    run_search(data, SHARES["measured"], epochs=1)  # reads every file and library from disk once
+    runs: dict[str, list[SearchRun]] = {share: [] for share in SHARES}
 
-    def run(share: str) -> float:
-        seconds, kernels, held[share] = sweep(data, asked[share])
-        busy[share].append(kernels)
-        return seconds
+    def seconds_of(share: str) -> float:
+        runs[share].append(run_search(data, SHARES[share]))
+        return runs[share][-1].seconds
 
-    found = alternate({share: lambda share=share: run(share) for share in asked}, rounds)
+    alternate({share: partial(seconds_of, share) for share in SHARES}, rounds)
     lines = [
-        f"G3 and G5: a search of {TRIALS} trials of {EPOCHS} epochs, ResNet-50 at 224 px, batch "
-        "64, a quarter of them at each depth.",
+        f"G3 and G5: a search of {TRIALS} distinct trials of {EPOCHS} epochs, ResNet-50 at 224 px, "
+        "batch 64, a quarter of them at each unfreeze fraction; an untimed sweep ran first.",
         "",
         "| share of a card | seconds | time in kernels | trials |",
         "| --- | --- | --- | --- |",
     ]
-    for share, times in found.items():
-        lines.append(f"| {share} | {spread(times)} | {spread(busy[share], 2)} | {held[share]} |")
+    for share, measured in runs.items():
+        seconds = spread([run.seconds for run in measured])
+        kernels = spread([run.kernel_share for run in measured], 2)
+        lines.append(f"| {share} | {seconds} | {kernels} | {measured[-1].allocation} |")
     return lines
 
 
 def out_of_memory(data: Path, rounds: int) -> list[str]:
-    """G4: each cap once, whatever the rounds."""
+    """G4: one fine-tune under each cap of its memory, each run once; ``rounds`` is unused."""
     params = TrialParams(backbone="resnet50", image_size=224, unfreeze=1.0, batch_size=256)
     lines = [
         "G4: ResNet-50 at 224 px, all of it, batch 256, a second epoch, under a cap of its memory.",
@@ -286,7 +312,7 @@ def out_of_memory(data: Path, rounds: int) -> list[str]:
         tuning.run_epoch()
         report = tuning.run_epoch()
         lines.append(
-            f"| {cap:.0f} | {'yes' if tuning.ran_out else 'no'} | {report.train_loss:.4f} | "
+            f"| {cap:.0f} | {'yes' if tuning.ran_out_of_memory else 'no'} | {report.train_loss:.4f} | "
             f"{report.images_per_second:.0f} | {report.peak_memory_mib:.0f} |"
         )
         del tuning
@@ -294,33 +320,50 @@ def out_of_memory(data: Path, rounds: int) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class Part:
+    """One measurement and the table that it writes."""
+
+    table: str
+    """Name of its file in results/benchmarks."""
+    measure: Callable[[Path, int], list[str]]
+    """The table's lines, of a folder of images and a number of rounds."""
+    rounds: int | None = 3
+    """Rounds unless ``--rounds`` says otherwise; None for what is run once."""
+
+
 PARTS = {
-    "roof": ("gpu_throughput", against_the_roof),
-    "memory": ("gpu_out_of_memory", out_of_memory),
-    "together": ("gpu_co_runners", co_runners),
-    "shares": ("gpu_shares", shares),
+    "roof": Part("gpu_throughput", against_the_roof),
+    "memory": Part("gpu_out_of_memory", out_of_memory, rounds=None),
+    "together": Part("gpu_co_runners", co_runners),
+    "shares": Part("gpu_shares", shares, rounds=2),
 }
 
 
 def main() -> None:
-    """Run the parts, and keep a table of each."""
+    """Run the parts and write the table of each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    parser.add_argument("--rounds", type=int)
+    args = parser.parse_args()
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     fresh(SCRATCH)
-    prepare_process(threads=1)
-    for part in asked.parts:
-        table, measure = PARTS[part]
+    configure_process(threads=1)
+    for name in args.parts:
+        part = PARTS[name]
+        rounds = None if part.rounds is None else args.rounds or part.rounds
         try:
-            lines = measure(asked.data.absolute(), asked.rounds)
-        except Exception:  # the lease is short: the other parts are still worth having
+            lines = part.measure(args.data.absolute(), rounds or 1)
+        except Exception:  # device time is short: the other parts are still worth having
             traceback.print_exc()
             continue
-        command = f"python -m tests.benchmarks.on_a_gpu FOLDER {part}"
-        write_table(table, f"On one {torch.cuda.get_device_name()}", command, lines)
+        if rounds is None:
+            lines = ["Each row was run once.", "", *lines]
+        title = f"On one {torch.cuda.get_device_name()}"
+        command = f"python -m tests.benchmarks.on_a_gpu FOLDER {name}"
+        command += f" --rounds {rounds}" if rounds else ""
+        write_table(part.table, title, command, lines, rounds=rounds is not None)
 
 
 if __name__ == "__main__":

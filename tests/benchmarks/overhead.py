@@ -15,9 +15,9 @@ import torch
 from ray import tune
 
 import search.tuning.tuner
-from search.cluster import start_ray
+from search.cluster import connect_to_ray
 from search.config import SweepConfig
-from search.planning import draft_plan, make_plan
+from search.planning import complete_plan, prepare_plan
 from search.record import SweepPaths
 from search.trial import STATE, TrialJob
 from search.trial.checkpoints import pack
@@ -67,7 +67,7 @@ def ours(trials: int, epochs: int) -> float:
             "cache_dir": SCRATCH / "overhead",
         }
     )
-    plan = make_plan(draft_plan(config))
+    plan = complete_plan(prepare_plan(config))
     paths = SweepPaths(fresh(SCRATCH / "overhead-results"))
     search.tuning.tuner.FineTuneTrial = NullTrial  # type: ignore[misc]
     return seconds(
@@ -112,7 +112,7 @@ def optuna_alone(trials: int) -> float:
 def main() -> None:
     """Slopes between two sizes: what starting and ending take falls out."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    start_ray("local")
+    connect_to_ray("local")
     ours(4, 2)
 
     def per_trial(run: Any, trials: int) -> float:

@@ -24,10 +24,10 @@ from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.measuring import ROOT, SCRATCH, TABLES, write_table
 from trainables.data import Dataset, ImageSet, build_store, survey_images
 from trainables.evaluation import scores_of
-from trainables.files import write_whole
-from trainables.inputs import FeatureStore, Inputs
-from trainables.models import Preprocessing, find_weights, split_for
-from trainables.process import prepare_process
+from trainables.files import write_atomically
+from trainables.inputs import FeatureLoader, FeatureStore
+from trainables.models import Preprocessing, find_weights, split_for_trial
+from trainables.process import configure_process
 from trainables.training import FineTuning, finetune, logits_of
 
 CURVES = TABLES / "curves"
@@ -81,7 +81,7 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
     """Every epoch of point ``number``, a row each."""
     params, dataset = points()[number], dataset_of(name)
     stated = Preprocessing.of(params.backbone)
-    pixels = build_store(dataset, stated.form(params.image_size), cache=SCRATCH / "pixels")
+    pixels = build_store(dataset, stated.pixel_format(params.image_size), cache=SCRATCH / "pixels")
     store = FeatureStore(SCRATCH / "features-curves", 2**35)
     tuning = FineTuning(
         params,
@@ -95,9 +95,9 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
         store=store,
         seed=seed,
     )
-    images, split = ImageSet.of(dataset, pixels, "test"), split_for(tuning.model, params)
+    images, split = ImageSet.of(dataset, pixels, "test"), split_for_trial(tuning.model, params)
     kept = store if store.admits(split, len(images), 1, tuning.device) else None
-    test = Inputs(images, split, stated, device=tuning.device, store=kept)
+    test = FeatureLoader(images, split, stated, device=tuning.device, store=kept)
     rows: list[dict[str, object]] = []
     began = time.process_time()
     for report in finetune(tuning):
@@ -120,7 +120,7 @@ def keep(name: str, rows: list[dict[str, object]]) -> int:
     before = [pd.read_parquet(file)] if file.exists() else []
     table = pd.concat([*before, pd.DataFrame(rows)]).sort_values(["point", "seed", "epoch"])
     small = table.astype({c: "float32" for c in table.columns if table[c].dtype == "float64"})
-    write_whole(file, partial(small.to_parquet, index=False, compression="zstd"))
+    write_atomically(file, partial(small.to_parquet, index=False, compression="zstd"))
     return int(table["point"].nunique())
 
 
@@ -183,7 +183,7 @@ def main() -> None:
     pool = ProcessPoolExecutor(
         WORKERS,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=partial(prepare_process, threads=1),
+        initializer=partial(configure_process, threads=1),
     )
     with pool:
         running: dict[Future[list[dict[str, object]]], str] = {}

@@ -25,7 +25,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 import search.tuning.tuner
 from search.config import SweepConfig
-from search.planning import Plan, draft_plan, make_plan
+from search.planning import Plan, complete_plan, prepare_plan
 from search.record import SweepPaths, read_trials
 from search.trial import TrialJob
 from search.tuning import fit_resources
@@ -73,7 +73,7 @@ def planned(trials: int, epochs: int) -> Plan:
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
     values |= {"retrain": False}
-    return make_plan(draft_plan(SweepConfig.parse(values)))
+    return complete_plan(prepare_plan(SweepConfig.parse(values)))
 
 
 def ours(plan: Plan, name: str) -> float:

@@ -13,9 +13,9 @@ from trainables.models import (
     Weights,
     backbone_groups,
     build_model,
-    open_group_count,
-    open_groups,
     trainable_share,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
 
 BACKBONES = [
@@ -53,8 +53,8 @@ def main() -> None:
         size = sum(p.numel() for p in model.parameters()) / 1e6
         cells = [backbone, str(len(backbone_groups(model))), f"{size:.1f}"]
         for level in LEVELS:
-            count = open_group_count(model, level)
-            open_groups(model, count)
+            count = unfrozen_group_count(model, level)
+            unfreeze_groups(model, count)
             cells.append(f"{trainable_share(model):.2%} ({count})")
         print("| " + " | ".join(cells) + " |")
 

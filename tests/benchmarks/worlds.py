@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from search.samplers.unit_cube import Cube
+from search.samplers.unit_cube import UnitCube
 from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SETS, SPACE, points
 
@@ -173,14 +173,14 @@ class World:
 
     def _best_and_typical(self) -> tuple[float, float]:
         """By looking anywhere, then ever nearer to the best of it."""
-        cube, rng = Cube(SPACE.distributions()), np.random.default_rng(0)
-        places, typical = cube.draw(rng, 4000), 0.0
+        cube, rng = UnitCube(SPACE.distributions()), np.random.default_rng(0)
+        places, typical = cube.sample(rng, 4000), 0.0
         for _ in range(8):
-            at = coordinates(pd.DataFrame([cube.values(place) for place in places]))
+            at = coordinates(pd.DataFrame([cube.decode(place) for place in places]))
             reached = expit(self._curves.at(at)[:, TEST]).max(axis=1)
             typical = typical or float(reached.mean())
             best = places[reached.argsort()[::-1][:20]]
-            places = np.vstack([best, cube.near(rng, best, 1000)])
+            places = np.vstack([best, cube.perturb(rng, best, 1000)])
         return float(reached.max()), typical
 
 
