@@ -1,4 +1,4 @@
-"""Shared real things: scanned digits as images, small timm models, a Ray cluster."""
+"""Shared fixtures: scanned digits as images, small timm models, a Ray cluster, a small sweep."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where decoded images go."""
+    """The cache folder of all tests: decoded images, scans, features."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -91,7 +91,7 @@ def val_set(dataset: Dataset, cache: Path) -> ImageSet:
 
 @pytest.fixture
 def params() -> TrialParams:
-    """A small trial."""
+    """Parameters of a small trial."""
     return TrialParams(
         backbone="test_efficientnet",
         image_size=32,
@@ -105,7 +105,7 @@ def params() -> TrialParams:
 
 @pytest.fixture
 def untrained() -> Weights:
-    """The start of that trial."""
+    """Initial weights of that trial: the backbone is not pretrained."""
     return Weights("test_efficientnet", "none", None)
 
 
@@ -143,13 +143,13 @@ def settings(digits: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def sweep(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
-    """Its result."""
+    """The result of that sweep, which is called "digits"; copy its folder before changing it."""
     return Sweep(SweepConfig.parse({**settings, "name": "digits"})).run()
 
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    """A server that speaks S3 on this machine."""
+    """Host and port of a server that speaks S3 on this machine."""
     from moto.server import ThreadedMotoServer  # takes a second
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -161,9 +161,9 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """An address in a bucket of its own, with nothing there yet."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+    """The address of an empty folder in a bucket of this test's own."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name)[:60].strip("-")
     S3FileSystem(
         endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True

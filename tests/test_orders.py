@@ -1,4 +1,4 @@
-"""Orders that are recorded by position must be the same in every process."""
+"""Orders on which files rely, such as that of the classes, are the same in every process."""
 
 import json
 import os
@@ -11,20 +11,22 @@ from pathlib import Path
 import pytest
 
 NAMES = ("1", "01", "001", "a1", "a01")
-"""Names of which a key that takes digits as numbers finds some equal."""
+"""Names of which some are equal to a sort key that reads digits as numbers."""
 
 SURVEY = """
 import json, sys
 from pathlib import Path
 from trainables.data import survey_images
-made = survey_images(Path(sys.argv[1]), cache=Path(sys.argv[2])).dataset
-print(json.dumps([made.classes, made.paths, made.labels.tolist(), made.splits.tolist()]))
+dataset = survey_images(Path(sys.argv[1]), cache=Path(sys.argv[2])).dataset
+print(json.dumps([
+    dataset.classes, dataset.paths, dataset.labels.tolist(), dataset.splits.tolist()
+]))
 """
 
 
 @pytest.fixture
 def tied(digits: Path, tmp_path: Path) -> Path:
-    """Classes and files whose names differ in leading zeros alone."""
+    """A data set whose classes and files have names that differ in leading zeros alone."""
     images: Iterator[Path] = iter(sorted(digits.rglob("*.png")))
     for name in NAMES:
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -34,7 +36,7 @@ def tied(digits: Path, tmp_path: Path) -> Path:
 
 
 def surveyed(data: Path, cache: Path, hash_seed: str) -> list[list[object]]:
-    """What another process makes of a folder: classes, paths, labels and splits."""
+    """Classes, paths, labels and splits of a folder, found by a process with this hash seed."""
     done = subprocess.run(
         [sys.executable, "-c", SURVEY, str(data), str(cache)],
         capture_output=True,
@@ -42,14 +44,16 @@ def surveyed(data: Path, cache: Path, hash_seed: str) -> list[list[object]]:
         check=True,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
-    found: list[list[object]] = json.loads(done.stdout)
-    return found
+    columns: list[list[object]] = json.loads(done.stdout)
+    return columns
 
 
 @pytest.mark.slow
 def test_classes_and_files_have_one_order_in_every_process(tied: Path, cache: Path) -> None:
     first = surveyed(tied, cache, "0")
     assert first[0][:3] == ["001", "01", "1"]
-    assert first[1] != sorted(map(str, first[1])), "natural order, as people sort"
+    assert first[1] != sorted(map(str, first[1])), (
+        "files are in natural order, numbers by their value"
+    )
     for hash_seed in ("1", "2", "3", "4"):
         assert surveyed(tied, cache, hash_seed) == first

@@ -1,4 +1,4 @@
-"""The documents tell the truth: commands parse, code runs, links lead somewhere."""
+"""The documents are true: their commands parse, their code runs, their links lead somewhere."""
 
 import json
 import re

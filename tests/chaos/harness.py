@@ -1,4 +1,4 @@
-"""Kills drivers, workers and nodes of real sweeps at random moments, from a seed."""
+"""Kills of drivers, workers and nodes of real sweeps, at random moments drawn from a seed."""
 
 import json
 import os
@@ -16,33 +16,35 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from tests.chaos.driver import COUNTED
+from tests.chaos.driver import EPOCH_LOG
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 900
-"""After which a sweep counts as lost."""
+"""Seconds after which a sweep that has not ended counts as lost."""
+PAUSE_SECONDS = (1.0, 16.0)
+"""Shortest and longest pause before a kill."""
 WORKERS = ("ray::ResourceTrainable", "ray::ImplicitFunc")
-"""How processes that run trials are called: a class, as ours, and a function, as the stock one."""
+"""Titles of processes that run trials: a trainable class (ours), and a function (the stock one)."""
 
 _PRELOAD = "RAY_preload_python_modules"
 
 
 @dataclass
 class Story:
-    """What was done to a sweep, and what became of it."""
+    """The kills that a sweep suffered, and its outcome."""
 
     kills: Counter[str] = field(default_factory=Counter)
     drivers: int = 0
-    """Processes it took."""
+    """Number of driver processes that were started."""
     seconds: float = 0.0
     lost: bool = False
-    """Whether it never came to its end."""
-    said: str = ""
-    """The drivers' standard error."""
+    """Whether it never ended by itself."""
+    stderr: str = ""
+    """Standard error of all its drivers."""
 
 
 class Machines:
-    """Three raylets on this machine: a head, which the driver uses, and two that may be lost."""
+    """Three raylets on this machine: the driver's head node, and two that may be killed."""
 
     def __init__(self) -> None:
         os.environ.setdefault(_PRELOAD, "search.trial.trainable")
@@ -52,18 +54,18 @@ class Machines:
 
     @property
     def address(self) -> str:
-        """Of the head."""
+        """Address of the head node."""
         address: str = self._cluster.address
         return address
 
     def lose_one(self, chance: random.Random) -> None:
-        """Kill a raylet and all below it; another one joins."""
+        """Kill a raylet with its workers; another one joins."""
         node = self._nodes.pop(chance.randrange(len(self._nodes)))
         self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=1))
 
     def workers(self) -> list[int]:
-        """Processes that run trials."""
+        """Ids of the processes that run trials."""
         nodes = [self._cluster.head_node, *self._nodes]
         raylets = {node.all_processes["raylet"][0].process.pid for node in nodes}
         words = ["ps", "-eo", "pid,ppid,args"]
@@ -76,7 +78,7 @@ class Machines:
         ]
 
     def close(self) -> None:
-        """End all of it."""
+        """Shut the cluster down."""
         self._cluster.shutdown()
         os.environ.pop(_PRELOAD, None)
 
@@ -86,53 +88,56 @@ def torment(
     command: Sequence[str],
     kills: Sequence[str],
     *,
-    said: Path,
+    log: Path,
     chance: random.Random,
+    pause_seconds: tuple[float, float] = PAUSE_SECONDS,
 ) -> Story:
-    """Run ``command`` until it says that it is done, killing what ``kills`` names on the way.
+    """Run ``command`` until it ends with status 0, and kill the processes that ``kills`` names.
 
-    What it writes to its standard error is added to the file ``said``.
+    Each kill comes after a pause that is drawn between the two ``pause_seconds``. A driver that was
+    killed, or that ended with another status, is started again. Its standard error is appended to
+    the file ``log``.
     """
     story, began = Story(), time.monotonic()
     left = list(kills)
-    said.unlink(missing_ok=True)
-    driver = _start(command, said)
+    log.unlink(missing_ok=True)
+    driver = _start(command, log)
     story.drivers = 1
     while time.monotonic() - began < LIMIT_SECONDS:
         if left and driver.poll() is None:
-            _wait(driver, chance.uniform(1, 16))
+            _wait(driver, chance.uniform(*pause_seconds))
         if driver.poll() == 0:
             break
         if driver.poll() is not None:
-            if story.drivers > len(kills) + 3:  # it ends by itself again and again
+            if story.drivers > len(kills) + 3:  # it keeps ending by itself
                 story.lost = True
                 break
-            driver = _start(command, said)
+            driver = _start(command, log)
             story.drivers += 1
         elif left:
             kind = left.pop(0)
             if _kill(kind, driver, machines, chance):
                 story.kills[kind] += 1
             else:
-                left.append(kind)  # nobody was there
+                left.append(kind)  # there was none to kill; try again later
         else:
             _wait(driver, LIMIT_SECONDS)
     else:
         story.lost = True
     driver.kill()
     driver.wait()
-    story.seconds, story.said = time.monotonic() - began, said.read_text("utf-8")
+    story.seconds, story.stderr = time.monotonic() - began, log.read_text("utf-8")
     return story
 
 
 def repeated_epochs(cache: Path) -> int:
-    """Epochs that were run more than once to their end."""
-    runs = Counter((cache / COUNTED).read_text("utf-8").splitlines())
+    """Number of epochs that were run to their end again."""
+    runs = Counter((cache / EPOCH_LOG).read_text("utf-8").splitlines())
     return sum(count - 1 for count in runs.values())
 
 
 def settings_file(folder: Path, *, data: Path, address: str, seed: int, trials: int) -> Path:
-    """The settings of one small real sweep below ``folder``, which is emptied."""
+    """The settings file of one small sweep in ``folder``, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     space = folder / "space.toml"
@@ -159,10 +164,10 @@ def settings_file(folder: Path, *, data: Path, address: str, seed: int, trials: 
     return file
 
 
-def _start(command: Sequence[str], said: Path) -> "subprocess.Popen[bytes]":
-    with said.open("a") as log:
+def _start(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("a") as stderr:
         words = [sys.executable, *command]
-        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
+        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
 
 
 def _wait(driver: "subprocess.Popen[bytes]", seconds: float) -> None:
@@ -173,7 +178,7 @@ def _wait(driver: "subprocess.Popen[bytes]", seconds: float) -> None:
 def _kill(
     kind: str, driver: "subprocess.Popen[bytes]", machines: Machines, chance: random.Random
 ) -> bool:
-    """Kill something; False if there is nothing of the kind."""
+    """Kill a process of this kind; False if there is none."""
     if kind == "driver":
         driver.kill()
         driver.wait()

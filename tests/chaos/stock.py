@@ -1,9 +1,9 @@
-"""What people write today: OptunaSearch on a lasting study, ASHA, and `Tuner.restore`.
+"""The stock way to survive a crash: OptunaSearch on a stored study, ASHA, and `Tuner.restore`.
 
 python -m tests.chaos.stock ADDRESS FOLDER TRIALS SEED
 
-Its trials train nothing, but last as long and keep a checkpoint each epoch: what is compared is
-what a restore brings back. Ends with 0 and writes ``stock.json`` when `Tuner.fit` returns.
+Its trials train nothing, but last as long and write a checkpoint each epoch: only what a restore
+brings back is compared. Ends with 0 and writes ``stock.json`` when `Tuner.fit` returns.
 """
 
 import json
@@ -23,7 +23,7 @@ EPOCHS = 6
 
 
 def train(config: dict[str, Any]) -> None:
-    """A trial that goes on from its checkpoint."""
+    """A trial that continues from its checkpoint, if it has one."""
     start, checkpoint = 0, tune.get_checkpoint()
     if checkpoint:
         with checkpoint.as_directory() as folder:
@@ -38,7 +38,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Begin, or restore what is there."""
+    """Launch the sweep, or restore it if its folder exists."""
     address, folder, trials, seed = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     trainable = tune.with_resources(train, {"cpu": 1})
@@ -81,8 +81,8 @@ def main() -> None:
     results = tuner.fit()
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
     states = [t.state.name for t in optuna.load_study(study_name="stock", storage=storage).trials]
-    told = {"results": len(results), "errors": results.num_errors, "optuna": states}
-    (folder / "stock.json").write_text(json.dumps(told))
+    ended = {"results": len(results), "errors": results.num_errors, "optuna": states}
+    (folder / "stock.json").write_text(json.dumps(ended))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def machines() -> Iterator[Machines]:
-    three = Machines()
-    yield three
-    three.close()
+    started = Machines()
+    yield started
+    started.close()
 
 
 def test_a_sweep_whose_driver_workers_and_machines_are_killed_loses_nothing(
@@ -27,9 +27,12 @@ def test_a_sweep_whose_driver_workers_and_machines_are_killed_loses_nothing(
     kills = ["driver", "worker", "node", "driver"]
     file = settings_file(tmp_path, data=digits, address=machines.address, seed=0, trials=8)
     command = ["-m", "tests.chaos.driver", str(file)]
-    said = tmp_path / "said.txt"
-    story = torment(machines, command, kills, said=said, chance=random.Random(0))
-    assert not story.lost, story.said
+    log = tmp_path / "stderr.txt"
+    pause_seconds = (1.0, 8.0)  # a driver takes about five to begin its trials
+    story = torment(
+        machines, command, kills, log=log, chance=random.Random(0), pause_seconds=pause_seconds
+    )
+    assert not story.lost, story.stderr
     assert audit(tmp_path / "sweep", trials=8) == []
     assert repeated_epochs(tmp_path / "cache") <= 3 * len(kills), "one of each trial that ran"
 

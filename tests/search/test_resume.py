@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
-from search.cli.output import result_words
-from search.record import SweepPaths, TrialRecord, load_config, only_driver, read_trials
+from search.cli.output import result_text
+from search.record import SweepPaths, TrialRecord, hold_driver_lock, load_sweep_config, read_trials
 from spaces import ConfigError, SearchSpace
 from tests.support.command_line import finesweep, flags
 from trainables.data import Dataset
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.slow
 
 
 def launch(settings: dict[str, Any], folder: Path, **more: object) -> subprocess.Popen[bytes]:
-    """A sweep called "killed" in a process of its own."""
-    given = {**settings, "name": "killed", "results_dir": folder, **more}
-    words = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(given)]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    """Launch a sweep called "killed" in a process of its own."""
+    values = {**settings, "name": "killed", "results_dir": folder, **more}
+    command = [sys.executable, "-m", "search", "launch", str(settings["data"]), *flags(values)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def kill_when(running: subprocess.Popen[bytes], journal: Path, reached: Any) -> list[TrialRecord]:
-    """Kill -9 as soon as the journal's trials are ``reached``."""
+    """Kill -9 as soon as ``reached(trials)`` of the journal's trials; the trials after that."""
     until = time.monotonic() + 300
     while time.monotonic() < until and not reached(read_trials(journal)):
         assert running.poll() is None, running.communicate()
@@ -44,11 +44,11 @@ def kill_when(running: subprocess.Popen[bytes], journal: Path, reached: Any) -> 
 
 
 def entries(journal: Path) -> Counter[tuple[int, str]]:
-    """How often each epoch of each trial was written, by Optuna's id and the epoch's key."""
-    written = [json.loads(line) for line in journal.read_text().splitlines()]
+    """Number of times each epoch was written, by Optuna's trial id and the epoch's key."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
     return Counter(
         (line["trial_id"], key)
-        for line in written
+        for line in lines
         for key in line.get("user_attr", {})
         if key.startswith("epoch_")
     )
@@ -61,13 +61,13 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(
     trials = {"trials": 6, "max_epochs": 6, "stopping": "none"}
     running = launch(settings, tmp_path, **trials, retrain=False)
 
-    def some_done_and_some_on_their_way(found: list[TrialRecord]) -> bool:
-        statuses = [t.status for t in found]
+    def one_completed_and_one_running(trials: list[TrialRecord]) -> bool:
+        statuses = [t.status for t in trials]
         return "completed" in statuses and any(
-            t.status == "running" and t.reports for t in found[:-1]
+            t.status == "running" and t.reports for t in trials[:-1]
         )
 
-    before = kill_when(running, paths.journal, some_done_and_some_on_their_way)
+    before = kill_when(running, paths.journal, one_completed_and_one_running)
     assert finesweep("launch", settings["data"], "--name", "killed", "--results-dir", tmp_path) == 2
     assert finesweep("resume", "killed", "--results-dir", tmp_path) == 0
     after = read_trials(paths.journal)
@@ -79,8 +79,7 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(
     assert set(entries(paths.journal).values()) == {1}
     assert list(paths.checkpoints.iterdir()) == []
     assert pd.read_parquet(paths.trials)["status"].tolist() == ["completed"] * 6
-    resumed = paths.log.read_text()
-    assert "resumed: " in resumed
+    assert "resumed: " in paths.log.read_text()
 
     assert finesweep("resume", "killed", "--results-dir", tmp_path, "--trials", "8") == 0
     more = read_trials(paths.journal)
@@ -108,18 +107,18 @@ def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Pat
     assert again.profile is not None
     assert again.profile.worker_seconds.train == 0, "what ran before is not counted again"
     assert paths.profile.read_bytes() == profile, "where the time went is not forgotten"
-    assert "No trial was left to run" in result_words(again, load_config(paths))
+    assert "No trial was left to run" in result_text(again, load_sweep_config(paths))
 
 
 def test_a_resume_keeps_what_was_asked_for(
-    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+    sweep: SweepResult, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     results, earlier = tmp_path / "results", tmp_path / "earlier.toml"
     shutil.copy(settings["space"], earlier)
-    given = {**settings, "space": str(earlier), "results_dir": results, "confirm": 0}
-    given |= {"trials": 1, "max_epochs": 1, "retrain": False}
-    Sweep(SweepConfig.parse({**given, "name": "before", "trials": 1})).run()
-    asked = SweepConfig.parse({**given, "name": "asked", "prior": ["before"], "trials": 2})
+    shutil.copytree(sweep.paths.root, results / "before")
+    values = {**settings, "space": str(earlier), "results_dir": results, "confirm": 0}
+    values |= {"max_epochs": 1, "retrain": False}
+    asked = SweepConfig.parse({**values, "name": "asked", "prior": ["before"], "trials": 2})
     first = Sweep(asked).run().paths
     resolved, points = first.resolved.read_bytes(), first.points.read_bytes()
     earlier.unlink()
@@ -168,14 +167,14 @@ def test_formats_that_a_finished_sweep_lacks_are_exported(
 
 
 def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) -> None:
-    with only_driver(sweep.paths):
+    with hold_driver_lock(sweep.paths):
         with pytest.raises(ConfigError, match=rf"being run by process {os.getpid()} on \S+; wait"):
             Sweep.existing(sweep.paths).resume()
         assert json.loads(sweep.paths.driver.read_text())["pid"] == os.getpid()
     assert not sweep.paths.driver.exists()
 
 
-def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
+def test_a_sweep_whose_folders_and_files_moved_can_be_resumed_but_not_over_other_images(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
@@ -184,17 +183,16 @@ def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
     values |= {"weights": weights_of(SearchSpace.load(settings["space"]), tmp_path / "weights")}
     Sweep(SweepConfig.parse({**values, "trials": 2})).run()
     (tmp_path / "here").rename(tmp_path / "there")
-    moved = SweepPaths(tmp_path / "there")
-    before = Dataset.read(moved.dataset, moved.split).digests
+    (tmp_path / "weights").rename(tmp_path / "elsewhere")
     for k, file in enumerate(sorted((data / "one").iterdir(), reverse=True)):
         file.rename(file.with_name(f"renamed-{k:03}.png"))
-    assert len(Sweep.existing(moved, {"trials": 3}).resume().trials) == 3
+    moved = SweepPaths(tmp_path / "there")
+    before = Dataset.read(moved.dataset, moved.split).digests
+    changes = {"weights": str(tmp_path / "elsewhere"), "trials": 3}
+    assert len(Sweep.existing(moved, changes).resume().trials) == 3
     renamed = Dataset.read(moved.dataset, moved.split)
-    assert renamed.digests == before, "row for row what is kept of them stays true"
+    assert renamed.digests == before, "the rows keep their order, whatever the files are called"
     assert any("renamed" in path for path in renamed.paths)
-    (tmp_path / "weights").rename(tmp_path / "elsewhere")
-    here = {"weights": str(tmp_path / "elsewhere"), "trials": 4}
-    assert len(Sweep.existing(moved, here).resume().trials) == 4
     with pytest.raises(ConfigError, match=r"The weights of test_\S+ \(none .*are not those that"):
         Sweep.existing(moved, {"weights": "untrained"}).resume()
     next((data / "one").iterdir()).unlink()
@@ -203,7 +201,7 @@ def test_a_moved_sweep_can_be_resumed_but_not_over_other_images(
 
 
 def weights_of(space: SearchSpace, folder: Path) -> str:
-    """A folder with weights of each backbone, none of them as a new model has it."""
+    """A folder with weights of every backbone, all unlike those of a new model."""
     folder.mkdir()
     for backbone in space.backbones:
         state = timm.create_model(backbone).state_dict()
@@ -224,13 +222,13 @@ def test_a_killed_worker_costs_its_trial_one_epoch_at_most(
         assert running.poll() is None, running.communicate()
         time.sleep(0.05)
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
-    mine = {running.pid}
+    family = {running.pid}
     workers = []
     for line in listed.splitlines()[1:]:
-        pid, parent, words = line.split(None, 2)
-        if int(parent) in mine:
-            mine.add(int(pid))
-            workers += [int(pid)] if words.startswith("ray::ResourceTrainable") else []
+        pid, parent, title = line.split(None, 2)
+        if int(parent) in family:
+            family.add(int(pid))
+            workers += [int(pid)] if title.startswith("ray::ResourceTrainable") else []
     assert len(workers) == 1, listed
     os.kill(workers[0], signal.SIGKILL)
     _, err = running.communicate(timeout=300)

@@ -7,7 +7,7 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.operations import retrain_sweep
-from search.planning import draft_plan, make_plan
+from search.planning import complete_plan, prepare_plan
 from search.ranking import select_winner
 from search.record import FinalModel, SweepPaths, read_trials
 from search.trial import TrialJob
@@ -54,8 +54,8 @@ def test_a_sweep_leaves_every_file_behind_that_its_readme_names(sweep: SweepResu
 
 def test_the_tables_have_the_columns_that_others_build_on(sweep: SweepResult) -> None:
     table = pd.read_parquet(sweep.paths.trials)
-    named = {"trial_id", "status", "epochs", "best_epoch", "val_accuracy", "val_loss", "seconds"}
-    assert named | {f"params.{f}" for f in TrialParams.model_fields} <= set(table.columns)
+    columns = {"trial_id", "status", "epochs", "best_epoch", "val_accuracy", "val_loss", "seconds"}
+    assert columns | {f"params.{f}" for f in TrialParams.model_fields} <= set(table.columns)
     assert len(table) == 5
     assert set(table["status"]) <= {"completed", "stopped"}
     epochs = pd.read_parquet(sweep.paths.epochs)
@@ -100,32 +100,32 @@ def test_the_winner_is_retrained_for_its_best_number_of_epochs(sweep: SweepResul
     assert sweep.final is not None
     assert sweep.final == FinalModel.read(sweep.paths)
     best = sweep.trials.iloc[0]
-    made = sweep.final.winner
-    assert (made.trial_id, made.epochs) == (best["trial_id"], best["best_epoch"])
+    winner = sweep.final.winner
+    assert (winner.trial_id, winner.epochs) == (best["trial_id"], best["best_epoch"])
 
 
 def test_the_split_that_was_used_is_written_down(sweep: SweepResult) -> None:
-    data = Dataset.read(sweep.paths.dataset, sweep.paths.split)
-    tested = {data.paths[row] for row in data.rows("test")}
-    assert set(pd.read_parquet(sweep.paths.predictions)["path"]) == tested
+    dataset = Dataset.read(sweep.paths.dataset, sweep.paths.split)
+    test_images = {dataset.paths[row] for row in dataset.rows("test")}
+    assert set(pd.read_parquet(sweep.paths.predictions)["path"]) == test_images
 
 
 def test_one_worker_and_one_seed_give_the_same_trials_and_numbers_twice(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
-    kept = []
+    runs = []
     for name in ("first", "second"):
         values = {**settings, "name": name, "concurrent": 1, "trials": 3, "retrain": False}
         trials = read_trials(Sweep(SweepConfig.parse(values)).run().paths.journal)
         losses = [[(r.train_loss, r.val_loss) for r in t.reports] for t in trials]
-        kept.append(([t.params for t in trials], [t.status for t in trials], losses))
-    assert kept[0] == kept[1]
+        runs.append(([t.params for t in trials], [t.status for t in trials], losses))
+    assert runs[0] == runs[1]
 
 
 def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
-    """On a logical GPU: what is tested is the scheduling."""
+    """The GPU is a logical one: only the scheduling is tested."""
     points = tmp_path / "points.json"
     points.write_text(json.dumps([{"learning_rate": 1e30, "optimizer": "sgd"}, {}]))
     values = {**settings, "points": points, "trials": 2, "gpus_per_trial": 0.5}
@@ -146,14 +146,14 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
 def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
-    """On both machines of the cluster: the one without the file says the same of it."""
+    """Trials run on both machines of the cluster; both report the same missing file."""
     config = SweepConfig.parse({**settings, "trials": 9, "points": None, "concurrent": 3})
-    plan = make_plan(draft_plan(config))
+    plan = complete_plan(prepare_plan(config))
     config = plan.config
     paths = SweepPaths(tmp_path / "crash")
     paths.root.mkdir()
     deleted = PixelStore(tmp_path / "deleted.npy")
-    stores = dict.fromkeys(plan.forms, deleted)
+    stores = dict.fromkeys(plan.pixel_formats, deleted)
     removed = tmp_path / "removed.safetensors"
     removed.write_bytes(b"weights")
     weights = {name: Weights.from_file(name, "a file", removed) for name in plan.weights}
@@ -167,9 +167,9 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
     assert len(failed) >= 3
     assert {t.status for t in trials} <= {"failed", "running"}, "one may wait for its second try"
     for trial in failed:
-        known = Path(trial.error.rpartition("; see ")[2]).read_text()
-        assert known.count("removed.safetensors is gone") == 2, "tried twice"
-        assert 'search/trial/trainable.py", line' in known
+        traceback = Path(trial.error.rpartition("; see ")[2]).read_text()
+        assert traceback.count("removed.safetensors is gone") == 2, "tried twice"
+        assert 'search/trial/trainable.py", line' in traceback
     with pytest.raises(RunError, match="trials has a finished epoch"):
         select_winner(trials, config.metric)
 

@@ -6,27 +6,29 @@ from typing import Any
 
 import pytest
 
-from search.cluster import start_ray
+from search.cluster import connect_to_ray
 from spaces import ConfigError
 
 SCRIPT = """
-import json, subprocess, sys, time
+import json, os, subprocess, sys, time
 
 from search import Sweep, SweepConfig
-from search.cluster import start_ray
+from search.cluster import connect_to_ray
 from search.tuning.searcher import StudySearcher
 
 
 def waiting():
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-    return {int(line.split()[0]) for line in listed.splitlines() if "ray::IDLE" in line}
+    # workers of this process's own Ray without a task: their parent, a raylet, is its child
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    raylets = {pid for pid, parent, _ in rows if int(parent) == os.getpid()}
+    return {int(pid) for pid, parent, title in rows if parent in raylets and "ray::IDLE" in title}
 
 
-others = waiting()
-start_ray("local")
-while len(waiting() - others) < 2:
+connect_to_ray("local")
+while len(waiting()) < 2:
     time.sleep(0.2)
-before = waiting() - others
+before = waiting()
 used = set()
 seen = StudySearcher.on_trial_complete
 StudySearcher.on_trial_complete = lambda self, trial_id, result, error=False: (
@@ -57,7 +59,7 @@ def test_an_address_where_no_cluster_answers_is_told_in_one_sentence(
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", _nobody)
     with pytest.raises(ConfigError, match=r"No Ray cluster answers at 'auto' .*--address local"):
-        start_ray("auto")
+        connect_to_ray("auto")
 
 
 def _nobody(**given: object) -> None:
