@@ -1,22 +1,28 @@
-"""What is done with a launched sweep afterwards: retrained, reported, exported."""
+"""Operations on a launched sweep: retrain its final model, write its report, export it again."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.config import Format, SweepConfig
-from search.final import ExportedFormat, export_model, finalize_model, select_final_model
+from search.final import (
+    ExportedFormat,
+    FinalModelSpec,
+    export_model,
+    finalize_model,
+    select_final_model,
+)
 from search.ranking import select_winner, trial_table
 from search.record import (
     FinalModel,
     StageClock,
     SweepPaths,
     TrialRecord,
-    asked_config,
     check_weights_unchanged,
-    keeping_copy,
-    load_config,
-    log_to,
+    load_sweep_config,
+    log_to_file,
+    mirror_of,
     read_trials,
+    requested_config,
 )
 from search.result import SweepResult
 from search.trial import TrialJob
@@ -34,74 +40,98 @@ def retrain_sweep(
     changes: Mapping[str, object] | None = None,
     progress: Progress = ignore_progress,
 ) -> SweepResult:
-    """Retrain and export the winner of a launched sweep, or one trial of it. Needs no Ray.
+    """Retrain, test and export the winner of a sweep, or the one trial that ``trial`` names.
 
-    ``changes`` are settings of `HANDED_OVER`, which the sweep keeps. Raises `UserError`.
+    Needs no Ray. ``changes`` to `FINAL_MODEL_SETTINGS` are kept in the sweep's settings; a named
+    trial makes no ensemble. Raises `UserError`.
     """
-    config = load_config(paths, changes)
-    log_to(paths.log)
-    trials = read_trials(paths.journal)
-    chosen = (
-        select_winner(trials, config.metric) if trial is None else _named(trials, trial, config)
-    )
-    dataset = Dataset.read(paths.dataset, paths.split)
-    alone = config if trial is None else config.model_copy(update={"ensemble": 1})
-    recipe = select_final_model(chosen, trials, paths, dataset, alone)
-    params = chosen.params
-    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
-    backbones = {member.trial.params.backbone for member in recipe.members}
-    weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
-    check_weights_unchanged(paths, weights)
-    if isinstance(config.data, str):  # the copy may have made way since
-        read_source(config.data, cache=config.cache_dir, progress=progress)
-    store = build_store(
-        dataset,
-        form,
-        cache=config.cache_dir,
-        budget_bytes=config.cache_bytes,
-        progress=progress,
-    )
-    job = TrialJob(
-        config,
-        dataset,
-        {form: store},
-        weights,
-        on_gpu=config.gpus_per_trial != 0,
-    )
     from search.report import write_report  # its charts take a second to import
 
-    with keeping_copy(config, paths):
+    # 1. What the sweep has recorded.
+    config = load_sweep_config(paths, changes)
+    log_to_file(paths.log)
+    trials = read_trials(paths.journal)
+    dataset = Dataset.read(paths.dataset, paths.split)
+    # 2. What the final model is made of.
+    if trial is None:
+        best, selection = select_winner(trials, config.metric), config
+    else:
+        best = _find_trial(trials, trial, config.metric)
+        selection = config.model_copy(update={"ensemble": 1})
+    spec = select_final_model(best, trials, paths, dataset, selection)
+    # 3. The model itself, and what is written about it.
+    job = _trial_job(config, spec, dataset, paths, progress)
+    with mirror_of(config, paths):
         if changes:
-            write_json(paths.config, asked_config(paths, changes).model_dump(mode="json"))
-        final = finalize_model(job, recipe, paths, progress, StageClock())
-        report = write_report(paths)
+            write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))
+        final = finalize_model(job, spec, trials, paths, progress, StageClock())
+        report = write_report(paths, trials)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
 
 
+def _trial_job(
+    config: SweepConfig,
+    spec: FinalModelSpec,
+    dataset: Dataset,
+    paths: SweepPaths,
+    progress: Progress,
+) -> TrialJob:
+    """The images and weights that the members of ``spec`` need, made available on this machine.
+
+    All members share the winner's image size and normalization. Raises `ConfigError` if the weights
+    are not those that the sweep was launched with.
+    """
+    winner = spec.members[0].trial.params
+    backbones = {member.trial.params.backbone for member in spec.members}
+    weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
+    check_weights_unchanged(paths, weights)
+    if isinstance(config.data, str):  # an object store; the cache may have dropped its local copy
+        read_source(config.data, cache=config.cache_dir, progress=progress)
+    pixel_format = Preprocessing.of(winner.backbone).pixel_format(winner.image_size)
+    store = build_store(
+        dataset,
+        pixel_format,
+        cache=config.cache_dir,
+        budget_bytes=config.cache_bytes,
+        progress=progress,
+    )
+    on_gpu = config.gpus_per_trial != 0
+    return TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=on_gpu)
+
+
 def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
-    """Write the page of a sweep by now, also while it runs; see `search.report`."""
+    """Write the report of a sweep as it is now, also while it runs; see `search.report`.
+
+    The copy in an object store is updated too, unless ``out`` is given or a driver runs, which
+    does that itself.
+    """
     from search.report import write_report
 
-    if out is not None or paths.driver.exists():  # who runs it keeps the copy
-        return write_report(paths, out)
-    with keeping_copy(load_config(paths), paths):
-        return write_report(paths)
+    trials = read_trials(paths.journal)
+    if out is not None or paths.driver.exists():
+        return write_report(paths, trials, out)
+    with mirror_of(load_sweep_config(paths), paths):
+        return write_report(paths, trials)
 
 
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
 ) -> tuple[ExportedFormat, ...]:
-    """Export the retrained model of a sweep again; see `search.final.export.export`."""
+    """Export the final model of a sweep again, to ``formats`` and ``out`` in place of its own.
+
+    Raises `ConfigError` if the sweep has no retrained model, and what `export_model` raises.
+    """
     if not paths.metrics.exists():
         raise ConfigError(
             f"The sweep {paths.root.name!r} has no retrained model; "
             f"run 'finesweep retrain {paths.root.name}' first."
         )
-    config = load_config(paths)
-    with keeping_copy(config, paths):
+    config = load_sweep_config(paths)
+    with mirror_of(config, paths):
         return export_model(
             FinalModel.read(paths),
+            read_trials(paths.journal),
             Dataset.read(paths.dataset, paths.split),
             paths,
             formats=formats or config.export.formats,
@@ -109,10 +139,11 @@ def export_sweep(
         )
 
 
-def _named(trials: Sequence[TrialRecord], name: str, config: SweepConfig) -> TrialRecord:
+def _find_trial(trials: Sequence[TrialRecord], name: str, metric: str) -> TrialRecord:
+    """The trial with this id or number. Raises `ConfigError` if none has it and a finite epoch."""
     for trial in trials:
         if name in (trial.trial_id, str(trial.number)):
-            if trial.best(config.metric) is None:
+            if trial.best(metric) is None:
                 raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
             return trial
     there = f"there are 0000 to {trials[-1].trial_id}" if trials else "none has begun yet"

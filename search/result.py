@@ -1,4 +1,4 @@
-"""`SweepResult`: what a sweep came to."""
+"""`SweepResult`: the outcome of a sweep."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +10,23 @@ from search.record import FinalModel, Profile, SweepPaths
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to."""
+    """Outcome of a launch, a resume or a retraining."""
 
     paths: SweepPaths
+    """Where the sweep's files are."""
     trials: pd.DataFrame
-    """One row a trial, the best first; the columns of ``trials.parquet``."""
+    """One row per trial, the best first; the columns of ``trials.parquet``."""
     unfinished: int
-    """Trials that Ctrl-C broke off or kept from starting."""
+    """Number of trials that an interrupt stopped or kept from starting."""
     unconfirmed: int = 0
-    """Repeats of the best trials that it broke off or kept from starting."""
+    """Number of repeats of the best trials that an interrupt stopped or kept from starting."""
     ended_by: str | None = None
-    """What ended the search for good before its trials did, if its budget or target did."""
+    """The budget or target that ended the search for good before all trials ran, if one did."""
     final: FinalModel | None = None
-    """The retrained winner and its test; None without ``retrain``."""
+    """The retrained model and its test result; None without ``retrain``."""
     export: Path | None = None
-    """The folder to hand over."""
+    """Folder of the exported model."""
     report: Path | None = None
-    """The page of what was found; None where there is more to come."""
+    """The HTML report; None as long as trials or repeats are still to be run."""
     profile: Profile | None = None
-    """Where a launch's time went."""
+    """Wall time by stage; None after a retraining."""

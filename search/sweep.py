@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.cluster import Machine, examine_machines, machine_warnings, start_ray
+from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
 from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.final import (
     check_export_packages,
@@ -18,6 +18,7 @@ from search.final import (
     select_final_model,
 )
 from search.planning import (
+    CheckedInputs,
     Plan,
     PreparedPlan,
     RecordedPlan,
@@ -30,24 +31,24 @@ from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (
     FinalModel,
     Profile,
-    Resolved,
+    ResolvedSettings,
     StageClock,
     SweepPaths,
     TrialRecord,
-    asked_config,
     check_weights_unchanged,
-    command,
     describe_environment,
-    keeping_copy,
-    load_config,
-    log_to,
-    only_driver,
+    extends_search,
+    hold_driver_lock,
+    load_sweep_config,
+    log_to_file,
+    mirror_of,
     read_trials,
-    searches_on,
+    requested_config,
+    sweep_command,
 )
 from search.result import SweepResult
 from search.trial import TrialJob
-from search.tuning import Resources, fit_resources, kinds_of, measure_shares, run_trials
+from search.tuning import Resources, fit_resources, measure_shares, one_trial_per_kind, run_trials
 from spaces import ConfigError, RunError
 from trainables.data import Dataset, PixelFormat, PixelStore, StagedPixels, build_store
 from trainables.files import write_atomically, write_json
@@ -76,6 +77,7 @@ class Sweep:
         clock: Clock of the stages, which may have counted some already.
         search_on: Whether a resume begins more trials though a budget ended the search.
         asked: The settings to record as the user's, if they differ from ``config``.
+        checked: What `check_launch` has read already, so that a launch does not read it again.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Sweep:
         clock: StageClock | None = None,
         search_on: bool = False,
         asked: SweepConfig | None = None,
+        checked: CheckedInputs | None = None,
     ) -> None:
         self.config = config
         """The settings; the ``metric`` "auto" is replaced once the images are known."""
@@ -95,6 +98,7 @@ class Sweep:
         self._progress = progress
         self._clock = clock or StageClock()
         self._search_on = search_on
+        self._checked = checked
         self._asked = asked or config
 
     @classmethod
@@ -112,11 +116,11 @@ class Sweep:
         """
         changes = changes or {}
         return cls(
-            load_config(paths, changes),
+            load_sweep_config(paths, changes),
             progress=progress,
             clock=clock,
-            search_on=searches_on(changes),
-            asked=asked_config(paths, changes),
+            search_on=extends_search(changes),
+            asked=requested_config(paths, changes),
         )
 
     def run(self) -> SweepResult:
@@ -129,11 +133,11 @@ class Sweep:
             RunError: No trial, or no export, was usable, or a disk failed.
         """
         self._check_packages()
-        check_launch(self.config)
+        self._checked = self._checked or check_launch(self.config)
         with self._explaining_disk_errors():
             settled = self._settle()
             self._make_folder()
-            with only_driver(self.paths), keeping_copy(self.config, self.paths):
+            with hold_driver_lock(self.paths), mirror_of(self.config, self.paths):
                 self._record(settled.plan)
                 return self._search(settled, before=[])
 
@@ -144,7 +148,7 @@ class Sweep:
         `run` does, and `ConfigError` if the images have changed since the launch.
         """
         self._check_packages()
-        with self._explaining_disk_errors(), only_driver(self.paths):
+        with self._explaining_disk_errors(), hold_driver_lock(self.paths):
             check_storage(self.config, self.paths)
             before = read_trials(self.paths.journal)
             begun = sum(not trial.repeat for trial in before)
@@ -155,10 +159,10 @@ class Sweep:
             settled = self._settle(Dataset.read(self.paths.dataset, self.paths.split))
             dataset = settled.plan.survey.dataset
             dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
-            log_to(self.paths.log)
+            log_to_file(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
             self._record_settings(settled.plan)
-            with keeping_copy(self.config, self.paths):
+            with mirror_of(self.config, self.paths):
                 return self._search(settled, before)
 
     # Before the first trial
@@ -174,7 +178,7 @@ class Sweep:
             yield
         except OSError as error:
             launched = self.paths.config.exists()
-            again = command("resume", self.paths) if launched else "launch it again"
+            again = sweep_command("resume", self.paths) if launched else "launch it again"
             raise RunError(
                 f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if a disk "
                 f"is full or gone, mend that, then:  {again}"
@@ -188,13 +192,15 @@ class Sweep:
         self._progress("checking the space, the weights and the models", 0, 0)
         with self._clock.stage("check"):
             prepared = prepare_plan(
-                self.config, RecordedPlan.read(self.paths) if recorded else None
+                self.config,
+                RecordedPlan.read(self.paths) if recorded else None,
+                checked=self._checked,
             )
             if recorded is not None:
                 check_weights_unchanged(self.paths, prepared.weights)
         with self._clock.stage("start"):
-            start_ray(self.config.address)
-            machines = examine_machines(self.config.cache_dir)
+            connect_to_ray(self.config.address)
+            machines = check_machines(self.config.cache_dir)
         for sentence in machine_warnings(machines, self.config.cache_gib):
             _log.warning(sentence)
         resources = fit_resources(self.config)
@@ -239,21 +245,25 @@ class Sweep:
     def _record(self, plan: Plan) -> None:
         """Write what is known before the first trial; ``sweep.json`` comes last."""
         paths = self.paths
-        log_to(paths.log)
+        log_to_file(paths.log)
         if self._given is not None:
-            paths.toml.write_bytes(self._given.read_bytes())
+            paths.given_settings.write_bytes(self._given.read_bytes())
         plan.survey.dataset.write(paths.dataset, paths.split)
         issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
         write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
         write_json(paths.space, plan.space.to_table())
         points = json.dumps([point.model_dump() for point in plan.points], indent=2)
-        write_atomically(paths.points, lambda partial: partial.write_text(points, encoding="utf-8"))
+        write_atomically(
+            paths.initial_points, lambda partial: partial.write_text(points, encoding="utf-8")
+        )
         write_json(paths.environment, describe_environment(plan.weights))
         self._record_settings(plan)
 
     def _record_settings(self, plan: Plan) -> None:
         """Write what the settings were resolved to, then the settings as they were asked for."""
-        write_json(self.paths.resolved, asdict(Resolved(plan.config.metric, plan.sampler_seed)))
+        write_json(
+            self.paths.resolved, asdict(ResolvedSettings(plan.config.metric, plan.sampler_seed))
+        )
         write_json(self.paths.config, self._asked.model_dump(mode="json"))
 
     # The trials, and what follows them
@@ -306,7 +316,7 @@ class Sweep:
         """Resources with the share of a GPU that each kind of trial needs."""
         plan = settled.plan
         with self._clock.stage("start"):
-            kinds = kinds_of(
+            kinds = one_trial_per_kind(
                 plan.space,
                 plan.points,
                 plan.native_image_size,

@@ -1,4 +1,7 @@
-"""The model that is handed over: chosen, retrained, tested once and exported."""
+"""Makes the final model: selects its members, retrains them, tests it once and exports it.
+
+It runs no search; the trials are those of the journal.
+"""
 
 import lazy_loader
 

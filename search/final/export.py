@@ -1,4 +1,7 @@
-"""Write the final model as what others can open, and open each again before it counts."""
+"""Export of the final model to formats that other programs load.
+
+Each file is loaded again and compared with the model before the export replaces an earlier one.
+"""
 
 import importlib.util
 import json
@@ -19,7 +22,7 @@ from torch import nn
 
 from search.config import Format
 from search.final.model_card import ExportedFormat, model_card
-from search.record import CARD, FinalModel, SweepPaths
+from search.record import MODEL_CARD, FinalModel, SweepPaths, TrialRecord
 from spaces import ConfigError, RunError
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions
@@ -27,91 +30,141 @@ from trainables.inference import SIDECAR, SPEC, ModelSpec
 from trainables.models import timm_model_args
 
 TOLERANCE = 1e-3
-"""A format whose logits differ by more than this is an error."""
+"""Largest difference from the model that an export may have, in logits."""
 CHECKED_IMAGES = 16
-_TIMES = 5
-_MODELS: dict[Format, str] = {
+"""Number of test images that an export is compared and timed on."""
+TIMING_RUNS = 5
+"""Number of timed runs; the fastest counts."""
+_MODEL_FILES: dict[Format, str] = {
     "timm": "model.safetensors",
     "onnx": "model.onnx",
     "pt2": "model.pt2",
     "torchscript": "model.torchscript",
 }
-_FILES = {*_MODELS.values(), "config.json", "model.onnx.data", "labels.txt", CARD}
+_OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.txt", MODEL_CARD}
+"""Names of every file that an export can consist of."""
+
+Run = Callable[[torch.Tensor], np.ndarray]
+"""Inference by an exported file: ``(n, 3, h, w)`` float32 images to ``(n, classes)`` logits."""
 
 _log = logging.getLogger("finesweep")
 
 
 def export_model(
-    final: FinalModel, dataset: Dataset, paths: SweepPaths, *, formats: Sequence[Format], out: Path
+    final: FinalModel,
+    trials: Sequence[TrialRecord],
+    dataset: Dataset,
+    paths: SweepPaths,
+    *,
+    formats: Sequence[Format],
+    out: Path,
 ) -> tuple[ExportedFormat, ...]:
-    """Write ``formats``, ``labels.txt`` and the model card below ``out``.
+    """Write the model in each of ``formats``, ``labels.txt`` and the model card below ``out``.
 
-    Each is loaded again and tried on real test images. Raises `ConfigError` where a format can't be
-    had, `RunError` where one differs.
+    ``trials`` are all of the sweep, for the card. Raises `ConfigError` if a format needs a package
+    that is not installed, `RunError` if an export differs from the model by more than `TOLERANCE`.
     """
     check_export_packages(formats)
+    # 1. The model as it was tested.
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point)
     model = final.load(paths, len(dataset.classes), exportable=True)
-    rows = dataset.rows("test")[:CHECKED_IMAGES]
-    images = spec.preprocess(
-        [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
-    )
+    images = _test_images(dataset, spec)
     with torch.inference_mode():
         expected = model(images).numpy()
     _compare_with_test(expected, dataset.classes, paths)
-
-    made = out.with_name(out.name + ".partial")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    (made / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    written: list[ExportedFormat] = []
-    notes: list[str] = []
-    for name in formats:
-        why = _no_timm_model(final)
-        if name == "timm" and why:
-            notes.append(f"The timm folder is left out: {why} is no plain timm model.")
-            _log.warning(notes[-1])
-            continue
-        before = _mib(made)
-        run = _WRITERS[name](model, final, spec, images, made)
-        with torch.inference_mode():
-            difference = float(np.abs(run(images) - expected).max())
-            if difference > TOLERANCE:
-                raise RunError(
-                    f"The {name} export of {final.winner.params.backbone} differs from the model "
-                    f"by {difference:.2g} in its logits, more than {TOLERANCE:g}."
-                )
-            one, many = _milliseconds(run, images[:1]), _milliseconds(run, images)
-        written.append(ExportedFormat(name, _mib(made) - before, difference, one, many))
-    card = model_card(final, dataset, spec, paths, written, batch=len(images), notes=notes)
-    (made / CARD).write_text(card, encoding="utf-8")
-    _put_in_place(made, out)
-    return tuple(written)
+    # 2. Each format, in a folder of its own until all are written and checked.
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
+    notes = _notes(final, formats)
+    exported = []
+    for name in _possible(final, formats):
+        size_before = _size_mib(partial)
+        run = _WRITERS[name](model, final, spec, images, partial)
+        size_mib = _size_mib(partial) - size_before
+        backbone = final.winner.params.backbone
+        exported.append(_check(name, backbone, run, images, expected, size_mib))
+    # 3. The card, which says how the checks went; then the folder takes its place.
+    card = model_card(
+        final, trials, dataset, spec, paths, exported, batch_size=len(images), notes=notes
+    )
+    (partial / MODEL_CARD).write_text(card, encoding="utf-8")
+    _put_in_place(partial, out)
+    return tuple(exported)
 
 
 def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool:
-    """Whether there is a whole export below ``out``, with these formats where they can be had."""
-    wanted = set(formats) - ({"timm"} if _no_timm_model(final) else set())
-    return (out / CARD).exists() and all((out / _MODELS[name]).exists() for name in wanted)
+    """Whether ``out`` holds a whole export in all of ``formats`` that the model can have."""
+    files = [out / _MODEL_FILES[name] for name in _possible(final, formats)]
+    return (out / MODEL_CARD).exists() and all(file.exists() for file in files)
 
 
-def _mib(folder: Path) -> float:
+def _test_images(dataset: Dataset, spec: ModelSpec) -> torch.Tensor:
+    """The first `CHECKED_IMAGES` test images, preprocessed."""
+    rows = dataset.rows("test")[:CHECKED_IMAGES]
+    return spec.preprocess(
+        [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
+    )
+
+
+def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
+    """The formats that can hold the model: timm's only holds plain timm models."""
+    return [name for name in formats if name != "timm" or not _why_not_timm(final)]
+
+
+def _notes(final: FinalModel, formats: Sequence[Format]) -> list[str]:
+    """Sentences on formats that are left out, which are logged too."""
+    if "timm" not in formats or not (why := _why_not_timm(final)):
+        return []
+    note = f"The timm folder is left out: {why} is not a plain timm model."
+    _log.warning(note)
+    return [note]
+
+
+def _check(
+    name: Format,
+    backbone: str,
+    run: Run,
+    images: torch.Tensor,
+    expected: np.ndarray,
+    size_mib: float,
+) -> ExportedFormat:
+    """Compare a written format with the model, and time it. Raises `RunError` if it differs."""
+    with torch.inference_mode():
+        difference = float(np.abs(run(images) - expected).max())
+        if difference > TOLERANCE:
+            raise RunError(
+                f"The {name} export of {backbone} differs from the trained model by "
+                f"{difference:.2g} in its logits, more than {TOLERANCE:g}; leave it out of "
+                "--export.formats."
+            )
+        return ExportedFormat(
+            format=name,
+            size_mib=size_mib,
+            max_logit_difference=difference,
+            latency_ms=_milliseconds_per_image(run, images[:1]),
+            batch_latency_ms=_milliseconds_per_image(run, images),
+        )
+
+
+def _size_mib(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.iterdir()) / 2**20
 
 
-def _milliseconds(run: "Run", images: torch.Tensor) -> float:
-    """The least that an image takes, of a few times."""
-    took = []
-    for _ in range(_TIMES):
+def _milliseconds_per_image(run: Run, images: torch.Tensor) -> float:
+    """The fastest of `TIMING_RUNS` runs, divided by the number of images."""
+    seconds = []
+    for _ in range(TIMING_RUNS):
         began = time.perf_counter()
         run(images)
-        took.append(time.perf_counter() - began)
-    return 1000 * min(took) / len(images)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * min(seconds) / len(images)
 
 
-def _no_timm_model(final: FinalModel) -> str:
-    """What the final model is, if it is none of timm's."""
+def _why_not_timm(final: FinalModel) -> str:
+    """What the model has that timm can't build; empty for a plain timm model."""
     if len(final.members) > 1:
         return f"an ensemble of {len(final.members)} trials"
     hidden = final.winner.params.head_hidden
@@ -119,44 +172,40 @@ def _no_timm_model(final: FinalModel) -> str:
 
 
 def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepPaths) -> None:
-    """Raises `RunError` if the model read back doesn't answer as the one that was tested did."""
+    """Raise `RunError` if the model that was loaded differs from the one that was tested."""
     if not paths.predictions.exists():
         return
     tested = Predictions.read(paths.predictions, classes).probabilities[: len(logits)]
     difference = float(np.abs(softmax(logits, axis=1) - tested).max())
     if difference > TOLERANCE:
         raise RunError(
-            f"The model in {paths.final_weights} answers otherwise than it did in the test, by up "
-            f"to {difference:.2g} in probability; retrain it."
+            f"The model in {paths.final_weights} predicts other probabilities than it did in the "
+            f"test, by up to {difference:.2g}; run 'finesweep retrain {paths.root.name}'."
         )
 
 
-def _put_in_place(made: Path, out: Path) -> None:
+def _put_in_place(partial: Path, out: Path) -> None:
     """Move a checked export over an earlier one; other files in ``out`` are left alone.
 
-    Its card goes first and comes back last: its presence says that the rest is whole.
+    The model card goes first and comes back last: its presence says that the rest is whole.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / CARD).unlink(missing_ok=True)
-    for name in _FILES - {path.name for path in made.iterdir()}:
+    (out / MODEL_CARD).unlink(missing_ok=True)
+    for name in _OWN_FILES - {path.name for path in partial.iterdir()}:
         (out / name).unlink(missing_ok=True)
-    mode = (made / "labels.txt").stat().st_mode
-    for path in sorted(made.iterdir(), key=lambda path: path.name == CARD):
+    mode = (partial / "labels.txt").stat().st_mode
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == MODEL_CARD):
         path.chmod(mode)  # safetensors makes files that only their owner can read
         path.replace(out / path.name)
-    made.rmdir()
-
-
-Run = Callable[[torch.Tensor], np.ndarray]
-"""Images to logits, by the file just written."""
+    partial.rmdir()
 
 
 def _write_timm(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
-    stated: Any = model.pretrained_cfg
+    pretrained_cfg: Any = model.pretrained_cfg
     model.pretrained_cfg = {  # type: ignore[assignment]
-        **stated,
+        **pretrained_cfg,
         "input_size": [3, spec.image_size, spec.image_size],
         "interpolation": spec.interpolation,
         "mean": list(spec.mean),
@@ -175,9 +224,9 @@ def _write_timm(
         model_args=timm_model_args(final.winner.params) or None,
         safe_serialization=True,
     )
-    model.pretrained_cfg = stated
-    again = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
-    return lambda x: np.asarray(again(x).detach().numpy())
+    model.pretrained_cfg = pretrained_cfg
+    loaded = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
+    return lambda x: np.asarray(loaded(x).detach().numpy())
 
 
 def _write_onnx(
@@ -207,32 +256,33 @@ def _write_pt2(
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(model, (images[:2],), dynamic_shapes=shapes)
     torch.export.save(program, out / "model.pt2", extra_files={SIDECAR: spec.to_json()})
-    again = torch.export.load(out / "model.pt2").module()
-    return lambda x: np.asarray(again(x).detach().numpy())
+    loaded = torch.export.load(out / "model.pt2").module()
+    return lambda x: np.asarray(loaded(x).detach().numpy())
 
 
 def _write_torchscript(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
     file = str(out / "model.torchscript")
-    with warnings.catch_warnings():  # torch deprecates TorchScript; whoever asks for it knows
+    with warnings.catch_warnings():  # TorchScript is deprecated, which whoever asks for it knows
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(model, images[:2])  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file, _extra_files={SIDECAR: spec.to_json()})
-        again = torch.jit.load(file)  # type: ignore[no-untyped-call]
-    return lambda x: np.asarray(again(x).detach().numpy())
+        loaded = torch.jit.load(file)  # type: ignore[no-untyped-call]
+    return lambda x: np.asarray(loaded(x).detach().numpy())
 
 
-_WRITERS = {
+_WRITERS: dict[Format, Callable[[nn.Module, FinalModel, ModelSpec, torch.Tensor, Path], Run]] = {
     "timm": _write_timm,
     "onnx": _write_onnx,
     "pt2": _write_pt2,
     "torchscript": _write_torchscript,
 }
+"""A function for each format: writes the file, loads it again, and returns its inference."""
 
 
 def check_export_packages(formats: Sequence[Format]) -> None:
-    """Raises `ConfigError` if a format needs a package that isn't there."""
+    """Raise `ConfigError` if a format needs a package that is not installed."""
     needed = ("onnx", "onnxruntime", "onnxscript") if "onnx" in formats else ()
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,12 +1,12 @@
-"""What becomes of a sweep's winner: retrained, tested once, exported; and each of it again."""
+"""Finalization: retrains the selected members, tests the final model once, and exports it."""
 
 import logging
 from collections.abc import Sequence
 
 from search.final.export import export_model, is_exported
-from search.final.retrain import retrain
+from search.final.retrain import retrain_final_model
 from search.final.selection import FinalModelSpec
-from search.record import FinalModel, StageClock, SweepPaths
+from search.record import FinalModel, StageClock, SweepPaths, TrialRecord
 from search.trial import TrialJob
 from trainables.progress import Progress
 
@@ -15,38 +15,49 @@ _log = logging.getLogger("finesweep")
 
 def finalize_model(
     job: TrialJob,
-    recipe: FinalModelSpec,
+    spec: FinalModelSpec,
+    trials: Sequence[TrialRecord],
     paths: SweepPaths,
     progress: Progress,
     clock: StageClock,
     *,
-    kept: FinalModel | None = None,
+    reusable: FinalModel | None = None,
     avoid: Sequence[str] = (),
 ) -> FinalModel:
-    """Retrain what the final model is made of, test it, export it.
+    """Retrain the members of ``spec``, test the final model, and export it.
 
-    A final model that is ``kept`` is only exported, and that if a format is missing.
-    Nothing is retrained on machines of Ray's ids ``avoid``.
+    Args:
+        job: What trials share: settings, images and weights.
+        spec: What the final model is made of.
+        trials: Every trial of the journal, for the model card.
+        paths: Where the sweep's files are.
+        progress: Progress callback.
+        clock: Measures the stages ``retrain`` and ``export``.
+        reusable: A final model that is not retrained, and exported only if a format is missing.
+        avoid: Ids of Ray nodes on which nothing is retrained.
+
+    Raises `RunError` if training diverges or an export differs, `ConfigError` if a format needs a
+    package that is not installed.
     """
-    final, formats = kept, job.config.export.formats
+    final, formats = reusable, job.config.export.formats
     if final is None:
         progress("retraining", 0, 0)
         with clock.stage("retrain"):
-            final = retrain(job, recipe, paths, avoid=avoid)
+            final = retrain_final_model(job, spec, paths, avoid=avoid)
     if not is_exported(final, formats, paths.export):
         progress("exporting", 0, 0)
         with clock.stage("export"):
-            export_model(final, job.dataset, paths, formats=formats, out=paths.export)
+            export_model(final, trials, job.dataset, paths, formats=formats, out=paths.export)
     _log.info("%s: test accuracy %.4f; %s", final.name, final.test.accuracy, paths.export)
     return final
 
 
-def reusable_final_model(recipe: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:
-    """The final model, if an earlier run of the sweep made it by this."""
+def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:
+    """The final model on disk, if an earlier run of the sweep made it to the same ``spec``."""
     if not paths.metrics.exists():
         return None
     final = FinalModel.read(paths)
-    made = [(member.trial_id, member.weight, member.temperature) for member in final.members]
-    asked = [(one.trial.trial_id, one.weight, one.temperature) for one in recipe.members]
+    on_disk = [(member.trial_id, member.weight, member.temperature) for member in final.members]
+    wanted = [(m.trial.trial_id, m.weight, m.temperature) for m in spec.members]
     point = final.rates.point if final.rates else None
-    return final if (made, point) == (asked, recipe.point) else None
+    return final if (on_disk, point) == (wanted, spec.operating_point) else None

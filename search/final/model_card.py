@@ -1,4 +1,4 @@
-"""The model card in an export's folder: what the model is, how good, how fast, and how made."""
+"""The model card (Mitchell et al. 2019) of an export: test result, limits, use, files, training."""
 
 import json
 import os
@@ -10,8 +10,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from search.config import launch_words
-from search.record import FinalModel, SweepPaths, load_config, program, read_trials, took
+from search.config import launch_arguments
+from search.record import (
+    FinalModel,
+    SweepPaths,
+    TrialRecord,
+    format_duration,
+    load_sweep_config,
+    program_name,
+)
 from trainables.data import SPLITS, Dataset
 from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
@@ -19,68 +26,75 @@ from trainables.inference import ModelSpec
 
 @dataclass(frozen=True)
 class ExportedFormat:
-    """A format that was written, loaded again and tried."""
+    """A format that the model was exported to, with what its check measured."""
 
     format: str
-    mib: float
-    """Of its files."""
-    difference: float
-    """The largest in logits from the trained model."""
+    size_mib: float
+    """Size of its files."""
+    max_logit_difference: float
+    """Largest absolute difference from the trained model's logits."""
     latency_ms: float
-    """Of one image on all cores of this machine."""
-    batch_ms: float
-    """Of an image among many."""
+    """Time for one image alone, float32 on all cores of this machine."""
+    batch_latency_ms: float
+    """Time per image in a batch."""
 
 
 def model_card(
     final: FinalModel,
+    trials: Sequence[TrialRecord],
     dataset: Dataset,
     spec: ModelSpec,
     paths: SweepPaths,
-    files: Sequence[ExportedFormat],
+    exported: Sequence[ExportedFormat],
     *,
-    batch: int,
+    batch_size: int,
     notes: Sequence[str],
 ) -> str:
-    """In Markdown; ``batch`` is how many images the ``files`` were tried on at a time."""
-    config, trials = load_config(paths), read_trials(paths.journal)
-    known = json.loads(paths.environment.read_text(encoding="utf-8"))
-    packages = ", ".join(f"{name} {number}" for name, number in known["packages"].items())
-    kept = config.model_copy(update={"space": str(paths.space)})
+    """The card as Markdown.
+
+    ``batch_size`` is the number of images in the batches that the ``exported`` formats were timed
+    on; ``notes`` are sentences on formats that were left out.
+    """
+    config = load_sweep_config(paths)
+    environment = json.loads(paths.environment.read_text(encoding="utf-8"))
+    packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    relaunch = config.model_copy(update={"space": str(paths.space)})
     return _TEMPLATES.get_template("model_card.md.jinja").render(
         name=" and ".join(dict.fromkeys(member.params.backbone for member in final.members)),
         final=final,
         dataset=dataset,
         spec=spec,
-        files=files,
-        batch=batch,
+        exported=exported,
+        batch_size=batch_size,
         notes=notes,
-        tested=len(dataset.rows("test")),
+        test_images=len(dataset.rows("test")),
         metrics=_metrics(final, dataset, paths),
         counts=", ".join(f"{len(dataset.rows(split))} {split}" for split in SPLITS),
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
-        trials=sum(trial.repeat is None for trial in trials),
-        searched=took(sum(trial.seconds for trial in trials)),
-        again=shlex.join([*program().split(), "launch", *launch_words(kept)]),
-        versions=f"Finesweep {known['finesweep']}, Python {known['python']}, {packages}",
+        num_trials=sum(trial.repeat is None for trial in trials),
+        training_time=format_duration(sum(trial.seconds for trial in trials)),
+        launch_command=shlex.join([*program_name().split(), "launch", *launch_arguments(relaunch)]),
+        versions=f"Finesweep {environment['finesweep']}, Python {environment['python']}, "
+        f"{packages}",
     )
 
 
 def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:
-    tested = Predictions.read(paths.predictions, dataset.classes)
-    probabilities, labels = tested.probabilities, tested.labels
-    test, drawn = final.test, bootstrap_intervals(probabilities, labels)
+    """Rows of the table of metrics: name, value, 95% interval."""
+    predictions = Predictions.read(paths.predictions, dataset.classes)
+    probabilities, labels = predictions.probabilities, predictions.labels
+    test, bootstrap = final.test, bootstrap_intervals(probabilities, labels)
     rows = [
         ("accuracy", test.accuracy, test.accuracy_ci95),
-        ("balanced accuracy", test.balanced_accuracy, drawn.balanced_accuracy),
-        ("macro F1", test.macro_f1, drawn.macro_f1),
-        ("ROC AUC", test.roc_auc, drawn.roc_auc),
+        ("balanced accuracy", test.balanced_accuracy, bootstrap.balanced_accuracy),
+        ("macro F1", test.macro_f1, bootstrap.macro_f1),
+        ("ROC AUC", test.roc_auc, bootstrap.roc_auc),
         ("expected calibration error", calibration_curve(probabilities, labels).error, None),
         *(final.rates.rows if final.rates else ()),
     ]
     return [
-        (name, f"{value:.4f}", "" if between is None else "{:.4f} to {:.4f}".format(*between))
-        for name, value, between in rows
+        (name, f"{value:.4f}", "" if interval is None else "{:.4f} to {:.4f}".format(*interval))
+        for name, value, interval in rows
         if value is not None
     ]
 

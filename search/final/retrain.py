@@ -1,4 +1,4 @@
-"""Train the winner, or all that the final model is made of, on train and val; test it once."""
+"""Retraining of the final model's members on train and val, and its one test on the test images."""
 
 import logging
 import os
@@ -15,16 +15,16 @@ from ray.exceptions import RayError
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from search.cluster import none_of
+from search.cluster import selector_excluding
 from search.final.selection import EnsembleMember, FinalModelSpec
-from search.record import FinalModel, Member, SweepPaths, command
+from search.record import FinalModel, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
 from trainables.data import ImageSet, majority_class_share
-from trainables.evaluation import Predictions, Rates, test_metrics
+from trainables.evaluation import OperatingPoint, Predictions, SensitivitySpecificity, test_metrics
 from trainables.files import write_atomically, write_json
-from trainables.inference import WithFeatures, divide_logits
-from trainables.inputs import Inputs
+from trainables.inference import LogitsAndFeatures, apply_temperature
+from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
 from trainables.training import EpochReport, FineTuning, finetune, logits_of
@@ -34,36 +34,35 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class RetrainedMember:
-    """A retrained model and its answers to the test images, before anything is written."""
+    """A retrained member and its outputs for the test images, before anything is written."""
 
-    state: dict[str, torch.Tensor]
+    state_dict: dict[str, torch.Tensor]
+    """Parameters and buffers, on the CPU."""
     probabilities: np.ndarray
     """``(test images, classes)``."""
     features: np.ndarray
-    """``(test images, d)`` float16, what its classifier sees."""
+    """``(test images, d)`` float16 inputs of the classifier layer."""
 
 
-def retrain_member(job: TrialJob, chosen: EnsembleMember, *, threads: int) -> RetrainedMember:
-    """Fine-tune a trial's parameters on train and val for its best number of epochs, and test.
+def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
+    """Fine-tune with a trial's parameters on train and val, up to its best epoch; then test.
 
-    The learning-rate schedule is the trial's, cut off where its best epoch was; augmentation shows
-    no view twice. Raises `RunError` if it diverges.
+    The learning-rate schedule is the trial's, cut off at that epoch, and no augmented view is
+    shown twice. Raises `RunError` if training diverges.
     """
-    return _followed(_retrain_steps(job, chosen, threads=threads), chosen, job.config.metric)
+    return _log_epochs(_retrain_steps(job, member, threads=threads), member, job.config.metric)
 
 
 def _retrain_steps(
-    job: TrialJob, chosen: EnsembleMember, *, threads: int
+    job: TrialJob, member: EnsembleMember, *, threads: int
 ) -> Iterator[EpochReport | RetrainedMember]:
-    """A report an epoch, then what came of it.
+    """Yield the report of each epoch, then the retrained member.
 
-    This is the only place that looks at the test images.
+    This is the only place that evaluates a model on the test images.
     """
     configure_process(threads=threads)
-    trial = chosen.trial
-    best = trial.best(job.config.metric)
-    assert best is not None, "only a trial with a finite epoch can be retrained"
-    stated = Preprocessing.of(trial.params.backbone)
+    trial = member.trial
+    preprocessing = Preprocessing.of(trial.params.backbone)
     store = job.store_for(trial.params)
     tuning = FineTuning(
         trial.params,
@@ -72,7 +71,7 @@ def _retrain_steps(
         train=ImageSet.of(job.dataset, store, "train", "val"),
         val=None,
         max_epochs=job.config.max_epochs,
-        stop_after=best.epoch,
+        stop_after=member.best(job.config.metric).epoch,
         seed=job.config.seed,
         device=job.device,
         precision=job.config.precision,
@@ -84,31 +83,32 @@ def _retrain_steps(
         if report.diverged:
             raise RunError(
                 f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
-                f"{trial.trial_id}; retrain another one with --trial."
+                f"{trial.trial_id}; retrain another trial with --trial ID."
             )
-    divide_logits(tuning.model, chosen.temperature)
+    apply_temperature(tuning.model, member.temperature)
     test = ImageSet.of(job.dataset, store, "test")
-    telling = WithFeatures(tuning.model)
-    together = unsplit(telling, trial.params.image_size)
-    told = logits_of(telling, Inputs(test, together, stated, device=tuning.device))
-    logits, features = np.split(told, [len(job.dataset.classes)], axis=1)
+    model = LogitsAndFeatures(tuning.model)
+    split_model = unsplit(model, trial.params.image_size)
+    outputs = logits_of(
+        model, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
+    )
+    logits, features = np.split(outputs, [len(job.dataset.classes)], axis=1)
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
     yield RetrainedMember(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
-def _followed(
-    steps: Iterable[EpochReport | RetrainedMember], chosen: EnsembleMember, metric: str
+def _log_epochs(
+    steps: Iterable[EpochReport | RetrainedMember], member: EnsembleMember, metric: str
 ) -> RetrainedMember:
-    """The last of them; the reports before it are logged as they come."""
-    best = chosen.trial.best(metric)
-    assert best is not None
+    """Log the epoch reports as they arrive, and return the retrained member that follows them."""
+    epochs = member.best(metric).epoch
     for step in steps:
         if isinstance(step, EpochReport):
             _log.info(
                 "retraining trial %s, epoch %d of %d: train_loss %.4f, %.0f s",
-                chosen.trial.trial_id,
+                member.trial.trial_id,
                 step.epoch,
-                best.epoch,
+                epochs,
                 step.train_loss,
                 step.seconds,
             )
@@ -116,88 +116,101 @@ def _followed(
     return step
 
 
-def retrain(
-    job: TrialJob, recipe: FinalModelSpec, paths: SweepPaths, *, avoid: Sequence[str] = ()
+def retrain_final_model(
+    job: TrialJob, spec: FinalModelSpec, paths: SweepPaths, *, avoid: Sequence[str] = ()
 ) -> FinalModel:
-    """`refit` what the final model is made of, and write what came of it.
+    """Retrain all members, test their weighted mean, and write everything below ``retrained/``.
 
-    Runs on a GPU of the cluster if trials did and Ray is up, but on no machine of Ray's ids
-    ``avoid``; else here with every core. Raises `RunError` if that can't be done.
+    Runs on a GPU of the cluster if the trials did and Ray is up, else here with every core. Ray
+    nodes whose ids are in ``avoid`` are not used. Raises `RunError` if training diverges or every
+    attempt is lost.
     """
-    fitted = [_retrain_where_possible(job, chosen, paths, avoid) for chosen in recipe.members]
-    weights = [chosen.weight for chosen in recipe.members]
-    probabilities = np.average([each.probabilities for each in fitted], axis=0, weights=weights)
+    retrained = [_retrain_somewhere(job, member, paths, avoid) for member in spec.members]
+    weights = [member.weight for member in spec.members]
+    probabilities = np.average([each.probabilities for each in retrained], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
+    predictions = Predictions(job.dataset.classes, labels, probabilities)
     final = FinalModel(
         test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_class_share(labels.tolist()),
-        members=tuple(_member(chosen, job.config.metric) for chosen in recipe.members),
-        rates=_rates(recipe, probabilities, labels, job.dataset.classes),
+        members=tuple(_member(member, job.config.metric) for member in spec.members),
+        rates=_rates(spec.operating_point, predictions),
     )
-    answers = Predictions(job.dataset.classes, labels, probabilities)
-    tested = [job.dataset.paths[row] for row in job.dataset.rows("test")]
-    paths.card.unlink(missing_ok=True)  # what is exported is no longer of the final model
-    paths.metrics.unlink(missing_ok=True)  # comes back last: its presence says the rest is whole
-    for k, each in enumerate(fitted):
-        write_atomically(paths.member_weights(k), partial(save_file, each.state))
-    for leftover in set(paths.retrained.glob("model*.safetensors")) - {
-        paths.member_weights(k) for k in range(len(fitted))
-    }:
-        leftover.unlink()
-    answers.write(paths.predictions, tested)
-    write_atomically(paths.features, lambda file: _save(fitted[0].features, file))
-    write_json(paths.metrics, final.to_dict())
+    _write(final, retrained, predictions, job, paths)
     return final
 
 
-def _retrain_where_possible(
-    job: TrialJob, chosen: EnsembleMember, paths: SweepPaths, avoid: Sequence[str]
+def _write(
+    final: FinalModel,
+    retrained: Sequence[RetrainedMember],
+    predictions: Predictions,
+    job: TrialJob,
+    paths: SweepPaths,
+) -> None:
+    """Write weights, predictions and features; ``metrics.json`` last, as a sign that all is whole.
+
+    The model card of an earlier final model goes first: its export is out of date.
+    """
+    paths.model_card.unlink(missing_ok=True)
+    paths.metrics.unlink(missing_ok=True)
+    weights = [paths.member_weights(k) for k in range(len(retrained))]
+    for file, member in zip(weights, retrained, strict=True):
+        write_atomically(file, partial(save_file, member.state_dict))
+    for leftover in set(paths.retrained.glob("model*.safetensors")) - set(weights):
+        leftover.unlink()
+    test_images = [job.dataset.paths[row] for row in job.dataset.rows("test")]
+    predictions.write(paths.predictions, test_images)
+    write_atomically(paths.features, lambda file: _save(retrained[0].features, file))
+    write_json(paths.metrics, final.to_dict())
+
+
+def _retrain_somewhere(
+    job: TrialJob, member: EnsembleMember, paths: SweepPaths, avoid: Sequence[str]
 ) -> RetrainedMember:
+    """`retrain_member` as a Ray task on one GPU if the trials ran on GPUs, else in here."""
     if not (job.on_gpu and ray.is_initialized()):
-        return retrain_member(job, chosen, threads=os.cpu_count() or 1)
+        return retrain_member(job, member, threads=os.cpu_count() or 1)
     on_a_gpu: Any = ray.remote(
         num_gpus=1,
         num_returns="streaming",
         max_retries=2,  # of lost workers and machines
-        label_selector=none_of(avoid),
+        label_selector=selector_excluding(avoid),
     )
-    steps = on_a_gpu(_retrain_steps).remote(job, chosen, threads=1)
+    steps = on_a_gpu(_retrain_steps).remote(job, member, threads=1)
     try:
-        fitted = _followed(map(ray.get, steps), chosen, job.config.metric)
+        return _log_epochs(map(ray.get, steps), member, job.config.metric)
     except RunError:
         raise
     except RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RunError(
-            f"Retraining trial {chosen.trial.trial_id} failed ({reason}). The trials are kept; "
-            f"once that is mended, go on:  {command('resume', paths)}"
+            f"Retraining trial {member.trial.trial_id} failed ({reason}). The trials are kept; "
+            f"once that is mended, go on:  {sweep_command('resume', paths)}"
         ) from error
-    return fitted
 
 
-def _rates(
-    recipe: FinalModelSpec, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
-) -> Rates | None:
-    if recipe.point is None:
+def _rates(point: OperatingPoint | None, predictions: Predictions) -> SensitivitySpecificity | None:
+    """Sensitivity and specificity on the test images at the operating point, if there is one."""
+    if point is None:
         return None
-    positive = list(classes).index(recipe.point.positive)
-    return Rates.of(recipe.point, probabilities[:, positive], labels == positive)
+    positive = predictions.classes.index(point.positive)
+    return SensitivitySpecificity.measure(
+        point, predictions.probabilities[:, positive], predictions.labels == positive
+    )
 
 
-def _member(chosen: EnsembleMember, metric: str) -> Member:
-    trial = chosen.trial
-    best = trial.best(metric)
-    assert best is not None
-    return Member(
-        trial.trial_id,
+def _member(member: EnsembleMember, metric: str) -> RetrainedTrial:
+    best = member.best(metric)
+    return RetrainedTrial(
+        member.trial.trial_id,
         best.epoch,
         best.val_accuracy,
-        trial.params,
-        chosen.weight,
-        chosen.temperature,
+        member.trial.params,
+        member.weight,
+        member.temperature,
     )
 
 
 def _save(features: np.ndarray, file: Path) -> None:
-    with file.open("wb") as opened:  # given a name, NumPy adds an ending
+    with file.open("wb") as opened:  # given a name, NumPy would append ".npy" to it
         np.save(opened, features)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from search.config import SweepConfig, positive_class
-from search.record import SweepPaths, TrialRecord, read_answers
+from search.config import SweepConfig, positive_class_index
+from search.record import SweepPaths, TrialRecord, read_validation_logits
 from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
@@ -66,11 +66,13 @@ def select_final_model(
     the same pixels. Raises `ConfigError` if `sensitivity` does not name one of two classes, or if
     calibration or a threshold is asked for and the winner has no saved logits.
     """
-    positive = positive_class(config, dataset.classes)
+    positive = positive_class_index(config, dataset.classes)
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return FinalModelSpec((EnsembleMember(winner),))
     # 1. Validation logits of the best trials.
-    logits = read_answers(paths.answers, trials, config.metric, dataset, config.validated)
+    logits = read_validation_logits(
+        paths.validation_logits, trials, config.metric, dataset, config.validation_splits
+    )
     if winner.number not in logits:
         _check_needs_no_logits(winner, paths, config)
         _log.warning("trial %s has no saved validation logits: no ensemble", winner.trial_id)
@@ -79,8 +81,8 @@ def select_final_model(
     if config.ensemble > 1:
         candidates += _alike([t for t in trials if t.number in logits], winner, dataset)
     # 2. The probabilities of each candidate, calibrated if asked for.
-    labels = dataset.labels[dataset.rows(*config.validated)]
-    folds = fold_numbers(labels, digests=dataset.digests_of(*config.validated))
+    labels = dataset.labels[dataset.rows(*config.validation_splits)]
+    folds = fold_numbers(labels, digests=dataset.digests_of(*config.validation_splits))
     candidate_logits = [logits[trial.number] for trial in candidates]
     temperatures = [
         fit_temperature(each, labels, folds) if config.calibrate else 1.0

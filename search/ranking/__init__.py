@@ -1,4 +1,7 @@
-"""Which trials are best: tables, repeats with other seeds, and comparisons between sweeps."""
+"""Ranks trials: tables, repeats of the best with other seeds, and comparisons between sweeps.
+
+It reads records and runs nothing.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Several sweeps side by side: all their trials, and whether one's final model is better."""
+"""Comparison of sweeps: their trials in one ranking, and their final models on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from search.config import Objective
+from search.config import Objective, SweepConfig
 from search.ranking.leaderboard import rank, trial_table
-from search.record import FinalModel, SweepPaths, TrialRecord, load_config, read_trials
+from search.record import FinalModel, SweepPaths, TrialRecord, load_sweep_config, read_trials
 from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import Predictions
 
-_NO_EXPRESSION = (
+_UNEVALUABLE = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -25,113 +25,152 @@ _NO_EXPRESSION = (
     TypeError,
     ValueError,
 )
-"""What pandas raises for words that it can't evaluate."""
+"""Exceptions that pandas raises for an expression that it can't evaluate."""
+SIGNIFICANCE_LEVEL = 0.05
+"""Largest p-value of a difference that is called significant."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` finds."""
+    """Result of `compare_sweeps`."""
 
     trials: pd.DataFrame
-    """One row a trial with its ``sweep``, the best first."""
+    """One row per trial with its ``sweep``, the best first."""
     sweeps: pd.DataFrame
-    """One row a sweep: what it found, and what that cost."""
+    """One row per sweep: sizes, cost, best score and test result."""
     mcnemar_tests: tuple["McNemarTest", ...]
-    """Of sweeps whose final models were tested on the same images."""
+    """One for each pair of sweeps whose final models were tested on the same images."""
     metric: str
+    """Metric that all trials are ranked by: the first sweep's."""
     objectives: tuple[Objective, ...]
-    """Of any of the sweeps."""
+    """Objectives of any of the sweeps."""
     warnings: tuple[str, ...]
-    """Sentences on what doesn't compare."""
+    """Sentences on what is not comparable."""
 
 
 @dataclass(frozen=True)
 class McNemarTest:
-    """The accuracy of two final models on the same test images, by McNemar's exact test."""
+    """McNemar's exact test (McNemar 1947) of two final models' accuracy on the same test images."""
 
-    one: str
-    other: str
+    first: str
+    """Name of one sweep."""
+    second: str
+    """Name of the other."""
     images: int
-    only_one: int
-    """Images that only ``one`` has right."""
-    only_other: int
+    """Number of test images."""
+    only_first: int
+    """Number of images that only the first model classifies correctly."""
+    only_second: int
+    """Number of images that only the second model classifies correctly."""
     pairs: int = 1
-    """How many pairs of models are looked at, any of which may differ by chance."""
+    """Number of pairs of models that are tested, for the Bonferroni correction."""
 
     @property
-    def p(self) -> float:
-        """How likely so uneven a share is between equals, in any of the pairs (Bonferroni)."""
-        differing = self.only_one + self.only_other
-        alone = float(binomtest(self.only_one, differing).pvalue) if differing else 1.0
-        return min(1.0, self.pairs * alone)
+    def p_value(self) -> float:
+        """Two-sided p-value for equal accuracy, Bonferroni-corrected for the number of pairs."""
+        discordant = self.only_first + self.only_second
+        uncorrected = float(binomtest(self.only_first, discordant).pvalue) if discordant else 1.0
+        return min(1.0, self.pairs * uncorrected)
 
     def __str__(self) -> str:
-        if not (self.only_one or self.only_other):
+        if not (self.only_first or self.only_second):
             return (
-                f"{self.one} and {self.other} are right on the same of {self.images} test images."
+                f"{self.first} and {self.second} get exactly the same images right, "
+                f"of {self.images} test images."
             )
-        verdict = "more than chance" if self.p < 0.05 else "may be chance"
-        among = f" for {self.pairs} pairs" if self.pairs > 1 else ""
+        significant = self.p_value < SIGNIFICANCE_LEVEL
+        verdict = "a significant difference" if significant else "no significant difference"
+        correction = f", Bonferroni-corrected for {self.pairs} pairs" if self.pairs > 1 else ""
         return (
-            f"On the same {self.images} test images {self.one} alone is right on {self.only_one}, "
-            f"{self.other} alone on {self.only_other}: {verdict} (McNemar's exact test{among}, "
-            f"p = {self.p:.2g})."
+            f"On the same {self.images} test images, only {self.first} is right on "
+            f"{self.only_first} and only {self.second} on {self.only_second}: {verdict} "
+            f"(McNemar's exact test{correction}, p = {self.p_value:.2g})."
         )
 
 
-def compare_sweeps(found: Sequence[SweepPaths], *, where: str | None = None) -> Comparison:
-    """Rank their trials together by the first one's metric.
+@dataclass(frozen=True)
+class _Launched:
+    """What a sweep has recorded so far."""
 
-    ``where`` keeps trials for which it holds: an expression of pandas over the columns of
-    ``trials.parquet``, parameters by their own names. Raises `ConfigError`.
+    name: str
+    paths: SweepPaths
+    config: SweepConfig
+    dataset: Dataset
+    records: Sequence[TrialRecord]
+    table: pd.DataFrame
+    """Its `trial_table` by the metric of the comparison."""
+
+
+def compare_sweeps(all_paths: Sequence[SweepPaths], *, where: str | None = None) -> Comparison:
+    """Rank the trials of several sweeps together, by the first sweep's metric.
+
+    ``where`` keeps the trials for which it is true: a pandas expression over the columns of
+    ``trials.parquet``, with parameters by their bare names. Raises `ConfigError` if no trial has
+    begun, or if ``where`` is no such expression or is true of no trial.
     """
-    configs, names = [load_config(paths) for paths in found], _names(found)
-    metric = configs[0].metric
-    records = [read_trials(paths.journal) for paths in found]
-    tables = [
-        trial_table(trials, metric).assign(sweep=name)
-        for name, trials in zip(names, records, strict=True)
+    metric = load_sweep_config(all_paths[0]).metric
+    sweeps = [
+        _read(name, paths, metric)
+        for name, paths in zip(_distinct_names(all_paths), all_paths, strict=True)
     ]
-    begun = [table for table in tables if not table.empty]
+    begun = [sweep.table for sweep in sweeps if not sweep.table.empty]
     if not begun:
-        raise ConfigError(f"No trial of {', '.join(names)} has begun yet; wait for one.")
-    warnings = []
-    if any(config.metric != metric for config in configs):
-        warnings.append(f"The sweeps have different metrics; all are ranked by {metric}.")
-    datasets = [Dataset.read(paths.dataset, paths.split) for paths in found]
-    if len({dataset.fingerprint for dataset in datasets}) > 1:
-        warnings.append("The sweeps have different images or splits: scores don't compare.")
-    trials = _kept(rank(pd.concat(begun, ignore_index=True), metric), where)
-    if metric != "val_accuracy" and len(found) > 1:
-        warnings.append(f"Trials are ranked by {metric}; final models are weighed by accuracy.")
-    objectives = dict.fromkeys(name for config in configs for name in config.objectives)
-    each = zip(names, found, records, tables, datasets, strict=True)
+        names = ", ".join(sweep.name for sweep in sweeps)
+        raise ConfigError(f"No trial of {names} has begun yet; wait for one.")
+    trials = rank(pd.concat(begun, ignore_index=True), metric)
+    if where is not None:
+        trials = _filter(trials, where)
+    objectives = dict.fromkeys(name for sweep in sweeps for name in sweep.config.objectives)
     return Comparison(
         trials,
-        pd.DataFrame([_row(*one, metric) for one in each]),
-        _duels(names, found, datasets),
+        pd.DataFrame([_sweep_row(sweep, metric) for sweep in sweeps]),
+        _mcnemar_tests(sweeps),
         metric,
         tuple(name for name in objectives if name in trials),
-        tuple(warnings),
+        tuple(_warnings(sweeps, metric)),
     )
 
 
-def _names(found: Sequence[SweepPaths]) -> list[str]:
-    """What each is called: its folder's name, or where that is another's too, its path."""
-    names = [paths.root.name for paths in found]
+def _read(name: str, paths: SweepPaths, metric: str) -> _Launched:
+    records = read_trials(paths.journal)
+    return _Launched(
+        name=name,
+        paths=paths,
+        config=load_sweep_config(paths),
+        dataset=Dataset.read(paths.dataset, paths.split),
+        records=records,
+        table=trial_table(records, metric).assign(sweep=name),
+    )
+
+
+def _warnings(sweeps: Sequence[_Launched], metric: str) -> list[str]:
+    warnings = []
+    if any(sweep.config.metric != metric for sweep in sweeps):
+        warnings.append(f"The sweeps have different metrics; all are ranked by {metric}.")
+    if len({sweep.dataset.fingerprint for sweep in sweeps}) > 1:
+        warnings.append(
+            "The sweeps have different images or splits: their scores are not comparable."
+        )
+    if metric != "val_accuracy" and len(sweeps) > 1:
+        warnings.append(f"Trials are ranked by {metric}; final models are compared by accuracy.")
+    return warnings
+
+
+def _distinct_names(all_paths: Sequence[SweepPaths]) -> list[str]:
+    """Names of the sweeps' folders, or their whole paths if two folders share a name."""
+    names = [paths.root.name for paths in all_paths]
     if len(set(names)) == len(names):
         return names
-    return [str(paths.root) for paths in found]
+    return [str(paths.root) for paths in all_paths]
 
 
-def _kept(trials: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    if where is None:
-        return trials
-    named = trials.rename(columns=lambda name: str(name).removeprefix("params."))
+def _filter(trials: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The rows of ``trials`` for which the expression ``where`` is true."""
+    bare_names = trials.rename(columns=lambda name: str(name).removeprefix("params."))
     example = "write an expression such as \"unfreeze > 0.5 and status == 'completed'\"."
     try:
-        holds = named.eval(where, engine="python")
-    except _NO_EXPRESSION as error:
+        holds = bare_names.eval(where, engine="python")
+    except _UNEVALUABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"--where can't be {where!r} ({reason}); {example}") from None
     if not isinstance(holds, pd.Series) or holds.dtype != bool:
@@ -141,54 +180,47 @@ def _kept(trials: pd.DataFrame, where: str | None) -> pd.DataFrame:
     return trials[holds].reset_index(drop=True)
 
 
-def _row(
-    name: str,
-    paths: SweepPaths,
-    records: Sequence[TrialRecord],
-    trials: pd.DataFrame,
-    dataset: Dataset,
-    metric: str,
-) -> dict[str, object]:
-    """What is said of a sweep."""
+def _sweep_row(sweep: _Launched, metric: str) -> dict[str, object]:
     row: dict[str, object] = {
-        "sweep": name,
-        "images": len(dataset),
-        "trials": len(trials),
-        "hours": sum(trial.seconds for trial in records) / 3600,
-        metric: trials[metric].iloc[0] if len(trials) else None,
+        "sweep": sweep.name,
+        "images": len(sweep.dataset),
+        "trials": len(sweep.table),
+        "hours": sum(trial.seconds for trial in sweep.records) / 3600,
+        metric: sweep.table[metric].iloc[0] if len(sweep.table) else None,
     }
-    if paths.metrics.exists():
-        test = FinalModel.read(paths).test
+    if sweep.paths.metrics.exists():
+        test = FinalModel.read(sweep.paths).test
         low, high = test.accuracy_ci95
         row |= {"test_accuracy": test.accuracy, "95%": f"{low:.4f} to {high:.4f}"}
         row |= {"test_balanced_accuracy": test.balanced_accuracy}
     return row
 
 
-def _duels(
-    names: Sequence[str], found: Sequence[SweepPaths], datasets: Sequence[Dataset]
-) -> tuple[McNemarTest, ...]:
-    """Of every two sweeps that were tested on the same images with the same labels."""
-    answers = {
-        name: _answers(paths, dataset)
-        for name, paths, dataset in zip(names, found, datasets, strict=True)
-        if paths.metrics.exists()
+def _mcnemar_tests(sweeps: Sequence[_Launched]) -> tuple[McNemarTest, ...]:
+    """One test for each two sweeps that were tested on the same images with the same labels."""
+    correct = {
+        sweep.name: _correct_by_image(sweep) for sweep in sweeps if sweep.paths.metrics.exists()
     }
-    same = [
-        (one, other)
-        for one, other in combinations(answers, 2)
-        if answers[one].index.equals(answers[other].index)
+    comparable = [
+        (first, second)
+        for first, second in combinations(correct, 2)
+        if correct[first].index.equals(correct[second].index)
     ]
-    mcnemar_tests = []
-    for one, other in same:
-        first, second = answers[one].to_numpy(), answers[other].to_numpy()
-        only_one, only_other = int((first & ~second).sum()), int((second & ~first).sum())
-        mcnemar_tests.append(McNemarTest(one, other, len(first), only_one, only_other, len(same)))
-    return tuple(mcnemar_tests)
+    tests = []
+    for first, second in comparable:
+        right, also_right = correct[first].to_numpy(), correct[second].to_numpy()
+        only_first, only_second = (right & ~also_right).sum(), (also_right & ~right).sum()
+        tests.append(
+            McNemarTest(
+                first, second, len(right), int(only_first), int(only_second), len(comparable)
+            )
+        )
+    return tuple(tests)
 
 
-def _answers(paths: SweepPaths, dataset: Dataset) -> pd.Series:
-    """Whether the final model is right, by the bytes and the label of each test image."""
-    tested = Predictions.read(paths.predictions, dataset.classes)
-    images = [dataset.digests_of("test"), np.array(dataset.classes)[tested.labels]]
-    return pd.Series(tested.correct, index=images).sort_index(kind="stable")
+def _correct_by_image(sweep: _Launched) -> pd.Series:
+    """Whether the final model is right, indexed by the digest and the label of each test image."""
+    tested = Predictions.read(sweep.paths.predictions, sweep.dataset.classes)
+    labels = np.array(sweep.dataset.classes)[tested.labels]
+    index = [sweep.dataset.digests_of("test"), labels]
+    return pd.Series(tested.correct, index=index).sort_index(kind="stable")

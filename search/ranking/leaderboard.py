@@ -47,8 +47,8 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
         "repeats": len(confirmed) - 1 if confirmed else 0,
     }
     row |= {"seconds": trial.seconds, "error": trial.error}
-    if trial.footprint is not None:
-        row |= asdict(trial.footprint)
+    if trial.model_cost is not None:
+        row |= asdict(trial.model_cost)
     return row | {f"params.{field}": value for field, value in trial.params.model_dump().items()}
 
 

@@ -1,4 +1,7 @@
-"""What a sweep found, for people: ``report.html``, and pictures in TensorBoard."""
+"""Reports what a sweep found, for people: ``report.html``, and figures in TensorBoard.
+
+It reads what the sweep has left on disk and trains nothing.
+"""
 
 import lazy_loader
 

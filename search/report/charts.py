@@ -1,4 +1,4 @@
-"""One style for every chart: safe for the colour-blind, text that stays text."""
+"""`Chart`: a Matplotlib figure in a common style, safe for colour-blind readers."""
 
 import io
 import warnings
@@ -13,16 +13,17 @@ from matplotlib.figure import Figure
 from search.report.html import Picture
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A5195", "#4D4D4D")
-"""Those of Okabe and Ito but for the yellow and the last two; each is told by its marker too."""
+"""Colours of categories: those of Okabe and Ito (2008), but for the yellow and the last two."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Markers of categories, one for each colour, so that colour is never the only distinction."""
 GREY = "#B8BEC5"
-MAP = "cividis"
-"""Colours of numbers: alike for all eyes, ever lighter."""
+COLOUR_MAP = "cividis"
+"""Colour map of numbers: perceptually uniform, also for the colour-blind."""
 
 _STYLE: Any = {
-    "svg.fonttype": "none",  # the reader's fonts, which know every class name
-    "svg.hashsalt": "finesweep",  # the same chart is the same file
-    "text.parse_math": False,  # a class may be called $5
+    "svg.fonttype": "none",  # text stays text: the reader's fonts have glyphs for every class name
+    "svg.hashsalt": "finesweep",  # the same chart gives the same file
+    "text.parse_math": False,  # a class may be named "$5"
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -34,44 +35,48 @@ _STYLE: Any = {
     "legend.fontsize": 8.5,
     "figure.constrained_layout.use": True,
 }
-_SIZES = {False: (5.2, 3.7), True: (10.4, 4.2)}
-"""Inches, by whether it is wide."""
+_SIZES_INCHES = {False: (5.2, 3.7), True: (10.4, 4.2)}
+"""Width and height of a chart, by whether it is wide."""
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Charts drawn within look alike."""
+def chart_style() -> Iterator[None]:
+    """Context in which charts are drawn in the common style."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's font has it
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's fonts have it
         yield
 
 
 class Chart:
-    """A figure to draw in; then a `Picture`."""
+    """A figure with one pair of axes to draw on; `picture` then makes it part of the page.
 
-    def __init__(self, *, wide: bool = False, height: float | None = None) -> None:
+    ``wide`` charts take the whole width of the page; ``height_inches`` replaces the usual height.
+    """
+
+    def __init__(self, *, wide: bool = False, height_inches: float | None = None) -> None:
         self._wide = wide
-        width, usual = _SIZES[wide]
-        self.figure = Figure(figsize=(width, height or usual))
+        width, usual_height = _SIZES_INCHES[wide]
+        self.figure = Figure(figsize=(width, height_inches or usual_height))
         self.axes: Axes = self.figure.add_subplot()
 
     def legend(self) -> None:
-        """Below the chart, so that it hides nothing, of what has a label."""
+        """Add a legend of everything that has a label, below the axes so that it hides nothing."""
         names = self.axes.get_legend_handles_labels()[1]
         columns = max(1, min(3, len(names), 66 // (7 + max(map(len, names), default=0))))
         self.figure.legend(loc="outside lower center", ncols=columns)
 
     def picture(self, alt: str, caption: str) -> Picture:
-        """As it is now."""
+        """The figure as an SVG, with its text alternative and caption."""
         file = io.StringIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None})
         return Picture(file.getvalue(), alt, caption, self._wide)
 
 
-def shortened(names: Sequence[str], length: int = 28) -> list[str]:
-    """Names as charts have room for them: what is too long loses its middle.
+def shorten(names: Sequence[str], length: int = 28) -> list[str]:
+    """Names of at most ``length`` characters, without their middle where they were longer.
 
-    One that begins with an underscore would be left out of legends, so a space goes before it.
+    A name that begins with an underscore gets a space before it: Matplotlib leaves labels with a
+    leading underscore out of legends.
     """
     half = length // 2 - 1
     short = [n if len(n) <= length else f"{n[:half]}…{n[-half:]}" for n in names]

@@ -1,260 +1,314 @@
 """Charts and tables of the final model's test."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.ticker import PercentFormatter
-from scipy.stats import binomtest
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from threadpoolctl import threadpool_limits
 
 from search.record import FinalModel
-from search.report.charts import COLOURS, GREY, MAP, MARKERS, Chart, shortened
-from search.report.html import Block, Picture, Table
-from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
+from search.report.charts import COLOUR_MAP, COLOURS, GREY, MARKERS, Chart, shorten
+from search.report.html import Block, Picture, Table, counted
+from trainables.evaluation import (
+    Predictions,
+    bootstrap_intervals,
+    calibration_curve,
+    wilson_interval,
+)
 
-SHOWN = 8
-"""Classes that have a curve or a colour of their own."""
-NAMED = 40
-"""Classes, beyond which a confusion matrix has no names."""
-MAPPED = 1000
-"""Images of the map, at most."""
-
-
-def blocks(tested: Predictions, final: FinalModel, features: np.ndarray | None) -> list[Block]:
-    """All that there is to show; ``features`` is ``(n, d)`` before the classifier."""
-    found: list[Block] = [_metrics(tested, final), _confusion(tested)]
-    if len(np.unique(tested.labels)) > 1:
-        found += [_roc(tested), _precision_recall(tested)]
-    found.append(_reliability(tested))
-    if features is not None and len(tested.labels) > 10:
-        found.append(_map(tested, features))
-    found.append(_per_class(tested, final))
-    if len(tested.classes) > 2 and (mixed := mistakes(tested)):
-        rows = [(a, b, str(count), f"{share:.1%}") for a, b, count, share in mixed]
-        columns = ("true class", "taken for", "images", "of the class")
-        found.append(Table("The most frequent mistakes.", columns, tuple(rows)))
-    return found
+MAX_CURVES = 8
+"""Largest number of classes that get a curve, or a colour of their own."""
+MAX_NAMED_CLASSES = 40
+"""Largest number of classes whose names are written beside a confusion matrix."""
+MAX_COUNTED_CLASSES = 12
+"""Largest number of classes whose counts are written into a confusion matrix."""
+MAX_MAP_IMAGES = 1000
+"""Largest number of images in the t-SNE map."""
+MAX_CONFUSIONS = 10
+"""Number of confusions that are listed."""
+_SQUARE_INCHES = 4.4
+"""Height that makes the axes of a chart about square."""
 
 
-def mistakes(tested: Predictions) -> list[tuple[str, str, int, float]]:
-    """The ten most frequent: true class, predicted one, images, their share of the true class."""
-    wrong = tested.confusion * (1 - np.eye(len(tested.classes), dtype=int))
-    images = tested.confusion.sum(axis=1)
-    pairs = np.argwhere(wrong).tolist()
-    pairs.sort(key=lambda pair: -wrong[tuple(pair)])
+class Confusion(NamedTuple):
+    """Images of one class that are predicted as another."""
+
+    true: str
+    predicted: str
+    images: int
+    share: float
+    """Share of the true class's images."""
+
+
+def final_test_blocks(
+    predictions: Predictions, final: FinalModel, features: np.ndarray | None
+) -> list[Block]:
+    """All charts and tables of a test.
+
+    ``features`` are ``(n, d)`` inputs of the classifier layer, for the t-SNE map. Curves need test
+    images of two classes, the map more than ten images; without these they are left out.
+    """
+    blocks: list[Block] = [_metrics_table(predictions, final), _confusion_picture(predictions)]
+    if len(np.unique(predictions.labels)) > 1:
+        blocks += [_roc_picture(predictions), _precision_recall_picture(predictions)]
+    blocks.append(_reliability_picture(predictions))
+    if features is not None and len(predictions.labels) > 10:
+        blocks.append(_map_picture(predictions, features))
+    blocks.append(_per_class_table(predictions, final))
+    if len(predictions.classes) > 2 and (confusions := most_frequent_confusions(predictions)):
+        rows = tuple((c.true, c.predicted, str(c.images), f"{c.share:.1%}") for c in confusions)
+        columns = ("true class", "predicted class", "images", "share of the true class")
+        blocks.append(Table("The most frequent confusions.", columns, rows))
+    return blocks
+
+
+def most_frequent_confusions(predictions: Predictions) -> list[Confusion]:
+    """The most frequent confusions, ties in the order of true, then predicted class."""
+    classes, matrix = predictions.classes, predictions.confusion
+    class_sizes = matrix.sum(axis=1)
+    errors = matrix * (1 - np.eye(len(classes), dtype=int))
+    pairs = [(true, predicted) for true, predicted in np.argwhere(errors).tolist()]
+    pairs.sort(key=lambda pair: (-errors[pair], *pair))
     return [
-        (tested.classes[a], tested.classes[b], int(wrong[a, b]), wrong[a, b] / images[a])
-        for a, b in pairs[:10]
+        Confusion(
+            classes[true],
+            classes[predicted],
+            int(errors[true, predicted]),
+            errors[true, predicted] / class_sizes[true],
+        )
+        for true, predicted in pairs[:MAX_CONFUSIONS]
     ]
 
 
-def _metrics(tested: Predictions, final: FinalModel) -> Table:
-    test, drawn = final.test, bootstrap_intervals(tested.probabilities, tested.labels)
+def _metrics_table(predictions: Predictions, final: FinalModel) -> Table:
+    test = final.test
+    bootstrap = bootstrap_intervals(predictions.probabilities, predictions.labels)
     low, high = test.accuracy_ci95
     rows = [
         ("accuracy", f"{test.accuracy:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"),
-        ("balanced accuracy", f"{test.balanced_accuracy:.4f}", *_drawn(drawn.balanced_accuracy)),
-        ("macro F1", f"{test.macro_f1:.4f}", *_drawn(drawn.macro_f1)),
+        (
+            "balanced accuracy",
+            f"{test.balanced_accuracy:.4f}",
+            *_interval_cells(bootstrap.balanced_accuracy),
+        ),
+        ("macro F1", f"{test.macro_f1:.4f}", *_interval_cells(bootstrap.macro_f1)),
     ]
     if test.roc_auc is not None:
-        mean = " (mean of one against the rest)" if len(tested.classes) > 2 else ""
-        rows.append((f"ROC AUC{mean}", f"{test.roc_auc:.4f}", *_drawn(drawn.roc_auc)))
+        mean = " (one-vs-rest mean)" if len(predictions.classes) > 2 else ""
+        rows.append((f"ROC AUC{mean}", f"{test.roc_auc:.4f}", *_interval_cells(bootstrap.roc_auc)))
     if final.rates is not None:
         for name, value, (low, high) in final.rates.rows:
             rows.append((name, f"{value:.4f}", f"{low:.4f} to {high:.4f}", "Wilson"))
-    error = calibration_curve(tested.probabilities, tested.labels).error
+    error = calibration_curve(predictions.probabilities, predictions.labels).error
     rows.append(("expected calibration error", f"{error:.4f}", "", ""))
-    rows.append(("accuracy of the constant answer", f"{final.majority_accuracy:.4f}", "", ""))
+    constant = "accuracy of always predicting the most frequent class"
+    rows.append((constant, f"{final.majority_accuracy:.4f}", "", ""))
     caption = (
-        f"Metrics on {len(tested.labels)} test images. The intervals say what other images of the "
-        "same kind may give, not what another training may."
+        f"Metrics on {len(predictions.labels)} test images. The intervals account for the choice "
+        "of test images, not for the randomness of training."
     )
-    return Table(caption, ("metric", "value", "95% interval", "by"), tuple(rows))
+    return Table(caption, ("metric", "value", "95% interval", "method"), tuple(rows))
 
 
-def _drawn(interval: tuple[float, float] | None) -> tuple[str, str]:
-    """Of 200 resamples more figures would mean nothing."""
+def _interval_cells(interval: tuple[float, float] | None) -> tuple[str, str]:
+    """Interval and method; 200 resamples don't warrant a fourth decimal."""
     return ("", "") if interval is None else ("{:.3f} to {:.3f}".format(*interval), "bootstrap")
 
 
-def _confusion(tested: Predictions) -> Picture:
-    right = int(np.trace(tested.confusion))
-    said = "; ".join(f"{count} {a} taken for {b}" for a, b, count, _ in mistakes(tested)[:3])
-    return confusion_chart(tested).picture(
-        f"Confusion matrix: {right} of {len(tested.labels)} are right"
-        + (f"; {said}." if said else "."),
-        "Confusion matrix of the test images: counts, coloured by their share of the true class.",
+def _confusion_picture(predictions: Predictions) -> Picture:
+    correct = int(np.trace(predictions.confusion))
+    worst = "; ".join(
+        f"{c.images} {c.true} predicted as {c.predicted}"
+        for c in most_frequent_confusions(predictions)[:3]
+    )
+    return confusion_chart(predictions).picture(
+        f"Confusion matrix: {correct} of {len(predictions.labels)} test images are classified "
+        "correctly" + (f"; {worst}." if worst else "."),
+        "Confusion matrix: numbers of test images, coloured by their share of the true class.",
     )
 
 
-def confusion_chart(tested: Predictions) -> Chart:
-    """The confusion matrix, coloured."""
-    matrix, names = tested.confusion, shortened(tested.classes, 18)
+def confusion_chart(predictions: Predictions) -> Chart:
+    """The confusion matrix: counts as text, coloured by their share of the true class."""
+    matrix, names = predictions.confusion, shorten(predictions.classes, 18)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    chart = Chart(height=4.4)
-    drawn = chart.axes.imshow(shares, cmap=MAP, vmin=0, vmax=1)
+    chart = Chart(height_inches=_SQUARE_INCHES)
+    image = chart.axes.imshow(shares, cmap=COLOUR_MAP, vmin=0, vmax=1)
     chart.axes.grid(False)
-    if len(names) <= NAMED:
+    if len(names) <= MAX_NAMED_CLASSES:
         size = 9 if len(names) <= 20 else 6
         chart.axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
         chart.axes.set_yticks(range(len(names)), names, fontsize=size)
-    if len(names) <= 12:
+    if len(names) <= MAX_COUNTED_CLASSES:
         for (row, column), count in np.ndenumerate(matrix):
             colour = "black" if shares[row, column] > 0.55 else "white"
             chart.axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=9)
     chart.axes.set(xlabel="predicted class", ylabel="true class")
-    bar = chart.figure.colorbar(drawn, ax=chart.axes, format=PercentFormatter(1), shrink=0.8)
-    bar.set_label("of the true class")
+    bar = chart.figure.colorbar(image, ax=chart.axes, format=PercentFormatter(1), shrink=0.8)
+    bar.set_label("share of the true class")
     return chart
 
 
-def _curves_of(tested: Predictions) -> list[int]:
-    """Classes to draw: of two the rarer one or the first, of many the worst."""
-    present = np.unique(tested.labels)
-    if len(tested.classes) == 2:
-        return [int(np.bincount(tested.labels, minlength=2).argmin())]
-    recalls = np.diag(tested.confusion) / np.maximum(tested.confusion.sum(axis=1), 1)
-    worst = sorted(present.tolist(), key=lambda k: recalls[k])[:SHOWN]
-    return sorted(worst)
+def _curve_classes(predictions: Predictions) -> list[int]:
+    """Numbers of the classes to draw curves of.
+
+    Of two classes it is the rarer one, or the first if they are equal; of more, those of lowest
+    recall that have test images.
+    """
+    if len(predictions.classes) == 2:
+        return [int(np.bincount(predictions.labels, minlength=2).argmin())]
+    matrix = predictions.confusion
+    recalls = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
+    present = np.unique(predictions.labels).tolist()
+    return sorted(sorted(present, key=lambda k: (recalls[k], k))[:MAX_CURVES])
 
 
-def _of_which(tested: Predictions) -> str:
-    drawn = _curves_of(tested)
-    if len(tested.classes) == 2:
-        return f"The positive class is {tested.classes[drawn[0]]}."
-    if len(drawn) < len(tested.classes):
-        return f"Each class against the rest; of {len(tested.classes)} the {len(drawn)} worst."
+def _curve_note(predictions: Predictions) -> str:
+    drawn, classes = _curve_classes(predictions), predictions.classes
+    if len(classes) == 2:
+        return f"The positive class is {classes[drawn[0]]}."
+    if len(drawn) < len(classes):
+        return (
+            f"Each class against the rest, for the {len(drawn)} classes of lowest recall out of "
+            f"{len(classes)}."
+        )
     return "Each class against the rest."
 
 
-def _roc(tested: Predictions) -> Picture:
-    chart, said = Chart(height=4.4), []
-    drawn = _curves_of(tested)
-    for place, k in enumerate(drawn):
-        false, true, _ = roc_curve(tested.labels == k, tested.probabilities[:, k])
-        area, name = auc(false, true), tested.classes[k]
-        chart.axes.plot(
-            false, true, color=COLOURS[place], label=f"{shortened([name], 20)[0]} {area:.3f}"
-        )
-        said.append(f"{name} {area:.3f}")
+Curve = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]]
+"""``(n,)`` truth and scores to the x and y of a curve, and the number that sums it up."""
+
+
+def _draw_curves(predictions: Predictions, curve: Curve) -> tuple[Chart, str]:
+    """One curve per class of `_curve_classes`, and the classes with their numbers as text."""
+    chart, numbers = Chart(height_inches=_SQUARE_INCHES), []
+    for colour, k in zip(COLOURS, _curve_classes(predictions), strict=False):
+        x, y, number = curve(predictions.labels == k, predictions.probabilities[:, k])
+        name = predictions.classes[k]
+        label = f"{shorten([name], 20)[0]} {number:.3f}"
+        chart.axes.plot(x, y, color=colour, label=label)
+        numbers.append(f"{name} {number:.3f}")
+    chart.axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    return chart, ", ".join(numbers)
+
+
+def _roc_picture(predictions: Predictions) -> Picture:
+    def curve(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        false_positives, true_positives, _ = roc_curve(truth, scores)
+        return false_positives, true_positives, auc(false_positives, true_positives)
+
+    chart, areas = _draw_curves(predictions, curve)
     chart.axes.plot([0, 1], [0, 1], color=GREY, linestyle="--")
     chart.axes.set(xlabel="false positive rate", ylabel="true positive rate (sensitivity)")
-    chart.axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     chart.legend()
     return chart.picture(
-        f"ROC curves with areas {', '.join(said)}.",
-        f"ROC curves with the areas under them. {_of_which(tested)}",
+        f"ROC curves; area under the curve: {areas}.",
+        f"ROC curves, with the areas under them. {_curve_note(predictions)}",
     )
 
 
-def _precision_recall(tested: Predictions) -> Picture:
-    chart, said = Chart(height=4.4), []
-    drawn = _curves_of(tested)
-    for place, k in enumerate(drawn):
-        truth, scores = tested.labels == k, tested.probabilities[:, k]
+def _precision_recall_picture(predictions: Predictions) -> Picture:
+    def curve(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         precision, recall, _ = precision_recall_curve(truth, scores)
-        mean, name = average_precision_score(truth, scores), tested.classes[k]
-        chart.axes.plot(
-            recall, precision, color=COLOURS[place], label=f"{shortened([name], 20)[0]} {mean:.3f}"
-        )
-        said.append(f"{name} {mean:.3f}")
-    chart.axes.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(-0.01, 1.01))
-    chart.axes.set_ylim(-0.01, 1.01)
+        return recall, precision, average_precision_score(truth, scores)
+
+    chart, averages = _draw_curves(predictions, curve)
+    chart.axes.set(xlabel="recall (sensitivity)", ylabel="precision")
     chart.legend()
     return chart.picture(
-        f"Precision-recall curves with average precision {', '.join(said)}.",
-        f"Precision-recall curves with their average precision. {_of_which(tested)}",
+        f"Precision-recall curves; average precision: {averages}.",
+        f"Precision-recall curves, with their average precision. {_curve_note(predictions)}",
     )
 
 
-def _reliability(tested: Predictions) -> Picture:
-    found = calibration_curve(tested.probabilities, tested.labels)
-    chart = Chart(height=4.4)
+def _reliability_picture(predictions: Predictions) -> Picture:
+    """Reliability diagram (Guo et al. 2017), with a histogram of the confidence."""
+    calibration = calibration_curve(predictions.probabilities, predictions.labels)
+    bins, filled = len(calibration.images), calibration.images > 0
+    chart = Chart(height_inches=_SQUARE_INCHES)
     chart.axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
-    some = found.images > 0
-    chart.axes.plot(
-        found.confidence[some], found.accuracy[some], color=COLOURS[0], marker="o", label="model"
-    )
-    bars = chart.axes.twinx()
-    width = 1 / len(found.images)
-    bars.bar((np.arange(len(found.images)) + 0.5) * width, found.images, width, color="#E1E5EA")
-    bars.set(ylabel="images", ylim=(0, 4 * found.images.max()))
-    bars.grid(False)
-    bars.spines["right"].set_visible(True)
-    chart.axes.set_zorder(bars.get_zorder() + 1)
+    confidence, accuracy = calibration.confidence[filled], calibration.accuracy[filled]
+    chart.axes.plot(confidence, accuracy, color=COLOURS[0], marker="o", label="model")
+    histogram = chart.axes.twinx()
+    histogram.bar((np.arange(bins) + 0.5) / bins, calibration.images, 1 / bins, color="#E1E5EA")
+    histogram.set(ylabel="images", ylim=(0, 4 * calibration.images.max()))
+    histogram.grid(False)
+    histogram.spines["right"].set_visible(True)
+    chart.axes.set_zorder(histogram.get_zorder() + 1)
     chart.axes.patch.set_visible(False)
-    lowest = 1 / len(tested.classes)
-    chart.axes.set(xlabel="confidence", ylabel="share that is right", ylim=(-0.02, 1.02))
-    chart.axes.set_xlim(max(0.0, lowest - 0.05), 1.01)
+    lowest_confidence = 1 / len(predictions.classes)
+    chart.axes.set(xlabel="confidence", ylabel="accuracy", ylim=(-0.02, 1.02))
+    chart.axes.set_xlim(max(0.0, lowest_confidence - 0.05), 1.01)
     chart.legend()
-    mean, right = (
-        tested.probabilities.max(axis=1).mean(),
-        (tested.predicted == tested.labels).mean(),
+    mean_confidence = predictions.probabilities.max(axis=1).mean()
+    mean_accuracy = predictions.correct.mean()
+    verdict = "overconfident" if mean_confidence > mean_accuracy else "not overconfident"
+    numbers = (
+        f"mean confidence {mean_confidence:.3f}, accuracy {mean_accuracy:.3f}, expected "
+        f"calibration error {calibration.error:.3f}"
     )
-    sure = "surer than it is right" if mean > right else "no surer than it is right"
     return chart.picture(
-        f"Reliability: mean confidence {mean:.3f}, accuracy {right:.3f}; expected calibration "
-        f"error {found.error:.3f}.",
-        f"Reliability in 15 bins of confidence, with the images in each: the model is {sure} "
-        f"(mean confidence {mean:.3f}, accuracy {right:.3f}; expected calibration error "
-        f"{found.error:.3f}).",
+        f"Reliability diagram: {numbers}.",
+        f"Reliability diagram: accuracy in {bins} bins of confidence, and the number of images in "
+        f"each. The model is {verdict} ({numbers}).",
     )
 
 
-def _map(tested: Predictions, features: np.ndarray) -> Picture:
-    """t-SNE (van der Maaten and Hinton 2008), of the likest fifty directions."""
-    rng, count = np.random.default_rng(0), len(tested.labels)
-    some = np.sort(rng.choice(count, min(count, MAPPED), replace=False))
-    kept = features[some].astype(np.float32)
-    perplexity = min(30.0, (len(some) - 1) / 3)
-    with threadpool_limits(1):  # threads that wait for one another make it slow beside a neighbour
-        kept = PCA(min(50, *kept.shape), random_state=0).fit_transform(kept)
-        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(kept)
-    labels, right = tested.labels[some], (tested.predicted == tested.labels)[some]
-    chart = Chart(height=4.4)
-    often = np.argsort(-np.bincount(labels, minlength=len(tested.classes)), kind="stable")[:SHOWN]
-    shown = sorted(k for k in often.tolist() if (labels == k).any())
-    rest = ~np.isin(labels, shown)
-    if rest.any():
-        chart.axes.plot(*places[rest].T, ".", color=GREY, markersize=4, label="other classes")
-    for place, k in enumerate(shown):
-        here = labels == k
-        chart.axes.plot(
-            *places[here].T,
-            MARKERS[place],
-            color=COLOURS[place],
-            markersize=4,
-            alpha=0.75,
-            label=shortened([tested.classes[k]], 20)[0],
-        )
-    chart.axes.plot(
-        *places[~right].T, "o", mfc="none", mec="black", markersize=9, label="wrong answer"
-    )
+def _map_picture(predictions: Predictions, features: np.ndarray) -> Picture:
+    """t-SNE map (van der Maaten and Hinton 2008), after PCA to 50 dimensions."""
+    rng, count = np.random.default_rng(0), len(predictions.labels)
+    chosen = np.sort(rng.choice(count, min(count, MAX_MAP_IMAGES), replace=False))
+    positions = _tsne(features[chosen].astype(np.float32))
+    labels, correct = predictions.labels[chosen], predictions.correct[chosen]
+    chart = Chart(height_inches=_SQUARE_INCHES)
+    by_size = np.argsort(-np.bincount(labels, minlength=len(predictions.classes)), kind="stable")
+    coloured = sorted(k for k in by_size[:MAX_CURVES].tolist() if (labels == k).any())
+    others = ~np.isin(labels, coloured)
+    if others.any():
+        chart.axes.plot(*positions[others].T, ".", color=GREY, markersize=4, label="other classes")
+    for colour, marker, k in zip(COLOURS, MARKERS, coloured, strict=False):
+        name = shorten([predictions.classes[k]], 20)[0]
+        points = positions[labels == k].T
+        chart.axes.plot(*points, marker, color=colour, markersize=4, alpha=0.75, label=name)
+    wrong = positions[~correct].T
+    chart.axes.plot(*wrong, "o", mfc="none", mec="black", markersize=9, label="misclassified")
     chart.axes.set(xticks=[], yticks=[])
     chart.axes.spines[["left", "bottom"]].set_visible(False)
     chart.legend()
-    few = f" {len(some)} of {count}, drawn at random." if len(some) < count else ""
+    sample = f" {len(chosen)} of {count} images, drawn at random." if len(chosen) < count else ""
     return chart.picture(
-        f"Map of {len(some)} test images by what the model sees in them; {int((~right).sum())} "
-        "wrong answers are circled.",
-        "Map of the test images by their features before the classifier (t-SNE): near images look "
-        f"alike to the model, distances between groups mean little.{few}",
+        f"t-SNE map of {len(chosen)} test images by their features; "
+        f"{counted(int((~correct).sum()), 'misclassified image')} circled.",
+        "t-SNE map of the test images by their features, the inputs of the classifier layer. "
+        "Images close together look alike to the model; distances between groups mean little."
+        f"{sample}",
     )
 
 
-def _per_class(tested: Predictions, final: FinalModel) -> Table:
+def _tsne(features: np.ndarray) -> np.ndarray:
+    """``(n, 2)`` positions of ``(n, d)`` features."""
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    with threadpool_limits(1):  # threads waiting for one another are slow on a busy machine
+        reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
+        tsne = TSNE(perplexity=perplexity, init="pca", random_state=0)
+        return np.asarray(tsne.fit_transform(reduced))
+
+
+def _per_class_table(predictions: Predictions, final: FinalModel) -> Table:
     rows = []
-    for k, name in enumerate(tested.classes):
-        found, mine = final.test.per_class[name], tested.labels == k
-        images, right = int(mine.sum()), int((tested.predicted[mine] == k).sum())
-        recall = f"{found['recall']:.3f}" if images else "none to find"
-        span = ""
+    for k, name in enumerate(predictions.classes):
+        scores, of_class = final.test.per_class[name], predictions.labels == k
+        images, correct = int(of_class.sum()), int(predictions.correct[of_class].sum())
+        recall, interval = "no test images", ""
         if images:
-            wilson = binomtest(right, images).proportion_ci(method="wilson")
-            span = f"{wilson.low:.3f} to {wilson.high:.3f}"
-        rows.append(
-            (name, f"{found['precision']:.3f}", recall, span, f"{found['f1']:.3f}", str(images))
-        )
-    columns = ("class", "precision", "recall", "95% interval", "F1", "test images")
-    return Table("Each class; the interval is of the recall (Wilson).", columns, tuple(rows))
+            recall = f"{scores['recall']:.3f}"
+            low, high = wilson_interval(correct, images)
+            interval = f"{low:.3f} to {high:.3f}"
+        precision, f1 = f"{scores['precision']:.3f}", f"{scores['f1']:.3f}"
+        rows.append((name, precision, recall, interval, f1, str(images)))
+    columns = ("class", "precision", "recall", "95% interval of recall", "F1", "test images")
+    return Table("Metrics of each class; intervals are Wilson's.", columns, tuple(rows))

@@ -1,4 +1,4 @@
-"""Galleries: images that the final model mistakes, where it looks, and labels to doubt."""
+"""Galleries of test images: mistakes, likely label errors, and Grad-CAM."""
 
 from collections.abc import Sequence
 
@@ -8,130 +8,148 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from search.report.charts import shortened
-from search.report.html import Gallery, Thumbnail
+from search.report.charts import shorten
+from search.report.html import Gallery, Thumbnail, counted
 from spaces import DataError
 from trainables.data import Dataset, SplitName, read_surveyed_image, resize_square
 from trainables.evaluation import Predictions, likely_label_errors
 from trainables.inference import ModelSpec, grad_cam_maps, overlaid
 
-MISTAKES, DOUBTED, LOOKED_AT = 18, 12, 6
-"""Images of a gallery, at most."""
-SIDE = 176
-"""Pixels of a thumbnail, the longer side."""
+MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
+"""Largest number of images in each gallery; of Grad-CAM, correct and wrong ones each."""
+THUMBNAIL_PX = 176
+"""Longer side of a thumbnail."""
 
 
-def can_be_opened(dataset: Dataset) -> bool:
-    """Whether the first test image is where it was, as it was."""
-    return bool(_opened([0], dataset, SIDE))
+def images_available(dataset: Dataset) -> bool:
+    """Whether the first test image is still there and unchanged."""
+    return bool(_open_images([0], dataset, THUMBNAIL_PX))
 
 
-def mistakes(tested: Predictions, dataset: Dataset) -> Gallery | None:
-    """Those that the model was surest of; None if there are none, or no images to be had."""
-    wrong = _surest_mistakes(tested)
-    caption = f"The worst of {len(wrong)} mistakes, the surest first."
-    return _gallery(caption, wrong[:MISTAKES], tested, dataset)
+def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
+    """The most confident mistakes; None if there are none, or their images are not available."""
+    wrong = _mistakes_by_confidence(predictions)
+    caption = f"{counted(len(wrong), 'misclassified test image')}, most confident first."
+    if len(wrong) > MAX_MISTAKES:
+        caption += f" The first {MAX_MISTAKES} are shown."
+    return _gallery(caption, wrong[:MAX_MISTAKES], predictions, dataset)
 
 
-def mistakes_chart(answered: Predictions, dataset: Dataset, *splits: SplitName) -> Figure | None:
-    """The surest mistakes among the images of splits, as one picture; None if there are none."""
-    worst = _surest_mistakes(answered)[:MISTAKES].tolist()
-    opened = _opened(worst, dataset, SIDE, *splits)
+def mistakes_figure(
+    predictions: Predictions, dataset: Dataset, *splits: SplitName
+) -> Figure | None:
+    """The most confident mistakes among the images of ``splits``; None if there are none."""
+    worst = _mistakes_by_confidence(predictions)[:MAX_MISTAKES].tolist()
+    opened = _open_images(worst, dataset, THUMBNAIL_PX, *splits)
     if not opened:
         return None
     columns = min(6, len(opened))
-    figure = Figure(figsize=(1.9 * columns, 2.3 * -(-len(opened) // columns)))
-    for k, (place, image) in enumerate(opened):
-        axes = figure.add_subplot(-(-len(opened) // columns), columns, k + 1)
+    rows = -(-len(opened) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.3 * rows))
+    for k, (index, image) in enumerate(opened, start=1):
+        axes = figure.add_subplot(rows, columns, k)
         axes.imshow(image)
         axes.axis("off")
-        true, best = (answered.classes[c[place]] for c in (answered.labels, answered.predicted))
-        axes.set_title("{}, not {}".format(*shortened((true, best), 14)), fontsize=7.5)
+        true, predicted = shorten(_true_and_predicted(predictions, index), 14)
+        axes.set_title(f"true: {true}\npredicted: {predicted}", fontsize=7.5)
     return figure
 
 
-def _surest_mistakes(tested: Predictions) -> np.ndarray:
-    """Places, the surest first."""
-    wrong = np.flatnonzero(tested.predicted != tested.labels)
-    sure = tested.probabilities.max(axis=1)
-    found: np.ndarray = wrong[np.argsort(-sure[wrong], kind="stable")]
-    return found
-
-
-def doubted_labels(tested: Predictions, dataset: Dataset) -> Gallery | None:
-    """Test images whose label may be wrong; None if there are none."""
-    suspected = likely_label_errors(tested.probabilities, tested.labels)
+def label_errors_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
+    """Test images whose label is likely wrong; None if there are none."""
+    suspected = likely_label_errors(predictions.probabilities, predictions.labels)
     return _gallery(
-        f"{len(suspected)} test images whose label may be wrong, the likeliest first, by confident "
-        "learning (Northcutt et al. 2021). A model's mistakes look the same: somebody who knows "
-        "should look.",
-        suspected[:DOUBTED],
-        tested,
+        f"{counted(len(suspected), 'test image')} with a label that may be wrong, most likely "
+        "first, by confident learning (Northcutt et al. 2021). Mistakes of the model look the "
+        "same, so have an expert check them.",
+        suspected[:MAX_LABEL_ERRORS],
+        predictions,
         dataset,
     )
 
 
-def where_it_looks(
-    tested: Predictions, dataset: Dataset, model: nn.Module, spec: ModelSpec
+def grad_cam_gallery(
+    predictions: Predictions, dataset: Dataset, model: nn.Module, spec: ModelSpec
 ) -> Gallery | None:
-    """Grad-CAM of some right answers and of the worst wrong ones; None where it can't be had."""
-    rng, right = np.random.default_rng(0), tested.predicted == tested.labels
-    some = _in_turn(rng.permutation(np.flatnonzero(right)), tested.labels)[:LOOKED_AT]
-    sure = np.where(right, -1, tested.probabilities.max(axis=1))
-    worst = np.argsort(-sure, kind="stable")[: min(LOOKED_AT, int((~right).sum()))]
-    opened = _opened([*some, *worst], dataset, spec.image_size)
+    """Grad-CAM of random correct predictions and of the most confident mistakes.
+
+    None if no image is available, or the model has no feature map to weight.
+    """
+    rng = np.random.default_rng(0)
+    correct = rng.permutation(np.flatnonzero(predictions.correct))
+    correct = _alternate_classes(correct, predictions.labels)[:MAX_GRAD_CAMS]
+    wrong = _mistakes_by_confidence(predictions)[:MAX_GRAD_CAMS]
+    opened = _open_images([*correct, *wrong], dataset, spec.image_size)
     if not opened:
         return None
-    places = np.array([place for place, _ in opened])
+    indices = np.array([index for index, _ in opened])
     images = [image for _, image in opened]
-    maps = grad_cam_maps(model, spec.preprocess(images), tested.predicted[places])
+    maps = grad_cam_maps(model, spec.preprocess(images), predictions.predicted[indices])
     if maps is None:
         return None
     thumbnails = []
-    for place, image, found in zip(places.tolist(), images, maps, strict=True):
-        square = resize_square(image, SIDE, "bilinear")
-        both = np.hstack([square, overlaid(square, found)])
-        thumbnails.append(_thumbnail(both, place, tested, dataset))
+    for index, image, heat_map in zip(indices.tolist(), images, maps, strict=True):
+        square = resize_square(image, THUMBNAIL_PX, "bilinear")
+        side_by_side = np.hstack([square, overlaid(square, heat_map)])
+        thumbnails.append(_thumbnail(side_by_side, index, predictions, dataset))
     return Gallery(
-        "Where the model looks for the class that it answers (Grad-CAM, Selvaraju et al. 2017), in "
-        "some right answers and in the worst wrong ones: the brighter, the more that place speaks "
-        "for the answer.",
+        "Where the model looks: Grad-CAM (Selvaraju et al. 2017) of correct predictions and of the "
+        "most confident mistakes. The brighter a region, the more it speaks for the predicted "
+        "class.",
         tuple(thumbnails),
     )
 
 
-def _in_turn(places: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One of each class, then the next."""
-    seen = pd.Series(labels[places]).groupby(labels[places]).cumcount()
-    return places[np.argsort(seen.to_numpy(), kind="stable")]
+def _mistakes_by_confidence(predictions: Predictions) -> np.ndarray:
+    """Indices of the misclassified images, most confident first; ties by index."""
+    wrong = np.flatnonzero(~predictions.correct)
+    confidence = predictions.probabilities.max(axis=1)[wrong]
+    return np.asarray(wrong[np.argsort(-confidence, kind="stable")])
 
 
-def _opened(
-    places: Sequence[int], dataset: Dataset, side: int, *splits: SplitName
+def _alternate_classes(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Reorder indices so that each class comes once, then each a second time, and so on."""
+    occurrence = pd.Series(labels[indices]).groupby(labels[indices]).cumcount()
+    return indices[np.argsort(occurrence.to_numpy(), kind="stable")]
+
+
+def _open_images(
+    indices: Sequence[int], dataset: Dataset, side_px: int, *splits: SplitName
 ) -> list[tuple[int, Image.Image]]:
-    """Images by their places in some splits, or in the test, but those that are gone or changed."""
-    found, rows = [], dataset.rows(*splits or ("test",))
-    for place in places:
+    """Images by their indices within ``splits``, by default the test split.
+
+    Images that are missing or have changed are left out.
+    """
+    opened, rows = [], dataset.rows(*splits or ("test",))
+    for index in indices:
         try:
-            found.append((place, read_surveyed_image(dataset, int(rows[place]), side=side)))
+            opened.append((index, read_surveyed_image(dataset, int(rows[index]), side=side_px)))
         except DataError:
             continue
-    return found
+    return opened
 
 
 def _gallery(
-    caption: str, places: np.ndarray, tested: Predictions, dataset: Dataset
+    caption: str, indices: np.ndarray, predictions: Predictions, dataset: Dataset
 ) -> Gallery | None:
     thumbnails = []
-    for place, image in _opened(places.tolist(), dataset, SIDE):
-        image.thumbnail((SIDE, SIDE))
-        thumbnails.append(_thumbnail(np.asarray(image), place, tested, dataset))
+    for index, image in _open_images(indices.tolist(), dataset, THUMBNAIL_PX):
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        thumbnails.append(_thumbnail(np.asarray(image), index, predictions, dataset))
     return Gallery(caption, tuple(thumbnails)) if thumbnails else None
 
 
-def _thumbnail(pixels: np.ndarray, place: int, tested: Predictions, dataset: Dataset) -> Thumbnail:
-    true, best = (tested.classes[k[place]] for k in (tested.labels, tested.predicted))
-    sure = tested.probabilities[place].max()
-    path = dataset.paths[dataset.rows("test")[place]]
-    answer = f"is {true}, answered {best}" if true != best else f"{true}, rightly"
-    return Thumbnail(pixels, f"{path}: {answer}", (f"{answer}, {sure:.1%} sure", path))
+def _thumbnail(
+    pixels: np.ndarray, index: int, predictions: Predictions, dataset: Dataset
+) -> Thumbnail:
+    true, predicted = _true_and_predicted(predictions, index)
+    confidence = predictions.probabilities[index].max()
+    path = dataset.paths[dataset.rows("test")[index]]
+    text = f"true: {true}, predicted: {predicted} ({confidence:.1%})"
+    return Thumbnail(pixels, f"{path}: {text}", (text, path))
+
+
+def _true_and_predicted(predictions: Predictions, index: int) -> tuple[str, str]:
+    """Names of an image's true and predicted class."""
+    classes = predictions.classes
+    return classes[predictions.labels[index]], classes[predictions.predicted[index]]

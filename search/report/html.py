@@ -1,4 +1,4 @@
-"""What a page is made of, and the page: one HTML file that opens without a network."""
+"""Building blocks of the report, and the page: one HTML file that opens without a network."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ class Text:
     """A paragraph."""
 
     kind: ClassVar[str] = "text"
-    words: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,20 @@ class Picture:
     kind: ClassVar[str] = "picture"
     svg: str
     alt: str
-    """What it shows, for who can't see it."""
+    """Text alternative: what the chart shows, for readers who can't see it."""
     caption: str
     wide: bool = False
-    """Whether it takes the page's whole width, and not a half."""
+    """Whether it takes the whole width of the page instead of one half."""
 
     @property
-    def source(self) -> str:
-        """As an address that holds all of it."""
-        return _address("svg+xml", self.svg.encode())
+    def data_url(self) -> str:
+        """The SVG as a ``data:`` URL."""
+        return _data_url("svg+xml", self.svg.encode())
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers."""
+    """Rows of text and formatted numbers."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -49,33 +49,33 @@ class Table:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small image, and what is to be said of it."""
+    """A small image with lines of text below it."""
 
     pixels: np.ndarray
     """``(h, w, 3)`` uint8."""
     alt: str
-    words: tuple[str, ...]
-    """Lines below it."""
+    """Text alternative."""
+    lines: tuple[str, ...]
 
     @property
-    def source(self) -> str:
-        """As an address that holds all of it."""
+    def data_url(self) -> str:
+        """The image as a JPEG in a ``data:`` URL."""
         file = io.BytesIO()
         Image.fromarray(self.pixels).save(file, "JPEG", quality=85)
-        return _address("jpeg", file.getvalue())
+        return _data_url("jpeg", file.getvalue())
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small images side by side."""
+    """Thumbnails in a grid."""
 
     kind: ClassVar[str] = "gallery"
     caption: str
     thumbnails: tuple[Thumbnail, ...]
 
 
-def _address(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _data_url(image_type: str, content: bytes) -> str:
+    return f"data:image/{image_type};base64,{base64.b64encode(content).decode()}"
 
 
 Block = Text | Picture | Table | Gallery
@@ -83,26 +83,30 @@ Block = Text | Picture | Table | Gallery
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page."""
+    """A titled part of the page."""
 
     title: str
     blocks: tuple[Block, ...]
 
     @property
     def anchor(self) -> str:
-        """What a link to it ends in."""
+        """Fragment of the URL that leads to it."""
         return self.title.lower().replace(" ", "-")
 
 
-def render(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
-    """The page as HTML; ``lead`` is sentences. Names are shown as they are written, never run."""
-    loader = jinja2.PackageLoader("search.report", ".")
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 image", "2 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def render(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
+    """The page as HTML. ``summary`` is its first paragraphs; all text is escaped."""
     environment = jinja2.Environment(
-        loader=loader,
+        loader=jinja2.PackageLoader("search.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html.jinja")
-    return page.render(title=title, lead=lead, sections=sections)
+    return page.render(title=title, summary=summary, sections=sections)

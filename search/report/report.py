@@ -1,180 +1,199 @@
-"""The report of a sweep: finished, running or broken off."""
+"""The report of a sweep, finished, running or interrupted: one function for each section."""
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from search.config import launch_words
+from search.config import launch_arguments
 from search.ranking import leaderboard_columns, trial_table
-from search.record import SweepPaths, program, took
-from search.report import final_test_charts as testing
-from search.report import galleries as looking
-from search.report import parameter_charts as parameters
-from search.report import search_charts as searching
-from search.report.charts import COLOURS, Chart, shortened, style
-from search.report.html import Block, Picture, Section, Table, Text, render
-from search.report.search_charts import Searched
-from search.report.summary import lead
-from search.report.sweep_data import Found
+from search.record import FinalModel, SweepPaths, TrialRecord, format_duration, program_name
+from search.report.charts import chart_style
+from search.report.data_charts import class_balance_picture
+from search.report.final_test_charts import final_test_blocks
+from search.report.galleries import (
+    grad_cam_gallery,
+    images_available,
+    label_errors_gallery,
+    mistakes_gallery,
+)
+from search.report.html import Block, Gallery, Section, Table, Text, counted, render
+from search.report.parameter_charts import parameter_pictures
+from search.report.search_charts import search_pictures
+from search.report.summary import summary
+from search.report.sweep_data import SweepData
 from spaces import RunError
-from trainables.data import SPLITS, Dataset
+from trainables.evaluation import Predictions
 from trainables.files import write_atomically
 from trainables.inference import ModelSpec
-from trainables.models import Preprocessing
 
-RANKED = 20
-"""Rows of a table."""
-_WORK = {
-    "prefix": "images through frozen layers",
+MAX_ROWS = 20
+"""Largest number of rows in a table."""
+_WORKER_STAGES = {
+    "prefix": "frozen layers",
     "train": "training",
     "evaluate": "validation",
-    "wait": "setting up, and waiting",
+    "wait": "setup and waiting",
 }
+"""What the worker times of ``profile.json`` are called."""
 
 
-def write_report(paths: SweepPaths, out: Path | None = None) -> Path:
-    """Write the page, beside the sweep's other files unless ``out`` says where.
+def write_report(paths: SweepPaths, trials: Sequence[TrialRecord], out: Path | None = None) -> Path:
+    """Write the report to ``out``, or else beside the sweep's other files; return where it is.
 
-    Reads what the sweep has left by now and trains nothing; what is not there yet is left out, and
-    the page says so. Takes its pictures from where the images were when it was launched.
+    ``trials`` are those of the sweep's journal. What the sweep has not produced yet is left out,
+    and the report says so. Thumbnails are read from where the images were at the launch.
     """
-    found = Found.read(paths)
-    with style():
-        sections = [_search(found), *_model(found), _data(found), _spent(found)]
-    page = render(f"Finesweep: {paths.root.name}", lead(found), sections)
+    data = SweepData.read(paths, trials)
+    with chart_style():
+        sections = [
+            search_section(data),
+            *final_model_section(data),
+            data_section(data),
+            cost_section(data),
+        ]
+    page = render(f"Finesweep: {paths.root.name}", summary(data), sections)
     out = out or paths.report
     write_atomically(out, lambda partial: partial.write_text(page, encoding="utf-8"))
     return out
 
 
-def _search(found: Found) -> Section:
-    trials, metric, failures = found.trials, found.config.metric, _failures(found)
-    native = {t.params.backbone: Preprocessing.of(t.params.backbone).image_size for t in trials}
+def search_section(data: SweepData) -> Section:
+    """Charts of the search, the best trials, and the failed ones."""
+    failures = _failures_table(data)
     try:
-        searched = Searched.of(trials, metric, found.space, native)
+        history = data.history()
     except RunError as error:
         return Section("The search", (Text(str(error)), *failures))
-    table = leaderboard_columns(trial_table(trials, metric), metric)
-    shown = table.head(RANKED)
-    more = f"; trials.csv has all {len(table)}" if len(table) > RANKED else ""
+    pictures = (*search_pictures(history), *parameter_pictures(history))
+    return Section("The search", (*pictures, _leaderboard(data), *failures))
+
+
+def _leaderboard(data: SweepData) -> Table:
+    metric = data.config.metric
+    table = leaderboard_columns(trial_table(data.trials, metric), metric)
+    shown = table.head(MAX_ROWS)
+    more = f"; trials.csv has all {len(table)}" if len(table) > MAX_ROWS else ""
     confirmed = " Confirmed means are over three seeds." if "confirmed_mean" in table else ""
-    ranked = Table(
+    return Table(
         f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),
         tuple(tuple(row) for row in shown.to_numpy().tolist()),
     )
-    drawn = (*searching.pictures(searched), *parameters.pictures(searched))
-    return Section("The search", (*drawn, ranked, *failures))
 
 
-def _failures(found: Found) -> list[Table]:
-    failed = [trial for trial in found.searched if trial.status == "failed"]
+def _failures_table(data: SweepData) -> list[Table]:
+    """None if no trial failed."""
+    failed = [trial for trial in data.searched if trial.status == "failed"]
     if not failed:
         return []
-    rows = [(trial.trial_id, trial.params.backbone, trial.error) for trial in failed[:RANKED]]
-    caption = f"{len(failed)} trials failed; failures/ has their tracebacks."
+    rows = [(trial.trial_id, trial.params.backbone, trial.error) for trial in failed[:MAX_ROWS]]
+    caption = f"{counted(len(failed), 'failed trial')}; the tracebacks are in failures/."
     return [Table(caption, ("trial_id", "backbone", "error"), tuple(rows))]
 
 
-def _model(found: Found) -> list[Section]:
-    """None before there is one."""
-    final, tested, dataset = found.final, found.tested, found.dataset
-    if final is None or tested is None:
+def final_model_section(data: SweepData) -> list[Section]:
+    """The test of the final model; none before there is one."""
+    final, predictions = data.final, data.predictions
+    if final is None or predictions is None:
         return []
-    features = np.load(found.paths.features) if found.paths.features.exists() else None
-    blocks = testing.blocks(tested, final, features)
-    if looking.can_be_opened(dataset):
-        spec = ModelSpec.of(final.winner.params, dataset.classes)
-        model = final.winner.load(found.paths.final_weights, len(dataset.classes))
-        galleries = (
-            looking.mistakes(tested, dataset),
-            looking.where_it_looks(tested, dataset, model, spec),
-        )
-        blocks += [gallery for gallery in galleries if gallery is not None]
+    features = np.load(data.paths.features) if data.paths.features.exists() else None
+    blocks = final_test_blocks(predictions, final, features)
+    if images_available(data.dataset):
+        blocks += _final_model_galleries(data, final, predictions)
     else:
-        gone = f"No image is shown: those in {dataset.root} are gone, or are others by now."
-        blocks.append(Text(gone))
+        blocks.append(
+            Text(
+                f"No image is shown: the files in {data.dataset.root} are missing or have changed "
+                "since the launch."
+            )
+        )
     if len(final.members) > 1:
-        alone = f"of trial {final.winner.trial_id} alone, the winner among the members."
-        blocks.append(Text(f"The map of features and where the model looks are {alone}"))
+        winner = f"of trial {final.winner.trial_id} alone, the winner among the members."
+        blocks.append(Text(f"The t-SNE map and Grad-CAM are {winner}"))
     return [Section("The final model", tuple(blocks))]
 
 
-def _data(found: Found) -> Section:
-    blocks: list[Block] = [_balance(found.dataset)]
-    suspects = pd.read_csv(found.paths.bad_images, dtype=str, keep_default_na=False)
-    for kind, said in (("bad", "left out"), ("odd", "kept, and deserve a look")):
-        some = suspects[suspects["kind"] == kind]
-        if len(some):
-            rows = tuple(map(tuple, some[["path", "reason"]].head(RANKED).to_numpy().tolist()))
-            more = "; bad_images.csv has them all" if len(some) > RANKED else ""
-            blocks.append(Table(f"{len(some)} images are {said}{more}.", ("path", "why"), rows))
-    if not len(suspects):
-        blocks.append(Text("Every image could be read, none is there twice, and none looks odd."))
-    if found.tested and (doubted := looking.doubted_labels(found.tested, found.dataset)):
+def _final_model_galleries(
+    data: SweepData, final: FinalModel, predictions: Predictions
+) -> list[Gallery]:
+    """Mistakes and Grad-CAM; of an ensemble, the winner's Grad-CAM."""
+    classes = data.dataset.classes
+    spec = ModelSpec.of(final.winner.params, classes)
+    model = final.winner.load(data.paths.final_weights, len(classes))
+    galleries = (
+        mistakes_gallery(predictions, data.dataset),
+        grad_cam_gallery(predictions, data.dataset, model, spec),
+    )
+    return [gallery for gallery in galleries if gallery is not None]
+
+
+def data_section(data: SweepData) -> Section:
+    """Class balance, images that were left out or look suspicious, and likely label errors."""
+    blocks: list[Block] = [class_balance_picture(data.dataset)]
+    issues = pd.read_csv(data.paths.bad_images, dtype=str, keep_default_na=False)
+    for kind, description in (("bad", "left out"), ("odd", "kept, but suspicious")):
+        of_kind = issues[issues["kind"] == kind]
+        if len(of_kind):
+            rows = of_kind[["path", "reason"]].head(MAX_ROWS).to_numpy().tolist()
+            more = "; bad_images.csv lists them all" if len(of_kind) > MAX_ROWS else ""
+            caption = f"{counted(len(of_kind), 'image')} {description}{more}."
+            blocks.append(Table(caption, ("path", "reason"), tuple(map(tuple, rows))))
+    if not len(issues):
+        blocks.append(Text("Every image could be read, and none is a duplicate or suspicious."))
+    if data.predictions and (doubted := label_errors_gallery(data.predictions, data.dataset)):
         blocks.append(doubted)
     return Section("The data", tuple(blocks))
 
 
-def _balance(dataset: Dataset) -> Picture:
-    counts = {split: dataset.counts(split) for split in SPLITS}
-    whole = {name: sum(counts[split][name] for split in SPLITS) for name in dataset.classes}
-    names = sorted(whole, key=lambda name: -whole[name])[:30][::-1]
-    chart = Chart(height=max(2.4, 1.4 + 0.26 * len(names)))
-    left = np.zeros(len(names))
-    for split, colour in zip(SPLITS, COLOURS, strict=False):
-        images = np.array([counts[split][name] for name in names])
-        chart.axes.barh(range(len(names)), images, left=left, color=colour, label=split)
-        left += images
-    chart.axes.set_yticks(range(len(names)), shortened(names))
-    chart.axes.set(xlabel="images")
-    chart.axes.grid(axis="y", visible=False)
-    chart.legend()
-    most, least = max(whole, key=whole.__getitem__), min(whole, key=whole.__getitem__)
-    few = f" The {len(whole) - 30} smallest are left out." if len(whole) > 30 else ""
-    span = f"from {whole[least]} of {least} to {whole[most]} of {most}"
-    uneven = f"{most} has {whole[most] / whole[least]:.1f} times the images of {least}"
-    if whole[most] == whole[least]:
-        span, uneven = f"{whole[most]} of every one", "every class has as many"
-    return chart.picture(
-        f"Images of each class: {span}.", f"Images of each class and split; {uneven}.{few}"
-    )
-
-
-def _spent(found: Found) -> Section:
-    rows: list[tuple[str, str]] = []
-    if found.paths.profile.exists():
-        profile = json.loads(found.paths.profile.read_text(encoding="utf-8"))
-        rows += [(f"wall: {name}", took(spent)) for name, spent in profile["stages"].items()]
-        rows += [(f"workers: {_WORK[n]}", took(s)) for n, s in profile["worker_seconds"].items()]
-    known = json.loads(found.paths.environment.read_text(encoding="utf-8"))
-    versions = ", ".join(f"{name} {number}" for name, number in known["packages"].items())
-    gpus = ", ".join(known["gpus"]) or "none"
-    facts = (
-        ("Finesweep", f"{known['finesweep']}, commit {known['commit'] or 'unknown'}"),
-        ("Python and packages", f"Python {known['python']}, {versions}"),
-        ("driver's machine", f"{known['platform']}, {known['cpus']} CPUs, GPUs: {gpus}"),
-        ("seed", str(found.config.seed)),
-        ("images", f"fingerprint {found.dataset.fingerprint}, {found.dataset.root}"),
-        ("space", f"{found.space.name}, kept in space.json"),
-        ("all settings", "sweep.json"),
-    )
-    as_kept = found.config.model_copy(update={"space": str(found.paths.space)})
-    again = shlex.join(["launch", *launch_words(as_kept)])
-    caption = "Where the last run's time went, this page not counted."
-    times = [Table(caption, ("what", "time"), tuple(rows))] if rows else []
+def cost_section(data: SweepData) -> Section:
+    """Where the time went, what the result depends on, and how to launch the sweep again."""
+    relaunch = data.config.model_copy(update={"space": str(data.paths.space)})
+    command = shlex.join(["launch", *launch_arguments(relaunch)])
     return Section(
-        "Time and cost, and how to make it again",
+        "Time, cost and reproduction",
         (
-            *times,
-            Table("What the result depends on.", ("what", "here"), facts),
-            Text(f"Launched again:  {program()} {again}"),
+            *_time_table(data),
+            _provenance_table(data),
+            Text(f"To launch it again:  {program_name()} {command}"),
             Text(
-                "On other hardware, or with trials side by side, numbers differ a little: which "
-                "trial is proposed next depends on which ended first."
+                "On other hardware, or with several trials at a time, numbers differ a little: "
+                "which trial is proposed next depends on which ended first."
             ),
         ),
     )
+
+
+def _time_table(data: SweepData) -> list[Table]:
+    """None before a launch has ended."""
+    if not data.paths.profile.exists():
+        return []
+    profile = json.loads(data.paths.profile.read_text(encoding="utf-8"))
+    rows = [(f"wall time: {name}", format_duration(s)) for name, s in profile["stages"].items()]
+    rows += [
+        (f"worker time: {_WORKER_STAGES[name]}", format_duration(s))
+        for name, s in profile["worker_seconds"].items()
+    ]
+    return [Table("Time of the last run, without this report.", ("stage", "time"), tuple(rows))]
+
+
+def _provenance_table(data: SweepData) -> Table:
+    environment = json.loads(data.paths.environment.read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    gpus = ", ".join(environment["gpus"]) or "none"
+    rows = (
+        ("Finesweep", f"{environment['finesweep']}, commit {environment['commit'] or 'unknown'}"),
+        ("Python and packages", f"Python {environment['python']}, {versions}"),
+        (
+            "driver's machine",
+            f"{environment['platform']}, {environment['cpus']} CPUs, GPUs: {gpus}",
+        ),
+        ("seed", str(data.config.seed)),
+        ("images", f"fingerprint {data.dataset.fingerprint}, {data.dataset.root}"),
+        ("space", f"{data.space.name}, kept in space.json"),
+        ("all settings", "sweep.json"),
+    )
+    return Table("What the result depends on.", ("what", "value"), rows)

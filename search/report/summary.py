@@ -1,81 +1,87 @@
-"""The first sentences of the page: what was asked and found."""
+"""The first paragraphs of the report: what was searched, what was tried, and what came out best."""
 
 from search.config import UNLIMITED_TRIALS
 from search.ranking import select_winner
-from search.record import took
-from search.report.final_test_charts import mistakes
-from search.report.sweep_data import Found
+from search.record import format_duration
+from search.report.final_test_charts import most_frequent_confusions
+from search.report.html import counted
+from search.report.sweep_data import SweepData
 from spaces import RunError
 from trainables.data import SPLITS
 from trainables.training import METRICS
 
+_STATUSES = {"stopped": "stopped early", "failed": "failed", "running": "running"}
 
-def lead(found: Found) -> list[str]:
-    """Five sentences, or as many as there is something to say."""
-    said = [_asked(found), _tried(found)]
+
+def summary(data: SweepData) -> list[str]:
+    """Up to five sentences, fewer as long as there is less to say."""
+    sentences = [_searched(data), _tried(data)]
     try:
-        said.append(_best(found))
-    except RunError:  # none can win yet
-        return said
-    return [*said, *_tested(found)]
+        sentences.append(_best_trial(data))
+    except RunError:  # no trial could win yet
+        return sentences
+    return [*sentences, *_test_result(data)]
 
 
-def _asked(found: Found) -> str:
-    images = ", ".join(f"{len(found.dataset.rows(split))} {split}" for split in SPLITS)
-    trials = found.config.trials
-    many = "as many trials as the budget allows" if trials == UNLIMITED_TRIALS else f"{trials} trials"
+def _searched(data: SweepData) -> str:
+    images = ", ".join(f"{len(data.dataset.rows(split))} {split}" for split in SPLITS)
+    trials = data.config.trials
+    budget = (
+        "as many trials as the budget allows" if trials == UNLIMITED_TRIALS else f"{trials} trials"
+    )
     return (
-        f"Asked for was the best classifier of {len(found.dataset.classes)} classes on "
-        f"{len(found.dataset)} images ({images}), among {many} of the space "
-        f"{found.space.name}."
+        f"The sweep searches for the best classifier of {len(data.dataset.classes)} classes on "
+        f"{len(data.dataset)} images ({images}), with {budget} of the space {data.space.name}."
     )
 
 
-def _tried(found: Found) -> str:
-    searched = found.searched
+def _tried(data: SweepData) -> str:
+    searched = data.searched
     if not searched:
         return "No trial has begun yet."
-    counts = {
-        status: sum(trial.status == status for trial in searched)
-        for status in ("stopped", "failed", "running")
-    }
-    ended = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    counts = {status: sum(trial.status == status for trial in searched) for status in _STATUSES}
+    ended = ", ".join(f"{count} {_STATUSES[status]}" for status, count in counts.items() if count)
+    backbones = len({trial.params.backbone for trial in searched})
+    have = "has" if len(searched) == 1 else "have"
     return (
-        f"{len(searched)} trials of {len({t.params.backbone for t in searched})} backbones have "
-        f"begun{f' ({ended})' if ended else ''}, in {took(found.seconds)} of training."
+        f"{counted(len(searched), 'trial')} of {counted(backbones, 'backbone')} {have} begun"
+        f"{f' ({ended})' if ended else ''}, with "
+        f"{format_duration(data.training_seconds)} of training."
     )
 
 
-def _best(found: Found) -> str:
-    metric, best = found.config.metric, select_winner(found.trials, found.config.metric)
-    epoch = best.best(metric)
-    assert epoch is not None  # the winner has one
+def _best_trial(data: SweepData) -> str:
+    metric = data.config.metric
+    winner = select_winner(data.trials, metric)
+    best = winner.best(metric)
+    assert best is not None, "the winner has a finite epoch"
     return (
-        f"The best is trial {best.trial_id}: {best.params.backbone} at unfreeze "
-        f"{best.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(epoch):.4f}, which is "
-        "optimistic, for the best of many was picked by it."
+        f"The best is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
+        f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. That is "
+        "optimistic, because the best of many trials was selected by it."
     )
 
 
-def _tested(found: Found) -> list[str]:
-    final, tested = found.final, found.tested
-    if final is None or tested is None:
-        return ["No model is retrained and tested yet."]
+def _test_result(data: SweepData) -> list[str]:
+    final, predictions = data.final, data.predictions
+    if final is None or predictions is None:
+        return ["No model has been retrained and tested yet."]
     test, (low, high) = final.test, final.test.accuracy_ci95
-    said = [
-        f"Trained again on train and val, {final.name} has a test accuracy of "
-        f"{test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}) on images that nothing was "
-        f"tuned on, where always giving the most frequent class has {final.majority_accuracy:.4f}."
-    ]
-    if found.config.metric != "val_accuracy":
-        said[0] += (
-            f" Its balanced accuracy is {test.balanced_accuracy:.4f}, where that answer has "
-            f"{1 / len(test.classes):.4f}; its macro F1 is {test.macro_f1:.4f}."
+    sentence = (
+        f"Retrained on train and val, {final.name} has a test accuracy of {test.accuracy:.4f} (95% "
+        f"interval {low:.4f} to {high:.4f}), on images that were used neither for training nor for "
+        f"tuning. Always predicting the most frequent class gives {final.majority_accuracy:.4f}."
+    )
+    if data.config.metric != "val_accuracy":
+        sentence += (
+            f" The balanced accuracy is {test.balanced_accuracy:.4f} (by that constant prediction "
+            f"{1 / len(test.classes):.4f}) and the macro F1 {test.macro_f1:.4f}."
         )
-    if mixed := mistakes(tested):
-        true, taken, count, share = mixed[0]
-        said.append(
-            f"Its most frequent mistake is to take {true} for {taken}: {count} images, {share:.0%} "
-            "of that class."
+    sentences = [sentence]
+    if confusions := most_frequent_confusions(predictions):
+        worst = confusions[0]
+        sentences.append(
+            f"The most frequent confusion is {worst.true} predicted as {worst.predicted}: "
+            f"{counted(worst.images, 'image')}, {worst.share:.0%} of that class."
         )
-    return said
+    return sentences

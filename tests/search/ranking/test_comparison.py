@@ -6,6 +6,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from search import SweepResult
 from search.cli import dashboards as boards
 from search.cli import main
 from search.cli.dashboards import HOST, serve_dashboard
-from search.cli.output import comparison_words
+from search.cli.output import print_comparison
 from search.ranking import Comparison, compare_sweeps
 from search.ranking.comparison import McNemarTest
 from search.record import SweepPaths
@@ -22,74 +23,73 @@ from spaces import ConfigError
 
 @pytest.fixture
 def other(sweep: SweepResult, tmp_path: Path) -> SweepPaths:
-    """A copy of the sweep whose final model has three more answers wrong."""
+    """A copy of the sweep whose final model classifies three more images wrongly."""
     shutil.copytree(sweep.paths.root, tmp_path / "other")
     paths = SweepPaths(tmp_path / "other")
     table = pd.read_parquet(paths.predictions)
     right = table.index[table["label"] == table["predicted"]][:3]
-    table.loc[right, "predicted"] = "none"
+    columns = [name for name in table if name.startswith("p.")]
+    table.loc[right, columns] = np.roll(table.loc[right, columns].to_numpy(), 1, axis=1)
     table.to_parquet(paths.predictions)
     return paths
 
 
 @pytest.mark.slow
-def test_final_models_are_weighed_on_the_same_images(
+def test_final_models_are_compared_on_the_same_images(
     sweep: SweepResult, other: SweepPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compared = compare_sweeps([sweep.paths, other])
-    (duel,) = compared.mcnemar_tests
-    assert (duel.one, duel.other, duel.only_one, duel.only_other) == ("digits", "other", 3, 0)
+    (test,) = compared.mcnemar_tests
+    assert (test.first, test.second, test.only_first, test.only_second) == ("digits", "other", 3, 0)
     assert compared.sweeps["sweep"].tolist() == ["digits", "other"]
     assert len(compared.trials) == 10
-    comparison_words(compared)
-    told = capsys.readouterr().out
-    assert "digits alone is right on 3, other alone on 0: may be chance" in told
-    assert "p = 0.25" in told
+    print_comparison(compared)
+    printed = capsys.readouterr().out
+    assert "only digits is right on 3 and only other on 0: no significant difference" in printed
+    assert "p = 0.25" in printed
 
 
 @pytest.mark.slow
-def test_sweeps_of_one_name_are_told_apart_by_their_folders(
+def test_sweeps_with_the_same_name_are_distinguished_by_their_folders(
     sweep: SweepResult, other: SweepPaths
 ) -> None:
     namesake = SweepPaths(other.root.parent / "elsewhere" / "digits")
     namesake.root.parent.mkdir()
     other.root.rename(namesake.root)
     compared = compare_sweeps([sweep.paths, namesake])
-    (duel,) = compared.mcnemar_tests
-    assert (duel.one, duel.other) == (str(sweep.paths.root), str(namesake.root))
-    assert set(compared.trials["sweep"]) == {duel.one, duel.other}
+    (test,) = compared.mcnemar_tests
+    assert (test.first, test.second) == (str(sweep.paths.root), str(namesake.root))
+    assert set(compared.trials["sweep"]) == {test.first, test.second}
 
 
 @pytest.mark.slow
-def test_the_best_trials_are_told_by_all_that_varies_in_the_sweep(
+def test_all_parameters_that_vary_in_the_sweep_are_shown(
     sweep: SweepResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also if it does not among those that are shown."""
+    """Also those that do not vary among the trials that are shown."""
     where = ["--results-dir", str(sweep.paths.root.parent)]
     with pytest.raises(SystemExit):
         main(["compare", "digits", "--top", "1", *where])
-    told = capsys.readouterr().out
-    assert "unfreeze" in told
-    assert "backbone" in told
+    printed = capsys.readouterr().out
+    assert "unfreeze" in printed
+    assert "backbone" in printed
 
 
 def test_mcnemars_test_is_exact() -> None:
-    assert McNemarTest("a", "b", 100, 10, 1).p == pytest.approx(2 * (1 + 11) / 2**11)
-    assert "more than chance" in str(McNemarTest("a", "b", 100, 10, 1))
-    assert McNemarTest("a", "b", 100, 0, 0).p == 1
-    assert (
-        str(McNemarTest("a", "b", 100, 0, 0)) == "a and b are right on the same of 100 test images."
-    )
+    assert McNemarTest("a", "b", 100, 10, 1).p_value == pytest.approx(2 * (1 + 11) / 2**11)
+    assert "10 and only b on 1: a significant difference" in str(McNemarTest("a", "b", 100, 10, 1))
+    assert McNemarTest("a", "b", 100, 0, 0).p_value == 1
+    assert "exactly the same images right" in str(McNemarTest("a", "b", 100, 0, 0))
 
 
-def test_of_many_pairs_one_may_differ_by_chance() -> None:
-    assert "may be chance (McNemar's exact test for 6 pairs, p = 0.07)" in str(
-        McNemarTest("a", "b", 100, 10, 1, pairs=6)
-    )
+def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
+    sentence = str(McNemarTest("a", "b", 100, 10, 1, pairs=6))
+    assert "no significant difference (McNemar's exact test, Bonferroni-corrected for" in sentence
+    assert "6 pairs, p = 0.07)" in sentence
 
 
 @pytest.mark.slow
-def test_models_that_were_told_other_labels_are_not_weighed(
+def test_models_tested_with_other_labels_are_not_compared(
     sweep: SweepResult, other: SweepPaths
 ) -> None:
     table = pd.read_parquet(other.predictions)
@@ -99,7 +99,7 @@ def test_models_that_were_told_other_labels_are_not_weighed(
 
 
 @pytest.mark.slow
-def test_models_tested_on_other_images_are_not_weighed(
+def test_models_tested_on_other_images_are_not_compared(
     sweep: SweepResult, other: SweepPaths
 ) -> None:
     split = pd.read_csv(other.split)
@@ -113,7 +113,9 @@ def test_models_tested_on_other_images_are_not_weighed(
 
 
 @pytest.mark.slow
-def test_trials_are_kept_by_an_expression_and_a_wrong_one_is_told(sweep: SweepResult) -> None:
+def test_trials_are_filtered_by_an_expression_and_a_wrong_one_is_refused(
+    sweep: SweepResult,
+) -> None:
     def kept(where: str) -> Comparison:
         return compare_sweeps([sweep.paths], where=where)
 

@@ -6,7 +6,7 @@ import pytest
 
 from search import Sweep, SweepConfig, SweepResult
 from search.ranking import pending_repeats, select_winner, trial_table
-from search.ranking.repeats import confirmed
+from search.ranking.repeats import confirmed_scores
 from search.record import Repeat, Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
 from tests.support.epoch_reports import report
@@ -76,7 +76,7 @@ def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
     lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
     sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
     trials = [*FOUR, *sound, *lucky]
-    scores = confirmed(trials, ACCURACY)
+    scores = confirmed_scores(trials, ACCURACY)
     assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
     assert select_winner(trials, ACCURACY).number == 1
     table = trial_table(trials, ACCURACY)
@@ -96,7 +96,7 @@ def test_a_trial_that_diverges_with_another_seed_gives_way_to_one_that_does_not(
 def test_a_trial_whose_repeat_a_fault_has_lost_keeps_its_place() -> None:
     lost = replace(again(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
     trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), lost, *SOUND]
-    assert set(confirmed(trials, ACCURACY)) == {1}
+    assert set(confirmed_scores(trials, ACCURACY)) == {1}
     assert select_winner(trials, ACCURACY).number == 0
 
 
