@@ -1,15 +1,12 @@
 """`Sweep`: the whole job, from images to an exported model."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-
-from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
+from search.cluster import Machine
 from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.final import (
     check_export_packages,
@@ -19,24 +16,17 @@ from search.final import (
 )
 from search.planning import (
     CheckedInputs,
-    Plan,
-    PreparedPlan,
-    RecordedPlan,
     check_launch,
     check_storage,
-    complete_plan,
-    prepare_plan,
 )
+from search.preparation import Preparation, prepare_sweep, record_launch, record_settings
 from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (
     FinalModel,
     Profile,
-    ResolvedSettings,
     StageClock,
     SweepPaths,
     TrialRecord,
-    check_weights_unchanged,
-    describe_environment,
     extends_search,
     hold_driver_lock,
     load_sweep_config,
@@ -48,23 +38,12 @@ from search.record import (
 )
 from search.result import SweepResult
 from search.trial import TrialJob
-from search.tuning import Resources, fit_resources, measure_shares, one_trial_per_kind, run_trials
+from search.tuning import Resources, measure_shares, one_trial_per_kind, run_trials
 from spaces import ConfigError, RunError
-from trainables.data import Dataset, PixelFormat, PixelStore, StagedPixels, build_store
-from trainables.files import write_atomically, write_json
+from trainables.files import write_json
 from trainables.progress import Progress, ignore_progress
 
 _log = logging.getLogger("finesweep")
-
-
-@dataclass(frozen=True)
-class _Settled:
-    """All that is settled before the first trial: the plan, decoded images, and the cluster."""
-
-    plan: Plan
-    stores: dict[PixelFormat, PixelStore]
-    resources: Resources
-    machines: Sequence[Machine]
 
 
 class Sweep:
@@ -133,13 +112,14 @@ class Sweep:
             RunError: No trial, or no export, was usable, or a disk failed.
         """
         self._check_packages()
-        self._checked = self._checked or check_launch(self.config)
+        checked = self._checked or check_launch(self.config)
         with self._explaining_disk_errors():
-            settled = self._settle()
+            prepared = self._prepare(checked=checked)
             self._make_folder()
             with hold_driver_lock(self.paths), mirror_of(self.config, self.paths):
-                self._record(settled.plan)
-                return self._search(settled, before=[])
+                log_to_file(self.paths.log)
+                record_launch(self.paths, prepared.plan, self._asked, self._given)
+                return self._search(prepared, before=[])
 
     def resume(self) -> SweepResult:
         """Go on where the sweep was broken off, or run more trials.
@@ -156,14 +136,14 @@ class Sweep:
                 raise ConfigError(
                     f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
                 )
-            settled = self._settle(Dataset.read(self.paths.dataset, self.paths.split))
-            dataset = settled.plan.survey.dataset
+            prepared = self._prepare(recorded_in=self.paths)
+            dataset = prepared.plan.survey.dataset
             dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
             log_to_file(self.paths.log)
             _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
-            self._record_settings(settled.plan)
+            record_settings(self.paths, prepared.plan, self._asked)
             with mirror_of(self.config, self.paths):
-                return self._search(settled, before)
+                return self._search(prepared, before)
 
     # Before the first trial
 
@@ -184,54 +164,14 @@ class Sweep:
                 f"is full or gone, mend that, then:  {again}"
             ) from error
 
-    def _settle(self, recorded: Dataset | None = None) -> _Settled:
-        """Settle all that can be before a trial, and start Ray. Raises `UserError`.
-
-        On a resume the images must be those of the ``recorded`` dataset.
-        """
-        self._progress("checking the space, the weights and the models", 0, 0)
-        with self._clock.stage("check"):
-            prepared = prepare_plan(
-                self.config,
-                RecordedPlan.read(self.paths) if recorded else None,
-                checked=self._checked,
-            )
-            if recorded is not None:
-                check_weights_unchanged(self.paths, prepared.weights)
-        with self._clock.stage("start"):
-            connect_to_ray(self.config.address)
-            machines = check_machines(self.config.cache_dir)
-        for sentence in machine_warnings(machines, self.config.cache_gib):
-            _log.warning(sentence)
-        resources = fit_resources(self.config)
-        if self.config.gpu_hours and not resources.gpus:
-            raise ConfigError(
-                "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
-            )
-        plan, stores = self._read_images(prepared, recorded)
-        self.config = plan.config
-        return _Settled(plan, stores, resources, machines)
-
-    def _read_images(
-        self, prepared: PreparedPlan, recorded: Dataset | None
-    ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
-        """Survey the images, and decode them in every format that a trial may ask for."""
-        staged = StagedPixels(self.config.cache_dir, prepared.pixel_formats)
-        with self._clock.stage("scan"):
-            plan = complete_plan(prepared, self._progress, staged=staged, recorded=recorded)
-        stores: dict[PixelFormat, PixelStore] = {}
-        with self._clock.stage("decode"):
-            for pixel_format in prepared.pixel_formats:
-                stores[pixel_format] = build_store(
-                    plan.survey.dataset,
-                    pixel_format,
-                    cache=self.config.cache_dir,
-                    budget_bytes=self.config.cache_bytes,
-                    keep=[store.file for store in stores.values()],
-                    staged=staged,
-                    progress=self._progress,
-                )
-        return plan, stores
+    def _prepare(
+        self, *, checked: CheckedInputs | None = None, recorded_in: SweepPaths | None = None
+    ) -> Preparation:
+        prepared = prepare_sweep(
+            self.config, self._progress, self._clock, checked=checked, recorded_in=recorded_in
+        )
+        self.config = prepared.plan.config
+        return prepared
 
     def _make_folder(self) -> None:
         try:
@@ -242,53 +182,29 @@ class Sweep:
                 "choose another --name."
             ) from None
 
-    def _record(self, plan: Plan) -> None:
-        """Write what is known before the first trial; ``sweep.json`` comes last."""
-        paths = self.paths
-        log_to_file(paths.log)
-        if self._given is not None:
-            paths.given_settings.write_bytes(self._given.read_bytes())
-        plan.survey.dataset.write(paths.dataset, paths.split)
-        issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
-        write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
-        write_json(paths.space, plan.space.to_table())
-        points = json.dumps([point.model_dump() for point in plan.points], indent=2)
-        write_atomically(
-            paths.initial_points, lambda partial: partial.write_text(points, encoding="utf-8")
-        )
-        write_json(paths.environment, describe_environment(plan.weights))
-        self._record_settings(plan)
-
-    def _record_settings(self, plan: Plan) -> None:
-        """Write what the settings were resolved to, then the settings as they were asked for."""
-        write_json(
-            self.paths.resolved, asdict(ResolvedSettings(plan.config.metric, plan.sampler_seed))
-        )
-        write_json(self.paths.config, self._asked.model_dump(mode="json"))
-
     # The trials, and what follows them
 
-    def _search(self, settled: _Settled, before: Sequence[TrialRecord]) -> SweepResult:
+    def _search(self, prepared: Preparation, before: Sequence[TrialRecord]) -> SweepResult:
         """Run the trials that are left; then finalize the model and write the report.
 
         ``before`` has the trials of earlier runs.
         """
         job = TrialJob(
             self.config,
-            settled.plan.survey.dataset,
-            settled.stores,
-            settled.plan.weights,
-            on_gpu=settled.resources.gpus > 0,
+            prepared.plan.survey.dataset,
+            prepared.stores,
+            prepared.plan.weights,
+            on_gpu=prepared.resources.gpus > 0,
         )
-        resources = self._measure_shares(job, settled)
-        self._log_beginning(settled.machines, resources)
+        resources = self._measure_shares(job, prepared)
+        self._log_beginning(prepared.machines, resources)
         with self._clock.stage("search"):
             outcome = run_trials(
                 job,
-                settled.plan,
+                prepared.plan,
                 self.paths,
                 resources,
-                examined=[machine.id for machine in settled.machines],
+                examined=[machine.id for machine in prepared.machines],
                 search_on=self._search_on,
             )
         trials = read_trials(self.paths.journal)
@@ -312,9 +228,9 @@ class Sweep:
             profile=profile,
         )
 
-    def _measure_shares(self, job: TrialJob, settled: _Settled) -> Resources:
+    def _measure_shares(self, job: TrialJob, prepared: Preparation) -> Resources:
         """Resources with the share of a GPU that each kind of trial needs."""
-        plan = settled.plan
+        plan = prepared.plan
         with self._clock.stage("start"):
             kinds = one_trial_per_kind(
                 plan.space,
@@ -322,7 +238,7 @@ class Sweep:
                 plan.native_image_size,
                 drawn=len(plan.points) < self.config.trials,
             )
-            return measure_shares(job, settled.resources, kinds)
+            return measure_shares(job, prepared.resources, kinds)
 
     def _log_beginning(self, machines: Sequence[Machine], resources: Resources) -> None:
         for machine in machines:

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 GROUND = {"trainables.files", "trainables.process", "trainables.progress"}
 """Modules beside the rooms of `trainables`, which every room may import."""
-TOP = {"search.sweep", "search.operations", "search.result"}
+TOP = {"search.sweep", "search.preparation", "search.operations", "search.result"}
 """Modules above the rooms of `search`; of the rooms only the command line may import them."""
 BELOW = {"spaces": set(), "trainables": {"spaces"}, "search": {"spaces", "trainables"}}
 """The packages, and those that each may import."""
@@ -184,7 +184,7 @@ def test_light_modules_import_nothing_heavy(command: str) -> None:
     [
         "import search.cli.output",
         "from search.ranking import write_tables",
-        "from search.record import read_trials, FinalModel, keeping_copy",
+        "from search.record import read_trials, FinalModel, mirror_of",
     ],
 )
 def test_what_only_reads_sweeps_trains_nothing(command: str) -> None:

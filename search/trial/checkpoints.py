@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from search.cluster import Home
+from search.cluster import DriverMachine
 from search.record import trial_name
 from trainables.files import write_atomically
 
@@ -29,7 +29,7 @@ class Checkpoints:
     """The folder of a sweep's checkpoints, readable from any machine of the cluster."""
 
     folder: Path
-    home: Home
+    driver: DriverMachine
     """The driver's machine, on whose disk the folder lies."""
 
     @classmethod
@@ -40,7 +40,7 @@ class Checkpoints:
         writing, or had yet to remove.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints = cls(folder, Home.here())
+        checkpoints = cls(folder, DriverMachine.current())
         kept = {checkpoints.file(number) for number in running}
         for leftover in set(folder.iterdir()) - kept:
             leftover.unlink()
@@ -48,7 +48,7 @@ class Checkpoints:
 
     def read(self, number: int) -> dict[str, Any] | None:
         """Last state of a trial, read from any machine; None if there is no whole one."""
-        packed = self.home.read(self.file(number))
+        packed = self.driver.read_bytes(self.file(number))
         return None if packed is None else unpack(packed)
 
     def file(self, number: int) -> Path:

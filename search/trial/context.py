@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from search.cluster import Home
+from search.cluster import DriverMachine
 from search.config import SweepConfig
 from search.record import Repeat
 from spaces import TrialParams
@@ -23,7 +23,7 @@ from trainables.data import (
 from trainables.evaluation import fold_numbers
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
-from trainables.training import FineTuning, CrossValidation, MemoryCase
+from trainables.training import CrossValidation, FineTuning, MemoryCase
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TrialJob:
     """Weights by the name of the backbone."""
     on_gpu: bool
     """Whether trials hold a share of a GPU."""
-    home: Home = field(default_factory=Home.here)
+    driver: DriverMachine = field(default_factory=DriverMachine.current)
     """The driver's machine, where the files of ``stores`` and ``weights`` lie."""
 
     @property
@@ -67,11 +67,11 @@ class TrialJob:
         try:
             os.utime(store.file)
         except FileNotFoundError:
-            store = self.home.call(build_store, self.dataset, form, cache=cache)
+            store = self.driver.call(build_store, self.dataset, form, cache=cache)
             if not store.file.exists():
-                size = self.home.size(store.file)
+                size = self.driver.size_bytes(store.file)
                 make_room(cache, size, self.config.cache_bytes, PIXEL_FILES, FEATURE_FILES)
-                self.home.bring(store.file, store.file)
+                self.driver.fetch(store.file, store.file)
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:
@@ -80,12 +80,12 @@ class TrialJob:
         Raises `WeightsError` if the file is gone there, the same on every machine.
         """
         weights = self.weights[params.backbone]
-        if weights.file is None or self.home.is_here or weights.is_local:
+        if weights.file is None or self.driver.is_this_machine or weights.is_local:
             return weights
         name = f"{weights.backbone}-{weights.stamp}{weights.file.suffix}"
         file = self.config.cache_dir / "weights" / name
         try:
-            self.home.bring(weights.file, file)
+            self.driver.fetch(weights.file, file)
         except FileNotFoundError:
             raise weights.missing_file_error() from None
         return replace(weights, file=file)
@@ -110,7 +110,9 @@ class TrialJob:
             )
             for k in range(config.folds)
         ]
-        return CrossValidation(tunings, numbers, validated.labels, metric=config.metric, patience=patience)
+        return CrossValidation(
+            tunings, numbers, validated.labels, metric=config.metric, patience=patience
+        )
 
     def _tune(
         self,

@@ -9,7 +9,7 @@ from search.trial.checkpoints import Checkpoints, pack
 from search.trial.context import TrialJob
 from search.trial.request import TrialRequest
 from trainables.process import configure_process
-from trainables.training import CONTEXT_MIB, FineTuning, CrossValidation, MemoryTable
+from trainables.training import CONTEXT_MIB, CrossValidation, FineTuning, MemoryTable
 
 STATE_KEY = "state"
 """Key of a result that holds the packed state a trial would go on from."""
@@ -67,9 +67,9 @@ class FineTuneTrial(tune.Trainable):
             tuning.load_state_dict(state)
         return tuning
 
-    def _raise_memory_estimate(self, tuning: FineTuning | Folds) -> None:
+    def _raise_memory_estimate(self, tuning: FineTuning | CrossValidation) -> None:
         """Have the next sweep give trials of this kind more memory, in the driver's table."""
         self._reported_out_of_memory = True
         table = MemoryTable.of(self._job.config.cache_dir)
         case = self._job.memory_case(tuning.params)
-        self._job.home.call(MemoryTable.raise_estimate, table, torch.cuda.get_device_name(), case)
+        self._job.driver.call(MemoryTable.raise_estimate, table, torch.cuda.get_device_name(), case)

@@ -1,4 +1,8 @@
-"""The search itself: Ray Tune, the study, early stopping, machines and budgets."""
+"""The search: Ray Tune, the study, early stopping, machines and budgets.
+
+Proposes no points itself (`search.samplers`), runs no epoch (`search.trial`), and makes no final
+model (`search.final`).
+"""
 
 import lazy_loader
 

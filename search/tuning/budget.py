@@ -11,7 +11,7 @@ from trainables.training import METRICS, EpochReport
 
 
 class Budget:
-    """An `Observer` that counts what a search spends, and says when its budget is spent.
+    """An `TrialObserver` that counts what a search spends, and says when its budget is spent.
 
     The clock starts with the object. GPU hours and the target include earlier runs of the sweep,
     whose epochs observers are told of too.
@@ -24,7 +24,7 @@ class Budget:
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
-        """What ended the search in an earlier run of the sweep; None if it is to go on."""
+        """Reason why the search ended in an earlier run of the sweep; None if it is to go on."""
         self._deadline = time.monotonic() + (config.time_budget or math.inf)
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
@@ -54,7 +54,7 @@ class Budget:
 
     @property
     def spent(self) -> str | None:
-        """What spent the budget, in words; None while the search may go on."""
+        """Reason why the search is to end, in words; None while it may go on."""
         config = self._config
         if self.ended_by is not None:
             return self.ended_by

@@ -47,7 +47,7 @@ class TuneCallback(Callback):
 
 
 def failure_of(trial: Trial) -> Failure:
-    """What Ray knows of a trial's failure."""
+    """The failure of a trial, from the files that Ray wrote about it."""
     pickled, text_file = error_files(trial)
     error: Exception | None = None
     if pickled is not None:

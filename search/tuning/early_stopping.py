@@ -32,7 +32,7 @@ _NO_CONTROLLER: Any = None
 
 @dataclass(frozen=True)
 class _NumberedTrial:
-    """What a scheduler sees of a trial: its number as the id."""
+    """Stand-in for a trial of Ray's, with its number as the id."""
 
     trial_id: int
 

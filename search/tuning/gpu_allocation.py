@@ -1,7 +1,7 @@
-"""What each trial holds of the cluster: its share of a GPU from the memory it was measured to take.
+"""Shares of a GPU for each kind of trial, from the memory that it was measured to take.
 
-Ray's fractions are bookkeeping: nothing keeps a trial within its share but the cap that
-`search.trial.trainable` sets. CPUs are divided in proportion.
+Ray's fractional GPUs are bookkeeping: only the cap on memory that `search.trial` sets holds a trial
+to its share. CPUs are divided in proportion.
 """
 
 import logging
@@ -14,7 +14,7 @@ import ray
 import torch
 from ray import tune
 
-from search.cluster import Node, alive, none_of
+from search.cluster import Node, live_nodes, selector_excluding
 from search.config import SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
@@ -49,7 +49,7 @@ class Resources:
 
     cpus: float
     """CPUs of a trial that holds ``gpus``."""
-    cpus_follow: bool
+    cpus_scale_with_gpus: bool
     """Whether the CPUs of a trial shrink with its share of a GPU."""
     gpus: float
     """Share of a GPU for trials that were not measured; 0 without GPUs."""
@@ -69,37 +69,41 @@ class Resources:
         """Share of a GPU that a trial holds."""
         return self.shares.get(MemoryCase.of(params), self.gpus)
 
-    def of(self, params: TrialParams, avoid: Sequence[str] = ()) -> tune.PlacementGroupFactory:
+    def request_for(
+        self, params: TrialParams, avoid: Sequence[str] = ()
+    ) -> tune.PlacementGroupFactory:
         """Ray's resource request of one trial, on none of the machines with the ids ``avoid``."""
         gpus = self.gpus_of(params)
         held = {"CPU": self._cpus(gpus), "GPU": gpus}
         if not avoid:
             return tune.PlacementGroupFactory([held])
-        return tune.PlacementGroupFactory([held], bundle_label_selector=[none_of(avoid)])
+        return tune.PlacementGroupFactory([held], bundle_label_selector=[selector_excluding(avoid)])
 
-    def fit(self, nodes: Sequence[Node]) -> int:
+    def capacity(self, nodes: Sequence[Node]) -> int:
         """Number of trials that fit on the machines, if each holds the smallest share there is."""
         gpus = min(self.shares.values(), default=self.gpus)
-        return _fits(nodes, self._cpus(gpus), gpus)
+        return _count_fitting(nodes, self._cpus(gpus), gpus)
 
     def _cpus(self, gpus: float) -> float:
-        follows = self.gpus and self.cpus_follow
+        follows = self.gpus and self.cpus_scale_with_gpus
         cpus = self.cpus * gpus / self.gpus if follows else self.cpus
         return float(int(cpus)) if cpus >= 1 else cpus
 
 
 def fit_resources(config: SweepConfig) -> Resources:
     """Resources of a trial on the connected cluster. Raises `ConfigError` if none can run."""
-    nodes = alive()
+    nodes = live_nodes()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
     if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
         gpu = 1.0
     cpu = config.cpus_per_trial
     if cpu is None:
-        shares = [node.cpus / _slots(node.gpus, gpu) for node in nodes if gpu and node.gpus]
+        shares = [
+            node.cpus / _slots_per_machine(node.gpus, gpu) for node in nodes if gpu and node.gpus
+        ]
         share = min(shares, default=1.0)
         cpu = float(int(share)) if share >= 1 else share
-    fits = _fits(nodes, cpu, gpu)
+    fits = _count_fitting(nodes, cpu, gpu)
     if fits == 0:
         kinds = sorted({(node.cpus, node.gpus) for node in nodes})
         there = " and ".join(f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in kinds)
@@ -125,7 +129,7 @@ def measure_shares(
     Args:
         job: What the trials share.
         resources: Resources before measuring.
-        trials: One trial of every kind that may come, from `kinds_of`.
+        trials: One trial of every kind that may come, from `one_trial_per_kind`.
         probe: Measures a trial; None does so on the cluster.
     """
     config = job.config
@@ -150,7 +154,7 @@ def measure_shares(
         shares[case] = share_of(known[noted], peak.total_mib)
         _log.info("%s: %.0f MiB, %g of a GPU", case, known[noted], shares[case])
     sized = replace(resources, shares=shares)
-    fits = sized.fit(alive())
+    fits = sized.capacity(live_nodes())
     return replace(sized, concurrent=min(config.concurrent or fits, fits))
 
 
@@ -160,7 +164,7 @@ def share_of(mib: float, total_mib: float) -> float:
     return next((share for share in SHARES if needed <= share), 1.0)
 
 
-def kinds_of(
+def one_trial_per_kind(
     space: SearchSpace,
     points: Sequence[TrialParams],
     native_image_size: Mapping[str, int],
@@ -171,33 +175,37 @@ def kinds_of(
 
     The cases are those of ``points``, and those of the space if trials are ``drawn`` from it.
     """
-    trials: list[TrialParams] = []
-    if drawn:
-        depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
-        batches = [int(value) for value in space.dimensions["batch_size"].extremes]
-        powers = {2 ** (batch - 1).bit_length() for batch in batches}
-        heaviest: dict[str, object] = {
-            "head_hidden": max(space.dimensions["head_hidden"].extremes, key=float)
-        }
-        if "adamw" in space.dimensions["optimizer"].extremes:
-            heaviest["optimizer"] = "adamw"
-        powers |= {2**k for k in range(1, 16) if min(batches) <= 2**k <= max(batches)}
-        for (backbone, size), depth, batch in product(
-            space.inputs(native_image_size), DEPTHS, sorted(powers)
-        ):
-            below = max((d for d in DEPTHS if d < depth), default=-1.0)
-            if min(depths) <= depth and below < max(depths):
-                values: dict[str, object] = {"backbone": backbone, "image_size": size}
-                values |= {"unfreeze": depth}
-                values |= {"batch_size": batch, **heaviest}
-                trials.append(space.params(values, native_image_size=native_image_size))
+    trials = _heaviest_trials(space, native_image_size) if drawn else []
     kinds: dict[MemoryCase, TrialParams] = {}
     for params in [*trials, *points]:
         case = MemoryCase.of(params)
-        most = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
-        most |= {"gradual_unfreezing": False}  # its first epoch would open nothing
-        kinds.setdefault(case, params.model_copy(update=most))
+        largest = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
+        largest |= {"gradual_unfreezing": False}  # its first epoch would open nothing
+        kinds.setdefault(case, params.model_copy(update=largest))
     return list(kinds.values())
+
+
+def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -> list[TrialParams]:
+    """For each backbone, size, depth and batch of a space, the trial with the largest memory."""
+    depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
+    batches = [int(value) for value in space.dimensions["batch_size"].extremes]
+    heaviest: dict[str, object] = {
+        "head_hidden": max(space.dimensions["head_hidden"].extremes, key=float)
+    }
+    if "adamw" in space.dimensions["optimizer"].extremes:
+        heaviest["optimizer"] = "adamw"
+    powers = {2 ** (batch - 1).bit_length() for batch in batches}
+    powers |= {2**k for k in range(1, 16) if min(batches) <= 2**k <= max(batches)}
+    trials = []
+    for (backbone, size), depth, batch in product(
+        space.inputs(native_image_size), DEPTHS, sorted(powers)
+    ):
+        next_lower = max((d for d in DEPTHS if d < depth), default=-1.0)
+        if min(depths) <= depth and next_lower < max(depths):
+            values: dict[str, object] = {"backbone": backbone, "image_size": size}
+            values |= {"unfreeze": depth, "batch_size": batch, **heaviest}
+            trials.append(space.params(values, native_image_size=native_image_size))
+    return trials
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
@@ -217,15 +225,15 @@ def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
     return peak
 
 
-def _fits(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
+def _count_fitting(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
     """Number of trials with so many CPUs and GPUs that fit on the machines."""
     fits = 0
     for node in nodes:
         by_cpu = int(node.cpus / cpu + 1e-6)
-        fits += min(by_cpu, _slots(node.gpus, gpu)) if gpu else by_cpu
+        fits += min(by_cpu, _slots_per_machine(node.gpus, gpu)) if gpu else by_cpu
     return fits
 
 
-def _slots(gpus: float, share: float) -> int:
+def _slots_per_machine(gpus: float, share: float) -> int:
     """Number of shares that fit on a machine's GPUs, none spanning two of them."""
     return int(gpus) * int(1 / share + 1e-6)

@@ -15,11 +15,11 @@ from enum import Enum, auto
 import numpy as np
 
 from search.record import (
-    Observer,
+    TrialObserver,
     Status,
     SweepPaths,
     TrialRecord,
-    ValidationAnswers,
+    ValidationLogitsStore,
     trial_name,
 )
 from search.trial import CheckpointWriter, TrialRequest
@@ -37,7 +37,7 @@ class Termination(Enum):
     """Why a run of Ray Tune ends before its trials do."""
 
     INTERRUPTED = auto()
-    """By Ctrl-C or SIGTERM: running trials stay "running" in the journal, for a resume."""
+    """Ctrl-C or SIGTERM. Running trials stay "running" in the journal, for a resume."""
     BUDGET_SPENT = auto()
     """The budget ended the search while trials of it were running."""
     STRANDED = auto()
@@ -62,13 +62,13 @@ class SearchLifecycle:
         self,
         journal: StudyJournal,
         checkpoints: CheckpointWriter,
-        logits: ValidationAnswers,
+        logits: ValidationLogitsStore,
         placement: Placement,
         queue: TrialQueue,
         paths: SweepPaths,
         budget: Budget,
         *,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[TrialObserver] = (),
     ) -> None:
         self._journal = journal
         self._checkpoints = checkpoints
@@ -117,7 +117,7 @@ class SearchLifecycle:
 
     @property
     def ended_by(self) -> str | None:
-        """What ended the search for good before all of its trials; None if nothing did."""
+        """Reason why the search ended for good before all of its trials; None if it did not."""
         searching = bool(self._searching())
         if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
             return None

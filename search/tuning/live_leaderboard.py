@@ -19,7 +19,7 @@ _ROWS = 10
 
 
 class LiveLeaderboard:
-    """An `Observer` that draws the best trials, their states, and an estimate of the time left.
+    """An `TrialObserver` that draws the best trials, their states, and an estimate of the time left.
 
     A context manager; draws only on a terminal.
     """

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from search.cluster import Examination, Node, alive
+from search.cluster import Node, PendingCheck, live_nodes
 from search.tuning.gpu_allocation import Resources
 
 _log = logging.getLogger("finesweep")
@@ -51,9 +51,9 @@ class Placement:
         resources: Resources,
         *,
         most: int | None = None,
-        look: Callable[[], list[Node]] = alive,
+        look: Callable[[], list[Node]] = live_nodes,
         look_seconds: float = 1.0,
-        examine: Callable[[Node], Examination] = lambda node: lambda: "",
+        examine: Callable[[Node], PendingCheck] = lambda node: lambda: "",
         examined: Collection[str] | None = None,
     ) -> None:
         self._resources, self._most = resources, most
@@ -62,7 +62,7 @@ class Placement:
         self._nodes: Sequence[Node] = look()
         self._looked_at = -math.inf
         sound = [node.id for node in self._nodes] if examined is None else examined
-        self._examinations: dict[str, Examination] = {node: lambda: "" for node in sound}
+        self._examinations: dict[str, PendingCheck] = {node: lambda: "" for node in sound}
         self._announced: set[str] = set()
         """Ids of machines whose exclusion was logged."""
         self._histories: defaultdict[str, _History] = defaultdict(_History)
@@ -154,7 +154,7 @@ class Placement:
 
     def _fit(self, without: Collection[str]) -> int:
         """Number of trials that fit on the machines that are not among the ids ``without``."""
-        return self._resources.fit([node for node in self._alive() if node.id not in without])
+        return self._resources.capacity([node for node in self._alive() if node.id not in without])
 
     def _ids(self, nodes: Collection[str]) -> tuple[str, ...]:
         """Those of the ids ``nodes`` that are alive, in order."""

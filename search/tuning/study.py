@@ -25,7 +25,7 @@ from search.record import (
     Status,
     TrialRecord,
     read_trials,
-    records_of,
+    trial_records,
 )
 from search.samplers import NEVER_BEGAN, MultiFidelitySampler, make_sampler
 from spaces import TrialParams
@@ -101,7 +101,7 @@ class StudyJournal:
     ) -> Self:
         """Open the journal of a sweep, or begin one. Repairs what a killed process left torn."""
         journal = JournalFile(file)
-        journal.mend()
+        journal.truncate_partial_line()
         records = read_trials(file)
         return cls(
             JournalStorage(journal),
@@ -147,11 +147,11 @@ class StudyJournal:
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that the storage holds now."""
-        return records_of(self._study)
+        return trial_records(self._study)
 
     @property
     def ended_by(self) -> str | None:
-        """What ended the search for good before all of its trials; None if nothing did."""
+        """Reason why the search ended for good before all of its trials; None if it did not."""
         return self._study.user_attrs.get(ENDED_BY_KEY)
 
     @ended_by.setter
@@ -211,12 +211,12 @@ class StudyJournal:
     def _repair(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
         """Add what a killed driver had yet to write of a running trial."""
         if record is None:  # its parameters were never written
-            self._storage.set_trial_user_attr(trial._trial_id, NEVER_BEGAN, True)
+            self._storage.set_trial_user_attr(self._id(trial.number), NEVER_BEGAN, True)
             self._study.tell(trial.number, state=TrialState.FAIL)
             return
         for report in record.reports:
             if report.epoch not in trial.intermediate_values:
-                self._report_value(trial._trial_id, report)
+                self._report_value(self._id(trial.number), report)
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

@@ -9,9 +9,15 @@ from typing import Any
 from ray import tune
 from ray.tune import TuneError
 
-from search.cluster import Newcomers
+from search.cluster import NodeChecker
 from search.planning import PreparedPlan
-from search.record import KEPT, SweepPaths, ValidationAnswers, command, trial_name
+from search.record import (
+    MAX_KEPT_TRIALS,
+    SweepPaths,
+    ValidationLogitsStore,
+    sweep_command,
+    trial_name,
+)
 from search.trial import Checkpoints, CheckpointWriter, FineTuneTrial, TrialJob, TrialRequest
 from search.tuning.budget import Budget
 from search.tuning.callback import TuneCallback
@@ -36,7 +42,7 @@ class SearchOutcome:
     """How a search ended. What its trials came to is in the journal."""
 
     ended_by: str | None
-    """What ended the search for good before all of its trials, such as a spent budget."""
+    """Reason why the search ended for good before all of its trials, such as a spent budget."""
     excluded_nodes: tuple[str, ...]
     """Ray's ids of the machines that nothing should run on."""
 
@@ -73,7 +79,7 @@ def run_trials(
     placement = Placement(
         resources,
         most=prepared.config.concurrent,
-        examine=Newcomers(prepared.config.cache_dir),
+        examine=NodeChecker(prepared.config.cache_dir),
         examined=examined,
     )
     budget = Budget(prepared.config, resources.gpus_of)
@@ -144,7 +150,7 @@ def _run_tune(
         raise RunError(
             f"Trials failed in the same way, and none worked this time, so the sweep stopped: "
             f"{failure}. Their tracebacks are in {paths.failures}; mend that, then go on:  "
-            f"{command('resume', paths)}"
+            f"{sweep_command('resume', paths)}"
         )
     return lifecycle, termination
 
@@ -163,15 +169,15 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths) -> StudyJournal:
 
 def _logits_store(
     job: TrialJob, prepared: PreparedPlan, paths: SweepPaths, journal: StudyJournal
-) -> ValidationAnswers:
+) -> ValidationLogitsStore:
     config = prepared.config
-    return ValidationAnswers(
-        paths.answers,
+    return ValidationLogitsStore(
+        paths.validation_logits,
         config.metric,
         journal.records,
         classes=job.dataset.classes,
         digests=job.dataset.digests_of(*config.validation_splits),
-        kept=max(KEPT, config.confirm or 0),  # any trial that is confirmed may win
+        max_trials=max(MAX_KEPT_TRIALS, config.confirm or 0),  # any trial that is confirmed may win
     )
 
 
@@ -185,7 +191,7 @@ def _make_tuner(
 ) -> tune.Tuner:
     def resources_of(drawn: dict[str, Any]) -> tune.PlacementGroupFactory:
         request = TrialRequest.from_ray(drawn)
-        return resources.of(request.params, request.avoided_nodes)
+        return resources.request_for(request.params, request.avoided_nodes)
 
     def name_of(trial: Any) -> str:
         return trial_name(TrialRequest.from_ray(trial.config).number)

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 
 from search.config import SweepConfig
-from search.planning import prepare_plan, complete_plan
+from search.planning import complete_plan, prepare_plan
 from search.trial import (
     STATE_KEY,
     Checkpoints,

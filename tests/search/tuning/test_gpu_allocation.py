@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import ray
 
-from search.cluster import none_of
+from search.cluster import selector_excluding
 from search.config import SweepConfig
 from search.trial import TrialJob
-from search.tuning import Resources, fit_resources, kinds_of, measure_shares
+from search.tuning import Resources, fit_resources, measure_shares, one_trial_per_kind
 from search.tuning.gpu_allocation import GpuPeak, probe_peak, share_of
 from spaces import SearchSpace, TrialParams
 from trainables.data import Dataset
@@ -64,13 +64,13 @@ def test_every_kind_of_trial_that_may_come_is_known_beforehand() -> None:
         },
         name="test",
     )
-    kinds = kinds_of(space, [trial(unfreeze=0.0)], {"a": 64, "b": 64}, drawn=True)
+    kinds = one_trial_per_kind(space, [trial(unfreeze=0.0)], {"a": 64, "b": 64}, drawn=True)
     cases = {MemoryCase.of(params) for params in kinds}
     drawn = {(c.unfreeze, c.batch_size) for c in cases if c.backbone == "a"}
     assert drawn == {(d, b) for d in (0.25, 0.5, 1.0) for b in (16, 32, 64)}
     assert MemoryCase.of(trial(unfreeze=0.0)) in cases
     assert len(kinds) == len(cases) == 19
-    assert kinds_of(space, [trial()], {}, drawn=False) == [trial(unfreeze=0.25)]
+    assert one_trial_per_kind(space, [trial()], {}, drawn=False) == [trial(unfreeze=0.25)]
 
 
 def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
@@ -82,10 +82,10 @@ def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
     probe = StandIn()
     sized = measure_shares(job, whole, kinds, probe=probe)
     assert probe.asked == [MemoryCase.of(params) for params in kinds]
-    assert sized.of(trial(unfreeze=0.0)).required_resources["GPU"] == 1 / 8
-    assert sized.of(trial(unfreeze=1.0, batch_size=100)).required_resources["GPU"] == 1.0
-    assert sized.of(trial(backbone="unknown")).required_resources["GPU"] == 1.0
-    assert sized.of(trial(unfreeze=0.0)).required_resources["CPU"] == 1 / 8
+    assert sized.request_for(trial(unfreeze=0.0)).required_resources["GPU"] == 1 / 8
+    assert sized.request_for(trial(unfreeze=1.0, batch_size=100)).required_resources["GPU"] == 1.0
+    assert sized.request_for(trial(backbone="unknown")).required_resources["GPU"] == 1.0
+    assert sized.request_for(trial(unfreeze=0.0)).required_resources["CPU"] == 1 / 8
     assert sized.concurrent == 2, "the test's settings allow no more"
     again = StandIn()
     assert measure_shares(job, whole, kinds, probe=again) == sized
@@ -98,7 +98,7 @@ def test_a_raised_estimate_outlives_the_next_probe(
     MemoryTable.of(tmp_path).put(CARD, job.memory_case(trial(unfreeze=0.0)), 30_000)
     kinds = [trial(unfreeze=0.0)]
     sized = measure_shares(job, fit_resources(job.config), kinds, probe=StandIn())
-    assert sized.of(kinds[0]).required_resources["GPU"] == 1 / 2
+    assert sized.request_for(kinds[0]).required_resources["GPU"] == 1 / 2
 
 
 def test_without_a_card_that_workers_see_trials_hold_whole_ones(
@@ -124,7 +124,7 @@ def test_cpus_go_with_the_share() -> None:
     assert eighth.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert str(eighth) == "8 at a time, each with 2 CPUs and 0.125 of a GPU"
     assert replace(eighth, cpus=4.0).of(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
-    given = replace(eighth, cpus=2.0, cpus_follow=False)
+    given = replace(eighth, cpus=2.0, cpus_scale_with_gpus=False)
     assert given.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert given.of(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
 
@@ -132,10 +132,10 @@ def test_cpus_go_with_the_share() -> None:
 def test_a_task_runs_on_no_machine_that_it_is_to_avoid(ray_cluster: None) -> None:
     ids = [node["NodeID"] for node in ray.nodes()]
     for avoided in (ids[:1], ids[1:]):
-        selector = none_of(avoided)
+        selector = selector_excluding(avoided)
         task = ray.remote(num_cpus=0, label_selector=selector)(_where)
         assert {ray.get(task.remote()) for _ in range(3)} == set(ids) - set(avoided)
-    assert none_of([]) == {}
+    assert selector_excluding([]) == {}
 
 
 def _where() -> str:

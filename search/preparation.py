@@ -1,0 +1,136 @@
+"""What precedes the first trial: plan, Ray, images and resources; and the record of a launch."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
+from search.config import SweepConfig
+from search.planning import (
+    CheckedInputs,
+    Plan,
+    PreparedPlan,
+    RecordedPlan,
+    complete_plan,
+    prepare_plan,
+)
+from search.record import (
+    ResolvedSettings,
+    StageClock,
+    SweepPaths,
+    check_weights_unchanged,
+    describe_environment,
+)
+from search.tuning import Resources, fit_resources
+from spaces import ConfigError
+from trainables.data import Dataset, PixelFormat, PixelStore, StagedPixels, build_store
+from trainables.files import write_atomically, write_json
+from trainables.progress import Progress
+
+_log = logging.getLogger("finesweep")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is settled before the first trial: the plan, decoded images, and the cluster."""
+
+    plan: Plan
+    stores: dict[PixelFormat, PixelStore]
+    resources: Resources
+    machines: Sequence[Machine]
+
+
+def prepare_sweep(
+    config: SweepConfig,
+    progress: Progress,
+    clock: StageClock,
+    *,
+    checked: CheckedInputs | None = None,
+    recorded_in: SweepPaths | None = None,
+) -> Preparation:
+    """Settle all that can be before a trial, and start Ray. Raises `UserError`.
+
+    Args:
+        config: Settings of the sweep; those of the returned plan have the metric resolved.
+        progress: Progress callback.
+        clock: Counts the stages "check", "start", "scan" and "decode".
+        checked: Results of the checks at once, so that they are not made twice.
+        recorded_in: Files of the sweep on a resume, whose images and weights must be the same.
+    """
+    recorded: Dataset | None = None
+    plan_record: RecordedPlan | None = None
+    if recorded_in is not None:
+        recorded = Dataset.read(recorded_in.dataset, recorded_in.split)
+        plan_record = RecordedPlan.read(recorded_in)
+    progress("checking the space, the weights and the models", 0, 0)
+    with clock.stage("check"):
+        prepared = prepare_plan(config, plan_record, checked=checked)
+        if recorded_in is not None:
+            check_weights_unchanged(recorded_in, prepared.weights)
+    with clock.stage("start"):
+        connect_to_ray(config.address)
+        machines = check_machines(config.cache_dir)
+    for sentence in machine_warnings(machines, config.cache_gib):
+        _log.warning(sentence)
+    resources = fit_resources(config)
+    if config.gpu_hours and not resources.gpus:
+        raise ConfigError(
+            "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
+        )
+    plan, stores = _read_images(prepared, recorded, progress, clock)
+    return Preparation(plan, stores, resources, machines)
+
+
+def _read_images(
+    prepared: PreparedPlan, recorded: Dataset | None, progress: Progress, clock: StageClock
+) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
+    """Survey the images, and decode them in every format that a trial may ask for."""
+    config = prepared.config
+    staged = StagedPixels(config.cache_dir, prepared.pixel_formats)
+    with clock.stage("scan"):
+        plan = complete_plan(prepared, progress, staged=staged, recorded=recorded)
+    stores: dict[PixelFormat, PixelStore] = {}
+    with clock.stage("decode"):
+        for pixel_format in prepared.pixel_formats:
+            stores[pixel_format] = build_store(
+                plan.survey.dataset,
+                pixel_format,
+                cache=config.cache_dir,
+                budget_bytes=config.cache_bytes,
+                keep=[store.file for store in stores.values()],
+                staged=staged,
+                progress=progress,
+            )
+    return plan, stores
+
+
+def record_launch(
+    paths: SweepPaths, plan: Plan, asked: SweepConfig, given: Path | None = None
+) -> None:
+    """Write what is known of a sweep before its first trial; ``sweep.json`` comes last.
+
+    ``asked`` has the settings as the user gave them, ``given`` is the settings file, if any.
+    """
+    if given is not None:
+        paths.given_settings.write_bytes(given.read_bytes())
+    plan.survey.dataset.write(paths.dataset, paths.split)
+    issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
+    write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
+    write_json(paths.space, plan.space.to_table())
+    points = json.dumps([point.model_dump() for point in plan.points], indent=2)
+    write_atomically(
+        paths.initial_points, lambda partial: partial.write_text(points, encoding="utf-8")
+    )
+    write_json(paths.environment, describe_environment(plan.weights))
+    record_settings(paths, plan, asked)
+
+
+def record_settings(paths: SweepPaths, plan: Plan, asked: SweepConfig) -> None:
+    """Write what the settings were resolved to, then the settings as they were asked for."""
+    resolved = ResolvedSettings(plan.config.metric, plan.sampler_seed)
+    write_json(paths.resolved, asdict(resolved))
+    write_json(paths.config, asked.model_dump(mode="json"))

@@ -1,0 +1,28 @@
+import pickle
+from pathlib import Path
+
+from search.record import read_trials
+from search.trial import TrialRequest
+from search.tuning.searcher import StudySearcher
+from tests.support.simulated_tune import as_told, simulated_tune
+
+
+def test_a_trial_goes_by_rays_id_and_is_recorded_by_its_number(tmp_path: Path) -> None:
+    tune = simulated_tune(tmp_path, trials=2)
+    searcher = StudySearcher(tune.lifecycle, "val_accuracy")
+    first, second = (searcher.suggest(name) for name in ("ray a", "ray b"))
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert [TrialRequest.from_ray(config).number for config in (first, second)] == [0, 1]
+    searcher.on_trial_result("ray b", as_told(1, 0.4))
+    searcher.on_trial_complete("ray b", as_told(2, 0.6, is_last=True))
+    searcher.on_trial_complete("ray a", None, error=True)
+    by_number = {trial.number: trial for trial in read_trials(tmp_path / "study.journal")}
+    assert by_number[1].status == "completed"
+    assert by_number[0].status == "running", "the callback says what a failure comes to"
+
+
+def test_ray_may_pickle_it_without_what_it_writes_to(tmp_path: Path) -> None:
+    searcher = StudySearcher(simulated_tune(tmp_path).lifecycle, "val_loss")
+    again = pickle.loads(pickle.dumps(searcher))
+    assert (again.metric, again.mode) == ("val_loss", "min")
+    assert again._lifecycle is None
