@@ -18,7 +18,7 @@ from trainables.process import configure_process
 
 
 def guard(seeds: int) -> list[str]:
-    """Four kept views of an image against a new one in every epoch: accuracy."""
+    """Accuracy with four stored views of each image, and with a new view every epoch."""
     weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
     lines = [
         f"Accuracy guard: best validation accuracy over 8 epochs, lite0 at 96 px, strength 0.3, "
@@ -55,7 +55,7 @@ def guard(seeds: int) -> list[str]:
 
 
 def main() -> None:
-    """Run the seeds and keep the table."""
+    """Run every seed and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()

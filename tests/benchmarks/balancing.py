@@ -1,9 +1,9 @@
-"""What ways against uneven classes do to the test.
+"""Test scores of the ways to balance uneven classes.
 
     python -m tests.benchmarks.balancing [--seeds 3]
 
-One fine-tune each, of the same parameters but for balancing, on three image sets made uneven:
-of the training images of each class, from all down to a tenth are kept.
+One fine-tune per way, with equal parameters but for balancing, on three image sets made uneven:
+one class keeps all its training images, another a tenth, the others shares between.
 """
 
 import argparse
@@ -34,7 +34,10 @@ WAYS: dict[str, dict[str, object]] = {
 
 
 def uneven(images: ImageSet, classes: int, seed: int) -> ImageSet:
-    """From all of the first class that a seed draws, down to `LEAST` of the last; at least four."""
+    """Training images of which one class keeps all, another `LEAST`, the others shares between.
+
+    The seed draws the order of the classes. Every class keeps at least four images.
+    """
     rng = np.random.default_rng(seed)
     shares = np.geomspace(1, LEAST, classes)
     kept = []
@@ -46,7 +49,7 @@ def uneven(images: ImageSet, classes: int, seed: int) -> ImageSet:
 
 
 def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, float, float]:
-    """Accuracy, balanced accuracy and macro F1 in the test, after the last epoch."""
+    """Accuracy, balanced accuracy and macro F1 on the test images after the last epoch."""
     params = TrialParams.parse(
         {"backbone": BACKBONE, "image_size": 96, "unfreeze": 0.25, "learning_rate": 2e-3, **way}
     )
@@ -68,13 +71,15 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     )
     list(finetune(tuning))
     test = ImageSet.of(dataset, pixels, "test")
-    inputs = FeatureLoader(test, split_for_trial(tuning.model, params), stated, device=tuning.device)
+    inputs = FeatureLoader(
+        test, split_for_trial(tuning.model, params), stated, device=tuning.device
+    )
     scores = scores_of(logits_of(tuning.model, inputs), test.labels)
     return scores.accuracy, scores.balanced_accuracy, scores.macro_f1
 
 
 def main() -> None:
-    """Every set, seed and way."""
+    """Run every image set, seed and way, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds

@@ -1,6 +1,7 @@
-"""The floor: a trial's steps in a bare loop on tensors in memory, channels_last, float32.
+"""Lower bound of a trial's time: its steps in a bare loop on tensors, channels_last, float32.
 
-No Ray, no decoding, no augmentation, nothing kept; two such loops side by side, as workers are.
+No Ray, no decoding, no augmentation and no stored features; two such loops run side by side, as
+workers do.
 """
 
 import queue
@@ -26,7 +27,7 @@ WORKERS = 2
 
 
 def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epochs: int) -> float:
-    """Forward, back and update over ``train`` images, forward over ``val``, ``epochs`` times."""
+    """Wall seconds of ``epochs`` epochs: ``train`` images in training steps, ``val`` forward."""
     configure_process(threads=1)
     untrained = Weights(params.backbone, "none", None)
     model = build_model(params, untrained, classes).to(memory_format=torch.channels_last)
@@ -52,7 +53,7 @@ def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epo
 
 
 def bare_times(trials: Sequence[TrialParams], **work: int) -> list[float]:
-    """`bare_seconds` of each trial, two at a time."""
+    """`bare_seconds` of every trial, two trials at a time."""
     context = get_context("spawn")
     todo, done = context.Queue(), context.Queue()
     for number, params in enumerate(trials):

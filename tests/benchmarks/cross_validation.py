@@ -1,8 +1,9 @@
-"""What `--folds` does to the test where images are few, beside a search as long without it.
+"""Test scores with and without `--folds` where images are few, after searches of equal length.
 
     python -m tests.benchmarks.cross_validation [--seeds 5] [--trials 12]
 
-Whole sweeps, as a user would launch them, on a few images of three sets; all others are the test.
+Whole sweeps, as a user would launch them, on a few images of three sets; all the other images are
+the test.
 """
 
 import argparse
@@ -27,7 +28,7 @@ IMAGES, FOLDS, EPOCHS = 240, 5, 6
 
 
 def few_images(name: str, seed: int, work: Path) -> Path:
-    """A table of `IMAGES` to train and validate on, four to one, and of the others as the test."""
+    """A CSV of `IMAGES` training and validation images (4:1), and of all others as the test."""
     dataset = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     table = pd.DataFrame(
         {
@@ -50,7 +51,7 @@ def few_images(name: str, seed: int, work: Path) -> Path:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to."""
+    """Scores of a sweep, in the search and in the test."""
 
     test: float
     """Accuracy of what it hands over."""
@@ -62,7 +63,7 @@ class Outcome:
 
 
 def swept(table: Path, weights: Path, *flags: str) -> Outcome:
-    """Launch a sweep as a user would; nothing of it is left."""
+    """Launch a sweep as a user would, and delete its folder afterwards."""
     work = table.parent
     shutil.rmtree(work / "results", ignore_errors=True)
     command = [sys.executable, "-m", "search", "launch", str(table), *flags]
@@ -79,7 +80,7 @@ def swept(table: Path, weights: Path, *flags: str) -> Outcome:
 
 
 def by_way(name: str, seed: int, trials: int, weights: Path, work: Path) -> dict[str, Outcome]:
-    """A sweep of each way of validating, on one draw of images."""
+    """The outcome of each way of validating, on one draw of images."""
     table = few_images(name, seed, work)
     alike = ("--seed", str(seed))
     found = {"one split": swept(table, weights, *alike, "--trials", str(trials))}
@@ -93,7 +94,7 @@ def by_way(name: str, seed: int, trials: int, weights: Path, work: Path) -> dict
 
 
 def main() -> None:
-    """Every set, seed and way."""
+    """Run every image set, seed and way, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=12)
@@ -120,7 +121,11 @@ def main() -> None:
         for way in drawn[0]:
             rows = [astuple(found[way]) for found in drawn]
             test, val, trials, took = np.array(rows).T
-            cells = [_told(100 * test, ""), _told(100 * (test - base)), _told(100 * (val - test))]
+            cells = [
+                _mean_and_range(100 * test, ""),
+                _mean_and_range(100 * (test - base)),
+                _mean_and_range(100 * (val - test)),
+            ]
             cells += [f"{trials.mean():.0f}", f"{took.mean():.0f}"]
             lines.append(f"| {way} | {' | '.join(cells)} |")
     write_table(
@@ -132,7 +137,7 @@ def main() -> None:
     )
 
 
-def _told(values: np.ndarray, sign: str = "+") -> str:
+def _mean_and_range(values: np.ndarray, sign: str = "+") -> str:
     return f"{values.mean():{sign}.1f} ({values.min():{sign}.1f} to {values.max():{sign}.1f})"
 
 

@@ -1,11 +1,11 @@
-"""B9, in part: what it takes to decide on the n-th trial, and what the driver holds by then.
+"""B9, in part: time to propose the n-th trial, and the driver's memory by then.
 
     python -m tests.benchmarks.decisions [--trials 10000]
 
-Our searcher with its journal on disk, with its own sampler and with TPE; Ray's OptunaSearch and
-Optuna's TPE alone, both in memory; the default space, trials of three epochs whose scores a formula
-makes up, no workers. Those before the ones that are timed are at random points, for TPE alone would
-take an hour to propose them.
+Compared: our searcher with its journal on disk, with its own sampler and with TPE; Ray's
+OptunaSearch and Optuna's TPE alone, both in memory. The default space; trials of three epochs whose
+scores come from a formula; no workers. Trials before the timed ones are at random points, because
+TPE alone would take an hour to propose them.
 """
 
 import argparse
@@ -46,20 +46,20 @@ SPACE = SearchSpace.load("default")
 
 
 def score(values: dict[str, Any], epoch: int) -> float:
-    """Between 0 and 1, best at a rate of 2e-3 and an unfreeze of 0.6, with some noise."""
+    """A noisy score in [0, 1], best at a learning rate of 2e-3 and an unfreeze fraction of 0.6."""
     miss = abs(math.log10(float(values["learning_rate"])) + 2.7) + abs(values["unfreeze"] - 0.6)
     return max(0.0, 0.9 - 0.2 * miss) * (1 - 0.5**epoch) + random.uniform(0, 0.02)
 
 
-def told(value: float, epoch: int) -> dict[str, Any]:
-    """An epoch as Ray tells it."""
+def epoch_result(value: float, epoch: int) -> dict[str, Any]:
+    """An epoch's result as Ray passes it to a searcher."""
     last = epoch == EPOCHS
     report = EpochReport(epoch, 0.5, 0.5, value, value, value, 1e-3, 0, 0, 0, 1, 1, last)
     return {**report.to_dict(), NODE_IP: "10.0.0.1"}
 
 
 class Ours:
-    """Our searcher, with its journal on disk."""
+    """Our searcher, whose journal is on disk."""
 
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
         config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
@@ -87,21 +87,21 @@ class Ours:
         self._searcher = StudySearcher(lifecycle, config.metric)
 
     def add(self, number: int, values: dict[str, Any]) -> None:
-        """A trial at a given point."""
+        """Record a finished trial at a given point."""
         self._queue._points.append(SPACE.params(values, native_image_size=self._sizes))
         self.run(number)
 
     def run(self, number: int) -> None:
-        """A trial at a proposed one."""
+        """Propose a trial and record its three epochs."""
         drawn: Any = self._searcher.suggest(str(number))
         values = TrialRequest.from_ray(drawn).params.model_dump()
         for epoch in range(1, EPOCHS):
-            self._searcher.on_trial_result(str(number), told(score(values, epoch), epoch))
-        self._searcher.on_trial_complete(str(number), told(score(values, EPOCHS), EPOCHS))
+            self._searcher.on_trial_result(str(number), epoch_result(score(values, epoch), epoch))
+        self._searcher.on_trial_complete(str(number), epoch_result(score(values, EPOCHS), EPOCHS))
 
 
 class Stock:
-    """Ray's searcher."""
+    """Ray's OptunaSearch, in memory."""
 
     def __init__(self, trials: int) -> None:
         self._searcher = OptunaSearch(
@@ -112,22 +112,22 @@ class Stock:
         )
 
     def add(self, number: int, values: dict[str, Any]) -> None:
-        """A trial at a given point."""
+        """Record a finished trial at a given point."""
         scores = [score(values, epoch) for epoch in range(1, EPOCHS + 1)]
         self._searcher.add_evaluated_point(values, scores[-1], intermediate_values=scores)
 
     def run(self, number: int) -> None:
-        """A trial at a proposed one."""
+        """Propose a trial and record its three epochs."""
         values: Any = self._searcher.suggest(str(number))
         for epoch in range(1, EPOCHS + 1):
-            result = {**told(score(values, epoch), epoch), "training_iteration": epoch}
+            result = {**epoch_result(score(values, epoch), epoch), "training_iteration": epoch}
             if epoch < EPOCHS:
                 self._searcher.on_trial_result(str(number), result)
         self._searcher.on_trial_complete(str(number), result)
 
 
 class Raw:
-    """Optuna alone."""
+    """Optuna without Ray, in memory."""
 
     def __init__(self, trials: int) -> None:
         sampler = optuna.samplers.TPESampler(seed=0)
@@ -135,7 +135,7 @@ class Raw:
         self._distributions = SPACE.distributions()
 
     def add(self, number: int, values: dict[str, Any]) -> None:
-        """A trial at a given point."""
+        """Record a finished trial at a given point."""
         scores = {epoch: score(values, epoch) for epoch in range(1, EPOCHS + 1)}
         self._study.add_trial(
             optuna.create_trial(
@@ -147,7 +147,7 @@ class Raw:
         )
 
     def run(self, number: int) -> None:
-        """A trial at a proposed one."""
+        """Propose a trial and record its three epochs."""
         asked = self._study.ask(self._distributions)
         for epoch in range(1, EPOCHS + 1):
             value = score(asked.params, epoch)
@@ -159,7 +159,7 @@ KINDS = {"ours": Ours, "tpe": partial(Ours, sampler="tpe"), "stock": Stock, "raw
 
 
 def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
-    """Milliseconds of a whole trial's bookkeeping and mebibytes, at each of ``marks``."""
+    """Milliseconds of bookkeeping per trial, and the process's MiB, at each number in ``marks``."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     random.seed(0)
     points = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -184,7 +184,7 @@ def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Each kind in a process of its own, one after another."""
+    """Measure each searcher in a process of its own, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--kind", choices=KINDS, help="This one alone, as JSON.")

@@ -1,4 +1,4 @@
-"""A fine-tuning sweep as Ray Tune's PyTorch guide writes one: what Finesweep is compared with.
+"""A fine-tuning sweep written as in Ray Tune's PyTorch guide: the baseline of Finesweep.
 
     python tests/benchmarks/docs_style.py FOLDER --weights DIR --out FILE.json [--points FILE.json]
 
@@ -29,7 +29,7 @@ from torchvision.transforms import v2
 
 
 def train(config: dict) -> None:
-    """One trial."""
+    """Train one trial and report every epoch."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     size, weights = (
@@ -88,7 +88,7 @@ def train(config: dict) -> None:
 
 
 def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:
-    """Freeze all but the head and a share of the backbone's groups: what trains of each."""
+    """Freeze all but the head and the last ``unfreeze`` of the backbone; the trainable parts."""
     head = set(model.get_classifier().parameters())
     named = dict(model.named_parameters())
     groups = group_parameters(model, model.group_matcher(coarse=False))
@@ -102,7 +102,7 @@ def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:
 
 
 def main() -> None:
-    """Run the sweep and write what each trial reached, and when."""
+    """Run the sweep; write every trial's scores and times."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""B2: how much of the workers' time is training, stores off; plain Ray Tune beside it.
+"""B2: share of the workers' time that is training, stores off; beside plain Ray Tune.
 
     python -m tests.benchmarks.efficiency
 
@@ -34,7 +34,7 @@ EPOCHS, TRIALS, IMAGES = 3, 8, 800
 
 
 def main() -> None:
-    """Bare loops, our sweep and plain Tune in turn."""
+    """Run bare loops, our sweep and plain Tune in turn, and write the table."""
     folder, dataset = split_folder("elpv", IMAGES)
     train, val = len(dataset.rows("train")), len(dataset.rows("val"))
     chosen = [p for p in points() if p["unfreeze"]][:TRIALS]

@@ -1,4 +1,4 @@
-"""A sweep's exports opened by their own tools, each in its own environment; and predict's pace.
+"""Exports opened by their own tools, each in an environment without Finesweep; speed of predict.
 
     python -m tests.benchmarks.exports results/SWEEP
 
@@ -93,7 +93,7 @@ _TOOLS = {
 
 
 def opened_by(tool: str, export: Path, files: list[str]) -> tuple[np.ndarray, str]:
-    """Probabilities by a tool that has never heard of us, and what is installed beside it."""
+    """Probabilities computed in an environment without Finesweep; and the packages in it."""
     packages, code = _TOOLS[tool]
     home = fresh(SCRATCH / "environments" / tool)
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
@@ -113,7 +113,7 @@ def opened_by(tool: str, export: Path, files: list[str]) -> tuple[np.ndarray, st
 
 
 def plain_loop(export: Path, files: list[Path]) -> None:
-    """What timm's documentation does, in batches."""
+    """Classify the files with the loop of timm's documentation, in batches."""
     model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
     transform = create_transform(**resolve_model_data_config(model))
     with torch.inference_mode():
@@ -123,7 +123,7 @@ def plain_loop(export: Path, files: list[Path]) -> None:
 
 
 def main() -> None:
-    """Open, compare, and pace."""
+    """Open every export, compare its probabilities, time predict, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("sweep", type=Path)
     paths = SweepPaths(parser.parse_args().sweep.absolute())

@@ -1,4 +1,4 @@
-"""B6: epochs from kept features against computing them again; what half precision and views cost.
+"""B6: epochs from stored features against recomputed ones; the error of half precision and views.
 
 python -m tests.benchmarks.feature_store [--guard-seeds 5]
 """
@@ -32,7 +32,7 @@ def run(
     store: FeatureStore | None,
     seed: int = 0,
 ) -> list[EpochReport]:
-    """One fine-tune in float32."""
+    """The epochs of one fine-tune in float32."""
     form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     tuning = FineTuning(
@@ -51,7 +51,7 @@ def run(
 
 
 def by_depth(dataset: Dataset) -> list[str]:
-    """ResNet-18 at 128 px: an epoch whose features are kept, against one that computes them."""
+    """Speed of ResNet-18 at 128 px, by depth: stored features against recomputed ones."""
     lines = [
         f"ResNet-18 (weights do not matter for time) at 128 px, batch 32, float32, one thread, "
         f"{len(dataset.rows('train'))} images of ELPV, augmentation strength 0.3 with one view, "
@@ -82,7 +82,7 @@ def by_depth(dataset: Dataset) -> list[str]:
 
 
 def errors(dataset: Dataset) -> list[str]:
-    """Training losses with features kept, against the same trial that computes them."""
+    """Difference in training loss between stored and recomputed features."""
     weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
     lines = [
         "Largest relative difference of an epoch's training or validation loss from the same trial "
@@ -109,7 +109,7 @@ def errors(dataset: Dataset) -> list[str]:
 
 
 def main() -> None:
-    """Run both parts and keep the table."""
+    """Run both parts and write the table."""
     configure_process(threads=1)
     fresh(STORE.cache)
     dataset = survey_images(ROOT / "data" / "elpv", cache=SCRATCH / "survey").dataset

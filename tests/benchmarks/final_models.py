@@ -1,9 +1,9 @@
-"""What an ensemble, a temperature and a soup do to the test, beside the winner alone.
+"""Test scores of an ensemble, of temperature scaling and of a model soup, beside the winner alone.
 
     python -m tests.benchmarks.final_models [--seeds 3] [--trials 12]
 
-Real sweeps over three sets of images, each seed with a split of its own; then every way of making
-the final model of the same trials.
+Real sweeps over three image sets, every seed with its own split; then every kind of final model
+is made from the same trials.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MOST = 4
 
 
 def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> SweepPaths:
-    """A sweep without a final model."""
+    """Run a sweep that makes no final model."""
     command = [sys.executable, "-m", "search", "launch", str(ROOT / "data" / name)]
     command += ["--space", "demo", "--name", f"{name}-{seed}", "--seed", str(seed)]
     command += ["--trials", str(trials), "--max-epochs", "6", "--confirm", "0", "--no-retrain"]
@@ -55,7 +55,7 @@ def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> Swee
 
 
 def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
-    """Test probabilities of the mean of retrained weights; trials of one backbone and head."""
+    """Test probabilities of the mean of retrained weights of trials with equal shapes."""
     states = [retrain_member(job, EnsembleMember(trial), threads=2).state for trial in trials]
     mean = {
         name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype)
@@ -72,7 +72,7 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
 
 
 def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
-    """Test probabilities by the way of making the final model; and the test's labels."""
+    """Test probabilities of each kind of final model; and the test labels."""
     config = load_sweep_config(paths)
     dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
     best = select_winner(trials, config.metric)
@@ -123,7 +123,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """Accuracy, loss, calibration error."""
+    """Accuracy, cross-entropy and calibration error."""
     losses = -log_softmax(np.log(np.maximum(probabilities, 1e-12)), axis=1)
     right = probabilities.argmax(axis=1) == labels
     loss = losses[np.arange(len(labels)), labels].mean()
@@ -131,7 +131,7 @@ def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float,
 
 
 def main() -> None:
-    """Every set and seed; a row a way."""
+    """Run every image set and seed, and write a row for each kind of final model."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=12)

@@ -36,7 +36,7 @@ DEPTHS = [0.0] * 8 + [0.25] * 6 + [0.5] * 2 + [1.0] * 4
 
 
 def points(seed: int = 0) -> list[dict[str, object]]:
-    """Twenty, in a random order."""
+    """The points of the twenty trials, in a random order."""
     rng = np.random.default_rng(seed)
     made = [
         {
@@ -65,7 +65,7 @@ def link_weights(count: int) -> Path:
 
 
 def main() -> None:
-    """Run the rounds and keep the table."""
+    """Run the rounds and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", default="elpv", choices=["elpv", "foods", "fashion"])
     parser.add_argument("--images", type=int, default=800)
@@ -192,7 +192,7 @@ def first_result(log: Path, began: float) -> float:
 
 
 def _wall(command: list[str]) -> tuple[float, float]:
-    """When a command began, and how many seconds it took."""
+    """The time at which a command began, and the seconds that it took."""
     began = time.time()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

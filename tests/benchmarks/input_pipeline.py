@@ -1,4 +1,4 @@
-"""B5: training inputs a second and core, PixelStore and views against ImageFolder and DataLoader.
+"""B5: training inputs per second and core, of PixelStore with views and of ImageFolder.
 
 python -m tests.benchmarks.input_pipeline
 """
@@ -21,7 +21,7 @@ STATED = Preprocessing.of("resnet18")
 
 
 def folder_rate(data: Path, side: int, count: int) -> float:
-    """Images a second of the usual loader in this process: crop, flip, colours, normalise."""
+    """Images per second of ImageFolder and DataLoader in this process: crop, flip, colours."""
     made = [
         transforms.RandomResizedCrop(side, scale=(0.5, 1.0)),
         transforms.RandomHorizontalFlip(),
@@ -39,7 +39,7 @@ def folder_rate(data: Path, side: int, count: int) -> float:
 
 
 def store_rate(images: ImageSet, count: int) -> float:
-    """Images a second of ours at strength 0.3: affine map, colours, noise, erasing, normalise."""
+    """Images per second of PixelStore and views of strength 0.3: affine, colours, erasing."""
     views, order = Views(0.3, None, 0), np.random.default_rng(0)
     began, seen, epoch = time.perf_counter(), 0, 0
     while seen < count:
@@ -53,7 +53,7 @@ def store_rate(images: ImageSet, count: int) -> float:
 
 
 def main() -> None:
-    """Measure both sizes on two sets."""
+    """Measure both sizes on two image sets, and write the table."""
     configure_process(threads=1)
     lines = [
         "One process, one thread. ELPV: grey PNG of 300 px; foods: colour JPEG of about 300 px.",

@@ -1,4 +1,4 @@
-"""What every benchmark shares: rounds A B A B, medians with spread, tables with their machine."""
+"""Shared by all benchmarks: rounds A B A B, medians with spread, tables that name the machine."""
 
 import os
 import platform
@@ -18,13 +18,13 @@ SCRATCH = Path(os.environ.get("BENCH_SCRATCH", "/tmp/finesweep-bench"))
 
 
 def alternate(runs: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[str, list[float]]:
-    """Each run in turn, ``rounds`` times over: what each gave."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    """Results of each run; the runs take turns, ``rounds`` times over."""
+    results: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
-            found[name].append(run())
-            print(f"  round {number + 1}, {name}: {found[name][-1]:.4g}", file=sys.stderr)
-    return found
+            results[name].append(run())
+            print(f"  round {number + 1}, {name}: {results[name][-1]:.4g}", file=sys.stderr)
+    return results
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -35,20 +35,20 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Median, and the least and the most in brackets."""
+    """The median, then the smallest and the largest in brackets."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Round by round."""
+    """The ratio of two measurements in each round."""
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
 def write_table(
     name: str, title: str, command: str, lines: Sequence[str], *, rounds: bool = True
 ) -> None:
-    """Keep a table under results/benchmarks, with how and where it was made, and print it."""
+    """Write and print a table of results/benchmarks, with the command, machine and versions."""
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "timm", "ray", "optuna"))
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     made = (
@@ -63,7 +63,7 @@ def write_table(
 
 
 def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
-    """Some images of ``data/NAME`` as train/val/test folders of links: one split for all."""
+    """About ``images`` of ``data/NAME`` as train/val/test folders of links, and their data set."""
     folder = SCRATCH / f"{name}-{images}"
     whole = survey_images(
         ROOT / "data" / name, cache=SCRATCH / "survey", split=SplitSpec(seed=seed)
@@ -81,7 +81,7 @@ def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
 
 
 def fresh(folder: Path) -> Path:
-    """An empty folder of this name."""
+    """Empty the folder, or make it, and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

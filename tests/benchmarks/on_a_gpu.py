@@ -311,8 +311,9 @@ def out_of_memory(data: Path, rounds: int) -> list[str]:
         tuning = begin(data, params, 2048)
         tuning.run_epoch()
         report = tuning.run_epoch()
+        ran_out = "yes" if tuning.ran_out_of_memory else "no"
         lines.append(
-            f"| {cap:.0f} | {'yes' if tuning.ran_out_of_memory else 'no'} | {report.train_loss:.4f} | "
+            f"| {cap:.0f} | {ran_out} | {report.train_loss:.4f} | "
             f"{report.images_per_second:.0f} | {report.peak_memory_mib:.0f} |"
         )
         del tuning

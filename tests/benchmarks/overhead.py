@@ -1,4 +1,4 @@
-"""B3: what a trial and a report cost beside their training, against plain Ray Tune.
+"""B3: time that a trial and a report take beside training, against plain Ray Tune.
 
     python -m tests.benchmarks.overhead
 
@@ -37,7 +37,7 @@ PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 
 
 class NullTrial(search.tuning.tuner.FineTuneTrial):
-    """Does what a trial does but for the training; its state is a head's."""
+    """A trial that trains nothing; its checkpoint is as large as a head's."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._epoch = 0
@@ -54,7 +54,7 @@ class NullTrial(search.tuning.tuner.FineTuneTrial):
 
 
 def ours(trials: int, epochs: int) -> float:
-    """Wall seconds of a sweep of null trials, Ray being up."""
+    """Wall seconds of a sweep of null trials; Ray runs already."""
     folder, _ = split_folder("elpv", 100)
     config = SweepConfig.parse(
         {
@@ -81,7 +81,7 @@ def ours(trials: int, epochs: int) -> float:
 
 
 def plain(trials: int, epochs: int) -> float:
-    """The same with a function trainable and Tune's defaults."""
+    """Wall seconds of the same trials by plain Tune: a function trainable, default settings."""
 
     def null(config: dict[str, Any]) -> None:
         for epoch in range(epochs):
@@ -97,7 +97,7 @@ def plain(trials: int, epochs: int) -> float:
 
 
 def optuna_alone(trials: int) -> float:
-    """TPE on the same number of trials, in memory."""
+    """Wall seconds of Optuna's TPE alone on as many trials, in memory."""
 
     def objective(trial: optuna.Trial) -> float:
         for k in range(7):
@@ -110,7 +110,7 @@ def optuna_alone(trials: int) -> float:
 
 
 def main() -> None:
-    """Slopes between two sizes: what starting and ending take falls out."""
+    """Measure slopes between two sizes, which leave out start and end, and write the table."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     connect_to_ray("local")
     ours(4, 2)

@@ -1,9 +1,9 @@
-"""Learning curves of whole fine-tunes all over a space, for searches to be replayed on.
+"""Learning curves of whole fine-tunes all over a space, on which searches are replayed.
 
     python -m tests.benchmarks.record_curves [--minutes 60]
 
-Every point is trained to its last epoch on every data set, whatever it is worth. Goes on behind
-what is kept in results/benchmarks/curves, the sets in turn, so that it can be broken off.
+Every point is trained to its last epoch on every data set, good or not. A run continues after the
+points that results/benchmarks/curves has already, the sets in turn, so it may be interrupted.
 """
 
 import argparse
@@ -45,7 +45,7 @@ KEPT = ("epoch", "train_loss", "val_loss", "val_accuracy")
 
 
 def points() -> list[TrialParams]:
-    """Spread evenly over the space (Sobol); half of them open less than a quarter."""
+    """Points of a Sobol sequence over the space; half of them unfreeze less than a quarter."""
     made = []
     for row in qmc.Sobol(len(SPACE.open), seed=0).random(POINTS).tolist():
         values: dict[str, object] = {}
@@ -63,7 +63,7 @@ def points() -> list[TrialParams]:
 
 @lru_cache
 def dataset_of(name: str) -> Dataset:
-    """Some images of ``data/NAME``, every class in proportion; the rest are in no split."""
+    """``data/NAME`` with splits of at most `IMAGES`, stratified; other images are in no split."""
     whole = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     rng, place = np.random.default_rng(0), np.empty(len(whole))
     for k in range(len(whole.classes)):
@@ -78,7 +78,7 @@ def dataset_of(name: str) -> Dataset:
 
 
 def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
-    """Every epoch of point ``number``, a row each."""
+    """The epochs of point ``number``, a row each."""
     params, dataset = points()[number], dataset_of(name)
     stated = Preprocessing.of(params.backbone)
     pixels = build_store(dataset, stated.pixel_format(params.image_size), cache=SCRATCH / "pixels")
@@ -115,7 +115,7 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
 
 
 def keep(name: str, rows: list[dict[str, object]]) -> int:
-    """Add rows to what is kept of a set; how many points it has by now."""
+    """Add rows to the file of a data set; the number of points that it has now."""
     file = CURVES / f"{name}.parquet"
     before = [pd.read_parquet(file)] if file.exists() else []
     table = pd.concat([*before, pd.DataFrame(rows)]).sort_values(["point", "seed", "epoch"])
@@ -125,7 +125,7 @@ def keep(name: str, rows: list[dict[str, object]]) -> int:
 
 
 def known(name: str) -> set[tuple[int, int]]:
-    """Points and seeds that are kept of a set."""
+    """Points and seeds that the file of a data set has."""
     file = CURVES / f"{name}.parquet"
     if not file.exists():
         return set()
@@ -134,7 +134,7 @@ def known(name: str) -> set[tuple[int, int]]:
 
 
 def describe() -> None:
-    """The page beside the curves."""
+    """Write the README beside the curves."""
     lines = [
         f"Every epoch of {EPOCHS}-epoch fine-tunes without early stopping, at Sobol points of "
         "`tests/benchmarks/curves.toml` (the square of the drawn number for `unfreeze`, so that a "
@@ -166,7 +166,7 @@ def describe() -> None:
 
 
 def main() -> None:
-    """Record for so many minutes."""
+    """Record points until the minutes are over."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
     args = parser.parse_args()

@@ -52,7 +52,7 @@ NOBODY: Any = None
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search: settings of a sweep, and what no setting says."""
+    """A way to search: the settings of a sweep, and choices that are no settings."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     stock: bool = False
@@ -64,8 +64,10 @@ class Strategy:
     prior: bool = False
     """Begin with the best points of searches on the other sets."""
 
-    def prepared(self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]) -> PreparedPlan:
-        """Of a sweep that knows the best points of ``earlier`` ones."""
+    def prepared(
+        self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]
+    ) -> PreparedPlan:
+        """The strategy with the best points of ``earlier`` sweeps added."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
         starts = space.starts(native_image_size={}) if config.starts else []
@@ -73,7 +75,7 @@ class Strategy:
 
 
 def of(**settings: Any) -> Strategy:
-    """Settings of a sweep."""
+    """The settings of a sweep."""
     return Strategy(settings)
 
 
@@ -116,7 +118,7 @@ class _Running:
 
 
 class Replay:
-    """One search on a world, on some workers at a time."""
+    """One simulated search on a world, with a number of workers."""
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class Replay:
         """That it has taken."""
 
     def run(self, seconds: float = math.inf, *, workers: int) -> None:
-        """Go on until so many seconds, or until there are no more trials."""
+        """Simulate until so many seconds have passed or no trial is left."""
         if not self._curves:
             for _ in range(workers):
                 self._begin(0.0)
@@ -157,7 +159,7 @@ class Replay:
                 self._begin(self.seconds)
 
     def regrets(self, budgets: Sequence[float], *, workers: int) -> list[float]:
-        """Of what it hands over, the seconds of its confirmation included, at each budget."""
+        """Regret of the trial handed over at each budget; confirmation is paid from the budget."""
         share = 1.0 if self._config.confirm == 0 else 1 - SHARE
         found = []
         for budget in budgets:
@@ -177,7 +179,7 @@ class Replay:
         heapq.heappush(self._events, (now + float(curve.seconds[0]), number))
 
     def _report(self, now: float, number: int) -> bool:
-        """The next epoch of a trial. Returns whether the trial is over."""
+        """Report the next epoch of a trial; returns whether the trial has ended."""
         running = self._running[number]
         running.epoch += 1
         curve, epoch = running.curve, running.epoch
@@ -196,11 +198,11 @@ class Replay:
         return True
 
     def best_points(self) -> list[TrialParams]:
-        """What it would be worth to a later search."""
+        """The best points, as a later search would be given them."""
         return best_points(self._study.trials(), self._config.metric, SPACE, {})
 
     def _regret(self) -> float:
-        """Of what it would hand over now, after it has confirmed what a sweep would."""
+        """Regret of the trial it would hand over now, after confirming as a sweep does."""
         trials, metric = self._study.trials(), self._config.metric
         if not any(trial.reports for trial in trials):
             return self._world.best - self._world.typical
@@ -222,7 +224,7 @@ class Replay:
 
 
 def _report_of(curve: Curve, epoch: int) -> EpochReport:
-    """What a trial says of an epoch."""
+    """The report of one epoch of a simulated trial."""
     loss, seconds = float(curve.val_loss[epoch - 1]), float(curve.seconds[epoch - 1])
     accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
     return EpochReport(
@@ -231,7 +233,7 @@ def _report_of(curve: Curve, epoch: int) -> EpochReport:
 
 
 def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
-    """Seconds of `WORTH`."""
+    """The budgets of `WORTH` in seconds."""
     random, means = STRATEGIES["random + ASHA"], []
     for trials in WORTH.values():
         searches = [Replay(on, random, seed=10_000 + k, trials=trials) for k in range(seeds)]
@@ -257,13 +259,13 @@ def search(
 
 
 def interval(values: np.ndarray) -> str:
-    """Mean in points of accuracy, with half of its 95% interval."""
+    """Mean in points of accuracy, and half the width of its 95% interval."""
     half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     return f"{100 * values.mean():.2f} ± {100 * half:.2f}"
 
 
 def main() -> None:
-    """Every strategy on every set."""
+    """Replay every strategy on every data set, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
@@ -335,7 +337,7 @@ def _lines(
 
 
 def _share(found: dict[tuple[str, str], list[list[float]]], sets: Sequence[str]) -> str:
-    """Our regret as a part of the better rival's, at each budget."""
+    """Our regret divided by the better rival's, at each budget."""
     ours, *rivals = (
         np.mean([found[name, strategy] for name in sets], axis=(0, 1))
         for strategy in ("ours", "random + ASHA", "stock OptunaSearch + ASHA")

@@ -1,4 +1,4 @@
-"""How well trials are spread over raylets, and what losing one costs: trials that only sleep.
+"""Efficiency of spreading trials over raylets, and the cost of losing one; the trials only sleep.
 
     python -m tests.benchmarks.scaling          # 1, 2, 4 raylets; one of three lost, one joined
     python -m tests.benchmarks.scaling --many   # B9: 10,000 trials of a second on eight workers;
@@ -36,7 +36,7 @@ EPOCH_SECONDS = 1.0
 
 
 class Sleeping(search.tuning.tuner.FineTuneTrial):
-    """Sleeps for an epoch; has no state, so that what it lost it sleeps again."""
+    """A trial that sleeps for an epoch. It has no state: lost epochs are slept again."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._epoch = 0
@@ -52,7 +52,7 @@ class Sleeping(search.tuning.tuner.FineTuneTrial):
 
 
 class StockSleeping(tune.Trainable):
-    """The same, as a user of Tune writes it."""
+    """The same trial, as a user of Tune would write it."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._epoch = 0
@@ -68,7 +68,7 @@ class StockSleeping(tune.Trainable):
 
 
 def planned(trials: int, epochs: int) -> Plan:
-    """A sweep of the demo space without early stopping."""
+    """The plan of a sweep over the demo space without early stopping."""
     folder, _ = split_folder("elpv", 100)
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
@@ -77,7 +77,7 @@ def planned(trials: int, epochs: int) -> Plan:
 
 
 def ours(plan: Plan, name: str) -> float:
-    """Wall seconds of a sweep, Ray being up."""
+    """Wall seconds of a sweep; Ray runs already."""
     paths = SweepPaths(fresh(SCRATCH / name))
     job = TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False)
     resources = fit_resources(plan.config)
@@ -92,7 +92,7 @@ def ours(plan: Plan, name: str) -> float:
 
 
 def stock(trials: int, epochs: int, workers: int) -> float:
-    """The same by OptunaSearch and a class trainable whose actors are used again."""
+    """Wall seconds of the same with OptunaSearch and a class trainable with reused actors."""
     tuner = tune.Tuner(
         tune.with_resources(StockSleeping, {"cpu": 1}),
         param_space={
@@ -117,7 +117,7 @@ def stock(trials: int, epochs: int, workers: int) -> float:
 
 
 class Raylets:
-    """A head without CPUs and some raylets, for a ``with``."""
+    """Context manager of a head node without CPUs and a number of raylets."""
 
     def __init__(self, cpus: Sequence[int]) -> None:
         args = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False}
@@ -133,16 +133,16 @@ class Raylets:
         self._cluster.shutdown()
 
     def lose_one(self) -> None:
-        """Kill a raylet and all below it."""
+        """Kill a raylet with its workers."""
         self._cluster.remove_node(self.nodes.pop(), allow_graceful=False)
 
     def join_one(self) -> None:
-        """Another one."""
+        """Start another raylet."""
         self.nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=0))
 
 
 def spread_over_raylets() -> list[str]:
-    """E on 1, 2 and 4 raylets, of what a long sweep takes more than a short one."""
+    """E on 1, 2 and 4 raylets, from the difference between a long and a short sweep."""
     short, long = planned(8, 6), planned(32, 6)
     found: dict[int, list[float]] = {1: [], 2: [], 4: []}
     for _ in range(3):
@@ -155,7 +155,7 @@ def spread_over_raylets() -> list[str]:
 
 
 def lose_and_join() -> list[float]:
-    """Wall with one of three raylets lost after 15 s and one joined after 25, over undisturbed."""
+    """Wall time with a raylet of three lost after 15 s and one joined after 25 s, over without."""
     plan = planned(24, 6)
     walls: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(3):
@@ -174,7 +174,7 @@ def lose_and_join() -> list[float]:
 
 
 def many(trials: int) -> None:
-    """B9: wall against the ideal."""
+    """B9: wall time of many trials against the ideal."""
     searches = {
         "Finesweep": (trials, lambda n: ours(planned(n, 1), "scaling-many")),
         "OptunaSearch, ASHA, `reuse_actors=True`": (trials // 5, lambda n: stock(n, 1, 8)),
@@ -202,7 +202,7 @@ def many(trials: int) -> None:
 
 
 def main() -> None:
-    """One table."""
+    """Measure, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--many", action="store_true")
     parser.add_argument("--trials", type=int, default=10_000)

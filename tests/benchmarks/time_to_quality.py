@@ -1,7 +1,7 @@
-"""B11: wall until our default sweep reaches the best score of a docs-style OptunaSearch + ASHA one.
+"""B11: wall time until our default sweep reaches the best score of a docs-style sweep.
 
-The docs-style sweep has a number of trials; ours goes on until it reaches that score, or has had
-the docs-style sweep's wall.
+The docs-style sweep (OptunaSearch and ASHA) runs a number of trials; ours runs until it reaches
+that score or has used the wall time of the docs-style sweep.
 
 python -m tests.benchmarks.time_to_quality [elpv|foods|fashion] [--images 800] [--seeds 3]
 """
@@ -33,7 +33,7 @@ def reached(log: Path, began: float, target: float) -> float | None:
 
 
 def race(command: Sequence[str], log: Path, target: float, limit: float) -> float | None:
-    """Run a sweep until it has ``target`` or is out of time; seconds it took."""
+    """Seconds until a sweep reaches ``target``; None if its time is over first."""
     began = time.time()
     quiet = subprocess.DEVNULL
     sweep = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
@@ -49,7 +49,7 @@ def race(command: Sequence[str], log: Path, target: float, limit: float) -> floa
 
 
 def main() -> None:
-    """One docs-style sweep and one of ours for each seed, in turn."""
+    """Run a docs-style sweep and one of ours for each seed, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", default="elpv", choices=["elpv", "foods", "fashion"])
     parser.add_argument("--images", type=int, default=800)

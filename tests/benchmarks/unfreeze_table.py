@@ -1,4 +1,4 @@
-"""What share of a network trains at each unfreeze level, for timm's families.
+"""Trainable share of a network at each unfreeze fraction, for timm's families.
 
     python tests/benchmarks/unfreeze_table.py > results/benchmarks/unfreeze.md
 

@@ -1,9 +1,10 @@
-"""Whole sweeps of the same wall time, ours and a docs-style OptunaSearch + ASHA one, retrained.
+"""Whole sweeps of equal wall time, ours and a docs-style one, each with its winner retrained.
 
     python -m tests.benchmarks.whole_sweeps [elpv|foods|fashion] [--seconds 180] [--seeds 3]
 
-Ours is given a time budget, the docs-style search then the wall that ours took to decode, search
-and confirm, both over the demo space; its winner is retrained and tested by Finesweep too.
+Ours has a time budget. The docs-style one (OptunaSearch and ASHA) then has the wall time that ours
+took to decode, search and confirm. Both search the demo space; Finesweep retrains and tests both
+winners.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, split_folder, sprea
 
 
 def launch(folder: Path, work: Path, *words: str) -> SweepPaths:
-    """A sweep of ours."""
+    """Run a sweep of ours."""
     command = [sys.executable, "-m", "search", "launch", str(folder), "--space", "demo"]
     command += ["--name", "sweep", "--results-dir", str(fresh(work / "results"))]
     command += ["--cache-dir", str(fresh(work / "cache")), "--concurrent", "2", *words]
@@ -35,7 +36,7 @@ def tested(paths: SweepPaths) -> tuple[float, float]:
 
 
 def main() -> None:
-    """One of each for every seed, in turn."""
+    """Run one of each for every seed, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", default="elpv", choices=["elpv", "foods", "fashion"])
     parser.add_argument("--images", type=int, default=3000)

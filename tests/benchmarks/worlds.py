@@ -1,11 +1,11 @@
-"""Recorded curves made continuous: what any point of the space would have come to.
+"""Surrogates of recorded curves: the learning curve that any point of the space would have had.
 
 A Gaussian process for each principal component of the curves, that is of the logits of both
 accuracies and the logarithm of the validation loss together, and of the logarithms of an epoch's
-seconds; or trees. A run that diverged has the least accuracy of all from then on. What they leave
-unexplained at points that they were not shown says how far they can be trusted
-(`World.explained`); how much two seeds of one point differ is the luck that every simulated trial
-is given.
+seconds; or a forest. A run that diverged has the smallest accuracy of all from then on. The share
+of variance explained at held-out points says how far a surrogate can be trusted
+(`World.explained`). The difference between two seeds of one point is the luck: every simulated
+trial is given a draw of it.
 """
 
 import itertools
@@ -36,9 +36,9 @@ ALIKE = 6
 
 
 def coordinates(points: Mapping[str, Any]) -> np.ndarray:
-    """``(n, d)`` of columns ``(n,)`` by field: what the curves depend on, each within about a unit.
+    """Features ``(n, d)`` of points given as columns ``(n,)`` by field, each in about [0, 1].
 
-    The learning rate of the backbone beside that of the head, for the two act apart.
+    The backbone's learning rate stands beside the head's, because the two act independently.
     """
     columns = []
     for field, dim in SPACE.open.items():
@@ -89,7 +89,7 @@ class Surface:
 
 
 class Forest:
-    """Trees over the same, which know nothing of smoothness: is it that what a sampler lives by?"""
+    """A forest over the same, which assumes no smoothness: a check that no sampler lives by it."""
 
     def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
         self._trees = ExtraTreesRegressor(
@@ -112,7 +112,7 @@ MODELS = {"processes": Surface, "forest": Forest}
 
 @dataclass(frozen=True)
 class Curve:
-    """What a simulated trial comes to: ``(EPOCHS,)`` each."""
+    """The learning curve of a simulated trial: ``(EPOCHS,)`` each."""
 
     val_accuracy: np.ndarray
     val_loss: np.ndarray
@@ -123,7 +123,7 @@ class Curve:
 
 
 class World:
-    """A data set to search on."""
+    """A data set on which searches are simulated."""
 
     def __init__(self, name: str, model: str = "processes") -> None:
         table = _whole(pd.read_parquet(CURVES / f"{name}.parquet"))
@@ -153,10 +153,10 @@ class World:
         search is worth that has found nothing yet."""
 
     def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
-        """A trial, with luck of its own.
+        """The curve of a simulated trial, with its own draw of luck.
 
-        Luck lifts no trial above the run that had it: a poor point that learns with one seed only
-        would else be better than all that learn with any.
+        Luck lifts no trial above the run that it was measured on: a poor point that learns with one
+        seed only would otherwise beat every point that learns with any seed.
         """
         at = coordinates({field: [getattr(params, field)] for field in SPACE.open})
         mean = self._curves.at(at)[0]
@@ -172,7 +172,7 @@ class World:
         )
 
     def _best_and_typical(self) -> tuple[float, float]:
-        """By looking anywhere, then ever nearer to the best of it."""
+        """The best test accuracy and that of a typical point, by random search and refinement."""
         cube, rng = UnitCube(SPACE.distributions()), np.random.default_rng(0)
         places, typical = cube.sample(rng, 4000), 0.0
         for _ in range(8):
@@ -185,7 +185,7 @@ class World:
 
 
 def _space(name: str) -> SearchSpace:
-    """The heads alone, and the recorded point that falls least behind in the mean of other sets."""
+    """The space, which starts with the heads alone and the best point of the other sets."""
     behind = []
     for other in SETS:
         if other != name:
@@ -198,7 +198,7 @@ def _space(name: str) -> SearchSpace:
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Every run with all of its epochs: one that diverged has the least accuracy from then on."""
+    """Runs with all epochs; after diverging, a run has the smallest accuracy."""
     least = table[["val_accuracy", "test_accuracy"]].min()
     least["val_loss"] = table["val_loss"].max()
     runs = []
@@ -214,24 +214,24 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache
 def world(name: str, model: str = "processes") -> World:
-    """Fitted once in a process."""
+    """The world of a data set, fitted once per process."""
     return World(name, model)
 
 
 def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of runs of points with several seeds: their curves less the point's mean, and that mean."""
+    """Deviations of repeated runs from the mean curve of their point; and those means."""
     luck, means = [], []
     for _, rows in heads.groupby("point").groups.items():
         if len(rows) > 1:
-            some = curves[np.asarray(rows)]
-            fair = np.sqrt(len(rows) / (len(rows) - 1))  # the mean is of the same few
-            luck.append(fair * (some - some.mean(axis=0)))
-            means.append(np.broadcast_to(some.mean(axis=0), some.shape))
+            repeated = curves[np.asarray(rows)]
+            bessel = np.sqrt(len(rows) / (len(rows) - 1))  # the mean is of the same few
+            luck.append(bessel * (repeated - repeated.mean(axis=0)))
+            means.append(np.broadcast_to(repeated.mean(axis=0), repeated.shape))
     return np.concatenate(luck), np.concatenate(means)
 
 
 def _images(accuracies: np.ndarray) -> int:
-    """How many images they were measured on: all are whole numbers of them."""
+    """Number of images behind accuracies that are all multiples of one over it."""
     counts = (n * accuracies for n in itertools.count(1))
     return 1 + next(i for i, c in enumerate(counts) if np.allclose(c, np.round(c), atol=1e-3))
 
