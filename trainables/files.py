@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` make a file of another name, and give it the name ``path`` when it is done.
 
     Makes the folder. What was at ``path`` stays until then; a ``write`` that fails leaves nothing.
@@ -27,6 +27,6 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """`write_whole` of one JSON document."""
+    """`write_atomically` of one JSON document."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

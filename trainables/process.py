@@ -12,7 +12,7 @@ import torch
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def prepare_process(*, threads: int) -> None:
+def configure_process(*, threads: int) -> None:
     """Give torch and OpenCV ``threads`` threads, and let freed memory stay with the process.
 
     glibc hands every large freed tensor back to the kernel, which must zero the next one page by
@@ -28,7 +28,7 @@ def prepare_process(*, threads: int) -> None:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_torch_thread() -> Iterator[None]:
     """Have torch use one thread: with several on a busy machine each waits for the others."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

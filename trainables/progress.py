@@ -6,5 +6,5 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and of how much; of 0 if nobody knows."""
 
 
-def no_progress(what: str, done: int, total: int) -> None:
+def ignore_progress(what: str, done: int, total: int) -> None:
     """Tell nobody."""

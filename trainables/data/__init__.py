@@ -1,4 +1,7 @@
-"""Labelled images: listed, opened, split, decoded once and kept."""
+"""Labelled images: listed from a source, scanned, split, and decoded once into a memory map.
+
+Knows nothing of models or training; augmentation belongs to `trainables.inputs`.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""`Dataset`: which images there are, what they show, and which split each belongs to."""
+"""`Dataset`: the images of a sweep, with their labels and splits."""
 
 import json
 from collections import Counter
@@ -10,25 +10,25 @@ import numpy as np
 import pandas as pd
 
 from trainables.data.listing import SPLITS, SplitName
-from trainables.files import write_json, write_whole
+from trainables.files import write_atomically, write_json
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The manifest: images in a fixed order, never opened here.
+    """Manifest of a sweep's images, in a fixed order. Never opens an image file.
 
-    ``paths`` are relative to ``root`` where they lie below it; ``labels[i]`` indexes ``classes``.
+    ``paths`` are relative to ``root`` where they lie below it. ``labels[i]`` indexes ``classes``.
     """
 
     root: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
-    """``(n,)`` int64."""
+    """Class numbers, ``(n,)`` int64."""
     splits: np.ndarray
-    """``(n,)`` of "train", "val", "test"."""
+    """Split of each image, ``(n,)`` str: "train", "val" or "test"."""
     digests: tuple[str, ...]
-    """Hash of each image's bytes."""
+    """Hash of each image file's bytes."""
     fingerprint: str
     """Hash of every image's bytes, label and split."""
 
@@ -40,23 +40,23 @@ class Dataset:
         return np.flatnonzero(np.isin(self.splits, splits))
 
     def digests_of(self, *splits: SplitName) -> list[str]:
-        """Of the images in these splits, by ascending row."""
+        """Digests of the images in these splits, by ascending row."""
         return [self.digests[row] for row in self.rows(*splits)]
 
     def file(self, row: int) -> Path:
-        """Where image ``row`` lies."""
+        """Path of image ``row``."""
         return self.root / self.paths[row]
 
     def counts(self, split: SplitName) -> dict[str, int]:
-        """How many images of each class a split has."""
+        """Number of a split's images by class name."""
         per_class = np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
         return dict(zip(self.classes, per_class.tolist(), strict=True))
 
-    def in_order_of(self, other: "Dataset") -> "Dataset":
-        """The images and classes of this one in the order of another with the same `fingerprint`.
+    def reordered_like(self, other: "Dataset") -> "Dataset":
+        """The same dataset, with images and classes in the order of ``other``.
 
-        Rows and class numbers that were recorded stay true: of files that were given other names,
-        and of classes that another version of this code would put in another order.
+        Both must have the same `fingerprint`. Keeps recorded rows and class numbers valid when
+        files were renamed, or when another version of this code orders the classes differently.
         """
         number = {name: k for k, name in enumerate(other.classes)}
         labels = np.array([number[name] for name in self.classes])[self.labels]
@@ -85,7 +85,7 @@ class Dataset:
                 "digest": self.digests,
             }
         )
-        write_whole(table, lambda partial: frame.to_csv(partial, index=False))
+        write_atomically(table, lambda partial: frame.to_csv(partial, index=False))
         facts = {
             "root": str(self.root),
             "fingerprint": self.fingerprint,
@@ -96,7 +96,7 @@ class Dataset:
 
     @classmethod
     def read(cls, manifest: Path, table: Path) -> "Dataset":
-        """What `write` wrote."""
+        """Read the files that `write` wrote."""
         facts = json.loads(manifest.read_text(encoding="utf-8"))
         frame = pd.read_csv(table, dtype=str, keep_default_na=False)
         classes = tuple(facts["classes"])
@@ -112,6 +112,6 @@ class Dataset:
         )
 
 
-def majority_share(labels: Sequence[int]) -> float:
-    """Share of the most frequent class: the accuracy of a constant answer."""
+def majority_class_share(labels: Sequence[int]) -> float:
+    """Share of the most frequent class: the accuracy of always predicting it."""
     return max(Counter(labels).values()) / len(labels)

@@ -1,64 +1,81 @@
-"""The cache's byte budget: what was used least recently makes way."""
+"""Byte budget of the cache: the least recently used files are evicted."""
 
 import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
-PIXELS, FEATURES = "pixels/*.npy", "features/*/*.float??"
-"""What there is in a cache, relative to it; files still being written have other names."""
-SPARE_BYTES = 2**31
-"""Left free on the disk, for the sweep's own files."""
+PIXEL_FILES, FEATURE_FILES = "pixels/*.npy", "features/*/*.float??"
+"""Patterns of the cache's finished files, relative to it. Files being written do not match."""
+RESERVED_DISK_BYTES = 2**31
+"""Disk space that the cache leaves free, for the sweep's own files."""
 
 
 def free_bytes(cache: Path) -> int:
-    """What may still be written on the cache's disk."""
+    """Bytes that may still be written on the cache's disk; negative if it is too full."""
     cache.mkdir(parents=True, exist_ok=True)
-    return shutil.disk_usage(cache).free - SPARE_BYTES
+    return shutil.disk_usage(cache).free - RESERVED_DISK_BYTES
 
 
 def make_room(
-    cache: Path, size: int, budget: int, *evictable: str, keep: Collection[Path] = ()
+    cache: Path,
+    size_bytes: int,
+    budget_bytes: int,
+    *evictable: str,
+    keep: Collection[Path] = (),
 ) -> bool:
-    """Delete files of ``evictable`` patterns until ``size`` bytes more fit; whether they do now.
+    """Evict files until ``size_bytes`` more fit, and return whether they do.
 
-    Everything in the cache counts against ``budget``; the disk may allow less. Deletes nothing if
-    that would not be enough, and nothing of ``keep``. Who has a deleted file open reads on.
+    All files in the cache count against ``budget_bytes``; the disk may allow less. Only files that
+    match an ``evictable`` pattern and are not in ``keep`` are deleted, least recently used first,
+    and none if that would not be enough. A process that has mapped a deleted file can read on.
     """
-    disk = free_bytes(cache)
+    disk_bytes = free_bytes(cache)
     with FileLock(cache / "room.lock"):
-        used = sum(size for kind in (PIXELS, FEATURES) for _, size, _ in _files(cache, kind))
-        room = min(budget - used, disk)
-        candidates = [f for kind in evictable for f in _files(cache, kind) if f[2] not in keep]
-        if room + sum(freed for _, freed, _ in candidates) < size:
+        used_bytes = sum(
+            file.size_bytes for kind in (PIXEL_FILES, FEATURE_FILES) for file in _files(cache, kind)
+        )
+        room_bytes = min(budget_bytes - used_bytes, disk_bytes)
+        candidates = [
+            file for kind in evictable for file in _files(cache, kind) if file.path not in keep
+        ]
+        if room_bytes + sum(file.size_bytes for file in candidates) < size_bytes:
             return False
-        for _, freed, file in sorted(candidates):
-            if room >= size:
+        for file in sorted(candidates):
+            if room_bytes >= size_bytes:
                 break
-            file.unlink(missing_ok=True)
-            room += freed
+            file.path.unlink(missing_ok=True)
+            room_bytes += file.size_bytes
     return True
 
 
-def _files(cache: Path, pattern: str) -> list[tuple[float, int, Path]]:
-    """When each was last used, its bytes, and its name."""
-    found = []
-    for file in cache.glob(pattern):
+class _CachedFile(NamedTuple):
+    """A file of the cache. Sorts by time of last use."""
+
+    last_used: float
+    size_bytes: int
+    path: Path
+
+
+def _files(cache: Path, pattern: str) -> list[_CachedFile]:
+    files = []
+    for path in cache.glob(pattern):
         try:
-            stat = file.stat()
-        except FileNotFoundError:  # another process makes room too
+            stat = path.stat()
+        except FileNotFoundError:  # evicted by another process
             continue
-        found.append((stat.st_mtime, stat.st_size, file))
-    return found
+        files.append(_CachedFile(stat.st_mtime, stat.st_size, path))
+    return files
 
 
-def reserve(descriptor: int, size: int) -> None:
-    """Claim all of a file's bytes now: a mapped one that finds the disk full kills its process.
+def preallocate(descriptor: int, size_bytes: int) -> None:
+    """Allocate all of a file's disk space now. Raises `OSError` if the disk is full.
 
-    Raises `OSError` if it is full.
+    Without this, writing to a mapped file on a full disk would kill the process.
     """
-    os.ftruncate(descriptor, size)
+    os.ftruncate(descriptor, size_bytes)
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, 0, size_bytes)

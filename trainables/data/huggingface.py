@@ -1,4 +1,4 @@
-"""Hugging Face datasets, saved on disk or of the hub; needs the extra `hf`."""
+"""Hugging Face image datasets, saved on disk or on the hub. Needs the extra ``hf``."""
 
 import io
 import logging
@@ -10,91 +10,106 @@ from PIL import Image
 
 from spaces import DataError
 from spaces.errors import first_line
-from trainables.data.listing import Listing, Row, SplitName, eval_note, split_name
+from trainables.data.listing import DataSource, Listing, Row, SplitName, eval_note, split_name
+from trainables.progress import Progress
 
-HUB = "hf://"
-"""Before the id of a dataset of the hub: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
-
-
-def check_hub_address(address: str) -> None:
-    """Raises `DataError` for what can be no dataset's."""
-    if not re.fullmatch(rf"{HUB}[^@]*[^@/](@[^@]+)?", address):
-        raise DataError(
-            f"A dataset of the hub is {HUB}OWNER/NAME, or with @REVISION, not {address!r}."
-        )
-    _datasets(address)
+HUB_SCHEME = "hf://"
+"""Prefix of an address on the hub: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
 
 
-def read_hf_dataset(data: Path | str, *, cache: Path, eval_is: Literal["val", "test"]) -> Listing:
-    """List an image dataset, its images written below ``cache`` as the encoded files they are.
+class HuggingFaceSource(DataSource):
+    """An image dataset with an ``Image`` column and a ``ClassLabel`` column.
 
-    ``data`` is the folder of `datasets.save_to_disk`, or an address of the hub. Raises `DataError`.
+    ``data`` is a folder written by ``datasets.save_to_disk``, or an address on the hub. The images
+    lie inside Arrow files; `read` writes them below ``cache``, in their own encoding.
     """
-    loaded = _of_hub(data) if isinstance(data, str) else _datasets(data).load_from_disk(str(data))
-    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
-    rows: list[Row] = []
-    for name, part in parts.items():
-        split = split_name(name, eval_is) if name else None
-        if name and split is None:
-            raise DataError(f"{data} has the split {name!r}; a split is train, val or test.")
-        rows += _write_out(part, cache / "hf" / part._fingerprint, split, data)
-    notes = (eval_note(eval_is),) if "eval" in parts else ()
-    return Listing(cache, "a Hugging Face dataset", tuple(rows), notes=notes)
 
+    def __init__(self, data: Path | str, cache: Path) -> None:
+        self._data, self._cache = data, cache
 
-def _datasets(data: Path | str) -> Any:
-    """The library, which takes a second to import."""
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(
-            f"{data} is a Hugging Face dataset; pip install 'finesweep[hf]' to read it."
-        ) from None
-    return datasets
-
-
-def _of_hub(address: str) -> Any:
-    """From the library's cache, or the network."""
-    name, _, revision = address.removeprefix(HUB).partition("@")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
-    try:
-        return _datasets(address).load_dataset(name, revision=revision or None)
-    except (OSError, ValueError) as error:  # not there, no network, no agreement, no one table
-        raise DataError(
-            f"The dataset {address} can't be had ({first_line(error)}); see that its name is "
-            "right, log in if it is private, or save it to a disk and give that folder."
-        ) from None
-
-
-def _write_out(part: Any, folder: Path, split: SplitName | None, data: Path | str) -> list[Row]:
-    datasets = _datasets(data)
-    features = part.features
-    images = [n for n, f in features.items() if isinstance(f, datasets.Image)]
-    labels = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]
-    if not images or not labels:
-        raise DataError(
-            f"{data} has the columns {', '.join(features)}; it needs an Image and a ClassLabel one."
-        )
-    names = features[labels[0]].names
-    encoded = part.cast_column(images[0], datasets.Image(decode=False))
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number, example in enumerate(encoded):
-        image = example[images[0]]
-        content = image["bytes"] or Path(image["path"]).read_bytes()
-        path = folder / f"{number:07d}.{_extension(content)}"
-        if not path.exists() or path.stat().st_size != len(content):
-            path.write_bytes(content)
-        label = example[labels[0]]
-        if label is None or label < 0:
+    def check(self) -> None:
+        """See `DataSource.check`: an address must be well formed, and the library installed."""
+        if isinstance(self._data, Path):
+            return
+        if not re.fullmatch(rf"{HUB_SCHEME}[^@]*[^@/](@[^@]+)?", self._data):
             raise DataError(
-                f"Image {number} of {data} has no label; drop such images or label them."
+                f"A dataset of the hub is {HUB_SCHEME}OWNER/NAME, or with @REVISION, "
+                f"not {self._data!r}."
             )
-        rows.append(Row(path, names[label], split))
-    return rows
+        self._library()
+
+    def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
+        """See `DataSource.read`."""
+        loaded = self._load()
+        parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+        rows: list[Row] = []
+        for name, part in parts.items():
+            split = split_name(name, eval_is) if name else None
+            if name and split is None:
+                raise DataError(
+                    f"{self._data} has the split {name!r}; a split is train, val or test."
+                )
+            rows += self._extract_images(part, split)
+        notes = (eval_note(eval_is),) if "eval" in parts else ()
+        return Listing(self._cache, "a Hugging Face dataset", tuple(rows), notes=notes)
+
+    def _library(self) -> Any:
+        """Module `datasets`, which takes a second to import. Raises `DataError` if missing."""
+        try:
+            import datasets
+        except ImportError:
+            raise DataError(
+                f"{self._data} is a Hugging Face dataset; pip install 'finesweep[hf]' to read it."
+            ) from None
+        return datasets
+
+    def _load(self) -> Any:
+        """`Dataset` or `DatasetDict`, from disk, the library's cache or the network."""
+        if isinstance(self._data, Path):
+            return self._library().load_from_disk(str(self._data))
+        name, _, revision = self._data.removeprefix(HUB_SCHEME).partition("@")
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
+        try:
+            return self._library().load_dataset(name, revision=revision or None)
+        except (OSError, ValueError) as error:  # missing, gated, offline, or several tables
+            raise DataError(
+                f"The dataset {self._data} can't be loaded ({first_line(error)}); check its name, "
+                "log in if it is private, or save it to a disk and give that folder."
+            ) from None
+
+    def _extract_images(self, part: Any, split: SplitName | None) -> list[Row]:
+        """Write the images of one split below the cache; those already there are kept."""
+        datasets = self._library()
+        features = part.features
+        images = [n for n, f in features.items() if isinstance(f, datasets.Image)]
+        labels = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]
+        if not images or not labels:
+            raise DataError(
+                f"{self._data} has the columns {', '.join(features)}; "
+                "it needs an Image and a ClassLabel one."
+            )
+        names = features[labels[0]].names
+        encoded = part.cast_column(images[0], datasets.Image(decode=False))
+        folder = self._cache / "hf" / part._fingerprint
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for number, example in enumerate(encoded):
+            image = example[images[0]]
+            content = image["bytes"] or Path(image["path"]).read_bytes()
+            path = folder / f"{number:07d}.{_extension(content)}"
+            if not path.exists() or path.stat().st_size != len(content):
+                path.write_bytes(content)
+            label = example[labels[0]]
+            if label is None or label < 0:
+                raise DataError(
+                    f"Image {number} of {self._data} has no label; drop such images or label them."
+                )
+            rows.append(Row(path, names[label], split))
+        return rows
 
 
 def _extension(content: bytes) -> str:
+    """File name extension for an encoded image; "unreadable" if its format is unknown."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             return str(image.format).lower()

@@ -1,7 +1,7 @@
-"""Images in an object store: a copy on this machine, brought up to date whenever it is asked for.
+"""Images in an object store: a local copy, synchronized whenever it is asked for.
 
-They are opened more than once (for another size, or when the cache made way), so they are copied
-and not streamed. What was copied is read as if it had always been on this disk.
+The images are opened more than once (for another size, or after the cache evicted them), so they
+are copied rather than streamed. The copy is then read like any local folder or table.
 """
 
 import hashlib
@@ -20,28 +20,24 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from spaces import ConfigError, DataError, UserError
 from spaces.errors import first_line
 from trainables.data.disk_cache import free_bytes
-from trainables.files import write_whole
+from trainables.files import write_atomically
 from trainables.progress import Progress
 
-_AT_A_TIME = 16
-"""Objects under way: a store takes a while to answer, however small they are."""
+_PARALLEL_DOWNLOADS = 16
+"""Number of concurrent downloads: a store answers slowly, however small the object is."""
 
 
-def open_store(address: str, setting: str) -> tuple[Any, str]:
-    """The file system that an address such as ``s3://BUCKET/PREFIX`` means, and the path in it.
+def open_object_store(address: str, setting: str) -> tuple[Any, str]:
+    """File system and path that an address such as ``s3://BUCKET/PREFIX`` denotes.
 
-    Raises `ConfigError`, naming the ``setting``, for one that is none or that holds a secret.
+    Raises `ConfigError`, which names the ``setting``, if the address is malformed, contains a
+    secret, or can't be reached.
     """
     wrong = f"{setting} must be an address such as s3://BUCKET/PREFIX, not {address!r}"
-    scheme, _, rest = address.partition("://")
+    _, _, rest = address.partition("://")
     if not rest.partition("?")[0].strip("/"):
         raise ConfigError(f"{wrong}.")
-    user, _, _ = urlsplit(address).netloc.rpartition("@")
-    if ":" in user or (user and scheme == "s3"):
-        raise ConfigError(
-            f"{setting} must hold no secrets, for it is written down; give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3)."
-        )
+    _refuse_secrets(address, setting)
     try:
         store, path = FileSystem.from_uri(address)
     except ValueError as error:
@@ -54,125 +50,146 @@ def open_store(address: str, setting: str) -> tuple[Any, str]:
     return store, path.rstrip("/")
 
 
-class Remote:
-    """A folder of images, or a table that lists some beside it, at an address; and its copy here.
+def _refuse_secrets(address: str, setting: str) -> None:
+    scheme = address.partition("://")[0]
+    user, _, _ = urlsplit(address).netloc.rpartition("@")
+    if ":" in user or (user and scheme == "s3"):
+        raise ConfigError(
+            f"{setting} must hold no secrets, for it is written down; give them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3)."
+        )
 
-    Raises `ConfigError` for an address that is none; its methods raise `DataError`.
+
+class RemoteData:
+    """A folder of images, or a table of images, in an object store, with its local copy.
+
+    Raises `ConfigError` if the address is malformed; the methods raise `DataError`.
     """
 
     def __init__(self, address: str, cache: Path) -> None:
         self._address, self._cache = address, cache
-        self._store, self._path = open_store(address, "data")
-        self._above = self._path.rpartition("/")[0]
+        self._store, self._path = open_object_store(address, "data")
+        self._parent = self._path.rpartition("/")[0]
         query = address.partition("?")[2]
-        mark = f"{self._store.type_name} {self._above} {query}".encode()
-        name = hashlib.blake2b(mark, digest_size=12).hexdigest()
+        identity = f"{self._store.type_name} {self._parent} {query}".encode()
+        name = hashlib.blake2b(identity, digest_size=12).hexdigest()
         self._root = cache.resolve() / "copies" / name
-        """Where what lies beside the data, there, lies here."""
+        """Local copy of `_parent`."""
 
     @property
-    def copy(self) -> Path:
-        """Where the data lie here once they were brought."""
+    def local_path(self) -> Path:
+        """Path of the local copy; `synchronize` makes it."""
         return self._root / self._path.rpartition("/")[2]
 
     def check(self) -> None:
-        """See whether there is something at the address."""
-        self._look()
+        """Raise `DataError` if there is nothing at the address."""
+        self._info()
 
-    def bring(self, progress: Progress) -> None:
-        """Copy what is new or has changed in the folder, and remove what is gone; or the table."""
-        found = self._look()
-        with self._locked(progress), self._told():
-            if found.type == FileType.File:
-                self._follow({self.copy: found}, [self.copy], progress)
+    def synchronize(self, progress: Progress) -> None:
+        """Make the local copy equal to the folder or the table at the address.
+
+        Copies new and changed files, and deletes those that are gone from the store. Does not copy
+        the images that a table lists: `synchronize_images` does.
+        """
+        info = self._info()
+        with self._locked(progress), self._store_errors_as_data_errors():
+            if info.type == FileType.File:
+                self._mirror({self.local_path: info}, [self.local_path], progress)
                 return
             listed = self._store.get_file_info(FileSelector(self._path, recursive=True))
-            there = self._placed(listed)
-            if not there:
+            remote = self._local_paths(listed)
+            if not remote:
                 raise DataError(f"There are no files at {self._address}; give a folder of images.")
-            self._follow(there, self.copy.rglob("*"), progress)
+            self._mirror(remote, self.local_path.rglob("*"), progress)
 
-    def bring_listed(self, paths: Iterable[Path], progress: Progress) -> None:
-        """Copy the images to where the table that was brought says they lie; those there are."""
+    def synchronize_images(self, paths: Iterable[Path], progress: Progress) -> None:
+        """Copy the images that the copied table lists, to the local ``paths`` it gives for them.
+
+        Images that the store does not have are skipped. Raises `DataError` if a path is not below
+        the table's own folder.
+        """
         wanted = {Path(os.path.normpath(path)) for path in paths}
-        for place in wanted:
-            inside = place.is_relative_to(self._root) and place != self._root
-            if not inside or place.relative_to(self._root).parts[0].endswith(":"):
+        for path in wanted:
+            inside = path.is_relative_to(self._root) and path != self._root
+            if not inside or path.relative_to(self._root).parts[0].endswith(":"):
                 raise DataError(
-                    f"{self._address} lists {place}, which is not below the table's own folder; "
+                    f"{self._address} lists {path}, which is not below the table's own folder; "
                     "write its paths relative to it."
                 )
-        with self._locked(progress), self._told():
-            there: dict[Path, FileInfo] = {}
-            here = set(wanted)
-            for folder in {place.parent for place in wanted}:
-                here |= set(folder.glob("*.partial"))  # of a process that died: we hold the lock
-                path = "/".join(filter(None, [self._above, *folder.relative_to(self._root).parts]))
-                listed = self._store.get_file_info(FileSelector(path, allow_not_found=True))
-                there |= self._placed(listed)
-            there = {place: info for place, info in there.items() if place in wanted}
-            self._follow(there, here, progress)
+        with self._locked(progress), self._store_errors_as_data_errors():
+            remote: dict[Path, FileInfo] = {}
+            local = set(wanted)
+            for folder in {path.parent for path in wanted}:
+                local |= set(folder.glob("*.partial"))  # of a dead process, as we hold the lock
+                parts = [self._parent, *folder.relative_to(self._root).parts]
+                selector = FileSelector("/".join(filter(None, parts)), allow_not_found=True)
+                remote |= self._local_paths(self._store.get_file_info(selector))
+            remote = {path: info for path, info in remote.items() if path in wanted}
+            self._mirror(remote, local, progress)
 
-    def _look(self) -> FileInfo:
-        with self._told():
-            found = self._store.get_file_info(self._path)
-            if found.type == FileType.NotFound:
+    def _info(self) -> FileInfo:
+        """Entry at the address. Raises `DataError` if there is none."""
+        with self._store_errors_as_data_errors():
+            info = self._store.get_file_info(self._path)
+            if info.type == FileType.NotFound:
                 raise DataError(
                     f"There is nothing at {self._address}; give a folder, CSV or Parquet."
                 )
-        return found
+        return info
 
-    def _placed(self, infos: Iterable[FileInfo]) -> dict[Path, FileInfo]:
-        """Files by where they lie here: as they do there."""
-        placed = {}
+    def _local_paths(self, infos: Iterable[FileInfo]) -> dict[Path, FileInfo]:
+        """Files of the store, by the path of their copy. Raises `DataError` if a name has none."""
+        by_path = {}
         for info in infos:
             if info.type == FileType.File:
-                parts = info.path[len(self._above) :].strip("/").split("/")
+                parts = info.path[len(self._parent) :].strip("/").split("/")
                 if ".." in parts:
                     raise DataError(
                         f"{self._address} has {info.path!r}, whose name leaves it; rename it."
                     )
-                placed[self._root.joinpath(*parts)] = info
-        for place, info in placed.items():
-            if place.parent in placed:
+                by_path[self._root.joinpath(*parts)] = info
+        for path, info in by_path.items():
+            if path.parent in by_path:
                 raise DataError(
                     f"{self._address} has a file where {info.path!r} needs a folder; rename it."
                 )
-        return placed
+        return by_path
 
-    def _follow(
-        self, there: Mapping[Path, FileInfo], here: Iterable[Path], progress: Progress
+    def _mirror(
+        self, remote: Mapping[Path, FileInfo], local: Iterable[Path], progress: Progress
     ) -> None:
-        """Make of what may lie ``here`` what lies ``there``."""
-        for place in sorted(here, reverse=True):  # what lies in a folder before the folder
-            if place.is_dir():
-                if not any(place.iterdir()):
-                    place.rmdir()
-            elif place not in there:
-                place.unlink(missing_ok=True)
-        missing = {place: info for place, info in there.items() if not _is_copy(place, info)}
-        size, free = sum(info.size for info in missing.values()), free_bytes(self._cache)
-        if missing and size > free:
+        """Delete ``local`` files that ``remote`` lacks, and download what is new or changed."""
+        for path in sorted(local, reverse=True):  # the contents of a folder before the folder
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in remote:
+                path.unlink(missing_ok=True)
+        missing = {path: info for path, info in remote.items() if not _is_copy(path, info)}
+        size_bytes, room_bytes = sum(i.size for i in missing.values()), free_bytes(self._cache)
+        if missing and size_bytes > room_bytes:
             raise DataError(
-                f"{self._address} has {size / 2**30:.1f} GiB that are not here yet, and "
-                f"{self._cache} has room for {max(free, 0) / 2**30:.1f}; name another cache_dir."
+                f"{self._address} has {size_bytes / 2**30:.1f} GiB that are not here yet, and "
+                f"{self._cache} has room for {max(room_bytes, 0) / 2**30:.1f}; "
+                "name another cache_dir."
             )
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            copied = pool.map(self._copy, missing.values(), missing)
-            for done, _ in enumerate(copied, start=1):
+        with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+            downloads = pool.map(self._download, missing.values(), missing)
+            for done, _ in enumerate(downloads, start=1):
                 progress("fetching images", done, len(missing))
 
-    def _copy(self, info: FileInfo, place: Path) -> None:
+    def _download(self, info: FileInfo, path: Path) -> None:
         def write(partial: Path) -> None:
             with self._store.open_input_stream(info.path) as stream, partial.open("wb") as file:
                 shutil.copyfileobj(stream, file, 2**20)
 
-        write_whole(place, write)
+        write_atomically(path, write)
         if info.mtime_ns is not None:
-            os.utime(place, ns=(info.mtime_ns, info.mtime_ns))
+            os.utime(path, ns=(info.mtime_ns, info.mtime_ns))
 
     @contextmanager
     def _locked(self, progress: Progress) -> Iterator[None]:
+        """Hold the copy's lock, so that one process at a time changes it."""
         self._root.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._root.with_suffix(".lock"))
         try:
@@ -186,22 +203,22 @@ class Remote:
             lock.release()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _store_errors_as_data_errors(self) -> Iterator[None]:
         try:
             yield
         except UserError:
             raise
-        except (OSError, ValueError) as error:  # ValueError: a name that pyarrow can't take
+        except (OSError, ValueError) as error:  # ValueError: a file name that pyarrow rejects
             raise DataError(
-                f"The data at {self._address} can't be had ({first_line(error)}); check the "
+                f"The data at {self._address} can't be read ({first_line(error)}); check the "
                 "address, the credentials, the names there and the disk of cache_dir."
             ) from None
 
 
-def _is_copy(place: Path, info: FileInfo) -> bool:
-    """Whether what lies here is what lies there: by size and time, where the store knows it."""
+def _is_copy(path: Path, info: FileInfo) -> bool:
+    """Whether a local file has the size and, if the store knows it, the time of the remote one."""
     try:
-        stat = place.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return False
     return stat.st_size == info.size and info.mtime_ns in (None, stat.st_mtime_ns)

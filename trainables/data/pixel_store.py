@@ -1,4 +1,4 @@
-"""`PixelStore`: every image of a dataset decoded once into one memory-mapped array."""
+"""`PixelStore`: every image of a dataset, decoded once into one memory-mapped array."""
 
 import hashlib
 import os
@@ -18,29 +18,43 @@ from PIL import Image
 
 from spaces import DataError
 from trainables.data.dataset import Dataset
-from trainables.data.decoding import IMAGE_ERRORS, digest_of, read_rgb, resize_square
-from trainables.data.disk_cache import FEATURES, PIXELS, free_bytes, make_room, reserve
-from trainables.data.listing import SplitName
-from trainables.files import write_whole
-from trainables.progress import Progress, no_progress
+from trainables.data.decoding import IMAGE_ERRORS, content_digest, read_rgb, resize_square
+from trainables.data.disk_cache import (
+    FEATURE_FILES,
+    PIXEL_FILES,
+    free_bytes,
+    make_room,
+    preallocate,
+)
+from trainables.files import write_atomically
+from trainables.progress import Progress, ignore_progress
 
-_FORMAT = f"2, pillow {PIL.__version__}"
-"""What becomes of the same file's bytes."""
+_DECODER_VERSION = f"2, pillow {PIL.__version__}"
+"""Part of a store's name, changed whenever the same file would decode to other pixels."""
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """What a backbone wants its images to be: a square of ``side`` pixels, resized in one way."""
+    """Size and resampling of a backbone's input images: squares of ``side`` pixels.
+
+    Its `repr` is part of a store's name on disk.
+    """
 
     side: int
     interpolation: str
 
+    @property
+    def bytes_per_image(self) -> int:
+        """Bytes of one image, three channels of uint8."""
+        return self.side**2 * 3
+
 
 @dataclass(frozen=True)
 class PixelStore:
-    """All images of a dataset in one format, row for row: ``(n, side, side, 3)`` uint8 on disk.
+    """All images of a dataset in one format, by the dataset's rows.
 
-    Only the file's name travels between processes; the page cache shares what is in it.
+    On disk ``(n, side, side, 3)`` uint8. Only the file's name is sent between processes; the
+    operating system's page cache shares the contents.
     """
 
     file: Path
@@ -50,122 +64,134 @@ class PixelStore:
         return torch.from_numpy(_mapped(self.file)[rows]).permute(0, 3, 1, 2)
 
 
-class Staged:
-    """Images kept in every format as they are first opened, before it is known which belong.
+class StagedPixels:
+    """Temporary store of the images that a scan decodes, before the dataset's rows are known.
 
-    `build_store` takes from it what it finds there, so that a first sweep decodes nothing twice.
-    Lies in files without a name: they go with the process.
+    `build_store` takes images from here, so that a first sweep decodes nothing twice. The arrays
+    lie in unnamed temporary files, which vanish with the process.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, cache: Path, formats: Sequence[PixelFormat]) -> None:
+        self._cache, self._wanted = cache, tuple(formats)
         self._rows: dict[str, int] = {}
+        """Row of an image by its digest."""
         self._arrays: dict[PixelFormat, np.ndarray] = {}
 
-    def begin(self, forms: Sequence[PixelFormat], count: int) -> None:
-        """Make place for ``count`` images; where the disk has none, keep nothing."""
-        size = count * sum(form.side**2 * 3 for form in forms)
-        if count == 0 or free_bytes(self._cache) < 2 * size:  # the stores come on top
+    def allocate(self, count: int) -> None:
+        """Make room for ``count`` images in all formats; on a full disk, nothing is staged."""
+        size_bytes = count * sum(wanted.bytes_per_image for wanted in self._wanted)
+        if count == 0 or free_bytes(self._cache) < 2 * size_bytes:  # the stores need as much again
             return
         try:
-            for form in forms:
+            for wanted in self._wanted:
                 with tempfile.TemporaryFile(dir=self._cache) as file:
-                    reserve(file.fileno(), count * form.side**2 * 3)
-                    shape = (count, form.side, form.side, 3)
-                    self._arrays[form] = np.memmap(file, np.uint8, "r+", shape=shape)
+                    preallocate(file.fileno(), count * wanted.bytes_per_image)
+                    shape = (count, wanted.side, wanted.side, 3)
+                    self._arrays[wanted] = np.memmap(file, np.uint8, "r+", shape=shape)
         except OSError:
             self._arrays.clear()
 
     @property
-    def forms(self) -> tuple[PixelFormat, ...]:
-        """What is kept."""
+    def formats(self) -> tuple[PixelFormat, ...]:
+        """Formats that are staged; none on a full disk."""
         return tuple(self._arrays)
 
-    def keep(self, row: int, digest: str, form: PixelFormat, image: Image.Image) -> None:
-        """Take in an image. Several threads may, each with rows of its own."""
-        self._arrays[form][row] = resize_square(image, form.side, form.interpolation)
+    def add(self, row: int, digest: str, pixel_format: PixelFormat, image: Image.Image) -> None:
+        """Resize and keep an image. Threads may call it at once, each with rows of its own."""
+        self._arrays[pixel_format][row] = resize_square(
+            image, pixel_format.side, pixel_format.interpolation
+        )
         self._rows[digest] = row
 
-    def find(self, form: PixelFormat, digest: str) -> np.ndarray | None:
-        """``(side, side, 3)`` uint8, if it is here."""
+    def get(self, pixel_format: PixelFormat, digest: str) -> np.ndarray | None:
+        """Staged image as ``(side, side, 3)`` uint8; None if it is not staged."""
         row = self._rows.get(digest)
-        return None if row is None or form not in self._arrays else self._arrays[form][row]
+        if row is None or pixel_format not in self._arrays:
+            return None
+        image: np.ndarray = self._arrays[pixel_format][row]
+        return image
 
 
 def build_store(
     dataset: Dataset,
-    form: PixelFormat,
+    pixel_format: PixelFormat,
     *,
     cache: Path,
     budget_bytes: int = 2**63,
     keep: Collection[Path] = (),
-    staged: Staged | None = None,
-    progress: Progress = no_progress,
+    staged: StagedPixels | None = None,
+    progress: Progress = ignore_progress,
 ) -> PixelStore:
-    """Decode ``dataset`` into a file below ``cache``, or find it there from an earlier sweep.
+    """Decode ``dataset`` into a file below ``cache``, or find the file of an earlier sweep.
 
-    A file of the store's name is whole, and holds these very bytes decoded in this order, however
-    they are labelled and split. Of several processes that want it, one makes it. To make room,
-    files that were not used lately are deleted, but for ``keep``. Raises `DataError` if an image
-    has changed since the survey, or if there is no room.
+    The file's name is a hash of the images' bytes in the dataset's order, so labels and splits do
+    not matter. A file of that name is complete. Of several processes that want the same store, one
+    makes it and the others wait. To stay within ``budget_bytes``, the least recently used files of
+    the cache are deleted, but not those in ``keep``.
+
+    Raises `DataError` if an image has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([f"{_FORMAT} {form!r}", *dataset.digests]).encode())
+    key.update("\n".join([f"{_DECODER_VERSION} {pixel_format!r}", *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)
-    with _held(lock, lambda: progress("decoding images", 0, count)):
+    with _locked(lock, lambda: progress("decoding images", 0, count)):
         if not store.file.exists():
             for leftover in store.file.parent.glob(f"{store.file.name}.*.partial"):
-                leftover.unlink()  # of a process that died: we hold the lock
-            size = len(dataset) * form.side**2 * 3
-            if not make_room(cache, size, budget_bytes, PIXELS, FEATURES, keep=keep):
+                leftover.unlink()  # of a dead process, as we hold the lock
+            size_bytes = count * pixel_format.bytes_per_image
+            evictable = (PIXEL_FILES, FEATURE_FILES)
+            if not make_room(cache, size_bytes, budget_bytes, *evictable, keep=keep):
                 raise DataError(
-                    f"{len(dataset)} images of {form.side} pixels take {size / 2**30:.1f} GiB in "
-                    f"{cache}, and there is no room; raise cache_gib, name another cache_dir, or "
-                    "lower image_size."
+                    f"{count} images of {pixel_format.side} pixels take "
+                    f"{size_bytes / 2**30:.1f} GiB in {cache}, and there is no room; "
+                    "raise cache_gib, name another cache_dir, or lower image_size."
                 )
-            write_whole(
-                store.file, lambda partial: _decode_all(dataset, form, partial, staged, progress)
+            write_atomically(
+                store.file,
+                lambda partial: _decode_all(dataset, pixel_format, partial, staged, progress),
             )
-        os.utime(store.file)
+        os.utime(store.file)  # marks it as recently used
     return store
 
 
 @contextmanager
-def _held(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock; ``waiting`` is called every second until it can be had, and may raise."""
-    held = FileLock(lock)
+def _locked(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock. Until it is free, ``on_wait`` is called every second; it may raise."""
+    file_lock = FileLock(lock)
     while True:
         try:
-            held.acquire(timeout=1)
+            file_lock.acquire(timeout=1)
             break
         except Timeout:
-            waiting()
+            on_wait()
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def _decode_all(
     dataset: Dataset,
-    form: PixelFormat,
+    pixel_format: PixelFormat,
     file: Path,
-    staged: Staged | None,
+    staged: StagedPixels | None,
     progress: Progress,
 ) -> None:
-    shape = (len(dataset), form.side, form.side, 3)
+    """Write all images to ``file`` as one array, taking those that are staged."""
+    side = pixel_format.side
+    shape = (len(dataset), side, side, 3)
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    with file.open("r+b") as made:
-        reserve(made.fileno(), file.stat().st_size)
+    with file.open("r+b") as opened:
+        preallocate(opened.fileno(), file.stat().st_size)
 
     def decode(row: int) -> None:
-        ready = staged.find(form, dataset.digests[row]) if staged else None
-        if ready is None:
-            image = read_unchanged(dataset, row, side=form.side)
-            ready = resize_square(image, form.side, form.interpolation)
-        pixels[row] = ready
+        image = staged.get(pixel_format, dataset.digests[row]) if staged else None
+        if image is None:
+            decoded = read_surveyed_image(dataset, row, side=side)
+            image = resize_square(decoded, side, pixel_format.interpolation)
+        pixels[row] = image
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
@@ -173,13 +199,16 @@ def _decode_all(
     pixels.flush()
 
 
-def read_unchanged(dataset: Dataset, row: int, *, side: int) -> Image.Image:
-    """Image ``row`` as by `read_rgb`. Raises `DataError` if its file is not what was surveyed."""
+def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image:
+    """Decode image ``row`` of a dataset with `read_rgb`.
+
+    Raises `DataError` if its file is missing, unreadable, or not the one that was surveyed.
+    """
     try:
         content = dataset.file(row).read_bytes()
     except OSError as error:
         raise DataError(f"{dataset.file(row)} is gone ({error.strerror}); bring it back.") from None
-    if digest_of(content) != dataset.digests[row]:
+    if content_digest(content) != dataset.digests[row]:
         raise DataError(
             f"{dataset.file(row)} has changed since the data were read; launch a new sweep, "
             "or bring the file back."
@@ -192,44 +221,6 @@ def read_unchanged(dataset: Dataset, row: int, *, side: int) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _mapped(file: Path) -> np.ndarray:
-    """One mapping per file and process, made when first read."""
+    """Memory map of a store's file, made once in a process."""
     mapped: np.ndarray = np.load(file, mmap_mode="r")
     return mapped
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Labelled images: some rows of a store."""
-
-    store: PixelStore
-    rows: np.ndarray
-    """``(n,)`` int64, rows of the store."""
-    labels: np.ndarray
-    """``(n,)`` int64, class numbers."""
-    whole: np.ndarray | None = None
-    """Rows of the set that this is a part of, with whose features its own are kept."""
-
-    @classmethod
-    def of(cls, dataset: Dataset, store: PixelStore, *splits: SplitName) -> "ImageSet":
-        """The images of some splits."""
-        rows = dataset.rows(*splits)
-        return cls(store, rows, dataset.labels[rows])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def first(self, count: int | None) -> "ImageSet":
-        """So many of them, over and over if there are fewer; all for None."""
-        if count is None:
-            return self
-        chosen = np.arange(count) % len(self)
-        return ImageSet(self.store, self.rows[chosen], self.labels[chosen])
-
-    def part(self, chosen: np.ndarray) -> "ImageSet":
-        """Those at positions ``chosen``, or where it is True."""
-        whole = self.rows if self.whole is None else self.whole
-        return ImageSet(self.store, self.rows[chosen], self.labels[chosen], whole)
-
-    def images(self, chosen: np.ndarray) -> torch.Tensor:
-        """``(m, 3, side, side)`` uint8 of positions ``chosen`` within this set."""
-        return self.store.read(self.rows[chosen])

@@ -1,7 +1,7 @@
-"""Open every image file once: what it holds, and whether it is an image at all.
+"""Scan image files: decode each one once, to know its digest and whether it can be read.
 
-What was found is remembered by the file's size and times, so that the next sweep over a folder
-opens only what has changed in it.
+Results are cached by the file's size and times, so that the next sweep over a folder opens only
+files that are new or have changed.
 """
 
 import hashlib
@@ -17,97 +17,100 @@ from PIL import Image
 
 from trainables.data.decoding import (
     IMAGE_ERRORS,
-    digest_of,
+    content_digest,
+    describe_image_error,
     frame_count,
+    jpeg_reduction,
     read_rgb,
-    reason_of,
-    reduction,
 )
-from trainables.data.pixel_store import PixelFormat, Staged
+from trainables.data.pixel_store import StagedPixels
 from trainables.files import write_json
-from trainables.progress import Progress, no_progress
+from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15
-"""What the brightest of 12 bits comes to where 16 were meant."""
+"""Largest 8-bit value of an image whose 12-bit pixels were saved unscaled in 16 bits."""
+_MIN_SIDE = 16
+"""Images with a shorter side, in pixels, are reported as odd."""
+
+FileStamp = tuple[int, ...]
+"""Size in bytes, modification and change time in ns of a file; empty if there is no file."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What came of opening a file."""
+class ScannedImage:
+    """Result of decoding one file."""
 
     digest: str = ""
-    """Hash of its bytes."""
+    """Hash of the file's bytes; empty if it can't be read."""
     error: str = ""
-    """Why it can't be read, else empty."""
+    """Reason why it can't be read; empty if it can."""
     oddity: str = ""
-    """Why somebody should look at it, else empty."""
+    """Reason why a person should look at it; empty if there is none."""
 
 
-def open_all(
+def scan_images(
     paths: Sequence[Path],
     *,
     cache: Path,
-    forms: Sequence[PixelFormat] = (),
-    staged: Staged | None = None,
-    progress: Progress = no_progress,
-) -> list[Opened]:
-    """Decode every file that is new or has changed, in threads.
+    staged: StagedPixels | None = None,
+    progress: Progress = ignore_progress,
+) -> list[ScannedImage]:
+    """Decode every file that is new or has changed, in threads; one result for each path.
 
-    Pillow's decoders let go of the interpreter lock. ``staged`` is given what is decoded, in the
-    formats that will be asked for.
+    ``staged`` keeps the decoded images in its formats. Unreadable files give a result with an
+    ``error``, and are read again by the next scan. Pillow releases Python's global lock while it
+    decodes.
     """
-    notes = _Notes(cache, paths)
-    unknown = [row for row, path in enumerate(paths) if notes.find(path) is None]
+    results = _ScanCache(cache, paths)
+    to_open = [path for path in paths if results.get(path) is None]
     if staged is not None:
-        staged.begin(forms, len(unknown))
+        staged.allocate(len(to_open))
 
-    def look(row: int) -> tuple[tuple[int, ...], Opened]:
-        path = paths[unknown[row]]
-        seen = _marks(path)  # before it is read: what changes meanwhile is opened again next time
-        return seen, _open(path, row, staged)
+    def scan(row: int) -> tuple[FileStamp, ScannedImage]:
+        stamp = _stamp(to_open[row])  # before reading: a change meanwhile is seen by the next scan
+        return stamp, _scan_file(to_open[row], row, staged)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (seen, opened) in enumerate(pool.map(look, range(len(unknown))), start=1):
-            notes.add(paths[unknown[done - 1]], seen, opened)
-            progress("reading images", done, len(unknown))
-    notes.write()
-    return [found for path in paths if (found := notes.find(path))]
+        for done, (stamp, result) in enumerate(pool.map(scan, range(len(to_open))), start=1):
+            results.add(to_open[done - 1], stamp, result)
+            progress("reading images", done, len(to_open))
+    results.write()
+    return [image for path in paths if (image := results.get(path))]
 
 
-class _Notes:
-    """What is remembered of the files of one listing."""
+class _ScanCache:
+    """Scan results of unchanged files, in one JSON file for each folder and Pillow version."""
 
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
         name = hashlib.blake2b(root.encode(), digest_size=12).hexdigest()
         self._file = cache / "opened" / f"{name}-pillow-{PIL.__version__}.json"
-        self._notes: dict[str, tuple[tuple[int, ...], Opened]] = {}
+        self._results: dict[str, tuple[FileStamp, ScannedImage]] = {}
         self._changed = False
         if self._file.exists():
-            notes = json.loads(self._file.read_text(encoding="utf-8"))
-            for path, (seen, opened) in notes.items():
-                if tuple(seen) == _marks(Path(path)):
-                    self._notes[path] = (tuple(seen), Opened(**opened))
+            stored = json.loads(self._file.read_text(encoding="utf-8"))
+            for path, (stamp, fields) in stored.items():
+                if tuple(stamp) == _stamp(Path(path)):
+                    self._results[path] = (tuple(stamp), ScannedImage(**fields))
 
-    def find(self, path: Path) -> Opened | None:
-        """What was found in a file that is still as it was."""
-        found = self._notes.get(str(path))
-        return found[1] if found else None
+    def get(self, path: Path) -> ScannedImage | None:
+        """Result for an unchanged file; None if it has to be scanned."""
+        result = self._results.get(str(path))
+        return result[1] if result else None
 
-    def add(self, path: Path, seen: tuple[int, ...], opened: Opened) -> None:
-        """Remember a file."""
-        self._notes[str(path)] = (seen, opened)
+    def add(self, path: Path, stamp: FileStamp, image: ScannedImage) -> None:
+        """Add a result for a file that had this stamp before it was read."""
+        self._results[str(path)] = (stamp, image)
         self._changed = True
 
     def write(self) -> None:
-        """For the next sweep. What could not be read may have been a fault of the disk's."""
+        """Save the results, except errors, which may have been the disk's and not the file's."""
         if self._changed:
-            readable = {p: (s, asdict(o)) for p, (s, o) in self._notes.items() if not o.error}
+            readable = {p: (s, asdict(i)) for p, (s, i) in self._results.items() if not i.error}
             write_json(self._file, readable)
 
 
-def _marks(path: Path) -> tuple[int, ...]:
-    """What changes with a file's content; empty where there is none."""
+def _stamp(path: Path) -> FileStamp:
     try:
         stat = path.stat()
     except OSError:
@@ -115,26 +118,28 @@ def _marks(path: Path) -> tuple[int, ...]:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def _open(path: Path, row: int, staged: Staged | None) -> Opened:
+def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImage:
+    """Decode a file, and keep it as ``row`` of ``staged``."""
     try:
         content = path.read_bytes()
-        digest = digest_of(content)
-        images: dict[int, Image.Image] = {}
+        digest = content_digest(content)
+        decoded: dict[int, Image.Image] = {}  # by reduction: formats of one size share a decoding
         if staged is not None:
-            for form in staged.forms:
-                by = reduction(content, form.side)
-                images[by] = images.get(by) or read_rgb(content, side=form.side)
-                staged.keep(row, digest, form, images[by])
-        image = next(iter(images.values())) if images else read_rgb(content)
-        return Opened(digest, oddity=_oddity(image, frame_count(content)))
+            for pixel_format in staged.formats:
+                factor = jpeg_reduction(content, pixel_format.side)
+                decoded[factor] = decoded.get(factor) or read_rgb(content, side=pixel_format.side)
+                staged.add(row, digest, pixel_format, decoded[factor])
+        image = next(iter(decoded.values())) if decoded else read_rgb(content)
+        return ScannedImage(digest, oddity=_oddity(image, frame_count(content)))
     except IMAGE_ERRORS as error:
-        return Opened(error=reason_of(error))
+        return ScannedImage(error=describe_image_error(error))
 
 
 def _oddity(image: Image.Image, frames: int) -> str:
+    """Reason why an image looks wrong, or ""."""
     if image.getcolors(maxcolors=1) is not None:
         return "all pixels have one colour"
-    if min(image.size) < 16:  # none that was reduced
+    if min(image.size) < _MIN_SIDE:  # its full size: so small an image is not decoded smaller
         return f"only {image.width}x{image.height} pixels"
     brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
     if brightest <= _NEARLY_BLACK:

@@ -1,4 +1,4 @@
-"""`survey_images`: list, open and split the images of a source; say what was found."""
+"""`survey_images`: list, decode and split the images of a data source, and report problems."""
 
 import hashlib
 from collections import defaultdict
@@ -11,165 +11,182 @@ import numpy as np
 
 from spaces import DataError
 from trainables.data.dataset import Dataset
-from trainables.data.listing import SPLITS, Listing, Row, SplitName, natural_key, only_one_class
-from trainables.data.pixel_store import PixelFormat, Staged
-from trainables.data.scan import Opened, open_all
+from trainables.data.listing import (
+    SPLITS,
+    Listing,
+    Row,
+    SplitName,
+    natural_key,
+    single_class_error,
+)
+from trainables.data.pixel_store import StagedPixels
+from trainables.data.scan import ScannedImage, scan_images
 from trainables.data.sources import read_source
-from trainables.progress import Progress, no_progress
+from trainables.progress import Progress, ignore_progress
 
-MAX_UNREADABLE = 0.1
-"""More unreadable images than this share are refused."""
+MAX_UNREADABLE_SHARE = 0.1
+"""Largest share of unreadable images that is tolerated."""
+
+_ReadableImages = Sequence[tuple[Row, ScannedImage]]
+"""Listed images that could be decoded, each with its scan."""
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """An image somebody should look at: left out ("bad") or kept ("odd")."""
+class SplitSpec:
+    """How to divide the images into train, val and test where the source does not say."""
+
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    seed: int = 0
+    eval_is: Literal["val", "test"] = "val"
+    """Meaning of a split that the source calls "eval"."""
+
+
+@dataclass(frozen=True)
+class ImageIssue:
+    """A problem with one image, which was left out ("bad") or kept ("odd")."""
 
     path: str
+    """Relative to the dataset's root where the image lies below it."""
     kind: Literal["bad", "odd"]
     reason: str
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A dataset and how it came to be: what `finesweep plan` shows."""
+    """A dataset and how it was made: what `finesweep plan` shows."""
 
     dataset: Dataset
     kind: str
-    split_made: str
+    """Layout of the source, in words."""
+    split_description: str
     """How the split was made, in words."""
     ignored: dict[str, int]
+    """Number of files passed over, by reason."""
     notes: tuple[str, ...]
-    suspects: tuple[Suspect, ...]
-    """Images that were left out, and images that look odd."""
+    """Ambiguities of the source, and how each was resolved."""
+    issues: tuple[ImageIssue, ...]
+    """Images that were left out, and images that look wrong."""
 
 
 def survey_images(
     data: Path | str,
     *,
     cache: Path,
-    val_fraction: float = 0.15,
-    test_fraction: float = 0.15,
-    seed: int = 0,
-    eval_is: Literal["val", "test"] = "val",
-    forms: Sequence[PixelFormat] = (),
-    staged: Staged | None = None,
-    progress: Progress = no_progress,
+    split: SplitSpec = SplitSpec(),
+    staged: StagedPixels | None = None,
+    progress: Progress = ignore_progress,
 ) -> Survey:
-    """List, open and split the images of ``data``; a string is an address in an object store.
+    """List, decode and split the images of ``data``, a path or an address as in `read_source`.
 
-    Every image is decoded once, and put into ``staged`` in each of ``forms``; those that can't be
-    are left out. A split that is not given is drawn by ``seed``, stratified by class; images with
-    the same bytes stay in one split.
+    Every image is decoded once and, if ``staged`` is given, kept there in the staged formats.
+    Unreadable images are left out. A split that the source does not give is drawn at random,
+    stratified by class; images with the same bytes are never in two splits.
 
     Raises `DataError`.
     """
-    listing = read_source(data, cache=cache, eval_is=eval_is, progress=progress)
-    opened = open_all(
-        [row.path for row in listing.rows],
-        cache=cache,
-        forms=forms,
-        staged=staged,
-        progress=progress,
+    # 1. List the images, and decode each one.
+    listing = read_source(data, cache=cache, eval_is=split.eval_is, progress=progress)
+    paths = [row.path for row in listing.rows]
+    scanned = scan_images(paths, cache=cache, staged=staged, progress=progress)
+    # 2. Leave out images that can't be read.
+    readable, issues = _readable_images(listing, scanned)
+    _refuse_too_many_unreadable(listing, issues)
+    # 3. Leave out copies that cross the given splits; note the other copies.
+    readable, leaked = _drop_copies_across_splits(readable, listing.root)
+    issues = [*issues, *leaked, *_copy_issues(readable, listing.root)]
+    # 4. Number the classes, and assign each image to a split.
+    classes = _class_names(listing, readable)
+    splits, split_description = _assign_splits(readable, split)
+    # 5. Assemble the dataset.
+    dataset = _dataset(listing.root, classes, readable, splits)
+    _refuse_empty_classes(dataset)
+    return Survey(
+        dataset, listing.kind, split_description, listing.ignored, listing.notes, tuple(issues)
     )
-    kept: list[tuple[Row, Opened]] = []
-    suspects: list[Suspect] = []
-    for row, image in zip(listing.rows, opened, strict=True):
-        if image.error:
-            suspects.append(Suspect(_relative(row.path, listing.root), "bad", image.error))
-        else:
-            kept.append((row, image))
-            if image.oddity:
-                suspects.append(Suspect(_relative(row.path, listing.root), "odd", image.oddity))
-    _refuse_too_many_bad(listing, suspects)
-
-    kept, crossing = _drop_crossing(kept)
-    suspects += [
-        Suspect(_relative(row.path, listing.root), "bad", reason) for row, reason in crossing
-    ]
-    suspects += _conflicts(kept, listing.root)
-    classes = _class_map(listing, kept)
-    splits, made = _split(kept, val_fraction, test_fraction, seed)
-
-    paths = tuple(_relative(row.path, listing.root) for row, _ in kept)
-    number = {name: k for k, name in enumerate(classes)}
-    labels = np.array([number[row.label] for row, _ in kept], dtype=np.int64)
-    seal = hashlib.blake2b(digest_size=12)
-    for (row, image), split in sorted(
-        zip(kept, splits, strict=True),
-        key=lambda item: (item[0][1].digest, item[1], item[0][0].label),
-    ):
-        seal.update(f"{image.digest}\0{row.label}\0{split}\n".encode())
-    dataset = Dataset(
-        root=listing.root,
-        classes=classes,
-        paths=paths,
-        labels=labels,
-        splits=np.array(splits, dtype=str),
-        digests=tuple(image.digest for _, image in kept),
-        fingerprint=seal.hexdigest(),
-    )
-    _refuse_missing(dataset)
-    return Survey(dataset, listing.kind, made, listing.ignored, listing.notes, tuple(suspects))
 
 
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def _refuse_too_many_bad(listing: Listing, suspects: Sequence[Suspect]) -> None:
-    bad = [s for s in suspects if s.kind == "bad"]
-    if len(bad) > MAX_UNREADABLE * len(listing.rows):
-        first = ", ".join(f"{s.path} ({s.reason})" for s in bad[:3])
+def _readable_images(
+    listing: Listing, scanned: Sequence[ScannedImage]
+) -> tuple[_ReadableImages, list[ImageIssue]]:
+    """Images that could be decoded, and the issues found in decoding."""
+    readable: list[tuple[Row, ScannedImage]] = []
+    issues: list[ImageIssue] = []
+    for row, image in zip(listing.rows, scanned, strict=True):
+        if image.error:
+            issues.append(ImageIssue(_relative(row.path, listing.root), "bad", image.error))
+        else:
+            readable.append((row, image))
+            if image.oddity:
+                issues.append(ImageIssue(_relative(row.path, listing.root), "odd", image.oddity))
+    return readable, issues
+
+
+def _refuse_too_many_unreadable(listing: Listing, issues: Sequence[ImageIssue]) -> None:
+    bad = [issue for issue in issues if issue.kind == "bad"]
+    if len(bad) > MAX_UNREADABLE_SHARE * len(listing.rows):
+        first = ", ".join(f"{issue.path} ({issue.reason})" for issue in bad[:3])
         raise DataError(
             f"{len(bad)} of {len(listing.rows)} images can't be read, more than "
-            f"{MAX_UNREADABLE:.0%}; mend or remove them, the first are {first}."
+            f"{MAX_UNREADABLE_SHARE:.0%}; repair or remove them. The first are {first}."
         )
 
 
-def _drop_crossing(
-    kept: list[tuple[Row, Opened]],
-) -> tuple[list[tuple[Row, Opened]], list[tuple[Row, str]]]:
-    """Of equal images given to different splits, keep those in the split nearest to the test."""
+def _drop_copies_across_splits(
+    readable: _ReadableImages, root: Path
+) -> tuple[_ReadableImages, list[ImageIssue]]:
+    """Remove copies of an image from all given splits but one: test before val before train."""
     rank = {"test": 0, "val": 1, "train": 2, None: 3}
-    home: dict[str, SplitName | None] = {}
-    for row, image in kept:
-        home[image.digest] = min(home.get(image.digest), row.split, key=rank.__getitem__)
-    stay = [(row, image) for row, image in kept if row.split == home[image.digest]]
-    gone = [
-        (row, f"same bytes as an image of {home[image.digest]}, left out of {row.split}")
-        for row, image in kept
-        if row.split != home[image.digest]
+    split_of: dict[str, SplitName | None] = {}
+    for row, image in readable:
+        split_of[image.digest] = min(split_of.get(image.digest), row.split, key=rank.__getitem__)
+    kept = [(row, image) for row, image in readable if row.split == split_of[image.digest]]
+    dropped = [
+        ImageIssue(
+            _relative(row.path, root),
+            "bad",
+            f"same bytes as an image of {split_of[image.digest]}, left out of {row.split}",
+        )
+        for row, image in readable
+        if row.split != split_of[image.digest]
     ]
-    return stay, gone
+    return kept, dropped
 
 
-def _conflicts(kept: Sequence[tuple[Row, Opened]], root: Path) -> list[Suspect]:
-    """Copies: the same bytes under two labels, or several times under one."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row, image in kept:
-        groups[image.digest].append(row)
-    suspects = []
-    for rows in groups.values():
+def _copy_issues(readable: _ReadableImages, root: Path) -> list[ImageIssue]:
+    """Images with the same bytes: under two labels, or several times under one."""
+    copies: dict[str, list[Row]] = defaultdict(list)
+    for row, image in readable:
+        copies[image.digest].append(row)
+    issues = []
+    for rows in copies.values():
         labels = sorted({row.label for row in rows}, key=natural_key)
         for row in rows[1:] if len(labels) == 1 else rows:
             reason = f"same bytes as {_relative(rows[0].path, root)}"
             if len(labels) > 1:
                 reason = f"the same bytes are labelled {' and '.join(labels)}"
-            suspects.append(Suspect(_relative(row.path, root), "odd", reason))
-    return suspects
+            issues.append(ImageIssue(_relative(row.path, root), "odd", reason))
+    return issues
 
 
-def _class_map(listing: Listing, kept: Sequence[tuple[Row, Opened]]) -> tuple[str, ...]:
-    """Class names in natural order, from train if splits were given. Raises `DataError`."""
+def _class_names(listing: Listing, readable: _ReadableImages) -> tuple[str, ...]:
+    """Class names in natural order, those of train if splits were given.
+
+    Raises `DataError` if a class has no readable image, if two given splits differ in their
+    classes, or if there is only one class.
+    """
     by_split: Mapping[SplitName | None, set[str]] = defaultdict(set)
-    for row, _ in kept:
+    for row, _ in readable:
         by_split[row.split].add(row.label)
     listed = {row.label for row in listing.rows}
     classes = by_split["train"] if "train" in by_split else by_split[None]
     if emptied := sorted(listed - set().union(*by_split.values()), key=natural_key):
         raise DataError(
-            f"No readable image is left of class {', '.join(emptied)}; mend its files or remove it."
+            f"Class {', '.join(emptied)} has no readable image; repair its files or remove it."
         )
     for split, names in by_split.items():
         extra, missing = names - classes, classes - names
@@ -181,12 +198,113 @@ def _class_map(listing: Listing, kept: Sequence[tuple[Row, Opened]]) -> tuple[st
                 "give every split the same classes."
             )
     if len(classes) < 2:
-        raise only_one_class(", ".join(classes))
+        raise single_class_error(", ".join(classes))
     return tuple(sorted(classes, key=natural_key))
 
 
-def _refuse_missing(dataset: Dataset) -> None:
-    """Copies lie where the first label's images do, and may be all that another class has."""
+def _assign_splits(readable: _ReadableImages, spec: SplitSpec) -> tuple[list[SplitName], str]:
+    """Split of each image, and in words how it was made.
+
+    Raises `DataError` if a class has too few images to be divided.
+    """
+    given: list[SplitName | None] = [row.split for row, _ in readable]
+    if given and None not in given and set(given) == set(SPLITS):
+        return [name for name in given if name], "as given"
+    source: SplitName | None = None if None in given else "train"
+    wanted: tuple[tuple[SplitName, float], ...] = (
+        ("test", spec.test_fraction),
+        ("val", spec.val_fraction),
+    )
+    fractions = {name: fraction for name, fraction in wanted if name not in given}
+    splits: list[SplitName] = [name or "train" for name in given]
+    by_class = _positions_by_class(readable, source)
+    for label in sorted(by_class):
+        for name, positions in _draw_class(label, by_class[label], fractions, spec.seed).items():
+            for position in positions:
+                splits[position] = name
+    drawn = " and ".join(f"{name} {fraction:.0%}" for name, fraction in fractions.items())
+    origin = "all images" if source is None else "the given train images"
+    return splits, f"{drawn} of {origin}, stratified by class, seed {spec.seed}"
+
+
+def _positions_by_class(
+    readable: _ReadableImages, source: SplitName | None
+) -> dict[str, dict[str, list[int]]]:
+    """Positions of the images given to ``source``, by class and then by digest.
+
+    Copies under several labels count with the first one's class, so that they stay together.
+    """
+    by_class: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    first_label: dict[str, str] = {}
+    for position, (row, image) in enumerate(readable):
+        if row.split == source:
+            label = first_label.setdefault(image.digest, row.label)
+            by_class[label][image.digest].append(position)
+    return by_class
+
+
+def _draw_class(
+    label: str,
+    copies: Mapping[str, Sequence[int]],
+    fractions: Mapping[SplitName, float],
+    seed: int,
+) -> dict[SplitName, list[int]]:
+    """Positions of a class's images that each split in ``fractions`` gets; the rest train.
+
+    ``copies`` holds the positions of every distinct image, by digest.
+    """
+    digests = sorted(copies)
+    if len(digests) < len(fractions) + 1:
+        raise DataError(
+            f"Class {label!r} has {len(digests)} different images to be split into "
+            f"{', '.join(['train', *fractions])}; add images or remove the class."
+        )
+    np.random.default_rng([seed, *label.encode()]).shuffle(digests)
+    drawn: dict[SplitName, list[int]] = {}
+    for name, fraction in fractions.items():
+        count = max(1, round(fraction * len(copies)))
+        drawn[name] = [position for digest in digests[:count] for position in copies[digest]]
+        digests = digests[count:]
+    if not digests:
+        raise DataError(
+            f"Class {label!r} has {len(copies)} different images and none would be "
+            "left for train; add images or lower split.val_fraction and split.test_fraction."
+        )
+    return drawn
+
+
+def _dataset(
+    root: Path, classes: tuple[str, ...], readable: _ReadableImages, splits: Sequence[SplitName]
+) -> Dataset:
+    number = {name: k for k, name in enumerate(classes)}
+    return Dataset(
+        root=root,
+        classes=classes,
+        paths=tuple(_relative(row.path, root) for row, _ in readable),
+        labels=np.array([number[row.label] for row, _ in readable], dtype=np.int64),
+        splits=np.array(splits, dtype=str),
+        digests=tuple(image.digest for _, image in readable),
+        fingerprint=_fingerprint(readable, splits),
+    )
+
+
+def _fingerprint(readable: _ReadableImages, splits: Sequence[SplitName]) -> str:
+    """Hash of every image's bytes, label and split; independent of file names and order."""
+    facts = sorted(
+        (image.digest, split, row.label)
+        for (row, image), split in zip(readable, splits, strict=True)
+    )
+    content = hashlib.blake2b(digest_size=12)
+    for digest, split, label in facts:
+        content.update(f"{digest}\0{label}\0{split}\n".encode())
+    return content.hexdigest()
+
+
+def _refuse_empty_classes(dataset: Dataset) -> None:
+    """Raise `DataError` if a class has no image in some split.
+
+    Copies under two labels are split with the first label, which can leave the second without.
+    """
     for split in SPLITS:
         for name, images in dataset.counts(split).items():
             if images == 0:
@@ -194,46 +312,3 @@ def _refuse_missing(dataset: Dataset) -> None:
                     f"Class {name!r} has no image in {split}: those it has are copies of another "
                     "class's; give each image one label, or remove the class."
                 )
-
-
-def _split(
-    kept: Sequence[tuple[Row, Opened]], val_fraction: float, test_fraction: float, seed: int
-) -> tuple[list[SplitName], str]:
-    """The split of each image, and in words how it was made. Raises `DataError`."""
-    given: list[SplitName | None] = [row.split for row, _ in kept]
-    if given and None not in given and set(given) == set(SPLITS):
-        return [s for s in given if s], "as given"
-    source: SplitName | None = None if None in given else "train"
-    fractions: dict[SplitName, float] = {}
-    for name, fraction in (("test", test_fraction), ("val", val_fraction)):
-        if name not in given:
-            fractions[name] = fraction  # type: ignore[index]
-    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    first_label: dict[str, str] = {}
-    for i, (row, image) in enumerate(kept):
-        if row.split == source:
-            label = first_label.setdefault(image.digest, row.label)
-            groups[label][image.digest].append(i)
-    splits: list[SplitName] = [split or "train" for split in given]
-    for label in sorted(groups):
-        digests = sorted(groups[label])
-        if len(digests) < len(fractions) + 1:
-            raise DataError(
-                f"Class {label!r} has {len(digests)} different images to be split into "
-                f"{', '.join(['train', *fractions])}; add images or remove the class."
-            )
-        np.random.default_rng([seed, *label.encode()]).shuffle(digests)
-        for name, fraction in fractions.items():
-            count = max(1, round(fraction * len(groups[label])))
-            for digest in digests[:count]:
-                for i in groups[label][digest]:
-                    splits[i] = name
-            digests = digests[count:]
-        if not digests:
-            raise DataError(
-                f"Class {label!r} has {len(groups[label])} different images and none would be "
-                "left for train; add images or lower split.val_fraction and split.test_fraction."
-            )
-    drawn = " and ".join(f"{name} {fraction:.0%}" for name, fraction in fractions.items())
-    origin = "all images" if source is None else "the given train images"
-    return splits, f"{drawn} of {origin}, stratified by class, seed {seed}"

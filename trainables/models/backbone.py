@@ -41,12 +41,12 @@ class Preprocessing:
         fixed = bool(cfg and cfg.fixed_input_size)
         return cls(max(data["input_size"][1:]), method, data["mean"], data["std"], fixed)
 
-    def form(self, image_size: int) -> PixelFormat:
+    def pixel_format(self, image_size: int) -> PixelFormat:
         """The pixel store that serves this backbone at ``image_size``."""
         return PixelFormat(image_size, self.interpolation)
 
 
-def model_args(params: TrialParams) -> dict[str, Any]:
+def timm_model_args(params: TrialParams) -> dict[str, Any]:
     """timm's arguments for this trial, dropout apart: what an export needs to make it again."""
     stated = Preprocessing.of(params.backbone)
     resized = stated.fixed_input_size and params.image_size != stated.image_size
@@ -73,12 +73,12 @@ def build_model(
     which start at zero. Draws what else is new from torch's global generator. Raises `SpaceError`
     or `WeightsError`.
     """
-    args = {"drop_rate": params.dropout, "exportable": exportable, **model_args(params)}
+    args = {"drop_rate": params.dropout, "exportable": exportable, **timm_model_args(params)}
     if params.drop_path and has_drop_path(params.backbone):
         args["drop_path_rate"] = params.drop_path
     if weights.file is not None:
         if not weights.file.exists():  # timm would not name it
-            raise weights.gone()
+            raise weights.missing_file_error()
         args["pretrained_cfg_overlay"] = {"file": str(weights.file), "custom_load": False}
     try:
         model: nn.Module = timm.create_model(
@@ -169,12 +169,12 @@ def backbone_groups(model: nn.Module) -> list[list[str]]:
     return [group for group in bodies if group]
 
 
-def open_group_count(model: nn.Module, unfreeze: float) -> int:
+def unfrozen_group_count(model: nn.Module, unfreeze: float) -> int:
     """How many of the backbone's groups a fraction opens, halves rounded up."""
     return int(unfreeze * len(backbone_groups(model)) + 0.5)
 
 
-def open_groups(model: nn.Module, count: int) -> None:
+def unfreeze_groups(model: nn.Module, count: int) -> None:
     """Let the head and the ``count`` groups next to it train, and freeze the rest."""
     trained = {n for group in backbone_groups(model)[::-1][:count] for n in group}
     head = head_names(model)
@@ -188,7 +188,7 @@ def trainable_share(model: nn.Module) -> float:
     return sum(n for n, trains in sizes if trains) / sum(n for n, _ in sizes)
 
 
-def train_mode(model: nn.Module, *, freeze_batchnorm: bool) -> None:
+def set_train_mode(model: nn.Module, *, freeze_batchnorm: bool) -> None:
     """Training mode for what trains; what is wholly frozen evaluates.
 
     So frozen parts neither drop anything nor move their BatchNorm statistics; the latter they do
@@ -214,14 +214,14 @@ def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, An
     parameters = dict(model.named_parameters())
     exempt_names: Any = getattr(model, "no_weight_decay", tuple)
     exempt = set(exempt_names())
-    bodies = backbone_groups(model)[::-1][: open_group_count(model, params.unfreeze)]
+    bodies = backbone_groups(model)[::-1][: unfrozen_group_count(model, params.unfreeze)]
     head = [n for n in parameters if _inside(n, head_names(model))]
     groups = []
     for depth, names in enumerate([head, *bodies]):
         rate = params.learning_rate
         if depth > 0:
             rate *= params.backbone_lr_scale * params.layer_decay ** (depth - 1)
-        plain = [n for n in names if is_plain(n, parameters[n]) or n in exempt]
+        plain = [n for n in names if is_bias_or_norm(n, parameters[n]) or n in exempt]
         decayed = [n for n in names if n not in plain]
         for members, decay in ((decayed, params.weight_decay), (plain, 0.0)):
             if members:
@@ -244,7 +244,7 @@ def make_optimizer(model: nn.Module, params: TrialParams) -> Optimizer:
             return torch.optim.RMSprop(groups)
 
 
-def is_plain(name: str, parameter: nn.Parameter) -> bool:
+def is_bias_or_norm(name: str, parameter: nn.Parameter) -> bool:
     """Whether a parameter is a bias or a norm's: not to be penalised."""
     return parameter.ndim <= 1 or name.endswith(".bias")
 

@@ -25,7 +25,7 @@ class DepthwiseConv2d(nn.Conv2d):
         return output if self.bias is None else output + self.bias.view(-1, 1, 1)
 
 
-def quicken_depthwise(model: nn.Module) -> None:
+def use_fast_depthwise(model: nn.Module) -> None:
     """Make the convolutions of ``model`` that may be, `DepthwiseConv2d`. It trains on a CPU."""
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_depthwise(module):

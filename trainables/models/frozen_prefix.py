@@ -1,4 +1,4 @@
-"""Split a model where training begins: a frozen prefix, and the suffix that is trained.
+"""SplitModel a model where training begins: a frozen prefix, and the suffix that is trained.
 
 The model is traced with torch.fx, opening only modules that hold both frozen and trainable
 parameters. What depends on no trainable parameter and on no dropout is prefix; its outputs can be
@@ -21,26 +21,26 @@ from spaces.errors import first_line
 from trainables.models.backbone import (
     backbone_groups,
     head_names,
-    open_group_count,
-    open_groups,
-    train_mode,
+    set_train_mode,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
 from trainables.models.batchnorm_fusion import fold, foldable
-from trainables.models.precision import full_float32
+from trainables.models.precision import without_tf32
 from trainables.models.tracing import (
     DROPPING_MODULES,
     CannotSplitError,
-    from_images,
     frontier_nodes,
+    input_dependent_nodes,
     input_node,
+    suffix_node_names,
     trace,
-    trained_nodes,
 )
 
 Features = tuple[torch.Tensor, ...]
 """What a prefix gives for a batch of images; the first dimension of every tensor is the batch."""
 
-CUTS = (0.0, 0.25, 0.5)
+CUT_FRACTIONS = (0.0, 0.25, 0.5)
 """Where models are cut, as shares of their groups that lie behind: few, so that trials of nearly
 the same depth share features. Deeper training repays no kept features: they are large, and what
 they save is small."""
@@ -50,7 +50,7 @@ _checked: "dict[str, tuple[_Border, dict[str, str]]]" = {}
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitModel:
     """A model in two parts that share its modules: ``suffix(prefix(images))`` is ``model(images)``.
 
     The suffix follows the model between training and evaluation; the prefix always evaluates, and
@@ -59,9 +59,9 @@ class Split:
 
     prefix: Callable[[torch.Tensor], Features]
     suffix: Callable[[Features], torch.Tensor]
-    shapes: tuple[tuple[int, ...], ...]
+    feature_shapes: tuple[tuple[int, ...], ...]
     """Of one image's features."""
-    frozen: fx.GraphModule | None = None
+    prefix_module: fx.GraphModule | None = None
     """The prefix as a module; None if there is none."""
     architecture: str = ""
     """What the model is and where it is cut, in a few words and a hash."""
@@ -69,49 +69,49 @@ class Split:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what the prefix computes and of the weights it does so with."""
-        assert self.frozen is not None
+        assert self.prefix_module is not None
         digest = hashlib.blake2b(f"{self.architecture} ".encode(), digest_size=12)
-        for name, tensor in self.frozen.state_dict().items():
+        for name, tensor in self.prefix_module.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
 
-def whole(model: nn.Module, image_size: int) -> Split:
+def unsplit(model: nn.Module, image_size: int) -> SplitModel:
     """No prefix: the suffix is all of ``model``, and an image is its own feature."""
-    return Split(
+    return SplitModel(
         lambda images: (images,), lambda features: model(*features), ((3, image_size, image_size),)
     )
 
 
-def split_for(model: nn.Module, params: TrialParams) -> Split:
-    """Split at the first of `CUTS` that has all that trains behind it, or not at all.
+def split_for_trial(model: nn.Module, params: TrialParams) -> SplitModel:
+    """SplitModel at the first of `CUT_FRACTIONS` that has all that trains behind it, or not at all.
 
     Where frozen BatchNorm statistics move there is nothing to keep. Leaves the groups of the cut
     open and ``model`` in training mode.
     """
     groups = len(backbone_groups(model))
-    counts = [int(share * groups + 0.5) for share in CUTS]
-    behind = [count for count in counts if count >= open_group_count(model, params.unfreeze)]
+    counts = [int(share * groups + 0.5) for share in CUT_FRACTIONS]
+    behind = [count for count in counts if count >= unfrozen_group_count(model, params.unfreeze)]
     if behind and params.freeze_batchnorm:
         with contextlib.suppress(CannotSplitError):  # the plan said so
-            return split(model, behind[0], params.image_size)
-    return whole(model, params.image_size)
+            return split_model(model, behind[0], params.image_size)
+    return unsplit(model, params.image_size)
 
 
-def split(model: nn.Module, open_count: int, image_size: int) -> Split:
-    """Split ``model`` where its last ``open_count`` groups and the head are all that may train.
+def split_model(model: nn.Module, open_count: int, image_size: int) -> SplitModel:
+    """SplitModel ``model`` where its last ``open_count`` groups and the head are all that may train.
 
     Opens those groups. Raises `CannotSplitError` if torch.fx can't follow the model, or if nothing
     lies in front of the cut.
     """
-    open_groups(model, open_count)
-    train_mode(model, freeze_batchnorm=True)
+    unfreeze_groups(model, open_count)
+    set_train_mode(model, freeze_batchnorm=True)
     training = trace(model)
-    trained = trained_nodes(training, model)
+    trained = suffix_node_names(training, model)
     model.eval()
     evaluating = trace(model)
-    train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, freeze_batchnorm=True)
     names = [node.name for node in frontier_nodes(training, trained)]
     if names != [node.name for node in frontier_nodes(evaluating, trained)]:
         raise CannotSplitError("it is built differently for training and for evaluation")
@@ -125,7 +125,7 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
     key = f"{architecture} {device}"
     fresh = key not in _checked
     if fresh:
-        with torch.no_grad(), full_float32():
+        with torch.no_grad(), without_tf32():
             border = _Border.of(*(_run(prefix, probe) for probe in probes))
             pairs = foldable(prefix, probes[0])
     else:
@@ -147,7 +147,7 @@ def split(model: nn.Module, open_count: int, image_size: int) -> Split:
         logits: torch.Tensor = suffixes[model.training](*features, *border.fixed)
         return logits
 
-    made = Split(run_prefix, run_suffix, border.shapes, prefix, architecture)
+    made = SplitModel(run_prefix, run_suffix, border.feature_shapes, prefix, architecture)
     if fresh:
         _check(model, made, probes[1])
         if not border.fixed:  # else it holds a part of these very weights
@@ -182,7 +182,7 @@ def _architecture(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
+def _check(model: nn.Module, made: SplitModel, images: torch.Tensor) -> None:
     """Raises `CannotSplitError` if the parts don't give what the whole gives.
 
     With a head of random weights: one that starts at zero would say yes to anything.
@@ -191,13 +191,13 @@ def _check(model: nn.Module, made: Split, images: torch.Tensor) -> None:
     kept = [p.detach().clone() for p in heads]
     random = torch.Generator().manual_seed(0)
     model.eval()
-    with torch.no_grad(), full_float32():
+    with torch.no_grad(), without_tf32():
         for parameter in heads:
             parameter.copy_(torch.randn(parameter.shape, generator=random) / 10)
         apart, together = _run(made.suffix, made.prefix(images)), model(images)
         for parameter, value in zip(heads, kept, strict=True):
             parameter.copy_(value)
-    train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, freeze_batchnorm=True)
     if not torch.allclose(apart, together, rtol=1e-3, atol=1e-3 * float(together.abs().max())):
         raise CannotSplitError("its parts don't give what the whole gives")
 
@@ -233,7 +233,7 @@ class _Border:
         return tuple(self._only("fixed", self.values))
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
+    def feature_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Of one image's features."""
         return tuple(self._only("feature", self.values))
 
@@ -302,7 +302,7 @@ def _suffix_graph(
     copies: dict[fx.Node, Any] = {
         by_name[name]: value for name, value in zip(frontier, given, strict=True)
     }
-    images = from_images(graph)
+    images = input_dependent_nodes(graph)
     for node in graph.nodes:
         if node.name in trained or node not in images:
             copies[node] = made.node_copy(node, copies.__getitem__)

@@ -1,4 +1,4 @@
-"""`Footprint`: what a model costs in use. Light to import: journals have it too."""
+"""`ModelCost`: what a model costs in use. Light to import: journals have it too."""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _TIMES = 7
 
 
 @dataclass(frozen=True)
-class Footprint:
+class ModelCost:
     """Of a trial's model with two classes; more change little."""
 
     parameters: float
@@ -25,12 +25,12 @@ class Footprint:
 
         from trainables.models.backbone import build_model
         from trainables.models.weights import Weights
-        from trainables.process import one_thread
+        from trainables.process import single_torch_thread
 
         model = build_model(params, Weights(params.backbone, "none", None), 2).eval()
         image = torch.zeros(1, 3, params.image_size, params.image_size)
         took = []
-        with one_thread(), torch.inference_mode():
+        with single_torch_thread(), torch.inference_mode():
             for _ in range(_TIMES):
                 began = time.perf_counter()
                 model(image)

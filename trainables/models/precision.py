@@ -29,14 +29,14 @@ _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class AutocastDtypes:
     """Autocast types of the two parts of a split model; None is float32."""
 
     prefix: torch.dtype | None
     suffix: torch.dtype | None
 
 
-def full_float32() -> AbstractContextManager[None]:
+def without_tf32() -> AbstractContextManager[None]:
     """Convolutions of a GPU in float32 as on a CPU, which torch would round to TF32."""
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, allow_tf32=False
@@ -44,9 +44,9 @@ def full_float32() -> AbstractContextManager[None]:
     return context
 
 
-def choose_arithmetic(
+def choose_autocast(
     precision: Precision, model: nn.Module, backbone: str, image_size: int, *, cache: Path | None
-) -> Arithmetic:
+) -> AutocastDtypes:
     """What ``precision`` comes to for a model where it lies.
 
     "auto" is bfloat16 on a GPU that has it; on a CPU that may have it what was measured here once
@@ -59,7 +59,7 @@ def choose_arithmetic(
     if precision == "auto" and cache is not None and _may_be_worth_it():
         return _measured(model, backbone, image_size, cache)
     dtype = torch.bfloat16 if precision == "bf16" else None
-    return Arithmetic(dtype, dtype)
+    return AutocastDtypes(dtype, dtype)
 
 
 def _may_be_worth_it() -> bool:
@@ -67,7 +67,7 @@ def _may_be_worth_it() -> bool:
     return torch.backends.cpu.get_cpu_capability() not in ("NO AVX", "AVX2")
 
 
-def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> Arithmetic:
+def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> AutocastDtypes:
     """From the notes of this kind of machine, where they are made if need be.
 
     Of several processes that want one answer, one measures; different ones are measured together.
@@ -83,7 +83,7 @@ def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> 
             with FileLock(notes.with_suffix(".lock")):
                 write_json(notes, {**_read(notes), key: speedup})
     chosen = [torch.bfloat16 if speedup[p] >= WORTH_IT else None for p in ("prefix", "suffix")]
-    return Arithmetic(*chosen)
+    return AutocastDtypes(*chosen)
 
 
 def _read(notes: Path) -> dict[str, dict[str, float]]:

@@ -69,7 +69,7 @@ def input_node(graph: fx.Graph) -> fx.Node:
     return first
 
 
-def trained_nodes(graph: fx.Graph, model: nn.Module) -> set[str]:
+def suffix_node_names(graph: fx.Graph, model: nn.Module) -> set[str]:
     """Names of the nodes that depend on a trainable parameter, or on chance."""
     found: set[str] = set()
     for node in graph.nodes:
@@ -109,7 +109,7 @@ def _drops(module: nn.Module) -> bool:
     return isinstance(module, DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
 
 
-def from_images(graph: fx.Graph) -> set[fx.Node]:
+def input_dependent_nodes(graph: fx.Graph) -> set[fx.Node]:
     """Nodes that depend on the input."""
     found: set[fx.Node] = set()
     for node in graph.nodes:
@@ -120,7 +120,7 @@ def from_images(graph: fx.Graph) -> set[fx.Node]:
 
 def frontier_nodes(graph: fx.Graph, trained: set[str]) -> list[fx.Node]:
     """Nodes of the prefix whose values the suffix needs, in order."""
-    images = from_images(graph)
+    images = input_dependent_nodes(graph)
     return [
         node
         for node in graph.nodes

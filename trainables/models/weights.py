@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from spaces import WeightsError
 from spaces.errors import unknown
-from trainables.files import write_whole
+from trainables.files import write_atomically
 
 PRETRAINED = "pretrained"
 UNTRAINED = "untrained"
@@ -43,7 +43,7 @@ class Weights:
     """Size and time of the file when it was found: a name may stand for another one elsewhere."""
 
     @classmethod
-    def found(cls, backbone: str, origin: str, file: Path) -> Self:
+    def from_file(cls, backbone: str, origin: str, file: Path) -> Self:
         """Weights that lie in a file of this machine."""
         return cls(backbone, origin, file, _stamp(file))
 
@@ -54,12 +54,12 @@ class Weights:
         with self.file.open("rb") as opened:
             return hashlib.file_digest(opened, "blake2b").hexdigest()[:24]
 
-    def gone(self) -> WeightsError:
+    def missing_file_error(self) -> WeightsError:
         """What to tell a user whose file is."""
         return WeightsError(f"The weights file {self.file} is gone; bring it back.")
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether this machine has the very file, as on a shared disk."""
         return self.file is None or _stamp(self.file) == self.stamp
 
@@ -110,7 +110,7 @@ def _in_folder(backbone: str, folder: Path) -> Weights:
         for suffix in _SUFFIXES:
             file = stem.with_name(stem.name + suffix)
             if file.is_file():
-                return Weights.found(backbone, f"file {file}", file.absolute())
+                return Weights.from_file(backbone, f"file {file}", file.absolute())
     raise WeightsError(
         f"No weights of {backbone} in {folder}; save them there as {backbone}.safetensors."
     )
@@ -130,8 +130,8 @@ def _in_package(backbone: str, cache: Path) -> Weights | None:
     target = cache / "weights" / f"{base}-{version}.safetensors"
     if not target.exists():
         state = _timm_names(torch.load(source, weights_only=True, map_location="cpu"), base)
-        write_whole(target, lambda partial: save_file(state, partial))
-    return Weights.found(backbone, f"package {package} {version}", target)
+        write_atomically(target, lambda partial: save_file(state, partial))
+    return Weights.from_file(backbone, f"package {package} {version}", target)
 
 
 def _timm_names(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
@@ -171,7 +171,7 @@ def _on_hub(backbone: str) -> Weights:
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name, local_files_only=True)
-            return Weights.found(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
+            return Weights.from_file(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
         except LocalEntryNotFoundError:
             continue
     reason = "it holds no file " + " or ".join(names)
@@ -179,7 +179,7 @@ def _on_hub(backbone: str) -> Weights:
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name)
-            return Weights.found(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
+            return Weights.from_file(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
             break

@@ -3,8 +3,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.data import Dataset, majority_share
-from trainables.data import survey_images
+from trainables.data import Dataset, majority_class_share, survey_images
 
 
 def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -26,7 +25,7 @@ def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
     renamed = survey_images(tmp_path / "data", cache=cache).dataset
     assert renamed.fingerprint == dataset.fingerprint
     assert renamed.digests != dataset.digests
-    again = renamed.in_order_of(dataset)
+    again = renamed.reordered_like(dataset)
     assert again.digests == dataset.digests
     assert (again.labels == dataset.labels).all()
     assert (again.splits == dataset.splits).all()
@@ -40,7 +39,7 @@ def test_classes_are_put_in_the_order_that_was_recorded(dataset: Dataset) -> Non
         classes=dataset.classes[::-1],
         labels=len(dataset.classes) - 1 - dataset.labels,
     )
-    again = dataset.in_order_of(turned)
+    again = dataset.reordered_like(turned)
     assert again.classes == turned.classes
     assert again.digests == dataset.digests
     for row, label in enumerate(again.labels):
@@ -48,4 +47,4 @@ def test_classes_are_put_in_the_order_that_was_recorded(dataset: Dataset) -> Non
 
 
 def test_the_constant_answer_has_the_share_of_the_largest_class() -> None:
-    assert majority_share([0, 1, 1, 1]) == 0.75
+    assert majority_class_share([0, 1, 1, 1]) == 0.75

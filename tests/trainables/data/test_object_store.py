@@ -6,22 +6,21 @@ from PIL import Image
 
 from spaces import ConfigError, DataError
 from tests.support.object_store import below, delete, put
+from trainables.data import check_source, read_source, survey_images
 from trainables.data import object_store as remote
-from trainables.data import check_source, read_source
-from trainables.data import survey_images
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what is copied, as it is."""
     names: list[str] = []
-    copy = remote.Remote._copy
+    copy = remote.RemoteData._download
 
-    def noted(self: remote.Remote, info: remote.FileInfo, place: Path) -> None:
+    def noted(self: remote.RemoteData, info: remote.FileInfo, place: Path) -> None:
         names.append(info.base_name)
         copy(self, info, place)
 
-    monkeypatch.setattr(remote.Remote, "_copy", noted)
+    monkeypatch.setattr(remote.RemoteData, "_download", noted)
     return names
 
 
@@ -97,7 +96,7 @@ def test_errors_name_the_address(tmp_path: Path) -> None:
 )
 def test_an_at_sign_alone_is_no_secret(address: str, refused: bool) -> None:
     try:
-        remote.open_store(address, "data")
+        remote.open_object_store(address, "data")
         said = ""
     except ConfigError as error:
         said = str(error)
@@ -108,16 +107,16 @@ def test_a_copy_that_broke_off_goes_on(
     bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(digits, below(bucket, "digits"))
-    copy = remote.Remote._copy
+    copy = remote.RemoteData._download
 
-    def breaks_off(self: remote.Remote, info: remote.FileInfo, place: Path) -> None:
+    def breaks_off(self: remote.RemoteData, info: remote.FileInfo, place: Path) -> None:
         if len(list(tmp_path.glob("copies/*/digits/*/*.png"))) >= 60:
             raise OSError("Connection reset by peer")
         copy(self, info, place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(remote.Remote, "_copy", breaks_off)
-        with pytest.raises(DataError, match=r"digits.* can't be had \(Connection reset by peer\)"):
+        patched.setattr(remote.RemoteData, "_download", breaks_off)
+        with pytest.raises(DataError, match=r"digits.* can't be read \(Connection reset by peer\)"):
             read_source(below(bucket, "digits"), cache=tmp_path)
     fetched.clear()
     assert len(read_source(below(bucket, "digits"), cache=tmp_path).rows) == 120
@@ -136,7 +135,7 @@ def test_of_a_table_what_it_lists_is_fetched(
     put(table, below(bucket, "all/some.csv"))
     found = survey_images(below(bucket, "all/some.csv"), cache=cache)
     assert sorted(found.dataset.paths) == sorted(names)
-    assert [s.reason for s in found.suspects if s.kind == "bad"] == ["file not found"]
+    assert [s.reason for s in found.issues if s.kind == "bad"] == ["file not found"]
     assert len(fetched) == 1 + len(names)
     fetched.clear()
     delete(below(bucket, f"all/{names[0]}"))

@@ -7,10 +7,16 @@ import pytest
 import torch
 
 from spaces import DataError
-from trainables.data import Dataset
-from trainables.data import read_rgb, resize_square
-from trainables.data import ImageSet, PixelFormat, Staged, build_store
-from trainables.data import survey_images
+from trainables.data import (
+    Dataset,
+    ImageSet,
+    PixelFormat,
+    StagedPixels,
+    build_store,
+    read_rgb,
+    resize_square,
+    survey_images,
+)
 
 FORM = PixelFormat(24, "bicubic")
 
@@ -50,9 +56,9 @@ def test_what_the_survey_opened_is_not_decoded_again(
     (copy / "one" / "broken.png").write_bytes(b"no image")
     alone = survey_images(copy, cache=tmp_path / "alone").dataset
     expected = build_store(alone, FORM, cache=tmp_path / "alone")
-    monkeypatch.setattr("trainables.data.pixel_store.read_unchanged", None)
-    staged = Staged(tmp_path)
-    found = survey_images(copy, cache=tmp_path, forms=[FORM], staged=staged).dataset
+    monkeypatch.setattr("trainables.data.pixel_store.read_surveyed_image", None)
+    staged = StagedPixels(tmp_path, [FORM])
+    found = survey_images(copy, cache=tmp_path, staged=staged).dataset
     store = build_store(found, FORM, cache=tmp_path, staged=staged)
     rows = np.arange(len(found))
     assert torch.equal(store.read(rows), expected.read(rows))

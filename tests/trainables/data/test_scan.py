@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data import scan as opening
-from trainables.data.scan import open_all
+from trainables.data import scan
+from trainables.data.scan import scan_images
 
 
 @pytest.fixture
@@ -16,33 +16,33 @@ def files(digits: Path, tmp_path: Path) -> list[Path]:
 def opened_again(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Which files a second look opens."""
     seen: list[Path] = []
-    real = opening._open
+    real = scan._scan_file
     monkeypatch.setattr(
-        opening, "_open", lambda path, *rest: (seen.append(path), real(path, *rest))[1]
+        scan, "_scan_file", lambda path, *rest: (seen.append(path), real(path, *rest))[1]
     )
-    open_all(files, cache=cache)
+    scan_images(files, cache=cache)
     return sorted(seen)
 
 
 def test_a_second_look_opens_nothing_and_finds_the_same(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = open_all(files, cache=tmp_path)
+    first = scan_images(files, cache=tmp_path)
     assert len({o.digest for o in first}) == len(files)
     assert opened_again(files, tmp_path, monkeypatch) == []
-    assert open_all(files, cache=tmp_path) == first
+    assert scan_images(files, cache=tmp_path) == first
 
 
 def test_what_is_new_or_changed_is_opened(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = open_all(files[1:], cache=tmp_path)
+    before = scan_images(files[1:], cache=tmp_path)
     shutil.copyfile(files[2], files[3])
     stat = files[4].stat()
     files[4].write_bytes(files[4].read_bytes()[::-1])
     os.utime(files[4], ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert opened_again(files, tmp_path, monkeypatch) == [files[0], files[3], files[4]]
-    after = open_all(files, cache=tmp_path)
+    after = scan_images(files, cache=tmp_path)
     assert after[3].digest == after[2].digest == before[1].digest
     assert after[4].error
     assert opened_again(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
@@ -51,6 +51,6 @@ def test_what_is_new_or_changed_is_opened(
 def test_a_missing_file_is_found_when_it_comes_back(files: list[Path], tmp_path: Path) -> None:
     content = files[0].read_bytes()
     files[0].unlink()
-    assert open_all(files, cache=tmp_path)[0].error == "file not found"
+    assert scan_images(files, cache=tmp_path)[0].error == "file not found"
     files[0].write_bytes(content)
-    assert open_all(files, cache=tmp_path)[0].digest
+    assert scan_images(files, cache=tmp_path)[0].digest

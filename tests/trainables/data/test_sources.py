@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from spaces import DataError
-from trainables.data.listing import Listing, natural_key
 from trainables.data import check_source, read_source
+from trainables.data.listing import Listing, natural_key
 
 
 def picture(path: Path, colour: int = 0) -> Path:
@@ -149,7 +149,7 @@ def test_a_dataset_of_the_hub_is_read_as_its_library_loads_it(
 
 def test_a_dataset_that_the_hub_can_not_give_is_told_in_a_sentence(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
-    with pytest.raises(DataError, match=r"The dataset hf://nobody/nothing can't be had \("):
+    with pytest.raises(DataError, match=r"The dataset hf://nobody/nothing can't be loaded \("):
         read_source("hf://nobody/nothing", cache=tmp_path)
     with pytest.raises(DataError, match=r"is hf://OWNER/NAME, or with @REVISION, not 'hf://'"):
         check_source("hf://", cache=tmp_path)

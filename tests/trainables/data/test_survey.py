@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from spaces import DataError
-from trainables.data import Survey, survey_images
+from trainables.data import SplitSpec, Survey, survey_images
 
 FilesBySplit = dict[str, set[str]]
 
@@ -39,12 +39,14 @@ def test_an_unsplit_folder_is_split_70_15_15_in_every_class(digits: Path, cache:
     found = survey_images(digits, cache=cache)
     for split, count in (("train", 28), ("val", 6), ("test", 6)):
         assert found.dataset.counts(split) == {"one": count, "seven": count, "zero": count}
-    assert "stratified by class, seed 0" in found.split_made
+    assert "stratified by class, seed 0" in found.split_description
 
 
 def test_the_split_depends_on_the_seed_alone(digits: Path, cache: Path, copy: Path) -> None:
-    assert by_split(survey_images(digits, cache=cache)) == by_split(survey_images(copy, cache=cache))
-    assert by_split(survey_images(digits, cache=cache)) != by_split(survey_images(digits, cache=cache, seed=1))
+    first = by_split(survey_images(digits, cache=cache))
+    assert by_split(survey_images(copy, cache=cache)) == first
+    other_seed = SplitSpec(seed=1)
+    assert by_split(survey_images(digits, cache=cache, split=other_seed)) != first
 
 
 def test_the_fingerprint_follows_content_and_not_place(
@@ -65,31 +67,29 @@ def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
         for file in originals:
             name = f"one/{file.name}"
             assert (name in files) == (f"one/copy-{file.name}" in files)
-    assert sum("same bytes" in s.reason for s in found.suspects) == len(originals)
+    assert sum("same bytes" in s.reason for s in found.issues) == len(originals)
 
 
 def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, cache: Path) -> None:
     leak = next((split_copy / "test" / "one").iterdir())
     shutil.copy(leak, split_copy / "train" / "one" / "leak.png")
     found = survey_images(split_copy, cache=cache)
-    assert found.split_made == "as given"
+    assert found.split_description == "as given"
     assert "train/one/leak.png" not in found.dataset.paths
     assert f"test/one/{leak.name}" in found.dataset.paths
-    assert [s.reason for s in found.suspects] == [
-        "same bytes as an image of test, left out of train"
-    ]
+    assert [s.reason for s in found.issues] == ["same bytes as an image of test, left out of train"]
 
 
 def test_one_image_under_two_labels_is_suspicious(copy: Path, cache: Path) -> None:
     shutil.copy(next((copy / "one").iterdir()), copy / "seven" / "really.png")
-    reasons = [s.reason for s in survey_images(copy, cache=cache).suspects]
+    reasons = [s.reason for s in survey_images(copy, cache=cache).issues]
     assert reasons == ["the same bytes are labelled one and seven"] * 2
 
 
 def test_a_missing_split_is_drawn_from_train(split_copy: Path, cache: Path) -> None:
     shutil.rmtree(split_copy / "val")
     found = survey_images(split_copy, cache=cache)
-    assert found.split_made.startswith("val 15% of the given train images")
+    assert found.split_description.startswith("val 15% of the given train images")
     assert found.dataset.counts("val") == {"one": 3, "zero": 3}
     assert found.dataset.counts("test") == {"one": 5, "zero": 5}
 
@@ -107,8 +107,8 @@ def test_an_unreadable_image_is_left_out_and_listed(copy: Path, cache: Path) -> 
     broken.write_bytes(broken.read_bytes()[:50])
     found = survey_images(copy, cache=cache)
     assert len(found.dataset) == 119
-    assert [(s.path, s.kind) for s in found.suspects] == [(f"one/{broken.name}", "bad")]
-    assert found.suspects[0].reason == "image file is truncated"
+    assert [(s.path, s.kind) for s in found.issues] == [(f"one/{broken.name}", "bad")]
+    assert found.issues[0].reason == "image file is truncated"
 
 
 def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None:
@@ -121,7 +121,7 @@ def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None
 def test_a_class_left_empty_is_refused(copy: Path, cache: Path) -> None:
     (copy / "eight").mkdir()
     (copy / "eight" / "1.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match="No readable image is left of class eight"):
+    with pytest.raises(DataError, match="Class eight has no readable image"):
         survey_images(copy, cache=cache)
 
 
@@ -144,7 +144,7 @@ def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Pa
 
     Image.new("L", (32, 32), 7).save(copy / "one" / "blank.png")
     Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(copy / "one" / "tiny.png")
-    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).suspects}
+    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).issues}
     assert reasons == {
         "one/blank.png": "all pixels have one colour",
         "one/tiny.png": "only 9x9 pixels",
@@ -159,7 +159,7 @@ def test_several_frames_and_twelve_bits_in_sixteen_are_odd(copy: Path, cache: Pa
     pages[0].save(copy / "one" / "pages.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(4 * ramp).save(copy / "one" / "dim.png")
     Image.fromarray(64 * ramp).save(copy / "one" / "bright.tif")
-    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).suspects}
+    reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).issues}
     assert reasons == {
         "one/pages.tif": "3 frames, of which the first is taken",
         "one/dim.png": "nearly black, 15 of 255 at most; 12 bits in 16 have to be scaled first",
@@ -173,4 +173,4 @@ def test_a_table_of_absolute_paths_and_missing_files(digits: Path, tmp_path: Pat
     table.to_csv(tmp_path / "list.csv", index=False)
     found = survey_images(tmp_path / "list.csv", cache=tmp_path)
     assert len(found.dataset) == 80
-    assert found.suspects[0].reason == "file not found"
+    assert found.issues[0].reason == "file not found"

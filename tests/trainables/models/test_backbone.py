@@ -10,10 +10,10 @@ from trainables.models import (
     backbone_groups,
     build_model,
     head_names,
-    open_group_count,
-    open_groups,
-    train_mode,
+    set_train_mode,
     trainable_share,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
 from trainables.models.backbone import has_drop_path, parameter_groups
 
@@ -56,7 +56,7 @@ def test_groups_and_head_cover_every_parameter_once(family: nn.Module) -> None:
 def test_unfreezing_goes_from_the_head_alone_to_everything(family: nn.Module) -> None:
     shares = []
     for level in (0, 0.25, 0.5, 0.75, 1):
-        open_groups(family, open_group_count(family, level))
+        unfreeze_groups(family, unfrozen_group_count(family, level))
         shares.append(trainable_share(family))
     assert shares == sorted(shares)
     head = sum(p.numel() for n, p in family.named_parameters() if n.startswith(head_names(family)))
@@ -72,7 +72,7 @@ def test_a_new_head_answers_evenly(family: nn.Module) -> None:
 
 def test_only_what_trains_gets_gradients() -> None:
     model = made("test_efficientnet")
-    open_groups(model, open_group_count(model, 0.5))
+    unfreeze_groups(model, unfrozen_group_count(model, 0.5))
     model(torch.rand(2, 3, 32, 32)).sum().backward()
     trained = {n for n, p in model.named_parameters() if p.grad is not None}
     assert trained == {n for n, p in model.named_parameters() if p.requires_grad}
@@ -85,9 +85,9 @@ def statistics(model: nn.Module) -> list[torch.Tensor]:
 @pytest.mark.parametrize("freeze", [True, False])
 def test_frozen_batchnorm_keeps_its_statistics_unless_told_not_to(freeze: bool) -> None:
     model = made("test_efficientnet")
-    open_groups(model, 0)
+    unfreeze_groups(model, 0)
     before = statistics(model)
-    train_mode(model, freeze_batchnorm=freeze)
+    set_train_mode(model, freeze_batchnorm=freeze)
     model(torch.rand(4, 3, 32, 32))
     moved = [not torch.equal(a, b) for a, b in zip(before, statistics(model), strict=True)]
     assert all(moved) if not freeze else not any(moved)
@@ -106,8 +106,8 @@ def test_drop_path_is_set_where_a_backbone_has_it_and_passed_over_where_not() ->
 
 def test_frozen_parts_drop_nothing() -> None:
     model = made("test_efficientnet", dropout=0.0, drop_path=0.5)
-    open_groups(model, 0)
-    train_mode(model, freeze_batchnorm=True)
+    unfreeze_groups(model, 0)
+    set_train_mode(model, freeze_batchnorm=True)
     images = torch.rand(4, 3, 32, 32)
     assert torch.equal(model.forward_features(images), model.forward_features(images))
 

@@ -4,7 +4,7 @@ import torch
 from timm.layers import StdConv2d
 from torch import fx, nn
 
-from trainables.models import split
+from trainables.models import split_model
 from trainables.models.batchnorm_fusion import fold, foldable
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -20,7 +20,7 @@ def frozen_part(backbone: str) -> fx.GraphModule:
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.uniform_(module.bias, -0.5, 0.5)
-    frozen = split(model, 0, 64).frozen
+    frozen = split_model(model, 0, 64).prefix_module
     assert frozen is not None
     return frozen
 

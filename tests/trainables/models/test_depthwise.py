@@ -3,7 +3,7 @@ import timm
 import torch
 from torch import nn
 
-from trainables.models import quicken_depthwise
+from trainables.models import use_fast_depthwise
 from trainables.models.depthwise import DepthwiseConv2d
 
 
@@ -20,7 +20,7 @@ def test_the_output_and_all_gradients_are_torchs(
     found = []
     for quick in (False, True):
         if quick:
-            quicken_depthwise(plain)
+            use_fast_depthwise(plain)
         assert isinstance(plain, DepthwiseConv2d) == quick
         plain.zero_grad()
         given = images.clone().requires_grad_()
@@ -34,7 +34,7 @@ def test_the_output_and_all_gradients_are_torchs(
 def test_only_depthwise_convolutions_of_stride_1_are_changed() -> None:
     model = timm.create_model("tf_efficientnet_lite0")
     names = set(model.state_dict())
-    quicken_depthwise(model)
+    use_fast_depthwise(model)
     quick = [m for m in model.modules() if isinstance(m, DepthwiseConv2d)]
     depthwise = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
     assert len(quick) == 12
@@ -45,7 +45,7 @@ def test_only_depthwise_convolutions_of_stride_1_are_changed() -> None:
 def test_frozen_weights_and_autocast_take_torchs_own_way() -> None:
     model = nn.Sequential(nn.Conv2d(4, 4, 5, padding=2, groups=4))
     images = torch.rand(2, 4, 3, 3, requires_grad=True)
-    quicken_depthwise(model)
+    use_fast_depthwise(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         model(images).sum().backward()
     assert model[0].weight.grad is not None

@@ -12,11 +12,11 @@ from trainables.models import (
     Weights,
     build_model,
     head_names,
-    open_group_count,
-    open_groups,
-    split,
-    split_for,
-    train_mode,
+    set_train_mode,
+    split_for_trial,
+    split_model,
+    unfreeze_groups,
+    unfrozen_group_count,
 )
 from trainables.models import frozen_prefix as prefix
 
@@ -81,11 +81,11 @@ def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str, unfo
     model = made(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
     for unfreeze in DEPTHS:
-        parts = split(model, open_group_count(model, unfreeze), params.image_size)
+        parts = split_model(model, unfrozen_group_count(model, unfreeze), params.image_size)
         before = copy.deepcopy(model.state_dict())
         for training in (True, False):
             if training:
-                train_mode(model, freeze_batchnorm=True)
+                set_train_mode(model, freeze_batchnorm=True)
             else:
                 model.eval()
             results = []
@@ -102,10 +102,10 @@ def test_a_folded_prefix_of_a_family_gives_the_same_to_rounding(backbone: str) -
     params = small(backbone)
     model = made(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
-    parts = split(model, 0, params.image_size)
-    assert parts.frozen is not None
+    parts = split_model(model, 0, params.image_size)
+    assert parts.prefix_module is not None
     with torch.no_grad():
-        values = tree_leaves(parts.frozen(images))
+        values = tree_leaves(parts.prefix_module(images))
     plain = [v for v in values if isinstance(v, torch.Tensor) and len(v) == 3]
     for feature, before in zip(parts.prefix(images), plain, strict=True):
         scale = float(before.abs().max())
@@ -119,7 +119,7 @@ def test_training_through_the_parts_gives_the_whole_models_gradients(
 ) -> None:
     params = small(backbone, dropout=0.3)
     model = made(params)
-    parts = split(model, open_group_count(model, unfreeze), params.image_size)
+    parts = split_model(model, unfrozen_group_count(model, unfreeze), params.image_size)
     images = torch.rand(4, 3, params.image_size, params.image_size)
     gradients = []
     for run in (model, lambda images: parts.suffix(parts.prefix(images))):
@@ -138,14 +138,16 @@ def test_a_head_alone_starts_from_one_vector_an_image() -> None:
     for backbone in ("test_resnet", "test_efficientnet", "test_vit", "regnety_002"):
         params = small(backbone, unfreeze=0.0)
         model = made(params)
-        assert split_for(model, params).shapes == ((model.head_hidden_size,),)
+        assert split_for_trial(model, params).feature_shapes == ((model.head_hidden_size,),)
 
 
 def test_depths_close_to_each_other_share_a_cut() -> None:
     params = small("tf_efficientnet_lite0")
     model = made(params)
     shapes = {
-        unfreeze: split_for(model, params.model_copy(update={"unfreeze": unfreeze})).shapes
+        unfreeze: split_for_trial(
+            model, params.model_copy(update={"unfreeze": unfreeze})
+        ).feature_shapes
         for unfreeze in (0.0, 0.1, 0.25, 0.3, 0.5)
     }
     assert shapes[0.1] == shapes[0.25]
@@ -156,12 +158,12 @@ def test_depths_close_to_each_other_share_a_cut() -> None:
 def test_a_fingerprint_follows_the_weights_and_the_cut() -> None:
     params = small("test_efficientnet")
     model = made(params)
-    one = split(model, 0, 32).fingerprint
-    assert split(made(params), 0, 32).fingerprint == one
-    assert split(model, 2, 32).fingerprint != one
+    one = split_model(model, 0, 32).fingerprint
+    assert split_model(made(params), 0, 32).fingerprint == one
+    assert split_model(model, 2, 32).fingerprint != one
     with torch.no_grad():
         next(model.parameters()).mul_(2)
-    assert split(model, 0, 32).fingerprint != one
+    assert split_model(model, 0, 32).fingerprint != one
 
 
 @pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
@@ -171,7 +173,7 @@ def test_what_drops_at_random_does_not_part_prefixes(backbone: str) -> None:
     for rate in rates:
         params = small(backbone, **{"unfreeze": 0.25, **rate})
         model = made(params)
-        parts = split_for(model, params)
+        parts = split_for_trial(model, params)
         fingerprints.add(parts.fingerprint)
         model.eval()
         given = images[..., : params.image_size, : params.image_size]
@@ -183,9 +185,9 @@ def test_what_drops_at_random_does_not_part_prefixes(backbone: str) -> None:
 @pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"freeze_batchnorm": False}])
 def test_what_leaves_nothing_to_keep_trains_whole(fields: dict[str, float]) -> None:
     params = small("test_efficientnet", **{"unfreeze": 0.2, **fields})
-    parts = split_for(made(params), params)
-    assert parts.frozen is None
-    assert parts.shapes == ((3, params.image_size, params.image_size),)
+    parts = split_for_trial(made(params), params)
+    assert parts.prefix_module is None
+    assert parts.feature_shapes == ((3, params.image_size, params.image_size),)
 
 
 class Capricious(nn.Module):
@@ -204,15 +206,15 @@ class Capricious(nn.Module):
 
 def test_a_model_that_fx_cannot_follow_is_refused_with_the_reason() -> None:
     with pytest.raises(CannotSplitError, match=r"torch.fx can't follow it \("):
-        split(Capricious(made(small("test_efficientnet"))), 0, 32)
+        split_model(Capricious(made(small("test_efficientnet"))), 0, 32)
 
 
 def test_frozen_parts_neither_drop_nor_move(untrained: Weights) -> None:
     params = small("test_efficientnet", unfreeze=0.25, drop_path=0.5)
     model = build_model(params, untrained, 3)
-    parts = split_for(model, params)
-    open_groups(model, open_group_count(model, params.unfreeze))
-    train_mode(model, freeze_batchnorm=True)
+    parts = split_for_trial(model, params)
+    unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
+    set_train_mode(model, freeze_batchnorm=True)
     images = torch.rand(4, 3, params.image_size, params.image_size)
     before = copy.deepcopy(model.state_dict())
     first, again = parts.prefix(images), parts.prefix(images)
@@ -225,7 +227,7 @@ def test_models_of_one_make_and_different_size_are_told_apart() -> None:
         shapes = []
         for backbone in ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_tiny_patch16_224"):
             params = small(backbone, unfreeze=depth)
-            shapes.append(split_for(made(params), params).shapes)
+            shapes.append(split_for_trial(made(params), params).feature_shapes)
         assert shapes[0] == shapes[2] != shapes[1]
 
 
@@ -240,5 +242,5 @@ def test_parts_that_give_something_else_are_refused_though_the_head_starts_at_ze
         prefix._Border, "features", lambda self, given: tuple(2 * f for f in features(self, given))
     )
     with pytest.raises(CannotSplitError, match="don't give what the whole gives"):
-        split(model, 1, 48)
+        split_model(model, 1, 48)
     assert all(torch.equal(t, kept[n]) for n, t in model.state_dict().items())

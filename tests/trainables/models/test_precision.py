@@ -5,36 +5,36 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.models import Weights, build_model, choose_arithmetic, precision
-from trainables.models.precision import Arithmetic
+from trainables.models import Weights, build_model, choose_autocast, precision
+from trainables.models.precision import AutocastDtypes
 
 
 @pytest.fixture
 def choose(  # type: ignore[no-untyped-def]
     params: TrialParams, untrained: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """``choose_arithmetic`` for a small model, as on a CPU with AVX-512, whatever runs the test."""
+    """``choose_autocast`` for a small model, as on a CPU with AVX-512, whatever runs the test."""
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     model = build_model(params, untrained, 3)
 
-    def chosen(wanted: precision.Precision, cache: Path | None = tmp_path) -> Arithmetic:
-        return choose_arithmetic(wanted, model, "test_efficientnet", 32, cache=cache)
+    def chosen(wanted: precision.Precision, cache: Path | None = tmp_path) -> AutocastDtypes:
+        return choose_autocast(wanted, model, "test_efficientnet", 32, cache=cache)
 
     chosen.model = model  # type: ignore[attr-defined]
     return chosen
 
 
 def test_what_is_asked_for_is_taken(choose) -> None:  # type: ignore[no-untyped-def]
-    assert choose("fp32") == Arithmetic(None, None)
-    assert choose("bf16") == Arithmetic(torch.bfloat16, torch.bfloat16)
-    assert choose("auto", None) == Arithmetic(None, None)
+    assert choose("fp32") == AutocastDtypes(None, None)
+    assert choose("bf16") == AutocastDtypes(torch.bfloat16, torch.bfloat16)
+    assert choose("auto", None) == AutocastDtypes(None, None)
 
 
 def test_a_cpu_that_only_emulates_bfloat16_is_not_measured(
     choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
-    assert choose("auto") == Arithmetic(None, None)
+    assert choose("auto") == AutocastDtypes(None, None)
     assert not (tmp_path / "precision").exists()
 
 
@@ -54,12 +54,12 @@ def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("speedups", "chosen"),
     [
-        ({"prefix": 2.0, "suffix": 0.5}, Arithmetic(torch.bfloat16, None)),
-        ({"prefix": 1.1, "suffix": 1.2}, Arithmetic(None, torch.bfloat16)),
+        ({"prefix": 2.0, "suffix": 0.5}, AutocastDtypes(torch.bfloat16, None)),
+        ({"prefix": 1.1, "suffix": 1.2}, AutocastDtypes(None, torch.bfloat16)),
     ],
 )
 def test_each_part_takes_what_is_plainly_faster(
-    choose, monkeypatch: pytest.MonkeyPatch, speedups: dict[str, float], chosen: Arithmetic
+    choose, monkeypatch: pytest.MonkeyPatch, speedups: dict[str, float], chosen: AutocastDtypes
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(precision, "_speedups", lambda *unused: speedups)
     assert choose("auto") == chosen

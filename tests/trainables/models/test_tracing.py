@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainables.models.tracing import frontier_nodes, trace, trained_nodes
+from trainables.models.tracing import frontier_nodes, suffix_node_names, trace
 
 
 class Dropping(nn.Module):
@@ -36,10 +36,10 @@ class Dropping(nn.Module):
 def test_what_drops_at_random_lies_behind_the_cut(way: str) -> None:
     model = Dropping(way)
     training = trace(model.train())
-    (border,) = frontier_nodes(training, trained_nodes(training, model))
+    (border,) = frontier_nodes(training, suffix_node_names(training, model))
     assert border.name == "body"
     evaluating = trace(model.eval())
-    (border,) = frontier_nodes(evaluating, trained_nodes(evaluating, model))
+    (border,) = frontier_nodes(evaluating, suffix_node_names(evaluating, model))
     assert border.name != "body" or way == "by default"
 
 
@@ -47,5 +47,5 @@ def test_dropout_of_nothing_hinders_no_one() -> None:
     model = Dropping("module")
     model.drop.p = 0.0
     graph = trace(model.train())
-    (border,) = frontier_nodes(graph, trained_nodes(graph, model))
+    (border,) = frontier_nodes(graph, suffix_node_names(graph, model))
     assert border.name == "drop"

@@ -24,11 +24,11 @@ def test_another_file_of_the_same_name_is_not_the_one_that_was_found(
     file = tmp_path / "test_vit.safetensors"
     save_file(timm.create_model("test_vit").state_dict(), file)
     weights = find_weights("test_vit", str(tmp_path), cache=cache)
-    assert weights.is_here
+    assert weights.is_local
     os.utime(file, ns=(0, 0))
-    assert not weights.is_here
+    assert not weights.is_local
     file.unlink()
-    assert not weights.is_here
+    assert not weights.is_local
 
 
 @pytest.mark.parametrize("name", ["test_vit.safetensors", "test_vit/model.safetensors"])

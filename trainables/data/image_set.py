@@ -1,0 +1,48 @@
+"""`ImageSet`: labelled images to train or evaluate on, as rows of a `PixelStore`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.data.dataset import Dataset
+from trainables.data.listing import SplitName
+from trainables.data.pixel_store import PixelStore
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Some images of a store, with their labels. Holds no pixels itself."""
+
+    store: PixelStore
+    rows: np.ndarray
+    """Rows of the store, ``(n,)`` int64."""
+    labels: np.ndarray
+    """Class numbers, ``(n,)`` int64."""
+    parent_rows: np.ndarray | None = None
+    """Rows of the set that this one is a subset of; the two share stored features."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, store: PixelStore, *splits: SplitName) -> "ImageSet":
+        """Images of some splits of a dataset."""
+        rows = dataset.rows(*splits)
+        return cls(store, rows, dataset.labels[rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, count: int | None) -> "ImageSet":
+        """First ``count`` images, repeated from the start if there are fewer; all if None."""
+        if count is None:
+            return self
+        positions = np.arange(count) % len(self)
+        return ImageSet(self.store, self.rows[positions], self.labels[positions])
+
+    def subset(self, positions: np.ndarray) -> "ImageSet":
+        """Images at ``positions``, ``(m,)`` int64, or where a ``(n,)`` bool array is True."""
+        parent = self.rows if self.parent_rows is None else self.parent_rows
+        return ImageSet(self.store, self.rows[positions], self.labels[positions], parent)
+
+    def images(self, positions: np.ndarray) -> torch.Tensor:
+        """Images at ``positions``, ``(m,)`` int64, as ``(m, 3, side, side)`` uint8."""
+        return self.store.read(self.rows[positions])
