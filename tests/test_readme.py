@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from search import SweepResult
-from search.cli.parser import _parsers
+from search.cli.parser import make_parsers
 from search.config import read_toml
 from spaces import SearchSpace
 
@@ -46,7 +46,7 @@ def test_the_tree_names_every_module_and_no_other() -> None:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_command_of_a_page_is_one(page: str) -> None:
-    parser, _ = _parsers()
+    parser, _ = make_parsers()
     for block in blocks(page, "sh"):
         for line in block.splitlines():
             program, *words = shlex.split(line, comments=True)
@@ -59,7 +59,7 @@ def test_every_command_of_a_page_is_one(page: str) -> None:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_flag_of_a_page_exists(page: str) -> None:
-    _, commands = _parsers()
+    _, commands = make_parsers()
     known = {flag for command in commands.values() for flag in command.flags}
     ours = re.sub(r"`ray [^`]*`", "", (ROOT / page).read_text())
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]+", ours))

@@ -1,4 +1,4 @@
-"""The command line: its words, settings as flags, and what the commands print."""
+"""The command line: its commands, their arguments and flags, and the text that they print."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""TensorBoard and optuna-dashboard over sweeps, served to this machine alone."""
+"""TensorBoard and optuna-dashboard for sweeps, served to this machine only."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -8,25 +8,30 @@ from search.record import JournalFile, SweepPaths
 from spaces import ConfigError, RunError
 
 HOST = "127.0.0.1"
+"""Loopback address: other machines can't connect."""
+DASHBOARD_PORT = 8080
+"""Port of optuna-dashboard, if it is free."""
 
 
 def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
-    """Serve the curves until Ctrl-C."""
+    """Serve the curves of sweeps until Ctrl-C."""
     from tensorboard import program
 
+    if len(sweeps) == 1:
+        logdir = ["--logdir", str(sweeps[0].tensorboard)]
+    else:
+        named = ",".join(f"{paths.root.name}:{paths.tensorboard}" for paths in sweeps)
+        logdir = ["--logdir_spec", named]
     board = program.TensorBoard()
-    spec = ",".join(f"{p.root.name}:{p.tensorboard}" for p in sweeps)
-    one = len(sweeps) == 1
-    logdir = ["--logdir", str(sweeps[0].tensorboard)] if one else ["--logdir_spec", spec]
     board.configure(argv=[None, *logdir, "--host", HOST])
     board.main()
 
 
 def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
-    """Serve Optuna's view of a study until Ctrl-C, also while the sweep runs.
+    """Serve optuna-dashboard for one sweep until Ctrl-C, also while the sweep runs.
 
-    It can't change anything, and says itself where it is: at 8080, or a port that is free. Raises
-    `ConfigError` for several sweeps, or without the package.
+    It prints its own address, and can't change the study. Raises `ConfigError` for several sweeps,
+    or if the package is not installed.
     """
     if len(sweeps) > 1:
         raise ConfigError(f"--dashboard shows one sweep, not {len(sweeps)}; name one.")
@@ -38,21 +43,24 @@ def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
         ) from None
     from optuna.storages import JournalStorage
 
-    optuna_dashboard.run_server(JournalStorage(_Watched(sweeps[0].journal)), HOST, _free_port())
+    optuna_dashboard.run_server(
+        JournalStorage(_ReadOnlyJournal(sweeps[0].journal)), HOST, _free_port()
+    )
 
 
-def _free_port(usual: int = 8080) -> int:
-    for port in (usual, 0):
+def _free_port(preferred: int = DASHBOARD_PORT) -> int:
+    """The ``preferred`` port, or another if it is taken. Raises `RunError` if none is free."""
+    for port in (preferred, 0):
         try:
-            with socket.create_server((HOST, port)) as free:
-                return int(free.getsockname()[1])
+            with socket.create_server((HOST, port)) as server:
+                return int(server.getsockname()[1])
         except OSError:
             continue
     raise RunError("optuna-dashboard finds no free port on this machine; end what holds them.")
 
 
-class _Watched(JournalFile):
-    """A journal that somebody else may be writing."""
+class _ReadOnlyJournal(JournalFile):
+    """A journal that another process may be writing."""
 
     def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
-        raise RunError("The dashboard only looks: what is shown can't be changed.")
+        raise RunError("The dashboard is read-only: the study can't be changed.")

@@ -1,67 +1,107 @@
-"""Settings as flags of the command line, and from a file."""
+"""Settings as flags of the command line, in groups, and from a TOML file."""
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Collection
+from typing import Any
 
-from search.config import SweepConfig, overlay, read_toml, setting_fields
+from search.config import GROUPS, Setting, SweepConfig, all_settings, overlay, read_toml
 from spaces import preset_names
 
-_METAVARS = {"trials": "N", "max_epochs": "E", "metric": "M", "image_size": "PX"}
-_METAVARS |= {"gpus_per_trial": "X", "cpus_per_trial": "X", "concurrent": "N"}
+_METAVARS = {
+    "trials": "N",
+    "max_epochs": "E",
+    "metric": "M",
+    "image_size": "PX",
+    "gpus_per_trial": "X",
+    "cpus_per_trial": "X",
+    "concurrent": "N",
+}
+"""Placeholders of values in the help, where the setting's own name would say less."""
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """A flag for every setting, its documentation the field's own."""
-    parser.add_argument(
-        "data", metavar="DATA", nargs="?", help=SweepConfig.model_fields["data"].description
-    )
-    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="Settings; flags win.")
-    add_flags(parser)
+def add_setting_flags(
+    parser: argparse.ArgumentParser,
+    *,
+    shown: Collection[str] | None = None,
+    without: Collection[str] = (),
+    data_is_positional: bool = False,
+) -> None:
+    """Add a flag for every setting but those ``without``, grouped as the settings are.
+
+    A flag that is not given sets nothing. With ``shown``, the help lists only these settings, and
+    the others are still accepted, so that a command can say why it refuses them.
+    """
+    settings = [setting for setting in all_settings() if setting.name not in without]
+    is_shown = {setting.name: shown is None or setting.name in shown for setting in settings}
+    for group in GROUPS:
+        members = [setting for setting in settings if setting.group is group]
+        section: argparse._ActionsContainer = parser
+        if any(is_shown[setting.name] for setting in members):
+            section = parser.add_argument_group(group.TITLE, description=group.__doc__)
+        for setting in members:
+            if setting.name == "data" and data_is_positional:
+                help_text = _help(setting, with_default=False)
+                section.add_argument("data", metavar="DATA", nargs="?", help=help_text)
+            elif is_shown[setting.name]:
+                _add_flag(section, setting, _help(setting, with_default=shown is None))
+            else:
+                _add_flag(section, setting, argparse.SUPPRESS)
 
 
-def add_flags(parser: argparse.ArgumentParser, *, shown: Sequence[str] | None = None) -> None:
-    """Flags that set nothing unless given; with ``shown``, the help keeps quiet of others."""
-    for name, info in setting_fields():
-        if name == "data" or (shown and name == "results_dir"):
-            continue
-        flag, told = "--" + name.replace("_", "-"), shown is None or name in shown
-        if info.annotation is bool:
-            parser.add_argument(
-                flag,
-                dest=name,
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=info.description if told else argparse.SUPPRESS,
-            )
-            continue
-        default = "unset" if info.default is None else info.default
-        if isinstance(default, tuple):
-            default = ",".join(default)
-        doc = f"{info.description} [{default!s}]" if shown is None else str(info.description)
-        doc = doc.replace("%", "%%")
-        if get_origin(info.annotation) is Literal:
-            doc += f" One of {', '.join(get_args(info.annotation))}."
-        if name == "space":
-            doc += f" Presets: {', '.join(preset_names())}."
-        metavar = _METAVARS.get(name, name.rpartition(".")[2].upper())
-        doc = doc if told else argparse.SUPPRESS
-        parser.add_argument(flag, dest=name, metavar=metavar, default=argparse.SUPPRESS, help=doc)
+def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: str) -> None:
+    """Add the flag of a setting; ``argparse.SUPPRESS`` as its help hides it."""
+    if setting.is_switch:
+        section.add_argument(
+            setting.flag,
+            dest=setting.name,
+            action=argparse.BooleanOptionalAction,
+            default=argparse.SUPPRESS,
+            help=help_text,
+        )
+    else:
+        section.add_argument(
+            setting.flag,
+            dest=setting.name,
+            metavar=_metavar(setting),
+            default=argparse.SUPPRESS,
+            help=help_text,
+        )
 
 
-def config_of(args: argparse.Namespace) -> SweepConfig:
-    """The settings of a command: flags over the file over defaults. Raises `ConfigError`."""
-    given = dict(read_toml(args.config)) if args.config else {}
-    return SweepConfig.parse(overlay(given, flags_of(args)))
+def _metavar(setting: Setting) -> str:
+    return _METAVARS.get(setting.name, setting.name.rpartition(".")[2].upper())
 
 
-def flags_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given as flags, by dotted name."""
-    known = dict(setting_fields())
-    flags: dict[str, Any] = {}
-    for name, value in vars(args).items():
-        if name in known and value is not None:
-            listed = str(known[name].annotation).startswith("tuple")
-            flags[name] = value.split(",") if listed else value
-    return flags
+def _help(setting: Setting, *, with_default: bool) -> str:
+    """The documentation of a setting, its default, and the values that it may have."""
+    sentences = [str(setting.field.description)]
+    if with_default and not setting.is_switch:
+        sentences.append(f"[{_default(setting)}]")
+    if setting.choices:
+        sentences.append(f"One of {', '.join(setting.choices)}.")
+    if setting.name == "space":
+        sentences.append(f"Presets: {', '.join(preset_names())}.")
+    return " ".join(sentences).replace("%", "%%")
+
+
+def _default(setting: Setting) -> str:
+    default = setting.field.default
+    if default is None or default in ("", ()):
+        return "unset"
+    return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def config_from_arguments(arguments: argparse.Namespace) -> SweepConfig:
+    """Settings of a command: flags over ``--config`` over defaults. Raises `ConfigError`."""
+    in_file = read_toml(arguments.config) if arguments.config else {}
+    return SweepConfig.parse(overlay(in_file, settings_from_flags(arguments)))
+
+
+def settings_from_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Settings that were given as flags, by dotted name."""
+    known = {setting.name: setting for setting in all_settings()}
+    return {
+        name: value.split(",") if known[name].is_list else value
+        for name, value in vars(arguments).items()
+        if name in known and value is not None
+    }

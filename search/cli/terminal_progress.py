@@ -1,4 +1,4 @@
-"""How far a command is, as one line of a terminal."""
+"""Progress of a command, as one line of a terminal."""
 
 import sys
 
@@ -6,16 +6,19 @@ from trainables.progress import Progress
 
 
 def terminal_progress() -> Progress:
-    """A line on standard error that is drawn over; nothing where there is no terminal."""
+    """Progress callback that draws a line on standard error, and draws over it.
 
-    def show(what: str, done: int, total: int) -> None:
+    It draws nothing where standard error is not a terminal.
+    """
+
+    def show(step: str, done: int, total: int) -> None:
         if not sys.stderr.isatty():
             return
-        step = max(1, total // 100)
+        percent = max(1, total // 100)
         if total == 0:
-            sys.stderr.write(f"{what} ...\n")
-        elif done % step == 0 or done == total:
-            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\n" if done == total else ""))
+            sys.stderr.write(f"{step} ...\n")
+        elif done % percent == 0 or done == total:
+            sys.stderr.write(f"\r{step}: {done} of {total}" + ("\n" if done == total else ""))
         sys.stderr.flush()
 
     return show

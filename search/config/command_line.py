@@ -1,52 +1,65 @@
-"""Settings as a file and as words of the command line."""
+"""Settings in a TOML file, and as arguments of the command line."""
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.config.settings import SweepConfig, setting_fields
+from search.config.settings import Setting, SweepConfig, all_settings
 from spaces import ConfigError
 
-_PLACES = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
+_LOCATIONS = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
+"""Settings that say where things are, which differ between machines."""
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, unchecked. Raises `ConfigError`."""
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read the settings in a TOML file, without checking them. Raises `ConfigError`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"The config file {path} does not exist.") from None
+        raise ConfigError(f"The config file {file} does not exist.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {path} is not valid TOML: {error}.") from None
+        raise ConfigError(f"The config file {file} is not valid TOML: {error}.") from None
 
 
-def overlay(base: dict[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested ``base`` with values at dotted names put over it."""
-    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+def overlay(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of the nested ``base`` in which the values at ``dotted`` names are replaced."""
+    merged = {key: dict(v) if isinstance(v, dict) else v for key, v in base.items()}
     for name, value in dotted.items():
-        *tables, last = name.split(".")
-        place = merged
-        for table in tables:
-            place = place.setdefault(table, {})
-        place[last] = value
+        *tables, key = name.split(".")
+        table = merged
+        for nested in tables:
+            table = table.setdefault(nested, {})
+        table[key] = value
     return merged
 
 
-def launch_words(config: SweepConfig) -> list[str]:
-    """The words of a launch with these settings, but for its name and where things lie."""
-    words, given = [str(config.data)], config.model_dump(mode="json")
-    for name, info in setting_fields():
-        value: Any = given
-        for part in name.split("."):
-            value = value[part]
-        usual = list(info.default) if isinstance(info.default, tuple) else info.default
-        told = name == "trials" and (config.time_budget or config.gpu_hours)  # or it is unlimited
-        if name in _PLACES or (value == usual and not told):
-            continue
-        flag = "--" + name.replace("_", "-")
-        if info.annotation is bool:
-            words.append(flag if value else "--no-" + flag.removeprefix("--"))
-        else:
-            words += [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-    return words
+def launch_arguments(config: SweepConfig) -> list[str]:
+    """Arguments of ``launch`` that give these settings, without its name and any locations.
+
+    A setting at its default is left out.
+    """
+    arguments, values = [str(config.data)], config.model_dump(mode="json")
+    has_budget = bool(config.time_budget or config.gpu_hours)
+    for setting in all_settings():
+        value = _value_at(values, setting.name)
+        default = setting.field.default
+        is_default = value == (list(default) if isinstance(default, tuple) else default)
+        if setting.name == "trials" and has_budget:  # its default is then another one
+            is_default = False
+        if setting.name not in _LOCATIONS and not is_default:
+            arguments += _flag_with_value(setting, value)
+    return arguments
+
+
+def _value_at(values: Mapping[str, Any], dotted_name: str) -> Any:
+    value: Any = values
+    for key in dotted_name.split("."):
+        value = value[key]
+    return value
+
+
+def _flag_with_value(setting: Setting, value: Any) -> list[str]:
+    if setting.is_switch:
+        return [setting.flag if value else "--no-" + setting.flag.removeprefix("--")]
+    return [setting.flag, ",".join(map(str, value)) if setting.is_list else str(value)]

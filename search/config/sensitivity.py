@@ -1,4 +1,4 @@
-"""The class that must not be missed, as the setting sensitivity names it."""
+"""The class that must not be missed, as the setting ``sensitivity`` names it."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from search.config.settings import SweepConfig
 from spaces import ConfigError
 
 
-def positive_class(config: SweepConfig, classes: Sequence[str]) -> int | None:
-    """The number of the class that ``config.sensitivity`` is of; None if it asks for none.
+def positive_class_index(config: SweepConfig, classes: Sequence[str]) -> int | None:
+    """Index in ``classes`` of the class that ``config.sensitivity`` names; None if it is unset.
 
-    Raises `ConfigError`.
+    Raises `ConfigError` if there are not two classes, or none has that name.
     """
     if not config.sensitivity:
         return None

@@ -1,4 +1,8 @@
-"""What is settled before a trial runs: space, points, weights, images, cost."""
+"""The plan of a sweep: checked inputs, space, initial points, weights, images, expected cost.
+
+Everything that is settled before a trial runs. It starts no Ray, and trains nothing but a few steps
+that are timed.
+"""
 
 import lazy_loader
 

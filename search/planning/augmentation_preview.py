@@ -7,19 +7,27 @@ import torch
 from PIL import Image
 
 from trainables.data import Dataset, read_rgb, resize_square
-from trainables.inputs import NUMBERS, augment
+from trainables.inputs import NUMBERS_PER_IMAGE, augment
+
+STRENGTHS = (0.0, 0.1, 0.3, 0.6, 1.0)
+"""Augmentation strengths, one for each row of the picture."""
+SIDE_PX = 160
+"""Side of each image in the picture."""
 
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
-    """A picture: rows of strengths from 0 to 1, the same training images in each row."""
-    chosen = dataset.rows("train")[:: max(1, len(dataset.rows("train")) // images)][:images]
-    side = 160
-    squares = [resize_square(read_rgb(dataset.file(r)), side, "bilinear") for r in chosen]
+    """Write a picture with a row for each of `STRENGTHS`, of the same training images.
+
+    The picture is ``5 * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
+    """
+    train_rows = dataset.rows("train")
+    rows = train_rows[:: max(1, len(train_rows) // images)][:images]
+    squares = [resize_square(read_rgb(dataset.file(row)), SIDE_PX, "bilinear") for row in rows]
     batch = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
-    numbers = np.random.default_rng(0).random((len(batch), NUMBERS))
-    rows = []
-    for strength in (0.0, 0.1, 0.3, 0.6, 1.0):
-        moved = augment(batch, np.full(len(batch), strength), numbers)
-        rows.append(torch.cat(list(moved), dim=2))
-    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
-    Image.fromarray(sheet).save(file)
+    numbers = np.random.default_rng(0).random((len(batch), NUMBERS_PER_IMAGE))
+    strips = []
+    for strength in STRENGTHS:
+        augmented = augment(batch, np.full(len(batch), strength), numbers)
+        strips.append(torch.cat(list(augmented), dim=2))
+    picture = torch.cat(strips, dim=1).permute(1, 2, 0).numpy()
+    Image.fromarray(picture).save(file)

@@ -1,6 +1,7 @@
-"""What can be told of a launch in a moment, before torch and Ray are there."""
+"""Checks of a launch that take a moment, before torch and Ray are imported."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from search.config import SweepConfig
@@ -9,8 +10,20 @@ from spaces import ConfigError, SearchSpace
 from trainables.data import check_source
 
 
-def check_at_once(config: SweepConfig) -> None:
-    """Look for the data, the space, the points, and a sweep of that name. Raises `UserError`."""
+@dataclass(frozen=True)
+class CheckedInputs:
+    """Inputs of a launch that were found and read, so that nobody reads them again."""
+
+    space: SearchSpace
+    points: list[dict[str, object]]
+    """Given points, as they stand in their file."""
+
+
+def check_launch(config: SweepConfig) -> CheckedInputs:
+    """Check the inputs of a new sweep, and that its folder and its object store can be written.
+
+    Raises `UserError`.
+    """
     paths = SweepPaths(config.results_dir / config.name)
     if paths.config.exists():
         raise ConfigError(
@@ -22,26 +35,29 @@ def check_at_once(config: SweepConfig) -> None:
             f"The folder {paths.root} exists and holds no sweep; remove it (a launch that was "
             "killed before its first trial leaves one) or choose another --name."
         )
-    points = check_given(config)
-    if len(points) > config.trials:
+    inputs = check_inputs(config)
+    if len(inputs.points) > config.trials:
         raise ConfigError(
-            f"{config.points} has {len(points)} points but trials is {config.trials}; "
+            f"{config.points} has {len(inputs.points)} points but trials is {config.trials}; "
             "raise trials or drop points."
         )
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
+    return inputs
 
 
-def check_given(config: SweepConfig) -> list[dict[str, object]]:
-    """Look for the data, the space and the points, and give the points. Raises `UserError`."""
+def check_inputs(config: SweepConfig) -> CheckedInputs:
+    """Check that the data are there, and read the space and the points. Raises `UserError`."""
     check_source(config.data, cache=config.cache_dir)
-    SearchSpace.load(config.space)
-    return read_points(config.points)
+    return CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
 
 
 def read_points(file: Path | None) -> list[dict[str, object]]:
-    """The points of a JSON file, unchecked but for their shape. Raises `ConfigError`."""
+    """Read a JSON file of points, of which only the shape is checked; none without a file.
+
+    Raises `ConfigError`.
+    """
     if file is None:
         return []
     try:
@@ -50,7 +66,7 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
         raise ConfigError(f"The points file {file} does not exist.") from None
     except ValueError as error:
         raise ConfigError(f"The points file {file} is not JSON: {error}.") from None
-    if not isinstance(points, list) or not all(isinstance(p, dict) for p in points):
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise ConfigError(
             f'The points file {file} must hold a list of objects, like [{{"unfreeze": 0.5}}].'
         )
@@ -58,8 +74,8 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 
 
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
-    """See whether the store can be written that a sweep asks for. Raises `ConfigError`."""
+    """Check that the object store of ``storage_path`` can be written. Raises `ConfigError`."""
     if config.storage_path:
-        from search.record import Storage
+        from search.record import Mirror
 
-        Storage(paths, config.storage_path).check()
+        Mirror(paths, config.storage_path).check()

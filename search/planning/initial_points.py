@@ -1,4 +1,4 @@
-"""What a sweep tries first: points that were given, of a grid, of earlier sweeps, of recipes."""
+"""Initial points of a sweep: given points, a grid, the best of earlier sweeps, starting points."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -7,56 +7,61 @@ from pathlib import Path
 
 from search.config import SweepConfig
 from search.ranking import trial_table
-from search.record import SweepPaths, TrialRecord, load_config, read_trials
+from search.record import SweepPaths, TrialRecord, load_sweep_config, read_trials
 from spaces import ConfigError, SearchSpace, TrialParams
 
-EACH = 3
-"""Points of each earlier sweep."""
+POINTS_PER_SWEEP = 3
+"""Number of points taken from each earlier sweep."""
 
 
-def first_points(
+def choose_initial_points(
     config: SweepConfig,
     space: SearchSpace,
     given: Sequence[Mapping[str, object]],
-    native: Mapping[str, int],
+    native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """The ``given`` points, and what the settings say follows them. Raises `UserError`.
+    """Initial points of a new sweep, in the order in which they are tried.
 
-    ``native`` has each backbone's own input side in pixels.
-    """
-    points = points_to_go_on(config, space, given, native)
-    if config.sampler == "grid":
-        return points
-    first = prior_points(config.prior, space, native, results_dir=config.results_dir)
-    first += space.starts(native_image_size=native) if config.starts else []
-    new = [point for point in dict.fromkeys(first) if point not in points]
-    return points + tuple(new[: (config.trials - len(points)) // 2])
-
-
-def points_to_go_on(
-    config: SweepConfig,
-    space: SearchSpace,
-    given: Sequence[Mapping[str, object]],
-    native: Mapping[str, int],
-) -> tuple[TrialParams, ...]:
-    """The ``given`` points, at most one a trial; with the sampler "grid" a point for every trial.
+    First the ``given`` points. With the sampler "grid" the rest of the grid follows; else the
+    points of earlier sweeps and the starting points of the space, for half of the trials that are
+    left. ``native_sizes`` has the native input side of each backbone in pixels.
 
     Raises `UserError`.
     """
-    points = tuple(space.params(p, native_image_size=native) for p in given[: config.trials])
+    points = recorded_initial_points(config, space, given, native_sizes)
+    if config.sampler == "grid":
+        return points
+    added = prior_points(config.prior, space, native_sizes, results_dir=config.results_dir)
+    added += space.starts(native_image_size=native_sizes) if config.starts else []
+    new = [point for point in dict.fromkeys(added) if point not in points]
+    return points + tuple(new[: (config.trials - len(points)) // 2])
+
+
+def recorded_initial_points(
+    config: SweepConfig,
+    space: SearchSpace,
+    given: Sequence[Mapping[str, object]],
+    native_sizes: Mapping[str, int],
+) -> tuple[TrialParams, ...]:
+    """The ``given`` points, at most one for each trial.
+
+    With the sampler "grid", points of the grid follow until every trial has one. Raises
+    `UserError`.
+    """
+    points = tuple(space.params(p, native_image_size=native_sizes) for p in given[: config.trials])
     if config.sampler != "grid":
         return points
-    return points + _rest_of_grid(space, points, config, native)
+    return points + _rest_of_grid(space, points, config, native_sizes)
 
 
 def _rest_of_grid(
     space: SearchSpace,
     given: tuple[TrialParams, ...],
     config: SweepConfig,
-    native: Mapping[str, int],
+    native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """Points of the grid that are not ``given``, in an order of the seed's, for every trial."""
-    grid = [space.params(point, native_image_size=native) for point in space.grid()]
+    """Points of the grid that are not ``given``, shuffled by the seed, for the trials left."""
+    grid = [space.params(point, native_image_size=native_sizes) for point in space.grid()]
     random.Random(config.seed).shuffle(grid)
     rest = [point for point in grid if point not in given]
     missing = config.trials - len(given)
@@ -70,32 +75,39 @@ def _rest_of_grid(
 
 
 def prior_points(
-    sweeps: Sequence[Path], space: SearchSpace, native: Mapping[str, int], *, results_dir: Path
+    sweeps: Sequence[Path],
+    space: SearchSpace,
+    native_sizes: Mapping[str, int],
+    *,
+    results_dir: Path,
 ) -> list[TrialParams]:
-    """The best points of earlier sweeps that a space has room for: each one's best, then the next.
+    """The best points of earlier sweeps: the best of each, then the second best of each, ...
 
     Raises `ConfigError` if there is no such sweep.
     """
-    earlier = []
+    best_of_each = []
     for sweep in sweeps:
         paths = SweepPaths.existing(sweep, results_dir)
-        trials, metric = read_trials(paths.journal), load_config(paths).metric
-        earlier.append(best_points(trials, metric, space, native))
-    return in_turn(earlier)
+        trials, metric = read_trials(paths.journal), load_sweep_config(paths).metric
+        best_of_each.append(best_points(trials, metric, space, native_sizes))
+    return interleave(best_of_each)
 
 
 def best_points(
-    trials: Sequence[TrialRecord], metric: str, space: SearchSpace, native: Mapping[str, int]
+    trials: Sequence[TrialRecord], metric: str, space: SearchSpace, native_sizes: Mapping[str, int]
 ) -> list[TrialParams]:
-    """The best few of a sweep, each as near as a space has room for it."""
+    """The `POINTS_PER_SWEEP` best points of a sweep, each moved to the nearest that is in a space.
+
+    Failed trials are left out, and points that the space has no room for.
+    """
     params = {trial.trial_id: trial.params for trial in trials}
     table = trial_table(trials, metric)
-    sound = table[table["status"] != "failed"] if len(table) else table
-    best = [params[i] for i in sound["trial_id"]] if len(sound) else []
-    moved = [space.nearest(point, native_image_size=native) for point in best]
-    return list(dict.fromkeys(point for point in moved if point))[:EACH]
+    not_failed = table[table["status"] != "failed"] if len(table) else table
+    best = [params[i] for i in not_failed["trial_id"]] if len(not_failed) else []
+    nearest = [space.nearest(point, native_image_size=native_sizes) for point in best]
+    return list(dict.fromkeys(point for point in nearest if point))[:POINTS_PER_SWEEP]
 
 
-def in_turn(lists: Sequence[Sequence[TrialParams]]) -> list[TrialParams]:
-    """The first of each, then the second of each, and none twice."""
+def interleave(lists: Sequence[Sequence[TrialParams]]) -> list[TrialParams]:
+    """The first point of each list, then the second of each, ..., without repetition."""
     return list(dict.fromkeys(point for point in chain(*zip_longest(*lists)) if point))

@@ -1,95 +1,104 @@
-"""What a launch understood, before anything is trained."""
+"""The plan of a sweep: a prepared plan with its images surveyed, before any trial."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from search.config import SweepConfig, positive_class
-from search.planning.prepare import Draft
+from search.config import SweepConfig, positive_class_index
+from search.planning.prepare import PreparedPlan
 from spaces import ConfigError
-from trainables.data import Dataset, Staged, Survey, survey_images
-from trainables.progress import Progress, no_progress
+from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_images
+from trainables.progress import Progress, ignore_progress
 
-UNEVEN = 3.0
-"""Where a class has more than so many times the training images of another, accuracy would be the
-frequent one's."""
+IMBALANCE_THRESHOLD = 3.0
+"""Class imbalance above which ``metric = auto`` is balanced accuracy: accuracy would be that of the
+most frequent class."""
 
 
 @dataclass(frozen=True)
-class Plan(Draft):
-    """Everything that is settled before a sweep: a draft, and the images."""
+class Plan(PreparedPlan):
+    """Everything that is settled before a sweep: a prepared plan, and its images."""
 
     survey: Survey
 
 
-def make_plan(
-    draft: Draft,
-    progress: Progress = no_progress,
+def complete_plan(
+    prepared: PreparedPlan,
+    progress: Progress = ignore_progress,
     *,
-    staged: Staged | None = None,
+    staged: StagedPixels | None = None,
     recorded: Dataset | None = None,
 ) -> Plan:
-    """Survey the images, and put them into ``staged`` as they are opened.
+    """Survey the images, and settle the metric.
 
-    Of a launched sweep they have to be those that were ``recorded``, and stand in that order,
-    whatever their files are called now. Raises `UserError`.
+    Args:
+        prepared: The plan so far.
+        progress: Progress callback.
+        staged: Keeps the pixels of every image that is opened, to be stored later.
+        recorded: Dataset of a sweep that is resumed. The images must be the same, and are put into
+            its order, whatever their files are called now.
+
+    Raises `UserError`.
     """
-    config = draft.config
-    surveyed = survey_images(
+    config = prepared.config
+    survey = survey_images(
         config.data,
         cache=config.cache_dir,
-        val_fraction=config.split.val_fraction,
-        test_fraction=config.split.test_fraction,
-        seed=config.seed,
-        eval_is=config.split.eval_is,
-        forms=draft.forms,
+        split=SplitSpec(
+            val_fraction=config.split.val_fraction,
+            test_fraction=config.split.test_fraction,
+            eval_is=config.split.eval_is,
+            seed=config.seed,
+        ),
         staged=staged,
         progress=progress,
     )
     if recorded is not None:
-        _check_classes(config, surveyed.dataset, recorded)
-        if surveyed.dataset.fingerprint != recorded.fingerprint:
+        _check_classes(config, survey.dataset, recorded)
+        if survey.dataset.fingerprint != recorded.fingerprint:
             raise ConfigError(
                 f"The images in {config.data} are not those that the sweep {config.name!r} was "
                 "launched with; bring them back, or launch another."
             )
-        surveyed = replace(surveyed, dataset=surveyed.dataset.in_order_of(recorded))
-    positive_class(config, surveyed.dataset.classes)
-    _check_folds(config, surveyed.dataset)
+        survey = replace(survey, dataset=survey.dataset.reordered_like(recorded))
+    positive_class_index(config, survey.dataset.classes)
+    _check_folds(config, survey.dataset)
     if config.metric == "auto":
-        uneven = unevenness(surveyed.dataset) > UNEVEN
-        metric = "val_balanced_accuracy" if uneven else "val_accuracy"
-        draft = replace(draft, config=config.model_copy(update={"metric": metric}))
-    return Plan(**vars(draft), survey=surveyed)
+        is_imbalanced = class_imbalance(survey.dataset) > IMBALANCE_THRESHOLD
+        metric = "val_balanced_accuracy" if is_imbalanced else "val_accuracy"
+        prepared = replace(prepared, config=config.model_copy(update={"metric": metric}))
+    return Plan(**vars(prepared), survey=survey)
 
 
 def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> None:
-    """Raises `ConfigError` if the images show other classes than those of the recorded sweep."""
-    now, then = set(dataset.classes), set(recorded.classes)
-    if now == then:
+    """Raises `ConfigError` if the classes of a resumed sweep are not the recorded ones."""
+    found, expected = set(dataset.classes), set(recorded.classes)
+    if found == expected:
         return
-    new = ", ".join(name for name in dataset.classes if name not in then)
-    gone = ", ".join(name for name in recorded.classes if name not in now)
-    differ = "; ".join([*[f"new: {new}"] * bool(new), *[f"missing: {gone}"] * bool(gone)])
+    new = ", ".join(name for name in dataset.classes if name not in expected)
+    missing = ", ".join(name for name in recorded.classes if name not in found)
+    differences = [f"new: {new}"] * bool(new) + [f"missing: {missing}"] * bool(missing)
     raise ConfigError(
         f"The classes in {config.data} are not those that the sweep {config.name!r} was launched "
-        f"with ({differ}); bring them back, or launch another."
+        f"with ({'; '.join(differences)}); bring them back, or launch another."
     )
 
 
 def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
-    """Raises `ConfigError` if a class has too few images for some in every fold."""
-    labels = dataset.labels[dataset.rows(*config.validated)].tolist()
-    different = dict(zip(dataset.digests_of(*config.validated), labels, strict=True))
-    rarest = int(np.bincount(list(different.values()), minlength=len(dataset.classes)).min())
-    if config.folds > rarest:
+    """Raises `ConfigError` if a class has fewer different images than there are folds."""
+    labels = dataset.labels[dataset.rows(*config.validation_splits)].tolist()
+    digests = dataset.digests_of(*config.validation_splits)
+    label_of_digest = dict(zip(digests, labels, strict=True))
+    counts = np.bincount(list(label_of_digest.values()), minlength=len(dataset.classes))
+    fewest = int(counts.min())
+    if config.folds > fewest:
         raise ConfigError(
-            f"folds is {config.folds}, but a class has {rarest} different training and validation "
+            f"folds is {config.folds}, but a class has {fewest} different training and validation "
             "images; give so many folds or fewer."
         )
 
 
-def unevenness(dataset: Dataset) -> float:
-    """How many times the training images of the rarest class the most frequent one has."""
+def class_imbalance(dataset: Dataset) -> float:
+    """Training images of the most frequent class over those of the rarest."""
     counts = dataset.counts("train").values()
     return max(counts) / min(counts)

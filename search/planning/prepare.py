@@ -1,4 +1,4 @@
-"""What is settled of a launch before an image is opened: space, points, weights, models."""
+"""The prepared plan: space, initial points and weights, settled before any image is read."""
 
 import logging
 import tempfile
@@ -10,94 +10,124 @@ from typing import Self
 import torch
 
 from search.config import SweepConfig
-from search.planning.checks import read_points
-from search.planning.initial_points import first_points, points_to_go_on
-from search.record import Resolved, SweepPaths
+from search.planning.checks import CheckedInputs, check_inputs, read_points
+from search.planning.initial_points import choose_initial_points, recorded_initial_points
+from search.record import ResolvedSettings, SweepPaths
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.data import PixelFormat, check_source
 from trainables.models import (
-    CUTS,
+    CUT_FRACTIONS,
     CannotSplitError,
     Preprocessing,
     Weights,
     build_model,
     check_weights,
     find_weights,
-    open_group_count,
-    split,
+    split_model,
+    unfrozen_group_count,
 )
-from trainables.process import one_thread
+from trainables.process import single_torch_thread
 
 _log = logging.getLogger("finesweep")
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What is settled before an image is opened: space, points, weights."""
+class PreparedPlan:
+    """What is settled before any image is read."""
 
     config: SweepConfig
     space: SearchSpace
     points: tuple[TrialParams, ...]
+    """Initial points, tried in this order before the sampler proposes any."""
     weights: dict[str, Weights]
-    """By backbone, of the space's backbones and those the points name."""
+    """Initial weights by backbone: for those of the space, and those that ``points`` name."""
     preprocessing: dict[str, Preprocessing]
+    """Preprocessing by backbone."""
     sampler_seed: int
 
     @property
     def native_image_size(self) -> dict[str, int]:
-        """Each backbone's own input side in pixels."""
-        return {name: stated.image_size for name, stated in self.preprocessing.items()}
+        """Native input side in pixels, by backbone."""
+        return {name: each.image_size for name, each in self.preprocessing.items()}
 
     @property
-    def forms(self) -> list[PixelFormat]:
-        """Every format of pixels that a trial may ask for."""
-        pairs = [(point.backbone, point.image_size) for point in self.points]
-        if len(pairs) < self.config.trials:
-            pairs += self.space.inputs(self.native_image_size)
-        return list(dict.fromkeys(self.preprocessing[name].form(size) for name, size in pairs))
+    def pixel_formats(self) -> list[PixelFormat]:
+        """Pixel formats that a trial may ask for, each once."""
+        inputs = [(point.backbone, point.image_size) for point in self.points]
+        if len(inputs) < self.config.trials:
+            inputs += self.space.inputs(self.native_image_size)
+        formats = [self.preprocessing[name].pixel_format(size) for name, size in inputs]
+        return list(dict.fromkeys(formats))
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What a sweep that was launched has recorded, so that a resume does not settle it anew."""
+class RecordedPlan:
+    """What a launched sweep recorded of its plan, so that a resume uses it again."""
 
     space: SearchSpace
     points: list[dict[str, object]]
-    """All that is tried first: the given points, and what the settings added to them."""
+    """All initial points: the given ones, and those that the settings added."""
     sampler_seed: int
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
-        """Of a launched sweep. Raises `ConfigError`."""
-        space, points = SearchSpace.load(str(paths.space)), read_points(paths.points)
-        return cls(space, points, Resolved.read(paths).sampler_seed)
+        """Read the record of a launched sweep. Raises `ConfigError`."""
+        space, points = SearchSpace.load(str(paths.space)), read_points(paths.initial_points)
+        return cls(space, points, ResolvedSettings.read(paths).sampler_seed)
 
 
-def draft_plan(config: SweepConfig, begun: Begun | None = None) -> Draft:
-    """Read the space and the points, find the weights, try the models. Raises `UserError`.
+def prepare_plan(
+    config: SweepConfig,
+    recorded: RecordedPlan | None = None,
+    *,
+    checked: CheckedInputs | None = None,
+) -> PreparedPlan:
+    """Settle the space, the initial points and the weights, and build every model once.
 
-    Of a sweep that was ``begun``, the space, the points and the seed are those that it recorded.
+    A resume uses what the sweep ``recorded``. A launch uses the inputs that were ``checked``
+    before, or checks them now. Raises `UserError`.
     """
+    # 1. Read the space and the points that are given.
     _check_cache(config.cache_dir)
-    check_source(config.data, cache=config.cache_dir)
-    space = begun.space if begun else SearchSpace.load(config.space)
-    if config.image_size is not None and not begun:
-        space = space.with_fixed(image_size=config.image_size)
-    raw_points = begun.points if begun else read_points(config.points)
-    named = [str(point["backbone"]) for point in raw_points if "backbone" in point]
-    names = list(dict.fromkeys([*space.backbones, *named]))
-    stated = {name: Preprocessing.of(name) for name in names}
-    native = {name: s.image_size for name, s in stated.items()}
-    if begun:
-        points = points_to_go_on(config, space, raw_points, native)
+    if recorded:
+        check_source(config.data, cache=config.cache_dir)
+        space, given_points = recorded.space, recorded.points
     else:
-        points = first_points(config, space, raw_points, native)
-    used = list(dict.fromkeys(p.backbone for p in points))
+        inputs = checked or check_inputs(config)
+        space, given_points = inputs.space, inputs.points
+        if config.image_size is not None:
+            space = space.with_fixed(image_size=config.image_size)
+
+    # 2. Choose the initial points.
+    in_points = [str(point["backbone"]) for point in given_points if "backbone" in point]
+    backbones = list(dict.fromkeys([*space.backbones, *in_points]))
+    preprocessing = {name: Preprocessing.of(name) for name in backbones}
+    native_sizes = {name: each.image_size for name, each in preprocessing.items()}
+    choose = recorded_initial_points if recorded else choose_initial_points
+    points = choose(config, space, given_points, native_sizes)
+
+    # 3. Find the weights of every backbone that a trial may use.
+    used = list(dict.fromkeys(point.backbone for point in points))
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
-    weights = {n: find_weights(n, config.weights, cache=config.cache_dir) for n in used}
-    with one_thread():  # Ray's workers import beside it, and threads that wait for a core spin
-        _try_models(space, points, weights, native)
+    weights = {name: find_weights(name, config.weights, cache=config.cache_dir) for name in used}
+
+    # 4. Build every model once, so that what timm refuses is known now.
+    with single_torch_thread():  # Ray's workers import meanwhile, and waiting threads would spin
+        _check_models(space, points, weights, native_sizes)
+    _warn_of_untaught_sampler(config)
+    return PreparedPlan(
+        config,
+        space,
+        points,
+        weights,
+        {name: preprocessing[name] for name in used},
+        recorded.sampler_seed if recorded else config.sampler_seed,
+    )
+
+
+def _warn_of_untaught_sampler(config: SweepConfig) -> None:
+    """Warn if the sampler learns from finished trials only, and few trials will finish."""
     if config.sampler in ("gp", "nsga2") and config.stopping != "none":
         _log.warning(
             "The sampler %s learns only from trials that run to their end, and %s ends most of "
@@ -105,17 +135,10 @@ def draft_plan(config: SweepConfig, begun: Begun | None = None) -> Draft:
             config.sampler,
             config.stopping,
         )
-    return Draft(
-        config,
-        space,
-        points,
-        weights,
-        {name: stated[name] for name in used},
-        begun.sampler_seed if begun else config.sampler_seed,
-    )
 
 
 def _check_cache(cache: Path) -> None:
+    """Make the cache folder, and write a file into it. Raises `ConfigError`."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache):
@@ -126,37 +149,50 @@ def _check_cache(cache: Path) -> None:
         ) from None
 
 
-def _try_models(
+def _check_models(
     space: SearchSpace,
     points: tuple[TrialParams, ...],
     weights: dict[str, Weights],
-    native: dict[str, int],
+    native_sizes: dict[str, int],
 ) -> None:
-    """Build what trials may build, once each: what timm refuses is heard now."""
-    widest = max(space.dimensions["head_hidden"].extremes, key=float)
-    tried = [
+    """Build the models that trials may build, once each, with the widest hidden head.
+
+    Raises `UserError` if weights do not fit, or a backbone can't take an image size.
+    """
+    widest_head = max(space.dimensions["head_hidden"].extremes, key=float)
+    to_build = [
         space.params(
-            {"backbone": backbone, "image_size": size, "head_hidden": widest},
-            native_image_size=native,
+            {"backbone": backbone, "image_size": size, "head_hidden": widest_head},
+            native_image_size=native_sizes,
         )
-        for backbone, size in space.inputs(native)
+        for backbone, size in space.inputs(native_sizes)
         if backbone in weights
     ]
-    tried += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
-    for params in {p.backbone: p for p in tried}.values():
+    to_build += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
+    for params in {p.backbone: p for p in to_build}.values():
         check_weights(params, weights[params.backbone])
-    extremes = [float(value) for value in space.dimensions["unfreeze"].extremes]
-    opened = [p.unfreeze for p in points] + extremes
-    low, high = min(opened), max(opened)
-    cuts = [c for c, below in zip(CUTS, (-1.0, *CUTS), strict=False) if low <= c and below < high]
-    for params in tried:
-        _try_model(params, weights[params.backbone], cuts)
+    fractions = _cut_fractions(space, points)
+    for params in to_build:
+        _check_model(params, weights[params.backbone], fractions)
 
 
-def _try_model(params: TrialParams, weights: Weights, depths: Sequence[float]) -> None:
-    """A few images through the model. Raises `SpaceError` if the size doesn't fit it.
+def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[float]:
+    """Cuts of `CUT_FRACTIONS` that some trial may use, by the unfreeze fractions that it may have.
 
-    Says so if it can't be cut at one of ``depths``: such trials compute all of it in every epoch.
+    A trial is cut at the lowest fraction that is not below its own.
+    """
+    unfreeze = [point.unfreeze for point in points]
+    unfreeze += [float(value) for value in space.dimensions["unfreeze"].extremes]
+    low, high = min(unfreeze), max(unfreeze)
+    pairs = zip(CUT_FRACTIONS, (-1.0, *CUT_FRACTIONS), strict=False)
+    return [cut for cut, below in pairs if low <= cut and below < high]
+
+
+def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[float]) -> None:
+    """Run a model on one blank image, and split it at each of ``fractions``.
+
+    Warns where it can't be split: such trials compute all of it in every epoch. Raises `SpaceError`
+    if the image size does not fit.
     """
     try:
         model = build_model(params, weights, 2).eval()
@@ -167,14 +203,14 @@ def _try_model(params: TrialParams, weights: Weights, depths: Sequence[float]) -
             f"{params.backbone} can't take images of {params.image_size} pixels "
             f"({str(error).splitlines()[0]}); choose another image_size."
         ) from None
-    for depth in depths:
+    for fraction in fractions:
         try:
-            split(model, open_group_count(model, depth), params.image_size)
+            split_model(model, unfrozen_group_count(model, fraction), params.image_size)
         except CannotSplitError as reason:
             _log.warning(
                 "%s can't be split at %g of its depth (%s): such trials compute all of it in every "
                 "epoch.",
                 params.backbone,
-                depth,
+                fraction,
                 reason,
             )

@@ -1,10 +1,20 @@
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from search.cli import output as words
+from search import SweepResult
+from search.cli import output
+from search.config import UNLIMITED_TRIALS, SweepConfig
+from search.planning import PlanDocument
+from search.planning.document import ExpectedCost
+from search.record import SweepPaths
+from spaces import SearchSpace, TrialParams
+from trainables.data import ImageIssue
 
 TABLE = pd.DataFrame(
     {"trial_id": ["0000"], "val_accuracy": ["0.9"], "backbone": ["a" * 30], "dropout": ["0.1"]}
@@ -21,8 +31,8 @@ def test_a_table_has_the_columns_that_fit_a_terminal_and_names_the_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     terminal = partial(Console, force_terminal=True, color_system=None)
-    monkeypatch.setattr(words, "Console", lambda width=width: terminal(width=width))
-    words.print_table(TABLE)
+    monkeypatch.setattr(output, "Console", lambda width=width: terminal(width=width))
+    output.print_table(TABLE)
     drawn, _, more = capsys.readouterr().out.partition("A wider")
     assert all(len(row) <= width for row in drawn.splitlines())
     assert [name for name in TABLE.columns if name in more] == left_out
@@ -30,36 +40,91 @@ def test_a_table_has_the_columns_that_fit_a_terminal_and_names_the_others(
 
 
 def test_a_file_gets_every_column(capsys: pytest.CaptureFixture[str]) -> None:
-    words.print_table(TABLE)
+    output.print_table(TABLE)
     assert "a" * 30 in capsys.readouterr().out
+
+
+def plan(**changes: Any) -> PlanDocument:
+    """A plan of nothing, but for ``changes``."""
+    empty = PlanDocument(
+        data="d",
+        kind="folder per class",
+        classes=["a", "b"],
+        counts={"train": {"a": 6, "b": 4}, "val": {"a": 2, "b": 1}, "test": {"a": 2, "b": 1}},
+        split="made here",
+        folds=0,
+        fingerprint="f",
+        ignored={},
+        notes=[],
+        bad_images=[],
+        odd_images=[],
+        metric="val_accuracy",
+        unevenness=1.5,
+        space="x",
+        open=SearchSpace.from_table(
+            {
+                "backbone": {"choices": ["a", "b"]},
+                "unfreeze": {"low": 0, "high": 1},
+                "dropout": {"low": 0, "high": 0.5},
+            },
+            name="x",
+        ).open,
+        points=[],
+        backbones=[],
+        cost=ExpectedCost(9, 9.0, 1.0, "one core"),
+    )
+    return replace(empty, **changes)
 
 
 def test_a_plan_says_what_a_sweep_begins_with() -> None:
     points = [
-        {"backbone": backbone, "unfreeze": unfreeze, "dropout": 0.12345678}
+        TrialParams(backbone=backbone, unfreeze=unfreeze, dropout=0.12345678, image_size=32)
         for unfreeze in (0, 0.25)
         for backbone in ("a", "b")
     ]
-    plan = {
-        "data": "d",
-        "kind": "k",
-        "counts": {},
-        "split": "s",
-        "ignored": {},
-        "notes": [],
-    }
-    plan |= {"folds": 0, "bad_images": [], "odd_images": [], "backbones": [], "points": points}
-    plan |= {"metric": "val_accuracy", "unevenness": 1.5}
-    plan |= {"space": "x", "open": ["backbone", "unfreeze", "dropout"]}
-    cost = {"trials": 9, "core_hours": 1, "expected_epochs": 9, "measured_on": "one core"}
-    said = words.plan_words(plan | {"cost": cost})
-    begins, head, deep = said[said.index("Begins") :].splitlines()[:3]
+    text = output.plan_text(plan(points=points))
+    begins, head, deep = text[text.index("Begins") :].splitlines()[:3]
     assert begins == "Begins with 4 trials"
     assert head == "  a, b: unfreeze 0, dropout 0.1235"
     assert deep == "  a, b: unfreeze 0.25, dropout 0.1235"
-    assert "Begins" not in words.plan_words(plan | {"points": [], "cost": cost})
+    assert "Begins" not in output.plan_text(plan())
+
+
+def test_a_plan_lists_a_few_of_many_things_and_counts_the_others() -> None:
+    issues = [ImageIssue(f"{i}.png", "bad", "torn") for i in range(7)]
+    counts = {"train": {f"class{i}": 1 for i in range(10)}}
+    points = [
+        TrialParams(backbone="a", unfreeze=i / 10, dropout=0.0, image_size=32) for i in range(8)
+    ]
+    text = output.plan_text(plan(bad_images=issues, counts=counts, points=points))
+    assert "  train     10 images: class0 1, " in text and ", and 2 more classes" in text
+    assert "Left out    7 images\n  0.png: torn\n" in text and "  and 2 more; --json" in text
+    assert "  and others in 3 ways; --json lists them all" in text
+
+
+def test_a_plan_with_a_budget_has_a_cost_for_each_trial() -> None:
+    budget = ExpectedCost(UNLIMITED_TRIALS, 9.0, UNLIMITED_TRIALS / 60, "one core")
+    assert "of one core a trial, until the budget is spent" in output.plan_text(plan(cost=budget))
+    assert "of one core: 9 trials, 9 epochs in all" in output.plan_text(plan())
+
+
+def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:
+    text = output.plan_text(plan(folds=5))
+    assert "each trial trains 5 times, without a fold of the 13 train and val images" in text
+
+
+def test_an_interrupted_sweep_says_what_is_missing_and_how_to_go_on(tmp_path: Path) -> None:
+    config = SweepConfig.parse({"data": "d", "name": "s", "trials": 9})
+    result = SweepResult(SweepPaths(tmp_path / "s"), pd.DataFrame(), unfinished=4)
+    text = output.result_text(result, config)
+    assert "Stopped early: 4 of 9 trials did not finish" in text
+    assert f"resume s --results-dir {tmp_path}" in text
+    unconfirmed = output.result_text(replace(result, unfinished=0, unconfirmed=2), config)
+    assert "Stopped early: 2 repeats of the best trials did not finish" in unconfirmed
+    budget = config.model_copy(update={"trials": UNLIMITED_TRIALS})
+    assert "the budget is not spent yet" in output.result_text(result, budget)
 
 
 def test_no_trial_yet_makes_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
-    words.print_table(pd.DataFrame())
+    output.print_table(pd.DataFrame())
     assert capsys.readouterr().out.strip() == ""

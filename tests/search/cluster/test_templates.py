@@ -12,8 +12,8 @@ import pytest
 import ray
 import yaml
 
-from search.cli.flags import config_of
-from search.cli.parser import _parsers
+from search.cli.flags import config_from_arguments
+from search.cli.parser import make_parsers
 
 CLUSTERS = Path(__file__).parents[3] / "search" / "cluster" / "templates"
 
@@ -29,14 +29,14 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", ["README.md", "compose.yaml", "kuberay.yaml", "ray-up.yaml"])
 def test_what_a_template_runs_is_a_command_of_ours(name: str) -> None:
-    parser, _ = _parsers()
+    parser, _ = make_parsers()
     found = commands((CLUSTERS / name).read_text())
     assert found
     for words in found:
         args = parser.parse_args(words)
-        inner = parser.parse_args(args.words) if args.command == "submit" else args
+        inner = parser.parse_args(args.inner) if args.command == "submit" else args
         if inner.command == "launch" and inner.config is None:
-            config_of(inner)
+            config_from_arguments(inner)
 
 
 def test_the_slurm_script_is_one_that_bash_reads_and_its_options_are_ours() -> None:
@@ -44,8 +44,8 @@ def test_the_slurm_script_is_one_that_bash_reads_and_its_options_are_ours() -> N
     subprocess.run(["bash", "-n", script], check=True)
     options = re.search(r"OPTIONS:-(.*)\}", script.read_text())
     assert options is not None
-    parser, _ = _parsers()
-    config = config_of(parser.parse_args(["launch", "photos", *options[1].split()]))
+    parser, _ = make_parsers()
+    config = config_from_arguments(parser.parse_args(["launch", "photos", *options[1].split()]))
     assert config.trials == 60
 
 

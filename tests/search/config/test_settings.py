@@ -4,49 +4,45 @@ from typing import Any
 
 import pytest
 
-from search.config import SweepConfig, overlay, read_toml, setting_fields
-from search.planning.checks import read_points
+from search.config import (
+    FINAL_MODEL_SETTINGS,
+    GROUPS,
+    RESUMABLE_SETTINGS,
+    UNLIMITED_TRIALS,
+    SweepConfig,
+    all_settings,
+    overlay,
+)
 from spaces import ConfigError
 
 
-def test_every_setting_is_documented() -> None:
-    assert all(info.description for _, info in setting_fields())
+def test_every_setting_is_documented_and_in_one_group() -> None:
+    settings = list(all_settings())
+    assert all(setting.field.description for setting in settings)
+    names = [setting.name for setting in settings]
+    assert len(names) == len(set(names))
+    assert {name.partition(".")[0] for name in names} == set(SweepConfig.model_fields)
 
 
-def test_flags_lie_over_toml_over_defaults(tmp_path: Path) -> None:
-    file = tmp_path / "sweep.toml"
-    file.write_text('data = "d"\ntrials = 5\n[asha]\ngrace_epochs = 2\nreduction_factor = 4\n')
-    config = SweepConfig.parse(overlay(read_toml(file), {"trials": "7", "asha.grace_epochs": "3"}))
-    assert (config.trials, config.asha.grace_epochs, config.asha.reduction_factor) == (7, 3, 4)
-    assert config.max_epochs == 10
+def test_settings_are_ordered_by_group_as_the_fields_of_the_config_are() -> None:
+    groups = list(dict.fromkeys(setting.group for setting in all_settings()))
+    assert groups == list(GROUPS)
+    fields = [name for group in GROUPS for name in group.model_fields]
+    assert list(SweepConfig.model_fields) == fields
 
 
-def test_paths_become_absolute_and_a_name_is_made() -> None:
-    config = SweepConfig.parse({"data": "some/my cells"})
-    assert config.data.is_absolute()
-    assert config.results_dir.is_absolute()
-    assert config.name.startswith("my_cells-")
+def test_a_setting_knows_its_flag_and_the_values_that_it_may_have() -> None:
+    by_name = {setting.name: setting for setting in all_settings()}
+    assert by_name["asha.grace_epochs"].flag == "--asha.grace-epochs"
+    assert by_name["split.eval_is"].choices == ("val", "test")
+    assert by_name["trials"].choices == ()
+    assert by_name["retrain"].is_switch
+    assert by_name["export.formats"].is_list and by_name["prior"].is_list
 
 
-def test_a_config_made_without_parse_is_as_good(tmp_path: Path) -> None:
-    config = SweepConfig(data=tmp_path)
-    assert config.results_dir.is_absolute()
-    assert "~" not in str(config.cache_dir)
-    assert config.name.startswith(tmp_path.name)
-
-
-def test_a_folder_of_weights_is_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "w").mkdir()
-    monkeypatch.chdir(tmp_path)
-    values = {"data": "d", "weights": "w", "space": "mine.toml"}
-    config = SweepConfig.parse(values)
-    assert (config.weights, config.space) == (str(tmp_path / "w"), str(tmp_path / "mine.toml"))
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "pretrained").mkdir()
-    config = SweepConfig.parse({"data": "d", "space": "demo"})
-    assert (config.weights, config.space) == ("pretrained", "demo"), "names come before folders"
+def test_what_a_resume_and_a_retraining_may_change_are_settings() -> None:
+    names = {setting.name for setting in all_settings()}
+    assert set(FINAL_MODEL_SETTINGS) < set(RESUMABLE_SETTINGS) < names
 
 
 def test_the_resolved_settings_are_read_back_as_they_were() -> None:
@@ -64,8 +60,8 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"metric": "accuracy"}, "metric should be 'auto', 'val_accuracy'"),
         ({"name": "a/b"}, "name may hold letters"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
-        ({"gpus_per_trial": 1.5}, "gpus_per_trial: must be auto or a share from 0 to 1, not 1.5"),
-        ({"gpus_per_trial": "half"}, "gpus_per_trial: must be auto or a share from 0 to 1"),
+        ({"confirm": 1}, "confirm must be 0, or 2 trials or more to choose between, not 1"),
+        ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp knows one objective"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
@@ -79,17 +75,36 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ('{"unfreeze": 1}', "must hold a list of objects"),
-        ("[", "is not JSON"),
-        (None, "does not exist"),
-    ],
-)
-def test_a_wrong_points_file_is_refused(tmp_path: Path, text: str | None, sentence: str) -> None:
-    file = tmp_path / "points.json"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(ConfigError, match=sentence):
-        read_points(file)
+def test_rules_between_settings_are_told_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        SweepConfig.parse({"data": "d", "target": 95, "folds": 1, "confirm": 1})
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("budget", [{"time_budget": "2h"}, {"gpu_hours": 3}])
+def test_a_budget_alone_leaves_the_trials_unlimited(budget: dict[str, Any]) -> None:
+    assert SweepConfig.parse({"data": "d", **budget}).trials == UNLIMITED_TRIALS
+    assert SweepConfig.parse({"data": "d", **budget, "trials": 5}).trials == 5
+
+
+def test_several_objectives_change_the_default_sampler() -> None:
+    objectives = {"data": "d", "objectives": ["parameters"]}
+    assert SweepConfig.parse(objectives).sampler == "tpe"
+    assert SweepConfig.parse({**objectives, "sampler": "nsga2"}).sampler == "nsga2"
+
+
+def test_folds_validate_on_the_training_images_too() -> None:
+    assert SweepConfig.parse({"data": "d"}).validation_splits == ("val",)
+    assert SweepConfig.parse({"data": "d", "folds": 5}).validation_splits == ("train", "val")
+
+
+def test_a_sweep_with_a_prior_does_not_draw_what_the_earlier_one_drew() -> None:
+    plain = SweepConfig.parse({"data": "d"})
+    after, later = (SweepConfig.parse({"data": "d", "prior": [name]}) for name in ("a", "b"))
+    assert plain.sampler_seed == plain.seed
+    assert len({config.sampler_seed for config in (plain, after, later)}) == 3
+
+
+def test_settings_of_a_group_are_found_flat(tmp_path: Path) -> None:
+    config = SweepConfig.parse(overlay({"data": tmp_path}, {"split.val_fraction": 0.2}))
+    assert (config.split.val_fraction, config.trials) == (0.2, 16)

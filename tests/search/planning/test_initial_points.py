@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from search import SweepConfig
-from search.planning import Draft, check_at_once, draft_plan
-from search.planning.initial_points import EACH, prior_points
+from search.planning import PreparedPlan, prepare_plan
+from search.planning.initial_points import POINTS_PER_SWEEP, prior_points
 from search.record import Status, SweepPaths
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
@@ -68,7 +68,7 @@ def test_of_many_points_a_few_are_taken(tmp_path: Path) -> None:
     many = [(point("a", n / 20), n / 20, "completed") for n in range(10)]
     earlier(tmp_path, "many", *many)  # type: ignore[arg-type]
     found = prior_points([Path("many")], SPACE, SIZES, results_dir=tmp_path)
-    assert [p.unfreeze for p in found] == [0.45, 0.4, 0.35][:EACH]
+    assert [p.unfreeze for p in found] == [0.45, 0.4, 0.35][:POINTS_PER_SWEEP]
 
 
 def test_what_was_found_is_tried_before_the_defaults(
@@ -76,46 +76,33 @@ def test_what_was_found_is_tried_before_the_defaults(
 ) -> None:
     earlier(tmp_path, "old", (point("test_vit", 0.6, augment=0.1), 0.9, "completed"))
     given = {**settings, "prior": ["old"], "results_dir": tmp_path, "trials": 9}
-    points = draft_plan(SweepConfig.parse(given)).points
+    points = prepare_plan(SweepConfig.parse(given)).points
     assert (points[1].backbone, points[1].unfreeze, points[1].image_size) == ("test_vit", 0.6, 32)
     assert [p.backbone for p in points[2:]] == ["test_efficientnet", "test_vit"]
-
-
-def test_a_sweep_with_a_prior_does_not_draw_what_the_earlier_one_drew() -> None:
-    plain = SweepConfig.parse({"data": "d"})
-    after, later = (SweepConfig.parse({"data": "d", "prior": [name]}) for name in ("a", "b"))
-    assert plain.sampler_seed == plain.seed
-    assert len({config.sampler_seed for config in (plain, after, later)}) == 3
-
-
-def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_path: Path) -> None:
-    given = {**settings, "prior": ["old"], "results_dir": tmp_path, "name": "new"}
-    with pytest.raises(ConfigError, match="No sweep 'old'"):
-        check_at_once(SweepConfig.parse(given))
 
 
 def test_every_backbone_is_tried_at_the_defaults_behind_the_points_that_are_given(
     settings: dict[str, Any],
 ) -> None:
-    draft = draft_plan(SweepConfig.parse({**settings, "trials": 5}))
-    first, *starts = draft.points
+    prepared = prepare_plan(SweepConfig.parse({**settings, "trials": 5}))
+    first, *starts = prepared.points
     assert first.label_smoothing == 0.1
     assert [s.backbone for s in starts] == ["test_efficientnet", "test_vit"]
     assert {s.unfreeze for s in starts} == {1.0}
-    few = draft_plan(SweepConfig.parse({**settings, "trials": 3}))
-    assert few.points == draft.points[:2], "half of the trials at most"
-    none = draft_plan(SweepConfig.parse({**settings, "trials": 5, "starts": False}))
-    assert none.points == draft.points[:1]
+    few = prepare_plan(SweepConfig.parse({**settings, "trials": 3}))
+    assert few.points == prepared.points[:2], "half of the trials at most"
+    none = prepare_plan(SweepConfig.parse({**settings, "trials": 5, "starts": False}))
+    assert none.points == prepared.points[:1]
 
 
-def grid_of_six(settings: dict[str, Any], tmp_path: Path, **more: Any) -> Draft:
+def grid_of_six(settings: dict[str, Any], tmp_path: Path, **more: Any) -> PreparedPlan:
     space = tmp_path / "grid.toml"
     space.write_text(
         'image_size = 32\n[backbone]\nchoices = ["test_vit", "test_efficientnet"]\n'
         "[unfreeze]\nlow = 0\nhigh = 1\nstep = 0.5\n"
     )
     values = {**settings, "space": str(space), "points": None, "sampler": "grid", **more}
-    return draft_plan(SweepConfig.parse(values))
+    return prepare_plan(SweepConfig.parse(values))
 
 
 def test_a_grid_is_tried_point_by_point(settings: dict[str, Any], tmp_path: Path) -> None:

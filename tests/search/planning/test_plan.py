@@ -4,29 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from search.config import SweepConfig
-from search.planning import backbone_facts, draft_plan, draw_augmentation, make_plan, plan_document
-from search.planning.document import expected_epochs
-from trainables.data import Dataset
-
-
-def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:
-    plan = make_plan(draft_plan(SweepConfig.parse(settings)))
-    document = plan_document(plan, backbone_facts(plan))
-    assert document["classes"] == ["one", "seven", "zero"]
-    assert document["counts"]["val"] == {"one": 6, "seven": 6, "zero": 6}
-    assert set(document["open"]) == {"backbone", "unfreeze", "learning_rate", "augment"}
-    (first, _) = document["backbones"]
-    assert first["weights"] == "none (untrained start)"
-    assert first["trainable_share"]["1"] == 1
-    assert first["train_images_per_second"] > 0
-    assert document["cost"]["expected_epochs"] == pytest.approx(5 + 2 * 5 / 3)
+from search.planning import complete_plan, prepare_plan
+from search.planning.plan import class_imbalance
+from spaces import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("rare", "given", "metric"),
+    ("left", "given", "metric"),
     [
         (40, {}, "val_accuracy"),
         (12, {}, "val_balanced_accuracy"),
@@ -34,7 +20,7 @@ def test_a_plan_tells_what_was_understood(settings: dict[str, Any]) -> None:
     ],
 )
 def test_uneven_classes_are_ranked_by_balanced_accuracy(
-    rare: int,
+    left: int,
     given: dict[str, str],
     metric: str,
     settings: dict[str, Any],
@@ -42,24 +28,52 @@ def test_uneven_classes_are_ranked_by_balanced_accuracy(
     tmp_path: Path,
 ) -> None:
     shutil.copytree(digits, tmp_path / "digits")
-    for file in sorted((tmp_path / "digits" / "seven").iterdir())[rare:]:
+    for file in sorted((tmp_path / "digits" / "seven").iterdir())[left:]:
         file.unlink()
     config = SweepConfig.parse({**settings, "data": tmp_path / "digits", **given})
-    plan = make_plan(draft_plan(config))
+    plan = complete_plan(prepare_plan(config))
     assert plan.config.metric == metric
-    facts = backbone_facts(plan)
-    notes = plan_document(plan, facts)["notes"]
-    assert any("classes are uneven" in note for note in notes) is (rare == 12)
-    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted"))
-    assert plan_document(balanced, facts)["notes"] == []
+    assert (class_imbalance(plan.survey.dataset) > 3) is (left == 12)
 
 
-def test_without_stopping_every_epoch_is_expected() -> None:
-    values = {"data": "d", "trials": 4, "max_epochs": 5, "stopping": "none"}
-    assert expected_epochs(SweepConfig.parse(values)) == 20
+def test_the_images_of_a_resumed_sweep_are_put_into_its_order(settings: dict[str, Any]) -> None:
+    prepared = prepare_plan(SweepConfig.parse(settings))
+    dataset = complete_plan(prepared).survey.dataset
+    again = complete_plan(prepared, recorded=dataset).survey.dataset
+    assert again.fingerprint == dataset.fingerprint
+    assert list(again.digests) == list(dataset.digests)
 
 
-def test_the_augmentation_preview_has_a_row_per_strength(dataset: Dataset, tmp_path: Path) -> None:
-    draw_augmentation(dataset, tmp_path / "preview.png", images=4)
-    with Image.open(tmp_path / "preview.png") as image:
-        assert image.size == (4 * 160, 5 * 160)
+def test_other_classes_than_those_of_the_launch_are_refused(
+    settings: dict[str, Any], digits: Path, tmp_path: Path
+) -> None:
+    recorded = complete_plan(prepare_plan(SweepConfig.parse(settings))).survey.dataset
+    shutil.copytree(digits, tmp_path / "digits")
+    (tmp_path / "digits" / "seven").rename(tmp_path / "digits" / "eight")
+    prepared = prepare_plan(SweepConfig.parse({**settings, "data": tmp_path / "digits"}))
+    with pytest.raises(ConfigError, match=r"\(new: eight; missing: seven\); bring them back"):
+        complete_plan(prepared, recorded=recorded)
+
+
+def test_other_images_than_those_of_the_launch_are_refused(
+    settings: dict[str, Any], digits: Path, tmp_path: Path
+) -> None:
+    recorded = complete_plan(prepare_plan(SweepConfig.parse(settings))).survey.dataset
+    shutil.copytree(digits, tmp_path / "digits")
+    next((tmp_path / "digits" / "seven").iterdir()).unlink()
+    prepared = prepare_plan(SweepConfig.parse({**settings, "data": tmp_path / "digits"}))
+    with pytest.raises(ConfigError, match="are not those that the sweep"):
+        complete_plan(prepared, recorded=recorded)
+
+
+def test_more_folds_than_images_of_a_class_are_refused(settings: dict[str, Any]) -> None:
+    prepared = prepare_plan(SweepConfig.parse({**settings, "folds": 2}))
+    many = replace(prepared, config=prepared.config.model_copy(update={"folds": 35}))
+    with pytest.raises(ConfigError, match="a class has 34 different training and validation"):
+        complete_plan(many)
+
+
+def test_a_sensitivity_of_no_class_is_refused(settings: dict[str, Any]) -> None:
+    prepared = prepare_plan(SweepConfig.parse({**settings, "sensitivity": "crack=0.9"}))
+    with pytest.raises(ConfigError, match="of 'crack' among 3"):
+        complete_plan(prepared)

@@ -1,9 +1,5 @@
 import json
 import shutil
-import socket
-import threading
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +7,7 @@ import pandas as pd
 import pytest
 
 from search import SweepResult
-from search.cli import dashboards as boards
 from search.cli import main
-from search.cli.dashboards import HOST, serve_dashboard
 from search.cli.output import print_comparison
 from search.ranking import Comparison, compare_sweeps
 from search.ranking.comparison import McNemarTest
@@ -130,33 +124,3 @@ def test_trials_are_filtered_by_an_expression_and_a_wrong_one_is_refused(
     for number in ("unfreeze", "epochs", "1"):
         with pytest.raises(ConfigError, match="neither true nor false"):
             kept(number)
-
-
-def test_the_dashboard_takes_a_port_that_is_free() -> None:
-    with socket.create_server((HOST, 0)) as busy:
-        taken = busy.getsockname()[1]
-        assert boards._free_port(taken) != taken
-
-
-@pytest.mark.slow
-def test_the_dashboard_shows_a_study_and_can_not_change_it(
-    sweep: SweepResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = sweep.paths.journal.read_bytes()
-    port = boards._free_port()
-    monkeypatch.setattr(boards, "_free_port", lambda: port)
-    threading.Thread(target=serve_dashboard, args=([sweep.paths],), daemon=True).start()
-    address = f"http://{HOST}:{port}/api/studies"
-    for _ in range(50):
-        try:
-            studies = json.load(urllib.request.urlopen(address))["study_summaries"]
-            break
-        except OSError:
-            time.sleep(0.2)
-    assert studies[0]["study_name"] == "finesweep"
-    request = urllib.request.Request(f"{address}/{studies[0]['study_id']}", method="DELETE")
-    with pytest.raises(OSError, match="500"):
-        urllib.request.urlopen(request)
-    assert sweep.paths.journal.read_bytes() == before
-    with pytest.raises(ConfigError, match="one sweep, not 2"):
-        serve_dashboard([sweep.paths, sweep.paths])

@@ -1,0 +1,298 @@
+"""Settings by what they are about, in the order in which the help shows them.
+
+A group is a class: its title heads the group in ``--help``, its fields are the settings, and their
+docstrings are their help. `SweepConfig` inherits from all groups, so that its settings are flat.
+"""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+Format = Literal["timm", "onnx", "pt2", "torchscript"]
+Objective = Literal["parameters", "latency_ms"]
+SamplerName = Literal["mfgp", "tpe", "random", "grid", "gp", "cmaes", "nsga2"]
+
+_WEIGHTS_NAMES = ("pretrained", "untrained")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        validate_default=True,
+    )
+
+
+class SettingGroup(Settings):
+    """A group of settings."""
+
+    TITLE: ClassVar[str]
+    """Heading of the group in the help."""
+
+
+class SplitSettings(Settings):
+    """Split into train, val and test of images that come without one."""
+
+    val_fraction: float = Field(0.15, gt=0, lt=0.5)
+    """Fraction of each class that is used for validation."""
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    """Fraction of each class that is held out for the final test."""
+    eval_is: Literal["val", "test"] = "val"
+    """Role of a split that is called "eval"."""
+
+
+class AshaSettings(Settings):
+    """ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning")."""
+
+    grace_epochs: int = Field(1, ge=1)
+    """Epochs that every trial gets before it can be stopped (r in its paper)."""
+    reduction_factor: int = Field(3, ge=2)
+    """One in this many trials is promoted at each rung (eta in its paper)."""
+
+
+class ExportSettings(Settings):
+    """Export of the final model."""
+
+    formats: tuple[Format, ...] = ("timm", "onnx", "pt2")
+    """Formats, separated by commas: timm, onnx, pt2, torchscript."""
+
+
+class DataSettings(SettingGroup):
+    """Images, and their split."""
+
+    TITLE = "Data"
+
+    data: Path | str
+    """Images: a folder per class (flat, or under train/val/test), a CSV or Parquet table, or a
+    Hugging Face dataset; on a disk, or at an address such as s3://BUCKET/PREFIX or
+    hf://OWNER/NAME."""
+    split: SplitSettings = SplitSettings()
+
+    @field_validator("data")
+    @classmethod
+    def _absolute_path_or_address(cls, data: Path | str) -> Path | str:
+        """An address stays a string."""
+        is_address = isinstance(data, str) and "://" in data
+        return data if is_address else Path(data).expanduser().absolute()
+
+
+class SpaceSettings(SettingGroup):
+    """Parameters that may be tried, and the points that are tried first."""
+
+    TITLE = "Space"
+
+    space: str = "default"
+    """Search space: the name of a preset, or a TOML file."""
+    points: Path | None = None
+    """JSON file with a list of parameter points to try first, in order."""
+    prior: tuple[Path, ...] = ()
+    """Earlier sweeps, by name or folder, separated by commas: try the best points of each next."""
+    starts: bool = True
+    """Then try the space's starting points (if it has none: each backbone head-only, then at its
+    defaults). Points of prior and starts use at most half of the trials."""
+
+    @field_validator("space")
+    @classmethod
+    def _absolute_if_a_file(cls, space: str) -> str:
+        """A preset is a name; a file is found from any working directory."""
+        path = Path(space).expanduser()
+        return str(path.absolute()) if path.suffix in (".toml", ".json") else space
+
+    @field_validator("points")
+    @classmethod
+    def _absolute_points(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+
+class SearchSettings(SettingGroup):
+    """Length and objective of the search, and its algorithms."""
+
+    TITLE = "Search"
+
+    trials: int = Field(16, ge=1)
+    """Number of trials, each at one parameter point; if only a budget is given, as many as it
+    allows."""
+    time_budget: float | None = None
+    """End the search after this time, such as 90m, 2h or 3600 (seconds); each resume gets it
+    anew."""
+    gpu_hours: float | None = Field(None, gt=0)
+    """End the search when its trials have held GPUs for this long; a trial that holds a share of a
+    GPU counts by that share."""
+    target: float | None = None
+    """End the search once a trial reaches this value of the metric."""
+    metric: Literal["auto", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
+        "auto"
+    )
+    """Metric by which trials are ranked and stopped; auto is val_accuracy, or val_balanced_accuracy
+    if the most frequent class has more than three times the training images of the rarest."""
+    objectives: tuple[Objective, ...] = ()
+    """Further objectives to minimise, separated by commas: parameters, latency_ms. Early stopping
+    and the winner go by the metric alone; the leaderboard lists the Pareto front."""
+    sampler: SamplerName = "mfgp"
+    """Sampler that proposes points. mfgp is a multi-fidelity Gaussian process over points and
+    epochs; the others are Optuna's. grid tries the points of a space of choices and steps in random
+    order. gp and nsga2 learn only from trials that run to their end: use them with stopping none.
+    With objectives the default is tpe."""
+    stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
+    """Rule that stops weak trials early; with the sampler mfgp it keeps those that could still win.
+    hyperband is ASHA with several grace periods."""
+    asha: AshaSettings = AshaSettings()
+    confirm: int | None = Field(None, ge=0)
+    """Number of best trials that are trained again with other seeds before the winner is named;
+    unset is 3, or fewer, to add at most a tenth to the search."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the split, the sampler and every trial."""
+
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        """Seconds of a time such as 90m, 2h or 3600."""
+        if value is None:
+            return None
+        match = re.fullmatch(r"(\d+\.?\d*)\s*([smhd]?)", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            raise ValueError(f"must be a time such as 90m, 2h or 3600 (seconds), not {value!r}.")
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+class TrainingSettings(SettingGroup):
+    """Training of a trial."""
+
+    TITLE = "Training"
+
+    max_epochs: int = Field(10, ge=1)
+    """Epochs of a trial that is not stopped early; also the length of its learning-rate
+    schedule."""
+    patience: int | None = Field(None, ge=1)
+    """End a trial after this many epochs without a better metric; unset never does."""
+    folds: int = Field(0, ge=0)
+    """Cross-validate every trial over this many folds of the training and validation images, for
+    small data; the cost grows with the folds. 0 validates on the validation images alone."""
+    image_size: int | None = Field(None, ge=16)
+    """Side of the input in pixels for every backbone; unset is as the space says."""
+    weights: str = "pretrained"
+    """Initial weights of the backbones: "pretrained", "untrained", or a folder of weight files."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic; auto is bfloat16 autocast where it is faster (on a CPU by measurement), else
+    float32."""
+    views: int = Field(4, ge=1)
+    """Number of augmented views of an image in the search; the epochs take them in turn."""
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute_if_a_folder(cls, weights: str) -> str:
+        """The names "pretrained" and "untrained" come before folders of these names."""
+        path = Path(weights).expanduser()
+        is_path = path.suffix in (".toml", ".json") or path.is_dir()
+        return str(path.absolute()) if is_path and weights not in _WEIGHTS_NAMES else weights
+
+
+class ResourceSettings(SettingGroup):
+    """Machines, their GPUs and CPU cores, and the cache on disk."""
+
+    TITLE = "Resources"
+
+    address: str = "local"
+    """Ray cluster: local starts one on this machine, auto finds a running one, HOST:PORT names
+    one."""
+    concurrent: int | None = Field(None, ge=1)
+    """Most trials that run at the same time; unset is as many as fit."""
+    gpus_per_trial: float | Literal["auto"] = "auto"
+    """Share of a GPU that a trial holds, from 0 to 1; auto follows from its measured peak
+    memory."""
+    cpus_per_trial: float | None = Field(None, gt=0)
+    """CPU cores of a trial; unset is 1, or an even share of the cores where trials hold GPUs."""
+    features: Literal["float16", "float32", "off"] = "float16"
+    """Data type in which the outputs of frozen layers are stored for later epochs and trials; off
+    computes them every time."""
+    cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
+    """Folder of decoded images, stored features and converted weights, shared by all sweeps."""
+    cache_gib: float = Field(50, gt=0)
+    """Most GiB of decoded images and features in cache_dir; the least recently used are removed
+    first."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_gib` in bytes."""
+        return int(self.cache_gib * 2**30)
+
+    @field_validator("cache_dir")
+    @classmethod
+    def _absolute_cache_dir(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _auto_or_share(cls, value: object) -> object:
+        """One sentence for both types of the union."""
+        try:
+            if value == "auto" or 0 <= float(str(value)) <= 1:
+                return value
+        except ValueError:
+            pass
+        raise ValueError(f"must be auto or a share from 0 to 1, not {value!r}.")
+
+
+class FinalModelSettings(SettingGroup):
+    """Composition of the final model, and its export."""
+
+    TITLE = "Final model"
+
+    retrain: bool = True
+    """Train the winner on train and val, test it once, and export it."""
+    ensemble: int = Field(1, ge=1)
+    """Most trials in the final model: others join the winner if that improves validation, each
+    retrained."""
+    calibrate: bool = False
+    """Divide each model's logits by the temperature with the least validation loss, so that its
+    probabilities are calibrated (temperature scaling)."""
+    sensitivity: str = ""
+    """CLASS=SHARE: of two classes, the one that must not be missed, and the share of it (its
+    recall) to reach; sets its decision threshold by validation."""
+    export: ExportSettings = ExportSettings()
+
+    @field_validator("sensitivity")
+    @classmethod
+    def _class_and_share(cls, value: str) -> str:
+        share = value.rpartition("=")[2]
+        if value and not (re.fullmatch(r".+=0?\.\d+|.+=1(\.0*)?", value) and float(share) > 0):
+            raise ValueError(f"must be CLASS=SHARE, such as crack=0.95, not {value!r}.")
+        return value
+
+
+class OutputSettings(SettingGroup):
+    """Location of the sweep's files."""
+
+    TITLE = "Output"
+
+    name: str = ""
+    """Name of the sweep's folder; unset is made of the data's name and the time."""
+    results_dir: Path = Path("results")
+    """Folder in which the sweep's own folder is made."""
+    storage_path: str = ""
+    """Object store that keeps a copy of the sweep's folder, such as s3://BUCKET/PREFIX; unset keeps
+    none."""
+
+    @field_validator("results_dir")
+    @classmethod
+    def _absolute_results_dir(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("name")
+    @classmethod
+    def _default_name(cls, name: str, info: ValidationInfo) -> str:
+        """``name``, or the data's name with the time if it is empty."""
+        if name or "data" not in info.data:
+            return name
+        stem = Path(str(info.data["data"]).partition("?")[0]).stem
+        made = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        return re.sub(r"[^A-Za-z0-9._-]", "_", made).lstrip("._-")

@@ -1,0 +1,63 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.cli.flags import add_setting_flags, config_from_arguments, settings_from_flags
+from search.config import GROUPS, all_settings
+
+
+def parser(**options: Any) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(usage="")
+    made.add_argument("--config", type=Path)
+    add_setting_flags(made, **options)
+    return made
+
+
+def section(text: str, title: str) -> str:
+    """The part of a help below a heading."""
+    return text.partition(f"\n{title}:\n")[2].partition("\n\n")[2].partition("\n\n")[0]
+
+
+def test_the_help_lists_every_setting_under_its_group() -> None:
+    text = parser().format_help()
+    for setting in all_settings():
+        assert f"  {setting.flag}" in section(text, setting.group.TITLE), setting.name
+
+
+def test_the_help_says_defaults_choices_and_presets() -> None:
+    text = " ".join(parser().format_help().split())
+    assert "Seed of the split, the sampler and every trial. [0]" in text
+    assert "Export formats" not in text and "[timm,onnx,pt2]" in text
+    assert "[asha] One of asha, hyperband, median, none." in text
+    assert "Presets: classic, default, demo, edge, thorough." in text
+    assert "for small data" in text and "[unset]" in text
+
+
+def test_a_command_may_show_some_settings_and_still_take_the_others() -> None:
+    some = parser(shown=("trials", "retrain"), without=("data",))
+    text = some.format_help()
+    shown = [group.TITLE for group in GROUPS if f"\n{group.TITLE}:\n" in text]
+    assert shown == ["Search", "Final model"]
+    assert "--seed" not in text and "[16]" not in text
+    assert settings_from_flags(some.parse_args(["--seed", "3"])) == {"seed": "3"}
+    with pytest.raises(SystemExit):
+        some.parse_args(["--data", "d"])
+
+
+def test_a_flag_that_is_not_given_sets_nothing() -> None:
+    assert settings_from_flags(parser(data_is_positional=True).parse_args([])) == {}
+    given = ["d", "--no-retrain", "--export.formats", "onnx,pt2"]
+    assert settings_from_flags(parser(data_is_positional=True).parse_args(given)) == {
+        "data": "d",
+        "retrain": False,
+        "export.formats": ["onnx", "pt2"],
+    }
+
+
+def test_flags_lie_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.toml"
+    file.write_text('data = "d"\ntrials = 5\nseed = 1\n')
+    config = config_from_arguments(parser().parse_args(["--config", str(file), "--trials", "7"]))
+    assert (config.trials, config.seed, config.max_epochs) == (7, 1, 10)

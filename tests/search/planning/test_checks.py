@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config import SweepConfig
+from search.planning import check_inputs, check_launch, prepare_plan
+from search.planning import checks as module
+from search.planning.checks import read_points
+from spaces import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"unfreeze": 1}', "must hold a list of objects"),
+        ("[", "is not JSON"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_wrong_points_file_is_refused(tmp_path: Path, text: str | None, sentence: str) -> None:
+    file = tmp_path / "points.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        read_points(file)
+
+
+def test_without_a_file_there_are_no_points() -> None:
+    assert read_points(None) == []
+
+
+def new_sweep(settings: dict[str, Any], results: Path, **changes: Any) -> SweepConfig:
+    return SweepConfig.parse({**settings, "results_dir": results, "name": "new", **changes})
+
+
+def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No sweep 'old'"):
+        check_launch(new_sweep(settings, tmp_path, prior=["old"]))
+
+
+def test_more_points_than_trials_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    points = tmp_path / "points.json"
+    points.write_text("[{}, {}]")
+    with pytest.raises(ConfigError, match="has 2 points but trials is 1"):
+        check_launch(new_sweep(settings, tmp_path, points=points, trials=1))
+
+
+def test_a_name_that_is_taken_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = new_sweep(settings, tmp_path)
+    (tmp_path / "new").mkdir()
+    with pytest.raises(ConfigError, match="exists and holds no sweep"):
+        check_launch(config)
+    (tmp_path / "new" / "sweep.json").write_text("{}")
+    with pytest.raises(ConfigError, match="The sweep 'new' exists"):
+        check_launch(config)
+
+
+def test_what_was_checked_is_not_read_again(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = []
+    check_source = module.check_source
+    monkeypatch.setattr(
+        module, "check_source", lambda *a, **named: checks.append(a) or check_source(*a, **named)
+    )
+    config = new_sweep(settings, tmp_path)
+    checked = check_launch(config)
+    assert checked.points == json.loads(Path(settings["points"]).read_text())
+    plan = prepare_plan(config, checked=checked)
+    assert len(checks) == 1
+    assert plan.points == prepare_plan(config).points
+    assert len(checks) == 2, "who did not check before does it then"
+    assert check_inputs(config).points == checked.points

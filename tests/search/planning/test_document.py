@@ -1,0 +1,82 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config import SweepConfig
+from search.planning import complete_plan, describe_plan, prepare_plan
+from search.planning.backbones import BackboneFacts
+from search.planning.document import expected_epochs
+
+
+def facts(backbone: str, images_per_second: float) -> BackboneFacts:
+    return BackboneFacts(backbone, "none", 32, 1000, 4, {"0": 0.1, "1": 1.0}, images_per_second)
+
+
+def test_a_document_has_what_was_understood(settings: dict[str, Any]) -> None:
+    plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
+    document = describe_plan(plan, [facts("test_efficientnet", 10), facts("test_vit", 40)])
+    assert document.classes == ["one", "seven", "zero"]
+    assert document.counts["val"] == {"one": 6, "seven": 6, "zero": 6}
+    assert set(document.open) == {"backbone", "unfreeze", "learning_rate", "augment"}
+    assert document.cost.trials == 5
+    assert document.cost.expected_epochs == pytest.approx(5 + 2 * 5 / 3)
+    seconds = document.cost.expected_epochs * 84 * (1 / 10 + 1 / 40) / 2
+    assert document.cost.core_hours == pytest.approx(seconds / 3600)
+
+
+def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[str, Any]) -> None:
+    plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
+    written = json.loads(json.dumps(describe_plan(plan, [facts("test_vit", 40)]).to_json()))
+    assert list(written) == [
+        *("data", "kind", "classes", "counts", "split", "folds", "fingerprint", "ignored"),
+        *("notes", "bad_images", "odd_images", "metric", "unevenness", "space", "open"),
+        *("points", "backbones", "cost"),
+    ]
+    assert written["open"]["augment"] == {
+        **{"low": 0.0, "high": 0.2, "log": False},
+        **{"step": None, "default": None},
+    }
+    assert written["points"][0]["label_smoothing"] == 0.1
+    assert written["backbones"][0]["trainable_share"] == {"0": 0.1, "1": 1.0}
+    assert list(written["cost"]) == ["trials", "expected_epochs", "core_hours", "measured_on"]
+
+
+def test_folds_train_each_image_in_all_folds_but_one(settings: dict[str, Any]) -> None:
+    plan = complete_plan(prepare_plan(SweepConfig.parse({**settings, "folds": 3})))
+    cost = describe_plan(plan, [facts("test_vit", 40)]).cost
+    assert cost.core_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)
+
+
+@pytest.mark.parametrize(("left", "advised"), [(40, False), (12, True)])
+def test_balancing_is_advised_where_classes_are_uneven_and_the_space_is_not(
+    left: int, advised: bool, settings: dict[str, Any], digits: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(digits, tmp_path / "digits")
+    for file in sorted((tmp_path / "digits" / "seven").iterdir())[left:]:
+        file.unlink()
+    config = SweepConfig.parse({**settings, "data": tmp_path / "digits"})
+    plan = complete_plan(prepare_plan(config))
+    measured = [facts("test_vit", 40)]
+    notes = describe_plan(plan, measured).notes
+    assert any("classes are uneven" in note for note in notes) is advised
+    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted"))
+    assert describe_plan(balanced, measured).notes == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"trials": 4, "max_epochs": 5, "stopping": "none"}, 20),
+        ({"trials": 9, "max_epochs": 9}, 9 + 2 * 3 + 6 * 1),
+        ({"trials": 9, "max_epochs": 4, "asha": {"grace_epochs": 2}}, 2 * 9 + 2 * 3),
+        ({"trials": 1, "max_epochs": 10}, 10),
+    ],
+)
+def test_asha_is_expected_to_keep_one_in_eta_at_every_rung(
+    settings: dict[str, Any], epochs: float
+) -> None:
+    assert expected_epochs(SweepConfig.parse({"data": "d", **settings})) == epochs
