@@ -1,16 +1,18 @@
-"""Files that are whole or not there, also after a power cut: written, synced, then renamed."""
+"""Atomic file writes: a file is complete or absent, even after a power cut."""
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` make a file of another name, and give it the name ``path`` when it is done.
+    """Write ``path`` by way of a temporary file beside it, synced to disk and then renamed.
 
-    Makes the folder. What was at ``path`` stays until then; a ``write`` that fails leaves nothing.
+    ``write`` is given the temporary file's path. Creates the folder. Until the rename ``path`` stays
+    as it was; if ``write`` raises, the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -27,6 +29,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """`write_atomically` of one JSON document."""
+    """Write ``values`` atomically as one indented JSON document."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder`` and write a temporary file there. Raises `OSError` if either fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass

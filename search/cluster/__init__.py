@@ -1,4 +1,7 @@
-"""Ray's machines: connecting, examining, moving files, submitting jobs. Knows no trials."""
+"""Ray clusters: connecting, checking machines, moving files between them, submitting jobs.
+
+Knows nothing of sweeps or trials, and reads no settings.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,7 @@
-"""Ray: found, or started on this machine; and its machines. Light: a launch begins with it."""
+"""Connects to a Ray cluster, or starts one on this machine; lists its nodes.
+
+Imports little: a launch begins with it.
+"""
 
 import importlib
 import logging
@@ -11,21 +14,23 @@ import ray
 
 from spaces import ConfigError
 
-TRIALS = "search.trial.trainable"
-"""The module that workers import before they are asked for a trial: it takes them seconds."""
+TRAINABLE_MODULE = "search.trial.trainable"
+"""Module that the workers of a local cluster import at their start, which takes seconds."""
 
 
-def start_ray(address: str) -> None:
-    """Connect to a cluster, or start one on this machine, unless this process has one already.
+def connect_to_ray(address: str) -> None:
+    """Connect to the cluster at ``address``, or start one on this machine if that is "local".
 
-    Call it from the main thread: what Ray starts ends with the thread that started it. A local
-    cluster's first workers import what trials need while the images are read; `search.tuning` sees
-    to it that Tune takes them over. Raises `ConfigError` if there is no cluster at ``address``.
+    Does nothing if this process is connected already. Call it in the main thread: what Ray starts
+    ends with the thread that started it. The first workers of a local cluster import what trials
+    need while the images are read; `search.tuning` makes Tune reuse them.
+
+    Raises `ConfigError` if no cluster answers at ``address``.
     """
     if ray.is_initialized():
         return
     if address == "local":
-        os.environ.setdefault("RAY_preload_python_modules", TRIALS)
+        os.environ.setdefault("RAY_preload_python_modules", TRAINABLE_MODULE)
     try:
         ray.init(
             address=address,
@@ -41,17 +46,17 @@ def start_ray(address: str) -> None:
         ) from None
 
 
-def start_ray_beside_importing(module: str, address: str) -> None:
-    """`start_ray`, while a thread imports ``module``."""
+def connect_to_ray_while_importing(module: str, address: str) -> None:
+    """`connect_to_ray`, while a thread imports ``module``."""
     with ThreadPoolExecutor(1) as pool:
         imported = pool.submit(importlib.import_module, module)
-        start_ray(address)
+        connect_to_ray(address)
         imported.result()
 
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that Ray says is alive."""
+    """A live node of the cluster, by what Ray says of it."""
 
     id: str
     ip: str
@@ -59,11 +64,11 @@ class Node:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...] = ()
-    """As Ray names them; empty for logical ones."""
+    """Ray's names of its GPUs' types; empty if its GPUs were only declared."""
 
 
-def alive() -> list[Node]:
-    """The machines of the cluster that this process is connected to."""
+def live_nodes() -> list[Node]:
+    """The live nodes of the cluster that this process is connected to."""
     return [
         Node(
             node["NodeID"],
@@ -82,10 +87,10 @@ def alive() -> list[Node]:
     ]
 
 
-def none_of(avoid: Sequence[str]) -> dict[str, str]:
-    """Ray's selector of machines that have none of the ids ``avoid``."""
-    return {"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else {}
+def selector_excluding(node_ids: Sequence[str]) -> dict[str, str]:
+    """Ray label selector that matches every node but these; empty if there are none."""
+    return {"ray.io/node-id": f"!in({','.join(node_ids)})"} if node_ids else {}
 
 
-Examination = Callable[[], str | None]
-"""Says why no trial may run on a machine; "" if one may, None while that isn't known."""
+PendingCheck = Callable[[], str | None]
+"""Polls the check of a node: None while it runs, then "" if trials can run there, or why not."""

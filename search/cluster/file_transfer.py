@@ -1,4 +1,7 @@
-"""The machine that a sweep is run from, and how its files get to others without a shared disk."""
+"""`DriverMachine`: calls and file transfers between the driver's machine and its workers.
+
+Workers need no disk shared with the driver: files travel through Ray's object store.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,87 +14,99 @@ import ray
 from filelock import FileLock
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainables.files import write_whole
+from trainables.files import write_atomically
 
 CHUNK_BYTES = 64 * 2**20
-"""What travels at a time, through Ray's object store."""
+"""Size of the chunks that a file is transferred in."""
+PREFETCHED_CHUNKS = 3
+"""Chunks that are requested before the first of them has arrived."""
+
 _T = TypeVar("_T")
-_AHEAD = 3
-"""Chunks that are asked for before the first of them is there."""
 
 
 @dataclass(frozen=True)
-class Home:
-    """The driver's machine, as its workers know it. Without Ray, this one."""
+class DriverMachine:
+    """The machine that the driver runs on, as a handle that can be sent to workers.
 
-    node: str
-    """Ray's id of it."""
+    On that machine itself every operation is local. Without Ray, that is this machine.
+    """
+
+    node_id: str
+    """Ray's id of the node; empty without Ray."""
 
     @classmethod
-    def here(cls) -> "Home":
-        """This machine."""
-        return cls(_this_node())
+    def current(cls) -> "DriverMachine":
+        """A handle of the machine of this process; call it in the driver."""
+        return cls(_current_node_id())
 
     @property
-    def is_here(self) -> bool:
-        """Whether this process runs at home."""
-        return self.node == _this_node()
+    def is_this_machine(self) -> bool:
+        """Whether this process runs on the driver's machine."""
+        return self.node_id == _current_node_id()
 
     def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        """What a function gives at home."""
-        if self.is_here:
+        """Call a function on the driver's machine, and return its result.
+
+        Elsewhere it runs as a Ray task there, not in the driver's process.
+        """
+        if self.is_this_machine:
             return function(*args, **kwargs)
-        answer: _T = ray.get(self._at_home(function).remote(*args, **kwargs))
-        return answer
+        result: _T = ray.get(self._task(function).remote(*args, **kwargs))
+        return result
 
-    def read(self, file: Path) -> bytes | None:
-        """The whole of a small file that lies at home; None if there is none."""
-        return self.call(_bytes_of, file)
+    def read_bytes(self, file: Path) -> bytes | None:
+        """Content of a small file of the driver's machine; None if there is no such file."""
+        return self.call(_content_of, file)
 
-    def bring(self, source: Path, target: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
-        """Copy a file that lies at home to ``target`` on this machine, unless it is there.
+    def fetch(self, source: Path, target: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        """Copy a file of the driver's machine to ``target`` on this machine, unless that exists.
 
-        Of several processes that want it, one fetches it. Raises `FileNotFoundError` if it is not
-        at home either.
+        If several processes of this machine ask for it, one fetches it and the others wait. Raises
+        `FileNotFoundError` if the driver's machine has no such file either.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
             if not target.exists():
-                write_whole(target, lambda partial: self._fetch(source, partial, chunk_bytes))
+                write_atomically(
+                    target, lambda partial: self._download(source, partial, chunk_bytes)
+                )
 
-    def size(self, file: Path) -> int:
-        """Bytes of a file that lies at home. Raises `FileNotFoundError`."""
+    def size_bytes(self, file: Path) -> int:
+        """Size of a file of the driver's machine. Raises `FileNotFoundError` if there is none."""
         size = self.call(_size_of, file)
         if size is None:
             raise FileNotFoundError(f"{file} is not on the machine the sweep is run from.")
         return size
 
-    def _fetch(self, source: Path, target: Path, chunk_bytes: int) -> None:
+    def _download(self, source: Path, target: Path, chunk_bytes: int) -> None:
         with target.open("wb") as file:
             for chunk in self._chunks(source, chunk_bytes):
                 file.write(chunk.data)
 
     def _chunks(self, source: Path, chunk_bytes: int) -> Iterator[np.ndarray]:
-        size = self.size(source)
-        part = self._at_home(_part_of)
-        coming: deque[Any] = deque()
+        """The bytes of a file in order, ``(up to chunk_bytes,)`` uint8 each."""
+        size = self.size_bytes(source)
+        read_chunk = self._task(_chunk_of)
+        requested: deque[Any] = deque()
         for offset in range(0, size, chunk_bytes):
-            coming.append(part.remote(source, offset, min(chunk_bytes, size - offset)))
-            if len(coming) > _AHEAD:
-                yield ray.get(coming.popleft())
-        while coming:
-            yield ray.get(coming.popleft())
+            length = min(chunk_bytes, size - offset)
+            requested.append(read_chunk.remote(source, offset, length))
+            if len(requested) > PREFETCHED_CHUNKS:
+                yield ray.get(requested.popleft())
+        while requested:
+            yield ray.get(requested.popleft())
 
-    def _at_home(self, function: Any) -> Any:
-        there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        return ray.remote(num_cpus=0)(function).options(scheduling_strategy=there)
+    def _task(self, function: Any) -> Any:
+        """The function as a Ray task that runs on the driver's machine."""
+        on_driver = NodeAffinitySchedulingStrategy(self.node_id, soft=False)
+        return ray.remote(num_cpus=0)(function).options(scheduling_strategy=on_driver)
 
 
-def _this_node() -> str:
+def _current_node_id() -> str:
     return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
 
 
-def _bytes_of(file: Path) -> bytes | None:
+def _content_of(file: Path) -> bytes | None:
     try:
         return file.read_bytes()
     except FileNotFoundError:
@@ -102,5 +117,5 @@ def _size_of(file: Path) -> int | None:
     return file.stat().st_size if file.exists() else None
 
 
-def _part_of(file: Path, offset: int, length: int) -> np.ndarray:
+def _chunk_of(file: Path, offset: int, length: int) -> np.ndarray:
     return np.fromfile(file, dtype=np.uint8, count=length, offset=offset)

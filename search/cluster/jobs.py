@@ -1,4 +1,4 @@
-"""A command of ours, run on a cluster's head by Ray's job server."""
+"""Runs a command of this program on the head of a cluster, by Ray's job server."""
 
 import asyncio
 import re
@@ -15,49 +15,60 @@ from spaces import ConfigError, RunError
 
 @dataclass(frozen=True)
 class Job:
-    """A command that was handed to a job server."""
+    """A submitted job."""
 
     address: str
-    """Of the server, such as ``http://HEAD:8265``."""
+    """Address of the job server, such as ``http://HEAD:8265``."""
     name: str
-    """The server's id of it."""
+    """The server's id of the job."""
 
     @property
-    def how_to_follow(self) -> str:
-        """The command that shows its log."""
+    def follow_command(self) -> str:
+        """Command line that shows its log."""
         return f"ray job logs --follow --address {self.address} {self.name}"
 
     @property
-    def how_to_stop(self) -> str:
-        """The command that ends it."""
+    def stop_command(self) -> str:
+        """Command line that stops it."""
         return f"ray job stop --address {self.address} {self.name}"
 
 
-def submit(
-    address: str, words: Sequence[str], *, name: str, settings_file: Path | None = None
+def submit_job(
+    address: str, arguments: Sequence[str], *, name: str, settings_file: Path | None = None
 ) -> Job:
-    """Have ``finesweep WORDS`` run on the head, in its user's home folder, as over ssh.
+    """Run ``finesweep ARGUMENTS`` on the head, in its user's home folder, as over ssh.
 
-    ``settings_file`` travels with it, as its ``--config``. Raises `ConfigError` if no job server
-    answers, or if it takes no job of that ``name``.
+    Returns without waiting for it.
+
+    Args:
+        address: Address of the job server, such as ``http://HEAD:8265``.
+        arguments: Arguments of the command line.
+        name: Name of the job; characters that Ray does not allow become underscores.
+        settings_file: Settings file of this machine that is sent along and given as ``--config``.
+
+    Raises `ConfigError` if no job server answers, or if it rejects the job.
     """
     client = _client(address)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     try:
-        client.submit_job(entrypoint=script(words, settings_file), submission_id=name)
+        client.submit_job(
+            entrypoint=entrypoint_script(arguments, settings_file), submission_id=name
+        )
     except (RayError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise ConfigError(f"The job server at {address} takes no job {name!r}: {reason}") from None
+        raise ConfigError(
+            f"The job server at {address} rejected the job {name!r}: {reason}"
+        ) from None
     return Job(address, name)
 
 
-def script(words: Sequence[str], settings_file: Path | None = None) -> str:
-    """What the head's shell runs.
+def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = None) -> str:
+    """Shell script of the job.
 
-    The settings are a part of it: files that Ray would bring give each worker an environment of
-    its own, and with it a start of several seconds.
+    It contains the settings file. Files sent by Ray's ``working_dir`` would give each worker an
+    environment of its own, which takes several seconds to start.
     """
-    command = f"exec {shlex.join(['python', '-m', 'search', *words])}"
+    command = f"exec {shlex.join(['python', '-m', 'search', *arguments])}"
     if settings_file is None:
         return f"cd && {command}"
     text = settings_file.read_text(encoding="utf-8").rstrip("\n")
@@ -67,10 +78,13 @@ def script(words: Sequence[str], settings_file: Path | None = None) -> str:
     )
 
 
-def follow(job: Job, show: Callable[[str], None]) -> None:
-    """Show a job's log, as it is written, until the job ends. Raises `RunError` if it failed."""
+def follow_job(job: Job, show: Callable[[str], None]) -> None:
+    """Pass a job's log to ``show`` while it is written, until the job ends.
+
+    Raises `RunError` if the job failed, or if the connection was lost.
+    """
     client = _client(job.address)
-    from aiohttp import ClientError  # comes with the client
+    from aiohttp import ClientError  # a dependency of the client
 
     async def tail() -> None:
         async for lines in client.tail_job_logs(job.name):
@@ -80,21 +94,22 @@ def follow(job: Job, show: Callable[[str], None]) -> None:
         asyncio.run(tail())
         info = client.get_job_info(job.name)
     except (ClientError, OSError, RayError, RuntimeError) as error:
-        raise _lost(job, str(error)) from None
+        raise _connection_lost(job, str(error)) from None
     if not info.status.is_terminal():
-        raise _lost(job, "its log broke off")
+        raise _connection_lost(job, "its log broke off")
     if info.status.value != "SUCCEEDED":
         raise RunError(f"The job {job.name} is {info.status.value}: {info.message}")
 
 
-def _lost(job: Job, reason: str) -> RunError:
+def _connection_lost(job: Job, reason: str) -> RunError:
     return RunError(
         f"The connection to the server was lost ({reason.strip()}); the job goes on. Follow it:  "
-        f"{job.how_to_follow}"
+        f"{job.follow_command}"
     )
 
 
 def _client(address: str) -> Any:
+    """Client of the job server. Raises `ConfigError` if none answers at ``address``."""
     if "://" not in address:
         raise ConfigError(
             f"A job server's address begins with http:// or https://, not {address!r}; it is the "

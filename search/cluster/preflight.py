@@ -1,11 +1,10 @@
-"""What each machine of a cluster is like, and whether a sweep can run there, before one does."""
+"""Checks whether the machines of a cluster can run trials, before a sweep runs or as they join."""
 
 import hashlib
 import importlib.metadata
 import logging
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,38 +17,45 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.cluster.connection import Examination, Node, alive
+from search.cluster.connection import Node, PendingCheck, live_nodes
 from spaces import ConfigError
+from trainables.files import check_writable
 
 _log = logging.getLogger("finesweep")
 
 PACKAGES = ("torch", "ray", "timm", "numpy")
-"""Must be the same everywhere, or trials could not be compared, nor handed on."""
-GONE_SECONDS = 10.0
-"""In which Ray notices that a machine is gone."""
+"""Packages whose versions must be the same on all machines.
+
+Otherwise trials could not be compared, nor moved between machines.
+"""
+NODE_LOSS_SECONDS = 10.0
+"""Time within which Ray notices that a machine is gone."""
+LOW_CACHE_GIB = 2.0
+"""Free space for the cache below which a machine gets a warning, unless the cache is smaller."""
 _ROOT = Path(__file__).parents[2]
 _GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is, and what is wrong with it."""
+    """What the check of one machine found."""
 
     id: str
-    """Ray's, of the node."""
+    """Ray's id of the node."""
     host: str
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...]
-    """As Ray names them; empty for logical ones."""
+    """Ray's names of its GPUs' types; empty if its GPUs were only declared."""
     versions: Mapping[str, str]
-    """Of Python, of `PACKAGES`, and of our own code, by its hash."""
+    """Versions of Python and of `PACKAGES`; for "finesweep" a hash of its source code."""
     free_memory_gib: float
     free_cache_gib: float
+    """Free space of the disk that the cache folder is on."""
     cuda: bool
-    """Whether its torch was built for GPUs."""
+    """Whether its torch is built with CUDA."""
     trouble: str = ""
-    """Why no trial can run there, else empty."""
+    """Why no trial can run there; empty if trials can."""
 
     def __str__(self) -> str:
         names = ", ".join(self.gpu_names) or "logical"
@@ -61,69 +67,82 @@ class Machine:
         )
 
 
-def examine_machines(cache: Path) -> list[Machine]:
-    """Look at every machine that Ray is connected to, this one first. Raises `ConfigError`."""
-    first, *others = _from_here()
-    machines = [_examine(cache, first)]
-    asked = [(node, _ask(cache, node)) for node in others]
-    for node, answer in asked:
+def check_machines(cache: Path) -> list[Machine]:
+    """Check every machine of the connected cluster, this one first.
+
+    Machines that leave the cluster meanwhile are left out. Raises `ConfigError`, with a sentence
+    for each problem, if the cache folder can't be written somewhere or if versions differ.
+    """
+    local, *others = _nodes_local_first()
+    machines = [_examine(cache, local)]
+    pending = [(node, _examine_remotely(cache, node)) for node in others]
+    for node, reference in pending:
         try:
-            machines.append(ray.get(answer))
+            machines.append(ray.get(reference))
         except RayError as error:
             if not _has_left(node, error):
                 raise ConfigError(_cannot_run(node, error)) from None
-            _log.warning("machine %s left while it was looked at", node.host)
-    problems = differences(machines) + [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
+            _log.warning("machine %s left the cluster while it was checked", node.host)
+    problems = version_differences(machines)
+    problems += [f"{m.host}: {m.trouble}." for m in machines if m.trouble]
     if problems:
         raise ConfigError.of(problems)
     return machines
 
 
-class Newcomers:
-    """Examines machines that join a sweep which runs, without waiting for their answers."""
+class NodeChecker:
+    """Checks nodes that join while a sweep runs, without waiting for the results.
+
+    A node must have the versions of the driver's machine, and be able to write the cache folder.
+    """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._first = _examine(cache, _from_here()[0])
+        self._local = _examine(cache, _nodes_local_first()[0])
 
-    def __call__(self, node: Node) -> Examination:
-        """Ask a machine; the answer says what is wrong with it, once that is known."""
-        answer = _ask(self._cache, node)
-        known: list[str] = []
+    def __call__(self, node: Node) -> PendingCheck:
+        """Start the check of a node."""
+        reference = _examine_remotely(self._cache, node)
+        verdicts: list[str] = []
 
-        def trouble() -> str | None:
-            if not known and ray.wait([answer], timeout=0)[0]:
-                known.append(self._verdict(node, answer))
-            return known[0] if known else None
+        def poll() -> str | None:
+            if not verdicts and ray.wait([reference], timeout=0)[0]:
+                verdicts.append(self._verdict(node, reference))
+            return verdicts[0] if verdicts else None
 
-        return trouble
+        return poll
 
-    def _verdict(self, node: Node, answer: Any) -> str:
+    def _verdict(self, node: Node, reference: Any) -> str:
         try:
-            machine: Machine = ray.get(answer)
+            machine: Machine = ray.get(reference)
         except RayError as error:
             return _cannot_run(node, error)
-        return " ".join([*differences([self._first, machine]), machine.trouble]).strip()
+        differences = version_differences([self._local, machine])
+        return " ".join([*differences, machine.trouble]).strip()
 
 
-def differences(machines: Sequence[Machine]) -> list[str]:
-    """A sentence for each machine whose versions are not those of the first."""
+def version_differences(machines: Sequence[Machine]) -> list[str]:
+    """A sentence for each machine whose versions differ from those of the first one."""
     first, sentences = machines[0], []
     for machine in machines[1:]:
-        apart = [
+        differences = [
             f"{name} {machine.versions[name]} instead of {version}"
             for name, version in first.versions.items()
             if machine.versions[name] != version
         ]
-        if apart:
+        if differences:
             sentences.append(
-                f"{machine.host} has {', '.join(apart)} as on {first.host}; make them the same."
+                f"{machine.host} has {', '.join(differences)} as on {first.host}; install the same "
+                "versions there."
             )
     return sentences
 
 
 def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
-    """A sentence for what a sweep can live with, but its owner may not want."""
+    """A sentence for each problem that a sweep can run with.
+
+    ``cache_gib`` is the size that the cache may grow to.
+    """
     sentences = []
     for machine in machines:
         if machine.gpu_names and not machine.cuda:
@@ -131,7 +150,7 @@ def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]
                 f"{machine.host} has GPUs but its torch is built without CUDA: trials there train "
                 "on CPUs."
             )
-        if machine.free_cache_gib < min(cache_gib, 2):
+        if machine.free_cache_gib < min(cache_gib, LOW_CACHE_GIB):
             sentences.append(
                 f"{machine.host} has {machine.free_cache_gib:.1f} GiB left for cache_dir: decoded "
                 "images and features may not fit."
@@ -139,23 +158,23 @@ def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]
     return sentences
 
 
-def _from_here() -> list[Node]:
-    """All machines, this one first."""
-    here = ray.get_runtime_context().get_node_id()
-    return sorted(alive(), key=lambda node: node.id != here)
+def _nodes_local_first() -> list[Node]:
+    """All live nodes, that of this process first."""
+    local_id = ray.get_runtime_context().get_node_id()
+    return sorted(live_nodes(), key=lambda node: node.id != local_id)
 
 
-def _ask(cache: Path, node: Node) -> Any:
-    """`_examine` another machine, on it."""
-    away: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
-    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-    return away.options(scheduling_strategy=there).remote(cache, node)
+def _examine_remotely(cache: Path, node: Node) -> Any:
+    """Ray's reference to the result of `_examine`, run on that node."""
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
+    on_node = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    return task.options(scheduling_strategy=on_node).remote(cache, node)
 
 
 def _has_left(node: Node, error: RayError) -> bool:
-    """Whether a machine gave no answer because it is gone, which Ray takes some time to know."""
-    until = time.monotonic() + (0 if isinstance(error, RayTaskError) else GONE_SECONDS)
-    while node.id in [there.id for there in alive()]:
+    """Whether a check failed because its node left the cluster. Waits until Ray would know."""
+    until = time.monotonic() + (0 if isinstance(error, RayTaskError) else NODE_LOSS_SECONDS)
+    while node.id in [live.id for live in live_nodes()]:
         if time.monotonic() > until:
             return False
         time.sleep(0.2)
@@ -171,15 +190,14 @@ def _cannot_run(node: Node, error: RayError) -> str:
 
 
 def _examine(cache: Path, node: Node) -> Machine:
-    """Look at the machine that this runs on."""
+    """Check the machine that this runs on, which is ``node``."""
     trouble = ""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-        free = shutil.disk_usage(cache).free / _GIB
+        check_writable(cache)
+        free_cache_gib = shutil.disk_usage(cache).free / _GIB
     except OSError as error:
-        free, trouble = 0.0, f"cache_dir {cache} can't be written there ({error.strerror})"
+        free_cache_gib = 0.0
+        trouble = f"cache_dir {cache} can't be written there ({error.strerror})"
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return Machine(
@@ -188,16 +206,16 @@ def _examine(cache: Path, node: Node) -> Machine:
         cpus=node.cpus,
         gpus=node.gpus,
         gpu_names=node.gpu_names,
-        versions={**versions, "finesweep": _code()},
+        versions={**versions, "finesweep": _source_hash()},
         free_memory_gib=psutil.virtual_memory().available / _GIB,
-        free_cache_gib=free,
+        free_cache_gib=free_cache_gib,
         cuda=torch.version.cuda is not None,
         trouble=trouble,
     )
 
 
-def _code() -> str:
-    """A short hash of our three packages as they lie on this machine."""
+def _source_hash() -> str:
+    """Short hash of the source code of our three packages on this machine."""
     digest = hashlib.blake2b(digest_size=4)
     for package in ("search", "spaces", "trainables"):
         for file in sorted((_ROOT / package).rglob("*.py")):

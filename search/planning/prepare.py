@@ -1,7 +1,6 @@
 """The prepared plan: space, initial points and weights, settled before any image is read."""
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from search.planning.initial_points import choose_initial_points, recorded_initi
 from search.record import ResolvedSettings, SweepPaths
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
 from trainables.data import PixelFormat, check_source
+from trainables.files import check_writable
 from trainables.models import (
     CUT_FRACTIONS,
     CannotSplitError,
@@ -140,9 +140,7 @@ def _warn_of_untaught_sampler(config: SweepConfig) -> None:
 def _check_cache(cache: Path) -> None:
     """Make the cache folder, and write a file into it. Raises `ConfigError`."""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
+        check_writable(cache)
     except OSError as error:
         raise ConfigError(
             f"The cache_dir {cache} can't be written ({error.strerror}); name another one."

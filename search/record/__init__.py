@@ -1,4 +1,7 @@
-"""What a sweep leaves on disk, and how it is read back. Decides nothing and trains nothing."""
+"""The record of a sweep: every file it writes, and how each is read back.
+
+Values, paths, locks and copies; no decisions about trials, and no training.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a result depends on besides its settings: versions, hardware, commit, weights."""
+"""Environment of a sweep, ``environment.json``: versions, hardware, commit, hashes of weights."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from search.record.invocation import version_of
+from search.record.invocation import package_version
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 from trainables.models import Weights
@@ -21,12 +21,15 @@ _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow",
 
 
 def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
-    """What a result depends on besides the settings, with a hash of each backbone's ``weights``."""
+    """Contents of ``environment.json``: whatever a result depends on besides the settings.
+
+    ``weights`` are the pretrained weights by backbone; a hash of each is recorded.
+    """
     return {
-        "finesweep": version_of("finesweep"),
-        "commit": _commit(),
+        "finesweep": package_version("finesweep"),
+        "commit": _git_commit(),
         "python": sys.version.split()[0],
-        "packages": {name: version_of(name) for name in _PACKAGES},
+        "packages": {name: package_version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -35,21 +38,24 @@ def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
 
 
 def check_weights_unchanged(paths: SweepPaths, weights: Mapping[str, Weights]) -> None:
-    """Raises `ConfigError` if a launched sweep began with other weights, wherever they lie now."""
-    known = json.loads(paths.environment.read_text(encoding="utf-8")).get("weights", {})
-    for backbone, found in weights.items():
-        if backbone in known and known[backbone] != found.digest():
+    """Raises `ConfigError` if a backbone's weights are not those that the sweep started with.
+
+    Their contents are compared, by hash; the files may have moved.
+    """
+    recorded = json.loads(paths.environment.read_text(encoding="utf-8")).get("weights", {})
+    for backbone, current in weights.items():
+        if backbone in recorded and recorded[backbone] != current.digest():
             raise ConfigError(
-                f"The weights of {backbone} ({found.origin}) are not those that the sweep "
-                f"{paths.root.name!r} was launched with; bring them back, or resume it with "
-                "--weights and the folder where they lie now."
+                f"The weights of {backbone} ({current.origin}) are not those that the sweep "
+                f"{paths.root.name!r} was launched with; restore them, or resume it with "
+                "--weights and the folder that holds them now."
             )
 
 
-def _commit() -> str | None:
-    """The commit of this code, where it lies in a git checkout and git is there."""
+def _git_commit() -> str | None:
+    """Hash of the current commit of this code; None outside a git checkout or without git."""
     if shutil.which("git") is None:
         return None
-    words = ["git", "rev-parse", "HEAD"]
-    asked = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return asked.stdout.strip() or None
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return done.stdout.strip() or None

@@ -1,35 +1,41 @@
-"""`FinalModel`: what a sweep's retrained model is, and its test. Light to import: no torch."""
+"""`FinalModel`: the retrained model of a sweep and its test result, ``metrics.json``.
+
+Importing it needs no torch; loading the model does.
+"""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import TypeAdapter
+
 from search.record.paths import SweepPaths
 from spaces import TrialParams
-from trainables.evaluation import OperatingPoint, Rates, TestMetrics
+from trainables.evaluation import SensitivitySpecificity, TestMetrics
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Member:
-    """A retrained trial."""
+class RetrainedTrial:
+    """One trial, retrained: the final model, or a member of it if that is an ensemble."""
 
     trial_id: str
     epochs: int
+    """Number of epochs that it was retrained for."""
     val_accuracy: float
-    """Of its best epoch by the sweep's metric: optimistic, it was selected for."""
+    """Validation accuracy of the trial's best epoch. Optimistic: the trial was selected by it."""
     params: TrialParams
     weight: float = 1.0
-    """Of its probabilities; all members' sum to 1."""
+    """Weight of its probabilities in the ensemble; those of all members sum to 1."""
     temperature: float = 1.0
-    """What its logits were divided by, in the weights of its last layer."""
+    """Temperature that its logits were divided by; the stored last layer includes it."""
 
     def load(self, file: Path, classes: int, *, exportable: bool = False) -> "nn.Module":
-        """The trained model, on the CPU, in eval mode."""
-        from safetensors.torch import load_file  # who reads the test alone needs no torch
+        """The trained model from its weights ``file``, on the CPU, in eval mode."""
+        from safetensors.torch import load_file  # reading the test result needs no torch
 
         from trainables.models import Weights, build_model
 
@@ -41,29 +47,29 @@ class Member:
 
 @dataclass(frozen=True)
 class FinalModel:
-    """What ``metrics.json`` holds: how the final model was made, and its test."""
+    """Contents of ``metrics.json``: what the final model was made from, and its test result."""
 
     test: TestMetrics
     majority_accuracy: float
-    """What always answering the most frequent class gives on the test images."""
-    members: tuple[Member, ...]
-    """The winner, and those that answer with it."""
-    rates: Rates | None = None
-    """In the test, of the sensitivity that was asked for."""
+    """Test accuracy of always predicting the most frequent class."""
+    members: tuple[RetrainedTrial, ...]
+    """The winner first, then the other members of the ensemble, if it is one."""
+    rates: SensitivitySpecificity | None = None
+    """Sensitivity and specificity on the test images, if a sensitivity was required."""
 
     @property
-    def winner(self) -> Member:
+    def winner(self) -> RetrainedTrial:
         """The best trial, retrained."""
         return self.members[0]
 
     @property
     def name(self) -> str:
-        """Of what it is made."""
+        """Name for people: "trial 0007" or "the mean of trials 0007, 0012"."""
         names = [member.trial_id for member in self.members]
         return f"the mean of trials {', '.join(names)}" if len(names) > 1 else f"trial {names[0]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``metrics.json``."""
+        """Contents of ``metrics.json``."""
         members = [
             {**vars(member), "params": member.params.model_dump()} for member in self.members
         ]
@@ -76,23 +82,19 @@ class FinalModel:
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
-        """What `retrain` wrote."""
+        """The final model of a sweep. Raises `FileNotFoundError` before it is retrained."""
         values = json.loads(paths.metrics.read_text(encoding="utf-8"))
         test = values["test"]
         low, high = test.pop("accuracy_ci95")
-        members = [
-            Member(**{**member, "params": TrialParams.parse(member["params"])})
-            for member in values["members"]
-        ]
         return cls(
             TestMetrics(accuracy_ci95=(low, high), **test),
             values["majority_accuracy"],
-            tuple(members),
-            _rates(values["rates"]),
+            TypeAdapter(tuple[RetrainedTrial, ...]).validate_python(values["members"]),
+            TypeAdapter(SensitivitySpecificity | None).validate_python(values["rates"]),
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
-        """The trained model, on the CPU, in eval mode: timm's, or an `Ensemble` of such."""
+        """The trained model, on the CPU, in eval mode: timm's, or an `Ensemble` of such models."""
         from trainables.inference import Ensemble
 
         models = [
@@ -102,16 +104,3 @@ class FinalModel:
         if len(models) == 1:
             return models[0]
         return Ensemble(models, [member.weight for member in self.members]).eval()
-
-
-def _rates(values: dict[str, Any] | None) -> Rates | None:
-    if values is None:
-        return None
-    sensitive, specific = values["sensitivity_ci95"], values["specificity_ci95"]
-    return Rates(
-        OperatingPoint(**values["point"]),
-        values["sensitivity"],
-        (sensitive[0], sensitive[1]),
-        values["specificity"],
-        (specific[0], specific[1]),
-    )

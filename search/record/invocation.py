@@ -1,4 +1,4 @@
-"""How this program is called, as its sentences tell it, and which versions are there."""
+"""The command line as messages quote it, and versions of installed packages."""
 
 import importlib.metadata
 import os
@@ -9,23 +9,26 @@ from pathlib import Path
 from search.record.paths import SweepPaths
 
 
-def program() -> str:
-    """How this program is called from here: by its name if the shell finds it."""
+def program_name() -> str:
+    """How to call this program from the current shell: "finesweep" if that is on the PATH."""
     if shutil.which("finesweep"):
         return "finesweep"
     script = Path(sys.argv[0])
     return os.path.relpath(script) if script.name == "finesweep" else "python -m search"
 
 
-def command(name: str, paths: SweepPaths, *words: str) -> str:
-    """A command on a sweep, wherever that lies."""
-    usual = paths.root.parent == Path("results").absolute()
-    where = [] if usual else ["--results-dir", str(paths.root.parent)]
-    return " ".join([program(), name, paths.root.name, *words, *where])
+def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
+    """A command line that can be pasted: the command ``name`` on a sweep, with more arguments.
+
+    It gives ``--results-dir`` if the sweep lies elsewhere than in ``results``.
+    """
+    default = paths.root.parent == Path("results").absolute()
+    location = [] if default else ["--results-dir", str(paths.root.parent)]
+    return " ".join([program_name(), name, paths.root.name, *arguments, *location])
 
 
-def version_of(package: str) -> str | None:
-    """None for one that is not installed: this code may lie on the path as it was checked out."""
+def package_version(package: str) -> str | None:
+    """Version of an installed package; None if it is not installed, as in a mere checkout."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

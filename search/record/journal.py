@@ -1,7 +1,8 @@
-"""Reads the study journal: the one record of a sweep, an append-only Optuna journal file.
+"""Reads the study journal, the one source of truth about the trials of a sweep.
 
-Each trial carries its whole `TrialParams`, the `EpochReport` of every epoch, and its end; tables
-and pages can be made again from it alone. `search.tuning.study` writes it.
+The journal is an append-only Optuna journal file. Each trial carries its `TrialParams`, the
+`EpochReport` of every epoch and its end as user attributes; tables, reports and TensorBoard files
+can be made again from them. `search.tuning.study` writes it.
 """
 
 import logging
@@ -15,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.record.journal_file import JournalFile
 from search.record.trials import Repeat, Status, TrialRecord
 from spaces import TrialParams
-from trainables.models import Footprint
+from trainables.models import ModelCost
 from trainables.training import EpochReport
 
 STUDY = "finesweep"
@@ -23,9 +24,9 @@ STUDY = "finesweep"
 PARAMS_KEY, REPEAT_KEY, COST_KEY, ERROR_KEY = "params", "repeat", "footprint", "error"
 """User attributes of a trial."""
 EPOCH_KEY = "epoch_"
-"""Prefix of the user attributes that hold the epochs of a trial; the number follows."""
+"""Prefix of the user attributes that hold a trial's epochs: the epoch follows, in four digits."""
 ENDED_BY_KEY = "ended_by"
-"""User attribute of the study: what ended the search before its trials did."""
+"""User attribute of the study: the limit that ended the search before its number of trials."""
 
 STATUS_OF_STATE: Mapping[TrialState, Status] = {
     TrialState.RUNNING: "running",
@@ -36,17 +37,20 @@ STATUS_OF_STATE: Mapping[TrialState, Status] = {
 
 
 def read_trials(file: Path) -> list[TrialRecord]:
-    """Every trial of a journal that has its parameters, by number; none if there is no journal."""
+    """Every trial of a journal file, by number; empty if there is no file.
+
+    Trials without parameters are left out: their driver was killed while they were proposed.
+    """
     if not file.exists():
         return []
     logging.getLogger("optuna").setLevel(logging.WARNING)
     storage = JournalStorage(JournalFile(file))
-    if not storage.get_all_studies():  # the driver was killed at once
+    if not storage.get_all_studies():  # the driver was killed before it created the study
         return []
-    return records_of(optuna.load_study(study_name=STUDY, storage=storage))
+    return trial_records(optuna.load_study(study_name=STUDY, storage=storage))
 
 
-def records_of(study: optuna.Study) -> list[TrialRecord]:
+def trial_records(study: optuna.Study) -> list[TrialRecord]:
     """Every trial of an open study that has its parameters, by number."""
     return [_record(t) for t in study.get_trials(deepcopy=False) if PARAMS_KEY in t.user_attrs]
 
@@ -61,6 +65,6 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),
         error=attrs.get(ERROR_KEY, ""),
         repeat=Repeat(**attrs[REPEAT_KEY]) if REPEAT_KEY in attrs else None,
-        footprint=Footprint(**attrs[COST_KEY]) if COST_KEY in attrs else None,
+        model_cost=ModelCost(**attrs[COST_KEY]) if COST_KEY in attrs else None,
         ended=trial.datetime_complete,
     )

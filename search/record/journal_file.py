@@ -1,4 +1,4 @@
-"""The file of a study: Optuna's log of operations, for one writer, who says when it must last."""
+"""`JournalFile`: an Optuna journal file for a single writer, which decides when to sync."""
 
 import json
 import os
@@ -10,11 +10,13 @@ from optuna.storages.journal import JournalFileBackend
 
 
 class JournalFile(JournalFileBackend):
-    """Written at once, synced to the disk by `sync` alone, without Optuna's lock.
+    """Appends operations at once, and syncs them to the disk only in `sync`.
 
-    Optuna syncs each operation, and a trial that is begun is ten of them: that was 0.4 of the
-    driver's time in a sweep of many short trials. What is written outlives the process; what is
-    synced, the machine.
+    Optuna's own backend syncs and locks at every operation. Starting a trial takes ten of them,
+    which came to 0.4 of the driver's time in a sweep of many short trials. What is written
+    survives a crash of the process; what is synced, a crash of the machine.
+
+    It takes no lock: only one process may write (`search.record.lock`). Any number may read.
     """
 
     def __init__(self, file: Path) -> None:
@@ -22,17 +24,17 @@ class JournalFile(JournalFileBackend):
         self._file = file
 
     def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
-        """Write some operations."""
+        """Append operations, one JSON line each. Called by `optuna.storages.JournalStorage`."""
         lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
         with self._file.open("ab") as file:
             file.write("".join(lines).encode())
 
     def sync(self) -> None:
-        """Return once all that is written is on the disk."""
+        """Return once everything written is on the disk."""
         with self._file.open("ab") as file:
             os.fsync(file)
 
-    def mend(self) -> None:
-        """Cut off what follows the last whole line, where the process was killed that wrote it."""
+    def truncate_partial_line(self) -> None:
+        """Cut off an incomplete last line, as a writer leaves it that was killed."""
         with self._file.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)

@@ -1,4 +1,4 @@
-"""The process that runs a sweep: one at a time."""
+"""Lock of a sweep: one driver process at a time may run it."""
 
 import json
 import os
@@ -15,16 +15,22 @@ from trainables.files import write_json
 
 
 @contextmanager
-def only_driver(paths: SweepPaths) -> Iterator[None]:
-    """Be the one process that runs a sweep. Raises `ConfigError` if another one does."""
-    lock = FileLock(paths.lock)
+def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
+    """Hold the sweep's lock, and say in ``driver.json`` which process does.
+
+    Raises `ConfigError` if another process holds it. The operating system frees the lock of a
+    process that dies.
+    """
+    lock = FileLock(paths.driver_lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = json.loads(paths.driver.read_text(encoding="utf-8")) if paths.driver.exists() else {}
+        file = paths.driver
+        holder = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         raise ConfigError(
-            f"The sweep {paths.root.name!r} is being run by process {who.get('pid', 'unknown')} on "
-            f"{who.get('host', 'another machine')}; wait for it, or stop it, then resume."
+            f"The sweep {paths.root.name!r} is being run by process "
+            f"{holder.get('pid', 'unknown')} on {holder.get('host', 'another machine')}; wait for "
+            "it, or stop it, then resume."
         ) from None
     now = datetime.now().isoformat(timespec="seconds")
     try:

@@ -1,4 +1,4 @@
-"""The log that a sweep writes in its folder."""
+"""Log file of a sweep, ``sweep.log``."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 _log = logging.getLogger("finesweep")
 
 
-def log_to(file: Path) -> None:
-    """Have this process log to a sweep's file, and to no other sweep's."""
+def log_to_file(file: Path) -> None:
+    """Append the log of this process to ``file``, and no longer to that of an earlier sweep."""
     for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
         _log.removeHandler(old)
         old.close()

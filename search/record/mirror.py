@@ -1,8 +1,15 @@
-"""A copy of a sweep's folder in an object store, kept up while it runs; a resume can begin there.
+"""`Mirror`: a copy of a sweep's folder in an object store, kept up to date while the sweep runs.
 
-The folder on the driver's disk is the sweep. Its copy is whole at any moment: it gets the journal
-before the states, which are those that lay there before the journal was read, so that none is of an
-epoch that the copied journal doesn't know; ``sweep.json`` last; and only then goes what is gone.
+A sweep can be resumed from its mirror on another machine. The folder on the driver's disk stays the
+original. The mirror is consistent at any moment, because it is written in this order:
+
+1. the journal, so that no checkpoint in the mirror is of an epoch that its journal lacks:
+   checkpoints are opened before the journal is read, and copied as they were then;
+2. every other file;
+3. ``sweep.json``, whose presence makes the mirror a sweep;
+4. deletion of files that are gone from the folder.
+
+A lease, the object ``driver.sign``, names the driver that keeps the mirror up to date.
 """
 
 import json
@@ -17,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import psutil
 from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
@@ -26,213 +33,243 @@ from search.config import SweepConfig
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 from spaces.errors import first_line
-from trainables.data import open_store
-from trainables.files import write_whole
+from trainables.data import open_object_store
+from trainables.files import write_atomically
 
 _log = logging.getLogger("finesweep")
 
-EVERY_SECONDS = 15.0
-"""How often what has changed is copied."""
-GONE_SECONDS = 120.0
-"""A driver that has given no sign in the store for so long is dead."""
-_SIGN = "driver.sign"
-"""Who keeps the copy up, renewed while somebody does."""
+UPLOAD_INTERVAL_SECONDS = 15.0
+"""Time between two uploads of what has changed, and between renewals of the lease."""
+LEASE_SECONDS = 120.0
+"""Time without a renewal after which the driver that holds the lease is taken for dead."""
+_LEASE = "driver.sign"
+"""Object that names the driver; the store's time of its last change is the time of the renewal."""
 _CLOCK = "driver.sign.now"
-"""Written to learn the store's time."""
+"""Object that is written to read the store's clock."""
 _TOKEN = secrets.token_hex(8)
-"""This process, in that sign."""
+"""Token of this process in the lease."""
 
 
-def keeping_copy(config: SweepConfig, paths: SweepPaths) -> AbstractContextManager[object]:
-    """The `Storage` that a sweep's settings ask for, for a ``with``; or nothing."""
-    return Storage(paths, config.storage_path) if config.storage_path else nullcontext()
+def mirror_of(config: SweepConfig, paths: SweepPaths) -> AbstractContextManager[object]:
+    """The `Mirror` at the settings' ``storage_path``, for a ``with``; without one, nothing."""
+    return Mirror(paths, config.storage_path) if config.storage_path else nullcontext()
 
 
-def bring_sweep(uri: str, results_dir: Path) -> tuple[SweepPaths, str]:
-    """Copy a sweep from ``s3://BUCKET/PREFIX/SWEEP``; its files, and its ``storage_path``.
+def download_sweep(uri: str, results_dir: Path) -> tuple[SweepPaths, str]:
+    """Download the sweep ``s3://BUCKET/PREFIX/SWEEP`` to ``results_dir``.
 
-    Raises `ConfigError`.
+    Returns its paths and its ``storage_path``, the address without the sweep's name. Raises
+    `ConfigError` as `Mirror.download` does.
     """
     address, mark, query = uri.partition("?")
-    above, _, name = address.rstrip("/").rpartition("/")
+    parent, _, name = address.rstrip("/").rpartition("/")
     paths = SweepPaths(results_dir.absolute() / name)
-    storage_path = above + mark + query
-    Storage(paths, storage_path).bring()
+    storage_path = parent + mark + query
+    Mirror(paths, storage_path).download()
     return paths, storage_path
 
 
-class Storage:
-    """The copy of one sweep below ``storage_path``: ``s3://BUCKET/PREFIX``, or what pyarrow opens.
+class Mirror:
+    """The mirror of one sweep, below ``storage_path``.
 
-    Used in a ``with``, a thread copies what changes. It may fail as often as it likes: the sweep
-    goes on, and the next turn copies what is missing. Once another driver has taken the copy over,
-    this one leaves it alone. Raises `ConfigError` for an address that is none.
+    Within a ``with`` a thread uploads what changes, and a last time at the end. An upload that
+    fails does not stop the sweep: it is logged, and the next one makes up for it. If another driver
+    takes over the lease, this one uploads nothing more.
+
+    Args:
+        paths: Files of the sweep.
+        storage_path: ``s3://BUCKET/PREFIX``, or another address that pyarrow can open.
+
+    Raises `ConfigError` if the address is none, or is that of the results folder itself.
     """
 
     def __init__(self, paths: SweepPaths, storage_path: str) -> None:
         self._paths = paths
-        self._files, folder = open_store(storage_path, "storage_path")
+        self._files, folder = open_object_store(storage_path, "storage_path")
         self._folder = f"{folder}/{paths.root.name}"
         if isinstance(self._files, LocalFileSystem) and Path(self._folder) == paths.root:
             raise ConfigError(f"storage_path {storage_path} is results_dir itself; give another.")
         address, mark, query = storage_path.partition("?")
         self.uri = f"{address.rstrip('/')}/{paths.root.name}{mark}{query}"
-        self._copied: dict[str, tuple[int, int]] = {}
-        """Size and time of change of each file that is there, by its path in the folder."""
-        self._signed = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_up, daemon=True)
-        self._trouble = ""
+        """Address of the mirror."""
+        self._uploaded: dict[str, tuple[int, int]] = {}
+        """Size and time of change of each file in the mirror, by its path in the folder."""
+        self._renewed = 0.0
+        """Time of the last renewal of the lease, by the monotonic clock."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._upload_until_ended, daemon=True)
+        self._failure = ""
+        """Why the last upload failed; empty if it did not."""
 
     def check(self) -> None:
-        """See whether this process may keep the copy up.
+        """Raises `ConfigError` if this process can't keep the mirror up to date.
 
-        Raises `ConfigError` if it can't be written, if another driver does that, or if it has gone
-        further than the folder.
+        It can't if the store can't be written, if another driver holds the lease, or if the
+        mirror's journal has lines that the folder's lacks.
         """
-        with self._told():
+        with self._errors_explained():
             self._put(_CLOCK, b"")
-            self._refuse_a_living_driver()
+            self._check_lease()
             self._delete(_CLOCK)
-            there = self._read(self._paths.journal.name) or b""
-            here = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
-            if not here.startswith(there[: there.rfind(b"\n") + 1]):
+            mirrored = self._read(self._paths.journal.name) or b""
+            local = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
+            if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
                 raise ConfigError(
                     f"{self.uri} has another or a longer record than {self._paths.root}; move that "
                     f"folder away, then go on by 'finesweep resume {self.uri}', or choose another "
                     "name."
                 )
 
-    def bring(self) -> None:
-        """Copy the sweep to its folder, which must not exist, and take it over.
+    def download(self) -> None:
+        """Download the sweep to its folder, which must not exist, and take the lease.
 
-        Raises `ConfigError`.
+        Raises `ConfigError` if there is no sweep, if the folder exists, if another driver holds the
+        lease, or if the store can't be read.
         """
         root, config = self._paths.root, self._paths.config.name
-        with self._told():
-            names = self._listed()
+        with self._errors_explained():
+            names = self._list()
             if config not in names:
                 raise ConfigError(f"There is no sweep at {self.uri}.")
             if root.exists():
                 raise ConfigError(
                     f"{root} exists: go on with it by 'finesweep resume {root}', or move it away."
                 )
-            self._refuse_a_living_driver()
-            self._sign()
+            self._check_lease()
+            self._renew_lease()
             partial = root.with_name(f"{root.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             for name in names:
                 content = self._read(name)
-                if content is not None and name != _SIGN:
+                if content is not None and name != _LEASE:
                     file = partial / name
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(content)
             partial.rename(root)
 
     def __enter__(self) -> Self:
-        with suppress(OSError, ConfigError):  # the first turn tells it
-            self._copied = {name: (-1, -1) for name in self._listed() if name != _SIGN}
-            self._refuse_a_living_driver()
-            self._sign()
+        with suppress(OSError, ConfigError):  # the first upload will log it
+            self._uploaded = {name: (-1, -1) for name in self._list() if name != _LEASE}
+            self._check_lease()
+            self._renew_lease()
         self._thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
-        self._turn(last=True)
-        if self._trouble:
-            _log.warning("the copy at %s is not whole: %s", self.uri, self._trouble)
+        self._try_upload(last=True)
+        if self._failure:
+            _log.warning("the copy at %s is incomplete: %s", self.uri, self._failure)
 
-    def push(self) -> None:
-        """Copy what has changed. Raises `OSError`."""
-        self._sign()
-        found = dict(self._found())
-        missing = {self._paths.config.name, self._paths.journal.name} - set(found)
-        if missing & set(self._copied):
+    def upload(self) -> None:
+        """Upload what has changed, in the order that the module describes.
+
+        Raises `OSError` if the store fails, and `FileNotFoundError` if the folder has lost its
+        journal or its settings.
+        """
+        self._renew_lease()
+        files = dict(self._local_files())
+        missing = {self._paths.config.name, self._paths.journal.name} - set(files)
+        if missing & set(self._uploaded):
             raise FileNotFoundError(f"{self._paths.root} is no longer whole")
         with ExitStack() as stack:
-            states = {}
-            for name in [name for name in found if found[name].parent == self._paths.checkpoints]:
-                with suppress(FileNotFoundError):  # its trial has ended since
-                    states[name] = stack.enter_context(found[name].open("rb"))
-            for name in sorted(found, key=self._place):
-                with suppress(FileNotFoundError):
-                    file = states.get(name) or stack.enter_context(found[name].open("rb"))
-                    status = os.fstat(file.fileno())
-                    seen = (status.st_size, status.st_mtime_ns)
-                    if self._copied.get(name) != seen:
-                        self._put(name, file.read())
-                        self._copied[name] = seen
-                    file.close()
-                if time.monotonic() - self._signed > EVERY_SECONDS:
-                    self._sign()
-        for name in [name for name in self._copied if name not in found]:
+            checkpoints = self._opened_checkpoints(files, stack)
+            for name in sorted(files, key=self._upload_order):
+                with suppress(FileNotFoundError):  # deleted since the folder was listed
+                    opened = checkpoints.get(name) or stack.enter_context(files[name].open("rb"))
+                    self._upload_if_changed(name, opened)
+                    opened.close()
+                if time.monotonic() - self._renewed > UPLOAD_INTERVAL_SECONDS:
+                    self._renew_lease()
+        for name in [name for name in self._uploaded if name not in files]:
             self._delete(name)
-            del self._copied[name]
+            del self._uploaded[name]
 
-    def _keep_up(self) -> None:
-        while not self._over.wait(EVERY_SECONDS):
-            self._turn()
+    def _opened_checkpoints(self, files: dict[str, Path], stack: ExitStack) -> dict[str, IO[bytes]]:
+        """Every checkpoint, opened: what is read later is the file as it is now."""
+        opened: dict[str, IO[bytes]] = {}
+        for name, file in files.items():
+            if file.parent == self._paths.checkpoints:
+                with suppress(FileNotFoundError):  # its trial has ended since
+                    opened[name] = stack.enter_context(file.open("rb"))
+        return opened
 
-    def _turn(self, *, last: bool = False) -> None:
-        before = self._trouble
+    def _upload_if_changed(self, name: str, opened: IO[bytes]) -> None:
+        status = os.fstat(opened.fileno())
+        version = (status.st_size, status.st_mtime_ns)
+        if self._uploaded.get(name) != version:
+            self._put(name, opened.read())
+            self._uploaded[name] = version
+
+    def _upload_until_ended(self) -> None:
+        while not self._ended.wait(UPLOAD_INTERVAL_SECONDS):
+            self._try_upload()
+
+    def _try_upload(self, *, last: bool = False) -> None:
+        """Upload if this driver still holds the lease; log the first of several failures.
+
+        The ``last`` upload gives the lease up.
+        """
+        failed_before = bool(self._failure)
         try:
-            if self._owner().get("token", _TOKEN) != _TOKEN:
-                self._trouble = "another driver has taken it over"
+            if self._lease().get("token", _TOKEN) != _TOKEN:
+                self._failure = "another driver has taken it over"
             else:
-                self.push()
-                self._trouble = ""
+                self.upload()
+                self._failure = ""
                 if last:
-                    self._delete(_SIGN)
+                    self._delete(_LEASE)
         except OSError as error:
-            self._trouble = first_line(error)
-        if self._trouble and not before:
-            _log.warning("nothing is copied to %s for now: %s", self.uri, self._trouble)
+            self._failure = first_line(error)
+        if self._failure and not failed_before:
+            _log.warning("nothing is copied to %s for now: %s", self.uri, self._failure)
 
-    def _found(self) -> Iterator[tuple[str, Path]]:
-        """What the copy has to have: not what Ray or a lock or an unfinished write leaves."""
+    def _local_files(self) -> Iterator[tuple[str, Path]]:
+        """The files to be mirrored, by path in the folder: not Ray's, locks or partial ones."""
         paths = self._paths
         for folder, below, names in os.walk(paths.root, onerror=_raise):
             below[:] = [name for name in below if Path(folder, name) != paths.ray]
             for name in names:
                 file = Path(folder, name)
-                passing = file.suffix == ".partial" or ".lock" in file.suffixes
-                if not passing and file != paths.driver:
+                transient = file.suffix == ".partial" or ".lock" in file.suffixes
+                if not transient and file != paths.driver:
                     yield str(PurePosixPath(file.relative_to(paths.root))), file
 
-    def _place(self, name: str) -> int:
-        """In which order files are copied."""
+    def _upload_order(self, name: str) -> int:
+        """Sort key: the journal first, ``sweep.json`` last."""
         return {self._paths.journal.name: 0, self._paths.config.name: 2}.get(name, 1)
 
-    def _sign(self) -> None:
-        sign = {"token": _TOKEN, "host": platform.node(), "pid": os.getpid()}
-        self._put(_SIGN, json.dumps(sign).encode())
-        self._signed = time.monotonic()
+    def _renew_lease(self) -> None:
+        lease = {"token": _TOKEN, "host": platform.node(), "pid": os.getpid()}
+        self._put(_LEASE, json.dumps(lease).encode())
+        self._renewed = time.monotonic()
 
-    def _owner(self) -> dict[str, Any]:
-        """What the sign says; nothing if there is none."""
-        sign: dict[str, Any] = json.loads(self._read(_SIGN) or b"{}")
-        return sign
+    def _lease(self) -> dict[str, Any]:
+        """Token, host and process id of the driver that holds the lease; empty if none does."""
+        lease: dict[str, Any] = json.loads(self._read(_LEASE) or b"{}")
+        return lease
 
-    def _refuse_a_living_driver(self) -> None:
-        owner = self._owner()
-        if owner.get("token", _TOKEN) == _TOKEN:
+    def _check_lease(self) -> None:
+        """Raises `ConfigError` if another driver holds the lease and may be alive."""
+        lease = self._lease()
+        if lease.get("token", _TOKEN) == _TOKEN:
             return
-        if owner["host"] == platform.node() and not psutil.pid_exists(owner["pid"]):
+        if lease["host"] == platform.node() and not psutil.pid_exists(lease["pid"]):
             return
         self._put(_CLOCK, b"")
-        ago = (self._changed(_CLOCK) - self._changed(_SIGN)).total_seconds()
+        age_seconds = (self._changed_at(_CLOCK) - self._changed_at(_LEASE)).total_seconds()
         self._delete(_CLOCK)
-        if ago < GONE_SECONDS:
+        if age_seconds < LEASE_SECONDS:
             raise ConfigError(
-                f"The sweep at {self.uri} is being run: its driver was there {ago:.0f} s ago. Wait "
-                f"for it, or stop it; one that was killed is taken for gone after "
-                f"{GONE_SECONDS:.0f} s."
+                f"The sweep at {self.uri} is being run: its driver was there {age_seconds:.0f} s "
+                f"ago. Wait for it, or stop it; a driver that was killed is taken for dead after "
+                f"{LEASE_SECONDS:.0f} s."
             )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
+        """Turn errors of the store into a `ConfigError`."""
         try:
             yield
         except OSError as error:
@@ -241,29 +278,32 @@ class Storage:
                 "address, the credentials and that the bucket exists."
             ) from None
 
-    def _listed(self) -> list[str]:
-        listed: list[FileInfo] = self._files.get_file_info(
+    def _list(self) -> list[str]:
+        """Path of every object of the mirror."""
+        infos: list[FileInfo] = self._files.get_file_info(
             FileSelector(self._folder, recursive=True, allow_not_found=True)
         )
         return [
             info.path.removeprefix(f"{self._folder}/")
-            for info in listed
+            for info in infos
             if info.type == FileType.File
         ]
 
-    def _changed(self, name: str) -> datetime:
-        when: datetime = self._files.get_file_info(f"{self._folder}/{name}").mtime
-        return when
+    def _changed_at(self, name: str) -> datetime:
+        """Time of an object's last change, by the store's clock."""
+        changed_at: datetime = self._files.get_file_info(f"{self._folder}/{name}").mtime
+        return changed_at
 
     def _put(self, name: str, content: bytes) -> None:
         path = f"{self._folder}/{name}"
         if isinstance(self._files, LocalFileSystem):
-            write_whole(Path(path), lambda partial: partial.write_bytes(content))
+            write_atomically(Path(path), lambda partial: partial.write_bytes(content))
             return
-        with self._files.open_output_stream(path) as stream:  # objects are whole or not there
+        with self._files.open_output_stream(path) as stream:  # an object store is atomic itself
             stream.write(content)
 
     def _read(self, name: str) -> bytes | None:
+        """Content of an object; None if there is none."""
         try:
             with self._files.open_input_stream(f"{self._folder}/{name}") as stream:
                 content: bytes = stream.read()

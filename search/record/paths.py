@@ -1,23 +1,26 @@
-"""`SweepPaths`: every file that a sweep leaves behind, one property each."""
+"""`SweepPaths`: the path of every file that a sweep writes, one property each."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from spaces import ConfigError
 
-CARD = "README.md"
-"""The model card in an export's folder."""
+MODEL_CARD = "README.md"
+"""File name of the model card in an export's folder."""
 
 
 @dataclass(frozen=True)
 class SweepPaths:
-    """The files below ``results/<sweep>/``; see ``results/README.md``."""
+    """Files below ``results/<sweep>/``, which ``results/README.md`` describes. Creates none."""
 
     root: Path
 
     @classmethod
     def existing(cls, sweep: str | Path, results_dir: Path) -> "SweepPaths":
-        """A sweep that was launched: by its folder, or by its name below ``results_dir``."""
+        """The paths of a launched sweep, given by its folder or by its name below ``results_dir``.
+
+        Raises `ConfigError` if there is none.
+        """
         for root in (Path(sweep), results_dir / sweep):
             if (root / "sweep.json").is_file():
                 return cls(root.absolute())
@@ -26,169 +29,172 @@ class SweepPaths:
         raise ConfigError(f"No sweep {str(sweep)!r} in {results_dir}; {there}.")
 
     @property
-    def toml(self) -> Path:
-        """The settings as given."""
+    def given_settings(self) -> Path:
+        """Settings file as it was given with ``--config``."""
         return self.root / "sweep.toml"
 
     @property
     def config(self) -> Path:
-        """Every setting, as it was asked for."""
+        """Every setting, as it was requested. Its presence makes the folder a sweep."""
         return self.root / "sweep.json"
 
     @property
     def resolved(self) -> Path:
-        """What the settings came to: see `search.record.stored_config.Resolved`."""
+        """Settings that a launch resolved (`search.record.stored_config.ResolvedSettings`)."""
         return self.root / "resolved.json"
 
     @property
     def space(self) -> Path:
-        """The search space as it was used."""
+        """Search space of the sweep."""
         return self.root / "space.json"
 
     @property
-    def points(self) -> Path:
-        """The points that are tried first, every field filled in."""
+    def initial_points(self) -> Path:
+        """Points that are tried before the sampler proposes any, every field filled in."""
         return self.root / "points.json"
 
     @property
     def environment(self) -> Path:
-        """Versions, hardware, commit."""
+        """Versions, hardware, commit, hashes of the pretrained weights."""
         return self.root / "environment.json"
 
     @property
     def dataset(self) -> Path:
-        """Classes, counts, fingerprint."""
+        """Classes, image counts and fingerprint of the data set."""
         return self.root / "dataset.json"
 
     @property
     def split(self) -> Path:
-        """Which image is in which split."""
+        """Every image with its label and its split."""
         return self.root / "split.csv"
 
     @property
     def bad_images(self) -> Path:
-        """Images left out, and images that look odd."""
+        """Images that were left out, and suspicious ones, with the reason."""
         return self.root / "bad_images.csv"
 
     @property
     def journal(self) -> Path:
-        """Optuna's journal: every trial, epoch and state."""
+        """Optuna's journal: every trial with its epochs and its state."""
         return self.root / "study.journal"
 
     @property
     def driver(self) -> Path:
-        """Who runs the sweep, while somebody does."""
+        """Process that runs the sweep; exists only while one does."""
         return self.root / "driver.json"
 
     @property
-    def lock(self) -> Path:
-        """Held by that process."""
+    def driver_lock(self) -> Path:
+        """Lock that this process holds."""
         return self.root / "driver.lock"
 
     @property
     def log(self) -> Path:
-        """What happened when."""
+        """Log of the sweep."""
         return self.root / "sweep.log"
 
     @property
     def profile(self) -> Path:
-        """Where the time went."""
+        """Wall time by stage."""
         return self.root / "profile.json"
 
     @property
     def ray(self) -> Path:
-        """Ray Tune's own files."""
+        """Folder of Ray Tune's own files. Nothing is read back from it."""
         return self.root / "ray"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of what running trials would go on from."""
+        """Folder of the checkpoints of unfinished trials."""
         return self.root / "checkpoints"
 
     @property
-    def answers(self) -> Path:
-        """Folder of the best trials' answers to the validation images."""
+    def validation_logits(self) -> Path:
+        """Folder of the best trials' logits on the validation images."""
         return self.root / "answers"
 
     @property
     def failures(self) -> Path:
-        """Folder of what is known of failures."""
+        """Folder of tracebacks of failed trials."""
         return self.root / "failures"
 
     def traceback(self, trial_id: str) -> Path:
-        """A trial's failures, each with its traceback."""
+        """Tracebacks of one trial, one for each time it failed."""
         return self.failures / f"{trial_id}.txt"
 
     @property
     def tensorboard(self) -> Path:
-        """Curves and HParams."""
+        """Log folder for TensorBoard: learning curves and hyperparameters."""
         return self.root / "tensorboard"
 
     def tensorboard_run(self, trial_id: str, backbone: str, repeats: str = "") -> Path:
-        """A trial's own, by the name that TensorBoard shows."""
-        again = f"-repeats-{repeats}" if repeats else ""
-        return self.tensorboard / f"{trial_id}-{backbone}{again}"
+        """Folder of one trial's run. Its name is what TensorBoard shows.
+
+        ``repeats`` is the id of the trial that it repeats; empty for a trial of the search.
+        """
+        suffix = f"-repeats-{repeats}" if repeats else ""
+        return self.tensorboard / f"{trial_id}-{backbone}{suffix}"
 
     @property
     def trials(self) -> Path:
-        """One row a trial."""
+        """Table of one row per trial."""
         return self.root / "trials.parquet"
 
     @property
     def trials_csv(self) -> Path:
-        """The same for spreadsheets."""
+        """The same table for spreadsheets."""
         return self.root / "trials.csv"
 
     @property
     def epochs(self) -> Path:
-        """One row per trial and epoch."""
+        """Table of one row per trial and epoch."""
         return self.root / "epochs.parquet"
 
     @property
     def leaderboard(self) -> Path:
-        """The trials, ranked, for people."""
+        """Ranking of the trials, as a Markdown table."""
         return self.root / "leaderboard.md"
 
     @property
     def report(self) -> Path:
-        """What the sweep found, as a page."""
+        """Report of the sweep: one HTML page."""
         return self.root / "report.html"
 
     @property
     def retrained(self) -> Path:
-        """Folder of the final model."""
+        """Folder of the retrained model and its test."""
         return self.root / "retrained"
 
     @property
     def metrics(self) -> Path:
-        """The final model's test."""
+        """Members and test result of the final model (`search.record.FinalModel`)."""
         return self.retrained / "metrics.json"
 
     @property
     def predictions(self) -> Path:
-        """The final model's answer to every test image."""
+        """Predicted probabilities of every test image."""
         return self.retrained / "predictions.parquet"
 
     @property
     def features(self) -> Path:
-        """What its classifier sees of every test image."""
+        """Input of the winner's classifier for every test image, ``(n, features)``."""
         return self.retrained / "features.npy"
 
     @property
     def final_weights(self) -> Path:
-        """The final model's state dict; of an ensemble that of the winner."""
+        """State dict of the final model; of the winner if it is an ensemble."""
         return self.member_weights(0)
 
     def member_weights(self, member: int) -> Path:
-        """The state dict of one of its members, counted from 0."""
+        """State dict of an ensemble's member, counted from 0: the winner."""
         return self.retrained / (f"model-{member}.safetensors" if member else "model.safetensors")
 
     @property
     def export(self) -> Path:
-        """Folder of what is handed over."""
+        """Folder of the exported model."""
         return self.root / "export"
 
     @property
-    def card(self) -> Path:
-        """The export's model card; there once the export is whole."""
-        return self.export / CARD
+    def model_card(self) -> Path:
+        """Model card of the export. It is written last: if it exists, the export is complete."""
+        return self.export / MODEL_CARD

@@ -1,4 +1,4 @@
-"""Where a sweep's time went, stage by stage: ``profile.json``."""
+"""Wall time of a sweep by stage, ``profile.json``."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,41 +8,42 @@ from dataclasses import asdict, dataclass
 from trainables.training import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
-"""In order; "start" is Ray's, and imports beside it."""
+"""Stages in order. "start" is the start of Ray, beside which modules are imported."""
 
 
 @dataclass(frozen=True)
 class WorkerSeconds:
-    """What all workers together did while the search ran."""
+    """Time of all workers together during the search, in seconds."""
 
     prefix: float
-    """Computed what frozen layers give."""
+    """Computing the outputs of frozen layers."""
     train: float
     evaluate: float
     wait: float
-    """The rest: models set up, and what Ray and Optuna take."""
+    """The rest: setting up models, and overhead of Ray and Optuna."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """``profile.json``."""
+    """Contents of ``profile.json``."""
 
     wall_seconds: float
     stages: dict[str, float]
-    """Wall seconds by the name in `STAGES`."""
+    """Wall time in seconds by the name in `STAGES`. Stages may overlap."""
     workers: int
+    """Trials that ran at the same time."""
     worker_seconds: WorkerSeconds
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.stages.items())
-        spent = asdict(self.worker_seconds)
-        whole = sum(spent.values()) or 1.0
-        parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in spent.items())
-        return f"{self.wall_seconds:.0f} s: {stages}; of the search {parts}"
+        by_activity = asdict(self.worker_seconds)
+        total = sum(by_activity.values()) or 1.0
+        shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in by_activity.items())
+        return f"{self.wall_seconds:.0f} s: {stages}; of the search {shares}"
 
 
 class StageClock:
-    """Wall seconds of each stage of one sweep."""
+    """Measures the wall time of each stage of one sweep."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -50,7 +51,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what happens within for a stage of `STAGES`."""
+        """Add the time of the ``with`` block to the stage ``name``, also if it raises."""
         assert name in STAGES
         began = time.perf_counter()
         try:
@@ -60,11 +61,14 @@ class StageClock:
             self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
     def profile(self, reports: Sequence[EpochReport], workers: int) -> Profile:
-        """Where it went so far, when ``workers`` ran these epochs while the search lasted."""
+        """The profile so far.
+
+        ``reports`` are the epochs of this search, by ``workers`` that ran side by side throughout.
+        """
         prefix = sum(report.prefix_seconds for report in reports)
         evaluate = sum(report.evaluate_seconds for report in reports)
         epochs = sum(report.seconds for report in reports)
-        whole = workers * self._seconds.get("search", 0.0)
+        available = workers * self._seconds.get("search", 0.0)
         return Profile(
             wall_seconds=round(time.perf_counter() - self._began, 2),
             stages={s: round(self._seconds[s], 2) for s in STAGES if s in self._seconds},
@@ -73,13 +77,13 @@ class StageClock:
                 prefix=round(prefix, 2),
                 train=round(epochs - prefix - evaluate, 2),
                 evaluate=round(evaluate, 2),
-                wait=round(max(0.0, whole - epochs), 2),
+                wait=round(max(0.0, available - epochs), 2),
             ),
         )
 
 
-def took(seconds: float) -> str:
-    """A time as people say it."""
+def format_duration(seconds: float) -> str:
+    """A duration for people: "90.0 s", "5.0 min" or "2.5 h"."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,58 +1,64 @@
-"""What can be told of a launch or a resume in a moment, before torch and Ray are there."""
+"""Settings of a launched sweep, read back and changed by a resume. Imports no torch and no Ray."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.config import RESUMABLE, SweepConfig, overlay
+from search.config import RESUMABLE_SETTINGS, SweepConfig, overlay
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 
+_SEARCH_BUDGETS = ("trials", "time_budget", "gpu_hours", "target")
+
 
 @dataclass(frozen=True)
-class Resolved:
-    """What the settings of a launched sweep came to: ``resolved.json``."""
+class ResolvedSettings:
+    """Settings whose value is only known once a sweep is launched: ``resolved.json``."""
 
     metric: str
-    """The metric that trials are ranked by, where "auto" was asked for."""
+    """Metric that trials are ranked by; never "auto"."""
     sampler_seed: int
-    """Seed of the sampler, before it counts the trials that have begun."""
+    """Seed of the sampler. The number of trials that have begun is added at each start."""
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
-        """Of a launched sweep. Earlier versions wrote the metric into ``sweep.json`` itself."""
+        """The resolved settings of a launched sweep.
+
+        Earlier versions have no ``resolved.json``: they wrote these values to ``sweep.json``.
+        """
         if paths.resolved.exists():
             return cls(**json.loads(paths.resolved.read_text(encoding="utf-8")))
-        asked = asked_config(paths)
-        return cls(asked.metric, asked.sampler_seed)
+        requested = requested_config(paths)
+        return cls(requested.metric, requested.sampler_seed)
 
 
-def asked_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
-    """The settings of a launched sweep as they were asked for, with ``changes`` by dotted name.
+def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+    """Settings of a launched sweep as its user gave them, with ``changes`` by dotted name.
 
-    Raises `ConfigError` if a change can't be honoured.
+    Raises `ConfigError` if a setting is changed that a resume can't change.
     """
-    fixed = [name for name in changes or {} if name not in RESUMABLE]
+    fixed = [name for name in changes or {} if name not in RESUMABLE_SETTINGS]
     if fixed:
         raise ConfigError(
             f"{', '.join(fixed)} can't change in a sweep that has begun, or its trials could not "
-            f"be compared; launch another one, or change only {', '.join(RESUMABLE)}."
+            f"be compared; launch another one, or change only {', '.join(RESUMABLE_SETTINGS)}."
         )
     stored = json.loads(paths.config.read_text(encoding="utf-8"))
     return SweepConfig.parse(overlay(stored, changes or {}))
 
 
-def load_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
-    """The settings that a launched sweep runs with: `asked_config`, where it lies now.
+def load_sweep_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+    """Settings that a launched sweep runs with.
 
-    Its ``metric`` is the resolved one. Raises `ConfigError` if a change can't be honoured.
+    Those of `requested_config`, but with the resolved ``metric``, and with ``name`` and
+    ``results_dir`` by where the sweep's folder lies now. Raises `ConfigError` as that does.
     """
-    here = {"name": paths.root.name, "results_dir": paths.root.parent}
-    asked = asked_config(paths, changes)
-    return asked.model_copy(update={**here, "metric": Resolved.read(paths).metric})
+    location = {"name": paths.root.name, "results_dir": paths.root.parent}
+    requested = requested_config(paths, changes)
+    return requested.model_copy(update={**location, "metric": ResolvedSettings.read(paths).metric})
 
 
-def searches_on(changes: Mapping[str, Any]) -> bool:
-    """Whether changes of a resume ask for more of a search that its budget has ended."""
-    return not {"trials", "time_budget", "gpu_hours", "target"}.isdisjoint(changes)
+def extends_search(changes: Mapping[str, Any]) -> bool:
+    """Whether a resume with these changes sets a new budget, so that an ended search goes on."""
+    return not set(_SEARCH_BUDGETS).isdisjoint(changes)

@@ -1,7 +1,7 @@
-"""Validation logits of the best trials, as files on the driver's machine.
+"""Validation logits of the best trials, in files on the driver's machine.
 
-Ensembles are chosen by them, and temperatures fitted. Each file is of its trial's best epoch so
-far, and says which class each column and which image each row belongs to.
+Ensembles are selected by them, and temperatures are fitted to them. A file holds the logits of its
+trial's best epoch so far, with the class of each column and the hash of each row's image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,25 @@ import numpy as np
 from search.record.trials import TrialRecord, trial_name
 from trainables.data import Dataset, SplitName
 from trainables.evaluation import scores_of
-from trainables.files import write_whole
+from trainables.files import write_atomically
 from trainables.training import EpochReport, merit
 
-KEPT = 16
-"""Trials whose logits are kept; those of all would fill a disk."""
+MAX_KEPT_TRIALS = 16
+"""Number of best trials whose logits are kept. Those of all trials could fill a disk."""
+_ACCURACY_TOLERANCE = 0.01
+"""Largest difference in accuracy between stored logits (float16) and the epoch they belong to."""
 
 
-class ValidationAnswers:
-    """Keeps the validation logits of the best trials.
+class ValidationLogitsStore:
+    """Keeps the validation logits of the best trials, one file each.
 
     Args:
-        folder: Where the files lie; it is made.
-        metric: Which trials are the best.
-        records: Trials that may have left a file already.
-        classes: The class of each column.
-        digests: The hash of each row's image, as in `Dataset`.
-        kept: How many trials' logits are kept.
+        folder: Folder of the files; it is made.
+        metric: Name of the metric that trials are ranked by.
+        records: Trials that may have a file already, from an earlier run of the sweep.
+        classes: Name of the class of each column.
+        digests: Hash of the image of each row, as in `Dataset`.
+        max_trials: Most trials that have a file.
     """
 
     def __init__(
@@ -39,73 +41,73 @@ class ValidationAnswers:
         *,
         classes: Sequence[str],
         digests: Sequence[str],
-        kept: int = KEPT,
+        max_trials: int = MAX_KEPT_TRIALS,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._metric, self._kept = folder, metric, kept
+        self._folder, self._metric, self._max_trials = folder, metric, max_trials
         self._classes = np.array(classes)
         self._digests = np.array(digests)
         self._merits: dict[int, tuple[float, float]] = {}
-        """Of the trials that have a file."""
+        """Merit of the best epoch of each trial that has a file, by number."""
         for record in records:
             best = record.best(metric)
-            if best is not None and _found(folder, record.number):
+            if best is not None and _existing_file(folder, record.number):
                 self._merits[record.number] = merit(best, metric)
 
     def keep(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
-        """Keep the ``(n, classes)`` logits of a trial's best epoch so far, if few are better."""
+        """Keep the ``(n, classes)`` logits of a trial's best epoch so far.
+
+        If that makes one trial too many, the file of the worst goes; of equal ones the earliest.
+        """
         self._merits[number] = merit(report, self._metric)
         worst = min(self._merits, key=lambda other: (self._merits[other], other))
-        if len(self._merits) > self._kept:
+        if len(self._merits) > self._max_trials:
             del self._merits[worst]
             self._remove(worst)
         if number in self._merits:
-            write_whole(_file(self._folder, number), lambda partial: self._save(logits, partial))
-            _positional(self._folder, number).unlink(missing_ok=True)
+            write_atomically(_file(self._folder, number), lambda file: self._save(logits, file))
+            _unnamed_file(self._folder, number).unlink(missing_ok=True)
 
     def _save(self, logits: np.ndarray, file: Path) -> None:
-        with file.open("wb") as opened:  # given a name, NumPy adds an ending
+        with file.open("wb") as opened:  # NumPy appends ".npz" to a name, but not to an open file
             np.savez(opened, logits=logits, classes=self._classes, digests=self._digests)
 
     def _remove(self, number: int) -> None:
-        for file in (_file(self._folder, number), _positional(self._folder, number)):
+        for file in (_file(self._folder, number), _unnamed_file(self._folder, number)):
             file.unlink(missing_ok=True)
 
 
-def read_answers(
+def read_validation_logits(
     folder: Path,
     trials: Sequence[TrialRecord],
     metric: str,
     dataset: Dataset,
-    validated: Sequence[SplitName],
+    splits: Sequence[SplitName],
 ) -> Mapping[int, np.ndarray]:
     """Validation logits by trial number, ``(n, classes)`` float32 each.
 
-    Rows are in the order of the dataset's images in the ``validated`` splits, columns in that of
-    its classes. Trials are left out whose file is not of their best epoch, as when a driver was
-    killed between two files.
+    Rows are in the order of the dataset's images in ``splits``, columns in that of its classes.
+    Repeats and failed trials are left out, and so are files that do not match their trial's best
+    epoch: a driver that is killed may have recorded a better epoch, but not written its logits.
     """
-    labels = dataset.labels[dataset.rows(*validated)]
-    known: dict[int, np.ndarray] = {}
+    labels = dataset.labels[dataset.rows(*splits)]
+    logits_by_trial: dict[int, np.ndarray] = {}
     for trial in trials:
-        file, best = _found(folder, trial.number), trial.best(metric)
+        file, best = _existing_file(folder, trial.number), trial.best(metric)
         if trial.repeat is None and trial.status != "failed" and best and file:
-            logits = _aligned(file, dataset, validated)
+            logits = _read_aligned(file, dataset, splits)
             if logits is None:
                 continue
-            if abs(scores_of(logits, labels).accuracy - best.val_accuracy) < _ROUNDING:
-                known[trial.number] = logits
-    return known
+            difference = abs(scores_of(logits, labels).accuracy - best.val_accuracy)
+            if difference < _ACCURACY_TOLERANCE:
+                logits_by_trial[trial.number] = logits
+    return logits_by_trial
 
 
-_ROUNDING = 0.01
-"""In accuracy, of logits kept as float16."""
-
-
-def _aligned(file: Path, dataset: Dataset, validated: Sequence[SplitName]) -> np.ndarray | None:
-    """The logits in the dataset's order; None if they are of other images or classes."""
-    digests = dataset.digests_of(*validated)
-    if file.suffix == ".npy":  # of a version that recorded no names
+def _read_aligned(file: Path, dataset: Dataset, splits: Sequence[SplitName]) -> np.ndarray | None:
+    """The logits in the dataset's order; None if an image or a class of it is missing."""
+    digests = dataset.digests_of(*splits)
+    if file.suffix == ".npy":  # of a version that recorded no names: in the dataset's order
         logits = np.asarray(np.load(file), dtype=np.float32)
         return logits if logits.shape == (len(digests), len(dataset.classes)) else None
     with np.load(file) as stored:
@@ -118,8 +120,8 @@ def _aligned(file: Path, dataset: Dataset, validated: Sequence[SplitName]) -> np
     return ordered[:, [columns[name] for name in dataset.classes]]
 
 
-def _found(folder: Path, number: int) -> Path | None:
-    files = (_file(folder, number), _positional(folder, number))
+def _existing_file(folder: Path, number: int) -> Path | None:
+    files = (_file(folder, number), _unnamed_file(folder, number))
     return next((file for file in files if file.exists()), None)
 
 
@@ -127,6 +129,6 @@ def _file(folder: Path, number: int) -> Path:
     return folder / f"{trial_name(number)}.npz"
 
 
-def _positional(folder: Path, number: int) -> Path:
-    """Where earlier versions kept a trial's logits, without names of rows and columns."""
+def _unnamed_file(folder: Path, number: int) -> Path:
+    """File of an earlier version, without the names of rows and columns."""
     return folder / f"{trial_name(number)}.npy"

@@ -1,4 +1,7 @@
-"""What proposes points: a name to an Optuna sampler, and our own."""
+"""Samplers: propose the parameters of the next trial, by Optuna's algorithms or by our own.
+
+They read an Optuna study and write nothing to it. When a trial stops is decided elsewhere.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Which sampler proposes a sweep's points: ours, or one of Optuna's."""
+"""Makes a sampler from its name in the settings."""
 
 import warnings
 
@@ -17,9 +17,13 @@ from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 
 
 def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:
-    """A sampler by the name that users know it by.
+    """A new sampler by its name in the settings.
 
-    "grid" needs none: all of its points are the draft's (`search.planning.initial_points`).
+    Args:
+        name: `MultiFidelitySampler` for "mfgp", else one of Optuna's. "grid" gives random points:
+            those of the grid are initial points, which come first (`search.planning`).
+        seed: Seed of every random draw of the sampler.
+        max_epochs: Epochs of a trial that runs to its end. Only "mfgp" uses it.
     """
     match name:
         case "mfgp":
@@ -30,7 +34,8 @@ def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSample
             return GPSampler(seed=seed)
         case "cmaes":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # of what is pruned
+                # Optuna calls `consider_pruned_trials` experimental.
+                warnings.simplefilter("ignore", ExperimentalWarning)
                 return CmaEsSampler(
                     seed=seed, warn_independent_sampling=False, consider_pruned_trials=True
                 )

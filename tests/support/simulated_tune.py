@@ -11,7 +11,7 @@ from ray.tune.result import NODE_IP
 from search.cluster import Node
 from search.config import SweepConfig
 from search.planning import PreparedPlan
-from search.record import Observer, SweepPaths, ValidationAnswers
+from search.record import Observer, SweepPaths, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
@@ -106,7 +106,7 @@ def simulated_tune(
     lifecycle = SearchLifecycle(
         journal,
         writer,
-        ValidationAnswers(paths.answers, "val_accuracy", [], classes=(), digests=()),
+        ValidationLogitsStore(paths.validation_logits, "val_accuracy", [], classes=(), digests=()),
         Placement(Resources(1, True, 0, 99), look=lambda: list(nodes)),
         TrialQueue(journal, prepared, budget),
         paths,

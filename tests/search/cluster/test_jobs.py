@@ -12,13 +12,13 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
-from search.cluster.jobs import script
+from search.cluster.jobs import entrypoint_script
 from search.record import SweepPaths, read_trials
 from tests.support.command_line import finesweep, flags
 
 
-def test_the_settings_file_is_a_part_of_what_the_head_runs(tmp_path: Path) -> None:
-    """By a shell, with a Python that tells what it was given."""
+def test_the_script_of_a_job_contains_the_settings_file(tmp_path: Path) -> None:
+    """It is run by a shell, with a stand-in for Python that prints its arguments."""
     bin_folder, home = tmp_path / "bin", tmp_path / "home"
     bin_folder.mkdir()
     home.mkdir()
@@ -27,14 +27,14 @@ def test_the_settings_file_is_a_part_of_what_the_head_runs(tmp_path: Path) -> No
     python.chmod(0o755)
     file = tmp_path / "my settings.toml"
     file.write_text('space = "demo"  # it\'s $HOME\n')
-    line = script(["launch", "/data/my photos"], file)
+    line = entrypoint_script(["launch", "/data/my photos"], file)
     env = {"HOME": str(home), "PATH": f"{bin_folder}:{os.environ['PATH']}"}
     done = subprocess.run(line, shell=True, capture_output=True, text=True, env=env, cwd="/")
-    said = done.stdout.splitlines()
-    assert said[0] == str(home)
-    assert said[1:5] == ["[-m]", "[search]", "[launch]", "[/data/my photos]"]
-    assert said[5] == "[--config]"
-    assert said[7] == file.read_text().rstrip()
+    printed = done.stdout.splitlines()
+    assert printed[0] == str(home)
+    assert printed[1:5] == ["[-m]", "[search]", "[launch]", "[/data/my photos]"]
+    assert printed[5] == "[--config]"
+    assert printed[7] == file.read_text().rstrip()
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_the_settings_file_is_a_part_of_what_the_head_runs(tmp_path: Path) -> No
         (["launch", "d"], "The following arguments are required: --address"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_sent(
+def test_a_mistake_is_an_error_before_anything_is_sent(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert finesweep("submit", *words) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_a_server_that_does_not_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_does_not_answer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     assert finesweep("submit", "--address", address, "resume", "x") == 2
     assert "No Ray job server answers at http://127.0.0.1" in capsys.readouterr().err
@@ -107,9 +107,9 @@ def test_a_sweep_is_submitted_followed_stopped_and_resumed(
     submit = ["submit", "--address", address]
 
     assert finesweep(*submit, "--no-wait", *launch, "--trials", 20, "--max-epochs", 20) == 0
-    told = capsys.readouterr().out
-    job = told.split()[1].rstrip(";")
-    assert f"Stop it:    ray job stop --address {address} {job}" in told
+    printed = capsys.readouterr().out
+    job = printed.split()[1].rstrip(";")
+    assert f"Stop it:    ray job stop --address {address} {job}" in printed
     paths = SweepPaths(home / "results" / "far")
     client = JobSubmissionClient(address)
     until = time.monotonic() + 200
@@ -123,12 +123,12 @@ def test_a_sweep_is_submitted_followed_stopped_and_resumed(
     begun = len(read_trials(paths.journal))
 
     assert finesweep(*submit, "resume", "far", "--trials", begun) == 0
-    told = capsys.readouterr().out
-    assert f"resumed: {begun} of {begun} trials had begun" in told
-    assert "trial 0000 epoch 20: val_accuracy" in told
+    printed = capsys.readouterr().out
+    assert f"resumed: {begun} of {begun} trials had begun" in printed
+    assert "trial 0000 epoch 20: val_accuracy" in printed
     assert [t.status for t in read_trials(paths.journal)] == ["completed"] * begun
 
     assert finesweep(*submit, *launch) == 1
-    told = capsys.readouterr()
-    assert "The sweep 'far' exists in" in told.out, "what the head says"
-    assert "is FAILED" in told.err
+    printed = capsys.readouterr()
+    assert "The sweep 'far' exists in" in printed.out, "what the head says"
+    assert "is FAILED" in printed.err

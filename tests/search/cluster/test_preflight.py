@@ -6,14 +6,14 @@ import pytest
 import ray
 
 from search.cluster import (
-    Examination,
     Machine,
-    Newcomers,
-    alive,
-    examine_machines,
+    NodeChecker,
+    PendingCheck,
+    check_machines,
+    live_nodes,
     machine_warnings,
 )
-from search.cluster.preflight import differences
+from search.cluster.preflight import version_differences
 from spaces import ConfigError
 from tests.support.command_line import finesweep
 
@@ -30,8 +30,8 @@ MACHINE = Machine(
 )
 
 
-def test_every_machine_of_the_cluster_is_looked_at(ray_cluster: None, tmp_path: Path) -> None:
-    machines = examine_machines(tmp_path / "cache")
+def test_every_machine_of_the_cluster_is_checked(ray_cluster: None, tmp_path: Path) -> None:
+    machines = check_machines(tmp_path / "cache")
     assert [(m.cpus, m.gpus) for m in machines] == [(2, 0), (1, 1)]
     assert machines[0].versions == machines[1].versions
     assert machines[0].versions["ray"] == ray.__version__
@@ -39,36 +39,38 @@ def test_every_machine_of_the_cluster_is_looked_at(ray_cluster: None, tmp_path: 
     assert "1 GPUs (logical)" in str(machines[1])
 
 
-def test_a_cache_that_cannot_be_written_is_told_with_its_machine(
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_machine(
     ray_cluster: None, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written there") as told:
-        examine_machines(tmp_path / "file" / "cache")
-    assert len(str(told.value).splitlines()) == 2, "one for each machine"
+    with pytest.raises(
+        ConfigError, match=r"cache_dir .*file/cache can't be written there"
+    ) as raised:
+        check_machines(tmp_path / "file" / "cache")
+    assert len(str(raised.value).splitlines()) == 2, "one for each machine"
 
 
-def test_a_machine_that_left_meanwhile_is_no_mistake(
+def test_a_machine_that_leaves_during_the_check_is_left_out(
     ray_cluster: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    there = alive()
-    gone = replace(there[1], id="e" * 56, host="gone")
-    monkeypatch.setattr("search.cluster.preflight._from_here", lambda: [*there, gone])
-    assert len(examine_machines(tmp_path)) == 2
-    assert "machine gone left while it was looked at" in caplog.text
+    nodes = live_nodes()
+    gone = replace(nodes[1], id="e" * 56, host="gone")
+    monkeypatch.setattr("search.cluster.preflight._nodes_local_first", lambda: [*nodes, gone])
+    assert len(check_machines(tmp_path)) == 2
+    assert "machine gone left the cluster while it was checked" in caplog.text
 
 
 def test_machines_must_have_the_same_versions() -> None:
     other = replace(MACHINE, host="b", versions={**MACHINE.versions, "torch": "2.9.0"})
-    assert differences([MACHINE, MACHINE, other]) == [
-        "b has torch 2.9.0 instead of 2.11.0 as on a; make them the same."
+    assert version_differences([MACHINE, MACHINE, other]) == [
+        "b has torch 2.9.0 instead of 2.11.0 as on a; install the same versions there."
     ]
 
 
-def test_what_a_sweep_can_live_with_is_a_warning() -> None:
+def test_a_problem_that_a_sweep_can_run_with_is_a_warning() -> None:
     assert machine_warnings([MACHINE], 50) == []
     poor = replace(MACHINE, cuda=False, free_cache_gib=0.5)
     no_cuda, little = machine_warnings([MACHINE, poor], 50)
@@ -85,21 +87,21 @@ def test_the_command_prints_a_line_for_each_machine(
     assert all("torch" in line and "GiB of memory" in line for line in lines)
 
 
-def test_a_machine_that_joins_is_examined_without_waiting_for_it(
+def test_a_machine_that_joins_is_checked_without_waiting_for_it(
     ray_cluster: None, cache: Path
 ) -> None:
-    newcomers = Newcomers(cache)
-    other = next(node for node in alive() if node.gpus)
-    assert answer(newcomers(other)) == ""
-    versions = {**newcomers._first.versions, "torch": "1.0"}
-    newcomers._first = replace(newcomers._first, versions=versions)
-    assert "instead of 1.0 as on" in answer(newcomers(other))
+    checker = NodeChecker(cache)
+    other = next(node for node in live_nodes() if node.gpus)
+    assert verdict(checker(other)) == ""
+    versions = {**checker._local.versions, "torch": "1.0"}
+    checker._local = replace(checker._local, versions=versions)
+    assert "instead of 1.0 as on" in verdict(checker(other))
 
 
-def answer(examination: Examination) -> str:
-    """What an examination comes to."""
+def verdict(check: PendingCheck) -> str:
+    """Result of a check, once it is there."""
     until = time.monotonic() + 60
-    while (known := examination()) is None:
+    while (result := check()) is None:
         assert time.monotonic() < until
         time.sleep(0.05)
-    return known
+    return result

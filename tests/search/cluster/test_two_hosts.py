@@ -35,7 +35,7 @@ def given(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 def test_images_and_weights_travel_to_a_host_that_has_neither(
     given: dict[str, Any], hosts: Hosts
 ) -> None:
-    given |= {"max_epochs": 100}  # so long that the other host's worker has its share
+    given |= {"trials": 3, "max_epochs": 100}  # long enough for the other host's worker to join in
     folders = (given["data"], given["cache_dir"], given["results_dir"])
     with hosts.cluster(dict.fromkeys(folders, "50%")) as second:
         done = hosts.finesweep("launch", given["data"], *flags(given))
@@ -45,7 +45,7 @@ def test_images_and_weights_travel_to_a_host_that_has_neither(
     assert ".npy\n" in found, "the images were brought to the other host"
     assert "study.journal" not in found, "only the driver writes"
     trials = read_trials(SweepPaths(given["results_dir"] / "far").journal)
-    assert [trial.status for trial in trials] == ["completed"] * 6
+    assert [trial.status for trial in trials] == ["completed"] * 3
 
 
 def test_a_host_whose_disk_is_full_is_left_out_and_named(
@@ -79,7 +79,7 @@ def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
         (commands / name).write_text(f"#!/bin/bash\n{text}\n")
         (commands / name).chmod(0o755)
     options = {k: v for k, v in given.items() if k not in ("name", "address", "results_dir")}
-    options |= {"trials": 4, "max_epochs": 40}
+    options |= {"trials": 3, "max_epochs": 20}
     env = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     env |= {"SLURM_JOB_NODELIST": "two", "SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
     env |= {"SLURM_CPUS_PER_TASK": "1", "ENVIRONMENT": "BATCH", "VENV": sys.prefix, "NAME": "far"}
@@ -103,4 +103,4 @@ def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
     done = subprocess.run(job, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed: " in done.stderr
-    assert [trial.status for trial in read_trials(paths.journal)] == ["completed"] * 4
+    assert [trial.status for trial in read_trials(paths.journal)] == ["completed"] * 3

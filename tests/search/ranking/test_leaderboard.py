@@ -7,7 +7,7 @@ from search.ranking import select_winner, trial_table
 from search.ranking.leaderboard import epoch_table, markdown
 from search.record import read_trials
 from spaces import RunError, TrialParams
-from tests.support.study_searcher import write_journal
+from tests.support.simulated_tune import write_journal
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from search.record import read_trials
 from tests.support.epoch_reports import report
-from tests.support.study_searcher import write_journal
+from tests.support.simulated_tune import write_journal
 
 
 @pytest.fixture

@@ -13,31 +13,31 @@ from tests.support.epoch_reports import report
 SPACE = SearchSpace.load("demo")
 
 
-def test_optuna_reads_what_is_written(tmp_path: Path) -> None:
+def test_optunas_own_backend_reads_what_ours_writes(tmp_path: Path) -> None:
     ours = JournalStorage(JournalFile(tmp_path / "journal"))
     study = ours.create_new_study([1], "s")
     ours.set_trial_user_attr(ours.create_new_trial(study), "größe", [1, None])
-    its_own = JournalStorage(JournalFileBackend(str(tmp_path / "journal")))
-    assert its_own.get_all_trials(study)[0].user_attrs == {"größe": [1, None]}
+    optunas = JournalStorage(JournalFileBackend(str(tmp_path / "journal")))
+    assert optunas.get_all_trials(study)[0].user_attrs == {"größe": [1, None]}
 
 
-def test_half_a_line_is_cut_off(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_cut_off(tmp_path: Path) -> None:
     file = tmp_path / "journal"
     file.write_bytes(b'{"op_code":0}\n{"op_co')
-    JournalFile(file).mend()
+    JournalFile(file).truncate_partial_line()
     assert file.read_bytes() == b'{"op_code":0}\n'
 
 
-def test_each_event_of_a_trial_is_on_the_disk_before_it_is_over_and_synced_once(
+def test_each_event_of_a_trial_is_synced_to_the_disk_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, synced, sync = tmp_path / "journal", [], os.fsync
 
-    def noted(opened: int) -> None:
+    def recorded_sync(opened: int) -> None:
         sync(opened)
         synced.append(file.stat().st_size)
 
-    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "fsync", recorded_sync)
     journal = StudyJournal.open(file, metric="val_accuracy", sampler="random", seed=0, max_epochs=9)
     number, values = journal.ask(SPACE.distributions())
     journal.begin(number, SPACE.params(values, native_image_size={}))

@@ -5,11 +5,11 @@ from dataclasses import asdict
 import pytest
 
 from search import SweepResult
-from search.record import StageClock, read_trials
+from search.record import StageClock, format_duration, read_trials
 from search.record.profile import STAGES
 
 
-def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:
+def test_a_clock_adds_up_stages_that_overlap_or_fail() -> None:
     clock = StageClock()
     with clock.stage("scan"), clock.stage("start"):
         time.sleep(0.05)
@@ -22,7 +22,7 @@ def test_a_clock_counts_stages_also_side_by_side_and_when_they_fail() -> None:
     assert list(stages) == [stage for stage in STAGES if stage in stages]
 
 
-def test_a_sweep_says_where_its_time_went(sweep: SweepResult) -> None:
+def test_a_sweep_writes_a_profile_that_adds_up(sweep: SweepResult) -> None:
     profile = json.loads(sweep.paths.profile.read_text())
     assert sweep.profile is not None
     assert profile == asdict(sweep.profile)
@@ -35,6 +35,12 @@ def test_a_sweep_says_where_its_time_went(sweep: SweepResult) -> None:
     assert spent["prefix"] + spent["train"] + spent["evaluate"] == pytest.approx(epochs, abs=0.05)
     whole = profile["workers"] * profile["stages"]["search"]
     assert sum(spent.values()) == pytest.approx(whole, abs=0.1)
-    words = str(sweep.profile)
-    assert words.startswith(f"{profile['wall_seconds']:.0f} s: ")
-    assert "of the search prefix" in words
+    text = str(sweep.profile)
+    assert text.startswith(f"{profile['wall_seconds']:.0f} s: ")
+    assert "of the search prefix" in text
+
+
+def test_durations_are_given_in_seconds_minutes_or_hours() -> None:
+    assert format_duration(90) == "90.0 s"
+    assert format_duration(300) == "5.0 min"
+    assert format_duration(9000) == "2.5 h"

@@ -19,38 +19,40 @@ SPACE = SearchSpace.from_table(
 )
 
 
-def unfreezes(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
-    """Of trials whose accuracy is the better the nearer they are to 0.3."""
+def proposals(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
+    """Proposals for `unfreeze` when accuracy is highest at 0.3 and falls off linearly."""
     study = StudyJournal(
         InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=seed, max_epochs=9
     )
-    asked = []
+    proposed = []
     for _ in range(trials):
         number, values = study.ask(SPACE.distributions())
-        asked.append(float(str(values["unfreeze"])))
+        proposed.append(float(str(values["unfreeze"])))
         study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
-        study.report(number, report(1, 1 - abs(asked[-1] - 0.3), is_last=True))
+        study.report(number, report(1, 1 - abs(proposed[-1] - 0.3), is_last=True))
         study.end(number, "completed")
-    return asked
+    return proposed
 
 
 @pytest.mark.parametrize("name", get_args(SamplerName))
-def test_every_sampler_proposes_points_of_the_space_and_repeats_itself(name: SamplerName) -> None:
-    asked = unfreezes(name, 14)
-    assert len(set(asked)) > 10
-    assert all(0 <= unfreeze <= 1 for unfreeze in asked)
-    assert unfreezes(name, 14) == asked
-    assert unfreezes(name, 14, seed=1) != asked
+def test_every_sampler_proposes_points_of_the_space_and_is_reproducible_by_its_seed(
+    name: SamplerName,
+) -> None:
+    proposed = proposals(name, 14)
+    assert len(set(proposed)) > 10
+    assert all(0 <= unfreeze <= 1 for unfreeze in proposed)
+    assert proposals(name, 14) == proposed
+    assert proposals(name, 14, seed=1) != proposed
 
 
 @pytest.mark.parametrize("name", ["tpe", "mfgp", "cmaes"])
-def test_samplers_that_learn_come_nearer_than_chance(name: SamplerName) -> None:
-    late = [abs(x - 0.3) for seed in range(3) for x in unfreezes(name, 40, seed)[-15:]]
-    chance = [abs(x - 0.3) for seed in range(3) for x in unfreezes("random", 40, seed)[-15:]]
+def test_samplers_that_learn_come_nearer_the_optimum_than_random_ones(name: SamplerName) -> None:
+    late = [abs(x - 0.3) for seed in range(3) for x in proposals(name, 40, seed)[-15:]]
+    chance = [abs(x - 0.3) for seed in range(3) for x in proposals("random", 40, seed)[-15:]]
     assert sum(late) < 0.7 * sum(chance)
 
 
-def test_a_name_makes_one_sampler_and_no_other() -> None:
+def test_each_name_makes_its_sampler() -> None:
     kinds = {
         name: type(make_sampler(name, seed=0, max_epochs=9)).__name__
         for name in get_args(SamplerName)
@@ -66,8 +68,8 @@ def test_a_name_makes_one_sampler_and_no_other() -> None:
     }
 
 
-def test_only_a_sampler_that_foresees_spares_a_trial() -> None:
-    def spared(sampler: SamplerName) -> bool:
+def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
+    def could_win(sampler: SamplerName) -> bool:
         study = StudyJournal(
             InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=0, max_epochs=9
         )
@@ -77,9 +79,9 @@ def test_only_a_sampler_that_foresees_spares_a_trial() -> None:
             study.report(number, report(1, 0.5 + i / 100))
             study.end(number, "stopped")
         number, _ = study.ask(SPACE.distributions())
-        return study.may_lead(number, report(1, 0.9))
+        return study.could_win(number, report(1, 0.9))
 
-    assert {name: spared(name) for name in ("mfgp", "tpe", "random")} == {
+    assert {name: could_win(name) for name in ("mfgp", "tpe", "random")} == {
         "mfgp": True,
         "tpe": False,
         "random": False,

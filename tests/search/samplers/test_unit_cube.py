@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
 
-from search.samplers.unit_cube import Cube
+from search.samplers.unit_cube import UnitCube
 
-CUBE = Cube(
+CUBE = UnitCube(
     {
         "backbone": CategoricalDistribution(["a", "b", "c"]),
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
@@ -22,36 +23,39 @@ VALUES = {
 }
 
 
-def test_a_point_has_a_place_and_the_place_is_that_point() -> None:
-    (place,) = CUBE.places([VALUES])
-    assert place[:3] == pytest.approx([1, 0.5, 0.5])
-    found = CUBE.values(place)
-    assert found == pytest.approx(VALUES)
-    assert isinstance(found["head_hidden"], int) and isinstance(found["batch_size"], int)
+def test_decoding_the_code_of_a_point_gives_that_point() -> None:
+    (code,) = CUBE.encode([VALUES])
+    assert code[:3] == pytest.approx([1, 0.5, 0.5])
+    point = CUBE.decode(code)
+    assert point == pytest.approx(VALUES)
+    assert isinstance(point["head_hidden"], int) and isinstance(point["batch_size"], int)
 
 
-def test_every_place_is_a_point_of_the_space() -> None:
+def test_every_code_is_that_of_a_point_of_the_space() -> None:
     rng = np.random.default_rng(0)
-    drawn = CUBE.draw(rng, 200)
-    for place in [*drawn, *CUBE.near(rng, drawn[:3], 200)]:
-        values = CUBE.values(place)
-        assert all(
-            dist._contains(dist.to_internal_repr(values[n])) for n, dist in CUBE.space.items()
-        )
+    sampled = CUBE.sample(rng, 200)
+    for code in [*sampled, *CUBE.perturb(rng, sampled[:3], 200)]:
+        point = CUBE.decode(code)
+        create_trial(params=point, distributions=dict(CUBE.space), value=0.0)  # checks them
+        assert point["batch_size"] % 8 == 0 and point["dropout"] in (0, 0.25, 0.5)
 
 
-def test_places_near_others_are_nearer_than_any() -> None:
+def test_perturbed_codes_are_nearer_than_uniform_ones() -> None:
     rng = np.random.default_rng(0)
     middle = np.array([[1, 0.5, 0.5, 0.5, 0.5]])
-    near, drawn = CUBE.near(rng, middle, 200), CUBE.draw(rng, 200)
-    apart = [
-        np.linalg.norm(CUBE.features(p) - CUBE.features(middle), axis=1) for p in (near, drawn)
-    ]
-    assert apart[0].mean() < 0.6 * apart[1].mean()
-    assert apart[0].min() > 0, "none is the point itself"
+    perturbed, uniform = CUBE.perturb(rng, middle, 200), CUBE.sample(rng, 200)
+    near, far = (
+        np.linalg.norm(CUBE.embed(codes) - CUBE.embed(middle), axis=1)
+        for codes in (perturbed, uniform)
+    )
+    assert near.mean() < 0.6 * far.mean()
+    assert near.min() > 0, "none is the point itself"
 
 
-def test_any_two_choices_are_as_far_apart_as_both_ends_of_a_range() -> None:
-    places = np.array([[k, 0, 0, 0, 0] for k in range(3)] + [[0, 1, 0, 0, 0]], dtype=float)
-    at = CUBE.features(places)
-    assert [np.linalg.norm(at[0] - at[k]) for k in (1, 2, 3)] == pytest.approx([1, 1, 1])
+def test_any_two_choices_are_as_far_apart_as_the_ends_of_a_range() -> None:
+    codes = np.array([[k, 0, 0, 0, 0] for k in range(3)] + [[0, 1, 0, 0, 0]], dtype=float)
+    embedded = CUBE.embed(codes)
+    assert embedded.shape == (4, CUBE.embedded_size)
+    assert [np.linalg.norm(embedded[0] - embedded[k]) for k in (1, 2, 3)] == pytest.approx(
+        [1, 1, 1]
+    )

@@ -1,0 +1,170 @@
+"""`Posterior`: a Gaussian process over learning curves, the one file here that uses scikit-learn.
+
+The model is that of multi-fidelity Bayesian optimization (Kandasamy et al. 2017, "Multi-fidelity
+Bayesian Optimisation with Continuous Approximations"), with these symbols:
+
+====================  ===========================================================================
+x                     a point of the search space, as its embedding in the unit cube
+z in [0, 1]           the fidelity: log(epoch) / log(max_epochs)
+g(z, x)               the metric after that epoch, standardized; a Gaussian process
+f(x) = g(1, x)        the same after the last epoch: what is maximized
+====================  ===========================================================================
+
+The kernel is one Matérn 5/2 over (x, z) with a length scale for each coordinate, plus white noise.
+Unlike the paper, nothing here chooses the fidelity of an evaluation: every trial begins at epoch 1,
+and early stopping decides how far it gets.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
+
+from search.samplers.learning_curves import LearningCurve
+from search.samplers.unit_cube import UnitCube
+
+
+def prior_kernel(cube: UnitCube) -> Kernel:
+    """The kernel before any data: unit variance and length scales, noise variance 0.1.
+
+    Its hyperparameters are the centre of their prior when they are fitted (`Posterior.fit`).
+    """
+    coordinates = cube.embedded_size + 1  # the fidelity
+    matern = Matern(np.ones(coordinates), (0.05, 20), nu=2.5)
+    return ConstantKernel(1.0, (0.05, 20)) * matern + WhiteKernel(0.1, (1e-3, 2))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The distribution of f(x), given some learning curves.
+
+    Scores are standardized: only differences and comparisons between them mean anything.
+    """
+
+    curves: Sequence[LearningCurve]
+    """The curves that it is conditioned on."""
+    cube: UnitCube
+    max_epochs: int
+    process: GaussianProcessRegressor
+    """g(z, x), fitted to every epoch of the curves."""
+
+    @classmethod
+    def fit(
+        cls,
+        curves: Sequence[LearningCurve],
+        cube: UnitCube,
+        max_epochs: int,
+        kernel: Kernel,
+        *,
+        prior: Kernel | None,
+    ) -> Self:
+        """Condition on every epoch of the curves.
+
+        With a ``prior``, the hyperparameters are fitted as well, starting from those of ``kernel``;
+        without one they stay as they are.
+        """
+        rows = [(c.params, e, v) for c in curves for e, v in zip(c.epochs, c.values, strict=True)]
+        points, epochs, values = zip(*rows, strict=True)
+        inputs = _inputs(cube, cube.encode(points), epochs, max_epochs)
+        optimizer = _map_optimizer(prior.theta) if prior is not None else None
+        process = GaussianProcessRegressor(kernel, optimizer=optimizer)
+        with warnings.catch_warnings():
+            # A length scale at its bound is no fault: that coordinate has no influence.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            process.fit(inputs, _standardized(np.array(values)))
+        return cls(curves, cube, max_epochs, process)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel with the hyperparameters that were used."""
+        return self.process.kernel_
+
+    def final_scores(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of f at ``(n, p)`` codes of the cube, ``(n,)`` each.
+
+        Noise of a measurement is not part of the standard deviation.
+        """
+        inputs = _inputs(self.cube, codes, self.max_epochs, self.max_epochs)
+        mean, std_with_noise = self.process.predict(inputs, return_std=True)
+        noise_variance = self.process.kernel_.k2.noise_level  # of `prior_kernel`'s second term
+        return mean, np.sqrt(np.maximum(std_with_noise**2 - noise_variance, 1e-12))
+
+    def final_scores_of(self, points: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """`final_scores` of ``n`` points, given by parameter name."""
+        return self.final_scores(self.cube.encode(points))
+
+    def fantasize(self, points: Sequence[Mapping[str, Any]]) -> Self:
+        """Condition on the posterior mean at pending points, so that they are not proposed twice.
+
+        This is the kriging believer of Ginsbourger et al. 2010. Hyperparameters stay as they are.
+        """
+        if not points:
+            return self
+        inputs = _inputs(self.cube, self.cube.encode(points), self.max_epochs, self.max_epochs)
+        all_inputs = np.vstack([self.process.X_train_, inputs])
+        scores = np.concatenate([self.process.y_train_, self.process.predict(inputs)])
+        process = GaussianProcessRegressor(self.process.kernel_, optimizer=None)
+        return replace(self, process=process.fit(all_inputs, scores))
+
+    def expected_improvement(self, codes: np.ndarray, incumbent: float) -> np.ndarray:
+        """Expected improvement on a score, ``(n,)`` for ``(n, p)`` codes (Jones et al. 1998).
+
+        With mean m, standard deviation s and u = (m - incumbent) / s it is s (u Phi(u) + phi(u)).
+        """
+        mean, std = self.final_scores(codes)
+        u = (mean - incumbent) / std
+        return np.asarray(std * (u * norm.cdf(u) + norm.pdf(u)))
+
+
+def _inputs(
+    cube: UnitCube, codes: np.ndarray, epochs: int | Sequence[int], max_epochs: int
+) -> np.ndarray:
+    """``(n, d + 1)`` inputs of the process: embeddings of ``(n, p)`` codes, and the fidelity z.
+
+    ``epochs`` is one epoch for all codes, or one for each.
+    """
+    fidelity = np.log(epochs) / np.log(max(max_epochs, 2))
+    return np.column_stack([cube.embed(codes), np.broadcast_to(fidelity, len(codes))])
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    """``(n,)`` values with mean 0 and standard deviation 1, after low ones are clipped.
+
+    The floor lies as far below the median as 1.5 times the best value lies above it: how bad a bad
+    trial is says nothing about the good ones. It also makes minus infinity finite.
+    """
+    median = np.median(values[np.isfinite(values)])
+    clipped = np.maximum(values, median - 1.5 * (values.max() - median))
+    return np.asarray((clipped - clipped.mean()) / (clipped.std() + 1e-9))
+
+
+def _map_optimizer(prior_theta: np.ndarray) -> Callable[..., tuple[np.ndarray, float]]:
+    """An optimizer for scikit-learn that finds the posterior mode (MAP) of the hyperparameters.
+
+    The prior of their logarithms is normal with mean ``prior_theta``, ``(k,)``, and standard
+    deviation 1. Maximum likelihood alone overfits when trials are few and parameters many.
+    """
+
+    def optimize(
+        loss: Callable[[np.ndarray], tuple[float, np.ndarray]],
+        start: np.ndarray,
+        bounds: np.ndarray,
+    ) -> tuple[np.ndarray, float]:
+        def penalized(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = loss(theta)
+            deviation = theta - prior_theta
+            return value + 0.5 * deviation @ deviation, gradient + deviation
+
+        found = minimize(
+            penalized, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 15}
+        )
+        return found.x, found.fun
+
+    return optimize
