@@ -18,7 +18,7 @@ from trainables.data import Dataset, ImageSet, SplitSpec, build_store, survey_im
 from trainables.evaluation import scores_of
 from trainables.inputs import FeatureLoader, FeatureStore
 from trainables.models import Preprocessing, find_weights, split_for_trial
-from trainables.training import FineTuning, finetune, logits_of
+from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, finetune, logits_of
 
 SETS = ("elpv", "foods", "fashion")
 BACKBONE = "tf_efficientnet_lite0"
@@ -63,11 +63,8 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
         num_classes=classes,
         train=uneven(ImageSet.of(dataset, pixels, "train"), classes, seed),
         val=None,
-        max_epochs=EPOCHS,
-        seed=seed,
-        precision="fp32",
-        views=4,
-        store=FeatureStore(cache, 4 * 2**30),
+        settings=FineTuneSettings(max_epochs=EPOCHS, views=4, seed=seed),
+        compute=ComputeSettings(precision="fp32", store=FeatureStore(cache, 4 * 2**30)),
     )
     list(finetune(tuning))
     test = ImageSet.of(dataset, pixels, "test")

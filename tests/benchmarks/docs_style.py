@@ -2,10 +2,10 @@
 
     python tests/benchmarks/docs_style.py FOLDER --weights DIR --out FILE.json [--points FILE.json]
 
-Function trainable, timm, ImageFolder, DataLoader, torchvision v2. It is given Finesweep's recipe, a
+Function trainable, timm, ImageFolder, DataLoader, torchvision v2. It shares Finesweep's recipe, a
 head that starts at zero and frozen BatchNorm, so that the two differ in speed and not in what they
-train (without these it scored 14 points lower on ELPV). With ``--points`` a fixed list of
-trials, without it OptunaSearch and ASHA over the same space as Finesweep's `demo` preset.
+train (without these it scored 14 points lower on ELPV). With ``--points``
+it runs a fixed list of trials, without it OptunaSearch and ASHA over the space of `demo`.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def train(config: dict) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(config["max_epochs"]):
         model.train()
-        for module in model.modules():  # what is frozen keeps its BatchNorm statistics
+        for module in model.modules():  # frozen modules keep their BatchNorm statistics
             if not any(p.requires_grad for p in module.parameters()):
                 module.eval()
         for images, labels in train_loader:
@@ -101,6 +101,31 @@ def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:
     return list(head), [p for body in bodies[len(bodies) - opened :] for p in body]
 
 
+def search_of(args: argparse.Namespace) -> tuple[dict, tune.TuneConfig]:
+    """The space and the search: the points of a file, or OptunaSearch and ASHA."""
+    if args.points:
+        points = json.loads(args.points.read_text())
+        settings = tune.TuneConfig(metric="val_accuracy", mode="max")
+        return {"point": tune.grid_search(points)}, settings
+    space = {
+        "backbone": tune.choice([f"tf_efficientnet_lite{k}" for k in range(3)]),
+        "unfreeze": tune.uniform(0.0, 0.3),
+        "learning_rate": tune.loguniform(3e-4, 1e-2),
+        "backbone_lr_scale": tune.loguniform(0.01, 1.0),
+        "weight_decay": tune.loguniform(1e-6, 1e-1),
+        "dropout": tune.uniform(0.0, 0.5),
+        "augment": tune.uniform(0.0, 0.6),
+    }
+    return space, tune.TuneConfig(
+        metric="val_accuracy",
+        mode="max",
+        num_samples=-1 if args.seconds else args.trials,
+        time_budget_s=args.seconds,
+        search_alg=OptunaSearch(seed=args.seed),
+        scheduler=ASHAScheduler(max_t=args.max_epochs, grace_period=1, reduction_factor=4),
+    )
+
+
 def main() -> None:
     """Run the sweep; write every trial's scores and times."""
     parser = argparse.ArgumentParser()
@@ -123,28 +148,7 @@ def main() -> None:
         "image_size": args.image_size,
         "batch_size": 32,
     }
-    if args.points:
-        points = json.loads(args.points.read_text())
-        space = {"point": tune.grid_search(points)}
-        settings = tune.TuneConfig(metric="val_accuracy", mode="max")
-    else:
-        space = {
-            "backbone": tune.choice([f"tf_efficientnet_lite{k}" for k in range(3)]),
-            "unfreeze": tune.uniform(0.0, 0.3),
-            "learning_rate": tune.loguniform(3e-4, 1e-2),
-            "backbone_lr_scale": tune.loguniform(0.01, 1.0),
-            "weight_decay": tune.loguniform(1e-6, 1e-1),
-            "dropout": tune.uniform(0.0, 0.5),
-            "augment": tune.uniform(0.0, 0.6),
-        }
-        settings = tune.TuneConfig(
-            metric="val_accuracy",
-            mode="max",
-            num_samples=-1 if args.seconds else args.trials,
-            time_budget_s=args.seconds,
-            search_alg=OptunaSearch(seed=args.seed),
-            scheduler=ASHAScheduler(max_t=args.max_epochs, grace_period=1, reduction_factor=4),
-        )
+    space, settings = search_of(args)
 
     def trainable(config: dict) -> None:
         train({**shared, **config.get("point", config)})
@@ -158,7 +162,7 @@ def main() -> None:
     trials = []
     for result in results:
         frame = result.metrics_dataframe
-        if frame is None or "val_accuracy" not in frame:  # the time was over in its first epoch
+        if frame is None or "val_accuracy" not in frame:  # the time ended in its first epoch
             continue
         config = result.config.get("point", result.config)
         curve = list(zip(frame["val_accuracy"], frame["now"] - began, strict=True))

@@ -17,7 +17,13 @@ from trainables.data import Dataset, ImageSet, build_store, survey_images
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights, find_weights
 from trainables.process import configure_process
-from trainables.training import EpochReport, FineTuning, finetune
+from trainables.training import (
+    ComputeSettings,
+    EpochReport,
+    FineTuneSettings,
+    FineTuning,
+    finetune,
+)
 
 STORE = FeatureStore(SCRATCH / "features-bench", 2**36)
 
@@ -41,11 +47,8 @@ def run(
         num_classes=len(dataset.classes),
         train=ImageSet.of(dataset, pixels, "train"),
         val=ImageSet.of(dataset, pixels, "val"),
-        max_epochs=epochs,
-        precision="fp32",
-        views=views,
-        store=store,
-        seed=seed,
+        settings=FineTuneSettings(max_epochs=epochs, views=views, seed=seed),
+        compute=ComputeSettings(precision="fp32", store=store),
     )
     return list(finetune(tuning))
 

@@ -12,8 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +41,7 @@ DEPTHS = [0.0] * 8 + [0.25] * 6 + [0.5] * 2 + [1.0] * 4
 def points(seed: int = 0) -> list[dict[str, object]]:
     """The points of the twenty trials, in a random order."""
     rng = np.random.default_rng(seed)
-    made = [
+    trials = [
         {
             "backbone": f"tf_efficientnet_lite{int(rng.integers(2))}",
             "unfreeze": depth,
@@ -51,17 +54,113 @@ def points(seed: int = 0) -> list[dict[str, object]]:
         }
         for depth in DEPTHS
     ]
-    return [made[i] for i in rng.permutation(len(made))]
+    return [trials[i] for i in rng.permutation(len(trials))]
 
 
 def link_weights(count: int) -> Path:
     """A folder with the ImageNet weights of the first EfficientNet-Lites."""
     folder = fresh(SCRATCH / "weights")
     for k in range(count):
-        found = find_weights(f"tf_efficientnet_lite{k}", "pretrained", cache=SCRATCH / "survey")
-        assert found.file is not None
-        (folder / f"{found.backbone}.safetensors").symlink_to(found.file)
+        weights = find_weights(f"tf_efficientnet_lite{k}", "pretrained", cache=SCRATCH / "survey")
+        assert weights.file is not None
+        (folder / f"{weights.backbone}.safetensors").symlink_to(weights.file)
     return folder
+
+
+@dataclass
+class Measured:
+    """Measurements of one side: a list entry for each round."""
+
+    first_result: list[float] = field(default_factory=list)
+    """Seconds from the start of the process to the first epoch's result."""
+    scores: list[dict[float, list[float]]] = field(default_factory=list)
+    """Best validation accuracy of each trial, by unfreeze fraction."""
+    busy: list[dict[float, float]] = field(default_factory=list)
+    """Seconds of the trials' epochs, by unfreeze fraction."""
+
+    def add(self, trials: Iterable[tuple[float, float | None, float]]) -> None:
+        """Add a round of trials: unfreeze fraction, best score if there is one, and seconds."""
+        scores: dict[float, list[float]] = {}
+        busy: dict[float, float] = {}
+        for depth, score, seconds in trials:
+            if score is not None:
+                scores.setdefault(depth, []).append(score)
+            busy[depth] = busy.get(depth, 0.0) + seconds
+        self.scores.append(scores)
+        self.busy.append(busy)
+
+    def mean_score(self, depth: float) -> float:
+        """Mean over the rounds of the mean score at an unfreeze fraction."""
+        return statistics.mean(statistics.mean(scores[depth]) for scores in self.scores)
+
+    def mean_of_all(self) -> float:
+        """Mean score of all trials of all rounds."""
+        return statistics.mean(
+            score for scores in self.scores for values in scores.values() for score in values
+        )
+
+
+class FixedTrials:
+    """The twenty trials, run by Finesweep, by the docs-style script and in a bare loop."""
+
+    def __init__(self, data: str, images: int, epochs: int) -> None:
+        self._folder, self.dataset = split_folder(data, images)
+        self._work = fresh(SCRATCH / "fixed_trials")
+        (self._work / "points.json").write_text(json.dumps(points()))
+        self._weights, self.epochs = link_weights(2), epochs
+        self.sides = {name: Measured() for name in ("ours", "docs", "bare")}
+
+    def ours(self) -> float:
+        """Run a sweep; its wall seconds."""
+        work = self._work
+        fresh(work / "cache")
+        fresh(work / "results")
+        command = [sys.executable, "-m", "search", "launch", str(self._folder), "--space", "demo"]
+        command += ["--points", str(work / "points.json"), "--trials", "20", "--stopping", "none"]
+        command += ["--max-epochs", str(self.epochs), "--name", "ours", "--no-retrain"]
+        command += ["--weights", str(self._weights), "--cache-dir", str(work / "cache")]
+        command += ["--results-dir", str(work / "results"), "--concurrent", "2"]
+        began, wall = _wall(command)
+        side = self.sides["ours"]
+        side.first_result.append(first_result(work / "results" / "ours" / "sweep.log", began))
+        side.add(
+            (trial.params.unfreeze, max(r.val_accuracy for r in trial.reports), trial.seconds)
+            for trial in read_trials(SweepPaths(work / "results" / "ours").journal)
+        )
+        return wall
+
+    def docs(self) -> float:
+        """Run the docs-style script; its wall seconds."""
+        out = fresh(self._work / "docs") / "out.json"
+        command = [sys.executable, str(ROOT / "tests/benchmarks/docs_style.py"), str(self._folder)]
+        command += ["--weights", str(self._weights), "--points", str(self._work / "points.json")]
+        command += ["--max-epochs", str(self.epochs), "--out", str(out)]
+        began, wall = _wall(command)
+        sweep = json.loads(out.read_text())
+        first = min(when for trial in sweep["trials"] for _, when in trial["curve"])
+        side = self.sides["docs"]
+        side.first_result.append(sweep["began"] + first - began)
+        side.add(
+            (trial["config"]["unfreeze"], max(v for v, _ in trial["curve"]), _epoch_seconds(trial))
+            for trial in sweep["trials"]
+        )
+        return wall
+
+    def bare(self) -> float:
+        """Run the bare loops; the wall seconds that they would take on all workers."""
+        trials = [TrialParams.parse(point) for point in points()]
+        times = bare_times(
+            trials,
+            train=len(self.dataset.rows("train")),
+            val=len(self.dataset.rows("val")),
+            classes=len(self.dataset.classes),
+            epochs=self.epochs,
+        )
+        unfreeze = [params.unfreeze for params in trials]
+        self.sides["bare"].add(
+            (depth, None, seconds) for depth, seconds in zip(unfreeze, times, strict=True)
+        )
+        return sum(times) / WORKERS
 
 
 def main() -> None:
@@ -72,111 +171,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
-    folder, dataset = split_folder(args.data, args.images)
-    work = fresh(SCRATCH / "fixed_trials")
-    (work / "points.json").write_text(json.dumps(points()))
-    weights = link_weights(2)
-    first: dict[str, list[float]] = {"ours": [], "docs": []}
-    scores: dict[str, list[dict[float, list[float]]]] = {"ours": [], "docs": []}
-    busy: dict[str, list[dict[float, float]]] = {"ours": [], "docs": [], "bare": []}
-    trials = [TrialParams.parse(point) for point in points()]
-
-    def ours() -> float:
-        fresh(work / "cache")
-        fresh(work / "results")
-        command = [sys.executable, "-m", "search", "launch", str(folder), "--space", "demo"]
-        command += ["--points", str(work / "points.json"), "--trials", "20", "--stopping", "none"]
-        command += ["--max-epochs", str(args.epochs), "--name", "ours", "--no-retrain"]
-        command += ["--weights", str(weights), "--cache-dir", str(work / "cache")]
-        command += ["--results-dir", str(work / "results"), "--concurrent", "2"]
-        began, wall = _wall(command)
-        first["ours"].append(first_result(work / "results" / "ours" / "sweep.log", began))
-        by_depth: dict[float, list[float]] = {}
-        time_by_depth: dict[float, float] = {}
-        for trial in read_trials(SweepPaths(work / "results" / "ours").journal):
-            best = max(report.val_accuracy for report in trial.reports)
-            by_depth.setdefault(trial.params.unfreeze, []).append(best)
-            time_by_depth[trial.params.unfreeze] = (
-                time_by_depth.get(trial.params.unfreeze, 0.0) + trial.seconds
-            )
-        scores["ours"].append(by_depth)
-        busy["ours"].append(time_by_depth)
-        return wall
-
-    def docs() -> float:
-        out = fresh(work / "docs") / "out.json"
-        command = [sys.executable, str(ROOT / "tests/benchmarks/docs_style.py"), str(folder)]
-        command += ["--weights", str(weights), "--points", str(work / "points.json")]
-        command += ["--max-epochs", str(args.epochs), "--out", str(out)]
-        began, wall = _wall(command)
-        sweep = json.loads(out.read_text())
-        starts = min(when for trial in sweep["trials"] for _, when in trial["curve"])
-        first["docs"].append(sweep["began"] + starts - began)
-        by_depth: dict[float, list[float]] = {}
-        time_by_depth: dict[float, float] = {}
-        for trial in sweep["trials"]:
-            depth = trial["config"]["unfreeze"]
-            by_depth.setdefault(depth, []).append(max(value for value, _ in trial["curve"]))
-            times = [when for _, when in trial["curve"]]
-            per_epoch = (times[-1] - times[0]) / max(len(times) - 1, 1)
-            time_by_depth[depth] = time_by_depth.get(depth, 0.0) + per_epoch * len(times)
-        scores["docs"].append(by_depth)
-        busy["docs"].append(time_by_depth)
-        return wall
-
-    def bare() -> float:
-        times = bare_times(
-            trials,
-            train=len(dataset.rows("train")),
-            val=len(dataset.rows("val")),
-            classes=len(dataset.classes),
-            epochs=args.epochs,
-        )
-        time_by_depth: dict[float, float] = {}
-        for params, spent in zip(trials, times, strict=True):
-            time_by_depth[params.unfreeze] = time_by_depth.get(params.unfreeze, 0.0) + spent
-        busy["bare"].append(time_by_depth)
-        return sum(times) / WORKERS
-
-    found = alternate({"docs": docs, "ours": ours, "bare": bare}, args.rounds)
-    faster = ratios(found["docs"], found["ours"])
+    runs = FixedTrials(args.data, args.images, args.epochs)
+    walls = alternate({"docs": runs.docs, "ours": runs.ours, "bare": runs.bare}, args.rounds)
+    dataset = runs.dataset
     lines = [
         f"Twenty trials of {args.epochs} epochs on {len(dataset.rows('train'))} training images of "
         f"{args.data} ({len(dataset.classes)} classes) at 96 px, EfficientNet-Lite 0 and 1.",
         "",
-        "| | wall seconds |",
-        "| --- | --- |",
-        f"| docs-style Ray Tune script | {spread(found['docs'])} |",
-        f"| Finesweep | {spread(found['ours'])} |",
-        f"| bare loop without Ray, images or a store: the floor | {spread(found['bare'])} |",
-        f"| **times as fast** (aim: 3) | **{spread(faster, 3)}** |",
-        f"| first result, docs-style (B4) | {spread(first['docs'], 3)} |",
-        f"| first result, Finesweep | {spread(first['ours'], 3)} |",
-        f"| **times as soon** (aim: 1.5) | **{spread(ratios(first['docs'], first['ours']), 3)}** |",
+        *wall_lines(walls, runs.sides),
         "",
-        "Epochs alone, and what they came to:",
+        "The epochs alone, and the scores reached:",
         "",
-        "| trials | times as fast as docs-style | the bare loop is | validation accuracy, "
-        "docs-style | Finesweep |",
-        "| --- | --- | --- | --- | --- |",
+        *depth_lines(runs.sides),
     ]
-    for depth in sorted(set(DEPTHS)):
-        gain, floor = (
-            spread([d[depth] / o[depth] for d, o in zip(busy["docs"], busy[name], strict=True)], 3)
-            for name in ("ours", "bare")
-        )
-        means = [
-            statistics.mean(statistics.mean(run[depth]) for run in scores[name])
-            for name in ("docs", "ours")
-        ]
-        count = DEPTHS.count(depth)
-        scored = f"{means[0]:.4f} | {means[1]:.4f}"
-        lines.append(f"| {count} at unfreeze {depth:g} | {gain} | {floor} | {scored} |")
-    both = [
-        statistics.mean(v for run in scores[name] for values in run.values() for v in values)
-        for name in ("docs", "ours")
-    ]
-    lines.append(f"| all | | | {both[0]:.4f} | {both[1]:.4f} |")
     write_table(
         f"fixed_trials_{args.data}",
         f"B1: twenty fixed trials, {args.data}",
@@ -185,10 +192,54 @@ def main() -> None:
     )
 
 
+def wall_lines(walls: dict[str, list[float]], sides: dict[str, Measured]) -> list[str]:
+    """A table of wall seconds and of seconds to the first result."""
+    faster = ratios(walls["docs"], walls["ours"])
+    docs, ours = sides["docs"].first_result, sides["ours"].first_result
+    return [
+        "| | wall seconds |",
+        "| --- | --- |",
+        f"| docs-style Ray Tune script | {spread(walls['docs'])} |",
+        f"| Finesweep | {spread(walls['ours'])} |",
+        f"| bare loop without Ray, images or a store: the floor | {spread(walls['bare'])} |",
+        f"| **times as fast** (aim: 3) | **{spread(faster, 3)}** |",
+        f"| first result, docs-style (B4) | {spread(docs, 3)} |",
+        f"| first result, Finesweep | {spread(ours, 3)} |",
+        f"| **times as soon** (aim: 1.5) | **{spread(ratios(docs, ours), 3)}** |",
+    ]
+
+
+def depth_lines(sides: dict[str, Measured]) -> list[str]:
+    """A table of speed and validation accuracy by unfreeze fraction."""
+    docs, ours = sides["docs"], sides["ours"]
+    lines = [
+        "| trials | times as fast as docs-style | the bare loop is | validation accuracy, "
+        "docs-style | Finesweep |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for depth in sorted(set(DEPTHS)):
+        gain, floor = (
+            spread([d[depth] / o[depth] for d, o in zip(docs.busy, side.busy, strict=True)], 3)
+            for side in (ours, sides["bare"])
+        )
+        scores = f"{docs.mean_score(depth):.4f} | {ours.mean_score(depth):.4f}"
+        lines.append(
+            f"| {DEPTHS.count(depth)} at unfreeze {depth:g} | {gain} | {floor} | {scores} |"
+        )
+    lines.append(f"| all | | | {docs.mean_of_all():.4f} | {ours.mean_of_all():.4f} |")
+    return lines
+
+
 def first_result(log: Path, began: float) -> float:
     """Seconds from ``began`` to the first epoch in a sweep's log."""
     line = next(x for x in log.read_text(encoding="utf-8").splitlines() if " epoch 1: " in x)
     return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp() - began
+
+
+def _epoch_seconds(trial: dict[str, Any]) -> float:
+    """Seconds of a docs-style trial's epochs: the mean of all but the first, times all."""
+    times = [when for _, when in trial["curve"]]
+    return (times[-1] - times[0]) / max(len(times) - 1, 1) * len(times)
 
 
 def _wall(command: list[str]) -> tuple[float, float]:

@@ -45,7 +45,7 @@ def store_rate(images: ImageSet, count: int) -> float:
     while seen < count:
         for chosen in np.array_split(order.permutation(len(images)), len(images) // 32):
             rows = images.rows[chosen]
-            shown = views.show(images.images(chosen), rows, epoch, views.levels(rows, epoch))
+            shown = views.augment(images.images(chosen), rows, epoch, views.levels(rows, epoch))
             normalise(shown, STATED)
             seen += len(chosen)
         epoch += 1

@@ -43,7 +43,7 @@ from trainables.models import (
     unfrozen_group_count,
 )
 from trainables.process import configure_process
-from trainables.training import CONTEXT_MIB, FineTuning
+from trainables.training import CONTEXT_MIB, ComputeSettings, FineTuneSettings, FineTuning
 
 BACKBONES = ("resnet50", "convnext_tiny", "vit_small_patch16_224")
 IMAGES = 2048
@@ -71,9 +71,8 @@ def begin(
         num_classes=len(dataset.classes),
         train=ImageSet.of(dataset, pixels, "train").take(images),
         val=ImageSet.of(dataset, pixels, "val"),
-        max_epochs=10,
-        device=device,
-        cache=SCRATCH / "survey",
+        settings=FineTuneSettings(max_epochs=10),
+        compute=ComputeSettings(device=device, cache=SCRATCH / "survey"),
     )
 
 

@@ -28,7 +28,7 @@ from trainables.files import write_atomically
 from trainables.inputs import FeatureLoader, FeatureStore
 from trainables.models import Preprocessing, find_weights, split_for_trial
 from trainables.process import configure_process
-from trainables.training import FineTuning, finetune, logits_of
+from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, finetune, logits_of
 
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")
@@ -89,11 +89,8 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
         num_classes=len(dataset.classes),
         train=ImageSet.of(dataset, pixels, "train"),
         val=ImageSet.of(dataset, pixels, "val"),
-        max_epochs=EPOCHS,
-        precision="fp32",
-        views=4,
-        store=store,
-        seed=seed,
+        settings=FineTuneSettings(max_epochs=EPOCHS, views=4, seed=seed),
+        compute=ComputeSettings(precision="fp32", store=store),
     )
     images, split = ImageSet.of(dataset, pixels, "test"), split_for_trial(tuning.model, params)
     kept = store if store.admits(split, len(images), 1, tuning.device) else None
