@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.record import FinalModel, SweepPaths, load_config, read_answers, read_trials
+from search.record import (
+    FinalModel,
+    SweepPaths,
+    load_sweep_config,
+    read_trials,
+    read_validation_logits,
+)
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.data import Dataset
@@ -39,15 +45,17 @@ def test_it_is_compared(old: SweepPaths, capsys: pytest.CaptureFixture[str]) -> 
 def test_it_is_reported(old: SweepPaths, tmp_path: Path) -> None:
     assert finesweep("report", old.root, "--out", tmp_path / "page.html") == 0
     page = (tmp_path / "page.html").read_text()
-    assert "5 trials of 1 backbones have begun (1 running)" in page
+    assert "5 trials of 1 backbone have begun (1 running)" in page
     assert "has a test accuracy of 0.3333" in page
 
 
 def test_its_logits_are_those_that_its_trials_answered(old: SweepPaths) -> None:
-    config, trials = load_config(old), read_trials(old.journal)
+    config, trials = load_sweep_config(old), read_trials(old.journal)
     assert config.metric == "val_accuracy"
     dataset = Dataset.read(old.dataset, old.split)
-    answers = read_answers(old.answers, trials, config.metric, dataset, config.validated)
+    answers = read_validation_logits(
+        old.answers, trials, config.metric, dataset, config.validation_splits
+    )
     assert set(answers) == {0, 1, 2, 3, 8}, "each has the accuracy that its trial reported"
 
 

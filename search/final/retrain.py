@@ -27,7 +27,14 @@ from trainables.inference import LogitsAndFeatures, apply_temperature
 from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
-from trainables.training import EpochReport, FineTuning, finetune, logits_of
+from trainables.training import (
+    ComputeSettings,
+    EpochReport,
+    FineTuneSettings,
+    FineTuning,
+    finetune,
+    logits_of,
+)
 
 _log = logging.getLogger("finesweep")
 
@@ -70,13 +77,15 @@ def _retrain_steps(
         num_classes=len(job.dataset.classes),
         train=ImageSet.of(job.dataset, store, "train", "val"),
         val=None,
-        max_epochs=job.config.max_epochs,
-        stop_after=member.best(job.config.metric).epoch,
-        seed=job.config.seed,
-        device=job.device,
-        precision=job.config.precision,
-        cache=job.config.cache_dir,
-        plateau_losses=[report.val_loss for report in trial.reports],
+        settings=FineTuneSettings(
+            max_epochs=job.config.max_epochs,
+            stop_after=member.best(job.config.metric).epoch,
+            seed=job.config.seed,
+            plateau_losses=[report.val_loss for report in trial.reports],
+        ),
+        compute=ComputeSettings(
+            device=job.device, precision=job.config.precision, cache=job.config.cache_dir
+        ),
     )
     for report in finetune(tuning):
         yield report

@@ -13,7 +13,7 @@ from search.report.html import Gallery, Thumbnail, counted
 from spaces import DataError
 from trainables.data import Dataset, SplitName, read_surveyed_image, resize_square
 from trainables.evaluation import Predictions, likely_label_errors
-from trainables.inference import ModelSpec, grad_cam_maps, overlaid
+from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
 
 MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
 """Largest number of images in each gallery; of Grad-CAM, correct and wrong ones each."""
@@ -30,9 +30,7 @@ def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | No
     """The most confident mistakes; None if there are none, or their images are not available."""
     wrong = _mistakes_by_confidence(predictions)
     caption = f"{counted(len(wrong), 'misclassified test image')}, most confident first."
-    if len(wrong) > MAX_MISTAKES:
-        caption += f" The first {MAX_MISTAKES} are shown."
-    return _gallery(caption, wrong[:MAX_MISTAKES], predictions, dataset)
+    return _gallery(caption, wrong, MAX_MISTAKES, predictions, dataset)
 
 
 def mistakes_figure(
@@ -62,7 +60,8 @@ def label_errors_gallery(predictions: Predictions, dataset: Dataset) -> Gallery 
         f"{counted(len(suspected), 'test image')} with a label that may be wrong, most likely "
         "first, by confident learning (Northcutt et al. 2021). Mistakes of the model look the "
         "same, so have an expert check them.",
-        suspected[:MAX_LABEL_ERRORS],
+        suspected,
+        MAX_LABEL_ERRORS,
         predictions,
         dataset,
     )
@@ -90,7 +89,7 @@ def grad_cam_gallery(
     thumbnails = []
     for index, image, heat_map in zip(indices.tolist(), images, maps, strict=True):
         square = resize_square(image, THUMBNAIL_PX, "bilinear")
-        side_by_side = np.hstack([square, overlaid(square, heat_map)])
+        side_by_side = np.hstack([square, overlay_heatmap(square, heat_map)])
         thumbnails.append(_thumbnail(side_by_side, index, predictions, dataset))
     return Gallery(
         "Where the model looks: Grad-CAM (Selvaraju et al. 2017) of correct predictions and of the "
@@ -130,10 +129,13 @@ def _open_images(
 
 
 def _gallery(
-    caption: str, indices: np.ndarray, predictions: Predictions, dataset: Dataset
+    caption: str, indices: np.ndarray, maximum: int, predictions: Predictions, dataset: Dataset
 ) -> Gallery | None:
+    """The first images, ``maximum`` at most; None if none of them is available."""
+    if len(indices) > maximum:
+        caption += f" The first {maximum} are shown."
     thumbnails = []
-    for index, image in _open_images(indices.tolist(), dataset, THUMBNAIL_PX):
+    for index, image in _open_images(indices[:maximum].tolist(), dataset, THUMBNAIL_PX):
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         thumbnails.append(_thumbnail(np.asarray(image), index, predictions, dataset))
     return Gallery(caption, tuple(thumbnails)) if thumbnails else None

@@ -77,7 +77,9 @@ def _leaderboard(data: SweepData) -> Table:
     table = leaderboard_columns(trial_table(data.trials, metric), metric)
     shown = table.head(MAX_ROWS)
     more = f"; trials.csv has all {len(table)}" if len(table) > MAX_ROWS else ""
-    confirmed = " Confirmed means are over three seeds." if "confirmed_mean" in table else ""
+    confirmed = ""
+    if "confirmed_mean" in table:
+        confirmed = " Confirmed means are over three seeds, and order the confirmed trials."
     return Table(
         f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),

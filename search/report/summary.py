@@ -17,7 +17,7 @@ def summary(data: SweepData) -> list[str]:
     """Up to five sentences, fewer as long as there is less to say."""
     sentences = [_searched(data), _tried(data)]
     try:
-        sentences.append(_best_trial(data))
+        sentences.append(_winner(data))
     except RunError:  # no trial could win yet
         return sentences
     return [*sentences, *_test_result(data)]
@@ -50,13 +50,13 @@ def _tried(data: SweepData) -> str:
     )
 
 
-def _best_trial(data: SweepData) -> str:
+def _winner(data: SweepData) -> str:
     metric = data.config.metric
     winner = select_winner(data.trials, metric)
     best = winner.best(metric)
     assert best is not None, "the winner has a finite epoch"
     return (
-        f"The best is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
+        f"The winner is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
         f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. That is "
         "optimistic, because the best of many trials was selected by it."
     )

@@ -1,0 +1,129 @@
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search import Sweep, SweepConfig, SweepResult
+from search.cli.output import result_text
+from search.final import FinalModelSpec, reusable_final_model
+from search.final.selection import EnsembleMember
+from search.operations import report_sweep
+from search.record import (
+    FinalModel,
+    SweepPaths,
+    load_sweep_config,
+    read_trials,
+    read_validation_logits,
+)
+from spaces import ConfigError
+from trainables.data import Dataset
+from trainables.inference import Predictor
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_ensemble_is_exported_as_one_model(ensemble: SweepPaths) -> None:
+    final, dataset = FinalModel.read(ensemble), Dataset.read(ensemble.dataset, ensemble.split)
+    assert [member.weight for member in final.members] == [0.75, 0.25]
+    assert not (ensemble.export / "config.json").exists(), "it is no timm model"
+    files = [dataset.file(row) for row in dataset.rows("test")]
+    tested = pd.read_parquet(ensemble.predictions).filter(like="p.").to_numpy()
+    for name in ("model.onnx", "model.pt2"):
+        predicted = Predictor.load(ensemble.export / name).probabilities(files)
+        assert predicted == pytest.approx(tested, abs=1e-3)
+
+
+def test_a_final_model_is_reused_only_if_it_was_made_to_the_same_spec(sweep: SweepResult) -> None:
+    final = FinalModel.read(sweep.paths)
+    trials = {trial.trial_id: trial for trial in read_trials(sweep.paths.journal)}
+    winner = EnsembleMember(trials[final.winner.trial_id])
+    assert reusable_final_model(FinalModelSpec((winner,)), sweep.paths) == final
+    cooler = replace(winner, temperature=2.0)
+    assert reusable_final_model(FinalModelSpec((cooler,)), sweep.paths) is None
+    assert reusable_final_model(FinalModelSpec((winner,)), SweepPaths(Path("nowhere"))) is None
+
+
+@pytest.fixture(scope="module")
+def careful(
+    settings: dict[str, Any],
+    digits: Path,
+    ray_cluster: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SweepResult:
+    """A sweep of two classes, of which the class "one" must not be missed."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("one", "seven"):
+        shutil.copytree(digits / name, folder / "data" / name)
+    base = {**settings, "data": folder / "data", "results_dir": folder, "name": "careful"}
+    changes = {"trials": 2, "max_epochs": 1, "confirm": 0, "sensitivity": "one=0.9"}
+    return Sweep(SweepConfig.parse({**base, **changes})).run()
+
+
+def test_the_class_of_a_sensitivity_has_a_threshold(careful: SweepResult) -> None:
+    assert careful.final is not None
+    rates = careful.final.rates
+    assert rates is not None
+    assert (rates.point.positive, rates.point.wanted) == ("one", 0.9)
+    assert FinalModel.read(careful.paths) == careful.final
+    table = pd.read_parquet(careful.paths.predictions)
+    predicted = table["p.one"] >= rates.point.threshold
+    assert rates.sensitivity == pytest.approx(predicted[table["label"] == "one"].mean())
+    assert rates.specificity == pytest.approx(1 - predicted[table["label"] != "one"].mean())
+    row = f"sensitivity for one at a threshold of {rates.point.threshold:.3f}"
+    assert row in careful.paths.model_card.read_text()
+    assert report_sweep(careful.paths).read_text().count(row) == 1
+    assert f"In the test   {row}: {rates.sensitivity:.4f}" in shown_text(careful)
+
+
+def shown_text(result: SweepResult, **changes: object) -> str:
+    """The text at the end of a launch."""
+    return result_text(result, load_sweep_config(result.paths).model_copy(update=changes))
+
+
+def test_the_terminal_shows_what_the_final_model_is_made_of(
+    careful: SweepResult, ensemble: SweepPaths
+) -> None:
+    text = shown_text(careful, ensemble=3, calibrate=True, folds=5)
+    assert "Ensemble      none: none was found" in text
+    assert "Calibrated    logits divided, of trial 000" in text
+    assert "in cross-validation: scores" in text
+    text = shown_text(replace(careful, final=FinalModel.read(ensemble)))
+    assert re.search(r"Ensemble      the mean of trials \d+ \(0.75\), \d+ \(0.25\)", text)
+
+
+@pytest.mark.parametrize("name", ["", "model.onnx", "model.pt2"])
+def test_every_export_holds_that_threshold(careful: SweepResult, name: str) -> None:
+    assert careful.final is not None
+    assert careful.final.rates is not None
+    predictor = Predictor.load(careful.paths.export / name)
+    assert predictor.spec.point == careful.final.rates.point
+
+
+def test_a_cross_validated_sweep_is_scored_on_all_but_the_test_images(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    changes = {"folds": 3, "trials": 2, "max_epochs": 1, "confirm": 0, "calibrate": True}
+    given = {**settings, "name": "folds", "results_dir": tmp_path, **changes}
+    result = Sweep(SweepConfig.parse(given)).run()
+    dataset = Dataset.read(result.paths.dataset, result.paths.split)
+    trials = read_trials(result.paths.journal)
+    logits = read_validation_logits(
+        result.paths.validation_logits, trials, "val_accuracy", dataset, ["train", "val"]
+    )
+    assert len(logits) == 2
+    assert len(logits[0]) == len(dataset) - len(dataset.rows("test"))
+    assert result.final is not None
+    assert len(pd.read_parquet(result.paths.predictions)) == len(dataset.rows("test"))
+
+
+def test_more_folds_than_a_class_has_images_are_refused(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
+    with pytest.raises(ConfigError, match="folds is 99, but a class has 34 different training and"):
+        Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
+    with pytest.raises(ConfigError, match="folds must be 0, or 2 or more"):
+        SweepConfig.parse({**settings, "folds": 1})

@@ -1,0 +1,52 @@
+import json
+import re
+import shlex
+
+import pytest
+
+from search import SweepResult
+from search.cli.flags import config_from_arguments
+from search.cli.parser import parse_arguments
+from search.record import SweepPaths, load_sweep_config
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_card_says_why_the_test_result_counts(sweep: SweepResult) -> None:
+    card = sweep.paths.model_card.read_text()
+    assert sweep.final is not None
+    assert f"| accuracy | {sweep.final.test.accuracy:.4f} |" in card
+    winner = sweep.final.winner
+    sentence = (
+        f"In the search, trial {winner.trial_id} had a validation accuracy of "
+        f"{winner.val_accuracy:.4f}. Validation scores are optimistic"
+    )
+    assert sentence in " ".join(card.split())
+    assert json.dumps(winner.params.backbone) in card
+
+
+def test_the_card_has_a_row_of_size_and_times_for_each_format(sweep: SweepResult) -> None:
+    card = sweep.paths.model_card.read_text()
+    for name in ("timm", "onnx", "pt2"):
+        cells = re.search(rf"^\| {name} \| (.*) \|$", card, re.MULTILINE)
+        assert cells is not None
+        size, alone, batched, difference = map(float, cells[1].split(" | "))
+        assert min(size, alone, batched) > 0
+        assert difference < 1e-3
+
+
+def test_the_command_on_the_card_launches_the_same_sweep_again(sweep: SweepResult) -> None:
+    card = sweep.paths.model_card.read_text()
+    (line,) = re.findall(r"^    (.* launch .*)$", card, re.MULTILINE)
+    arguments = shlex.split(line.partition(" launch ")[2])
+    again = config_from_arguments(parse_arguments(["launch", *arguments]))
+    kept = load_sweep_config(sweep.paths)
+    assert (again.data, again.trials, again.max_epochs) == (kept.data, kept.trials, kept.max_epochs)
+    assert again.space == str(sweep.paths.space)
+
+
+def test_the_card_of_an_ensemble_tells_weights_and_temperatures(ensemble: SweepPaths) -> None:
+    card = ensemble.model_card.read_text()
+    assert "The timm folder is left out: an ensemble of 2 trials is not a plain timm" in card
+    assert "its weight in the mean of probabilities is 0.75." in card
+    assert "Its logits are divided by 2.00 (temperature scaling)." in card

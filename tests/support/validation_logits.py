@@ -1,0 +1,41 @@
+"""Trials with saved validation logits, made without training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from search.record import SweepPaths, TrialRecord, ValidationLogitsStore
+from spaces import TrialParams
+from tests.support.epoch_reports import report
+from trainables.data import Dataset
+from trainables.evaluation import scores_of
+
+METRIC = "val_accuracy"
+
+
+def trial_with_logits(
+    number: int, logits: np.ndarray, labels: np.ndarray, **fields: object
+) -> TrialRecord:
+    """A trial of one epoch, whose accuracy is that of ``(n, classes)`` logits."""
+    accuracy = scores_of(logits.astype(np.float32), labels).accuracy
+    params = TrialParams.parse({"backbone": "test_vit", "image_size": 32, **fields})
+    return TrialRecord(number, params, "completed", (report(1, accuracy),), "")
+
+
+def validation_dataset(labels: np.ndarray) -> Dataset:
+    """A dataset whose images, each of other bytes, are all in the validation split."""
+    digests = tuple(f"{row:03d}" for row in range(len(labels)))
+    classes = tuple(f"class {k}" for k in range(labels.max() + 1))
+    splits = np.full(len(labels), "val")
+    return Dataset(Path("nowhere"), classes, digests, labels, splits, digests, "fingerprint")
+
+
+def logits_store(
+    paths: SweepPaths, dataset: Dataset, records: Sequence[TrialRecord] = ()
+) -> ValidationLogitsStore:
+    """The store of a sweep over a dataset."""
+    digests = dataset.digests_of("val")
+    return ValidationLogitsStore(
+        paths.validation_logits, METRIC, records, classes=dataset.classes, digests=digests
+    )
