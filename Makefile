@@ -1,14 +1,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
+TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check bench chaos curves
+.PHONY: demo test fast check bench chaos curves
 
 demo: .venv/demo ## Sweep, retrain, test and export on the ELPV solar cells, offline
 	$(BIN)/python examples/datasets.py elpv data/elpv
 	$(BIN)/finesweep launch data/elpv --config examples/elpv.toml
 
-test: .venv/dev ## All tests
-	$(BIN)/python -m pytest
+test: .venv/dev ## All tests, two files at a time: a sweep waits as often as it computes
+	$(TEST)
+
+fast: .venv/dev ## The tests that take less than ten seconds each
+	$(TEST) -m 'not slow'
 
 check: .venv/dev ## Lint, formatting, types
 	$(BIN)/ruff check .

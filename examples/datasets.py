@@ -2,7 +2,7 @@
 
     python examples/datasets.py elpv data/elpv
 
-None of them is part of Finesweep; each keeps its own licence (printed when it is made).
+None of them is part of Finesweep. Each has its own licence, which is printed.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def emoji(folder: Path) -> str:
 
 
 def _unpack_npm(package: str, folder: str) -> None:
-    """A package of npm's registry, unpacked below ``package``."""
+    """Unpack a package of the npm registry into the folder's subfolder ``package``."""
     subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True)
     with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
         archive.extractall(folder, filter="data")
