@@ -164,7 +164,7 @@ def _milliseconds_per_image(run: Run, images: torch.Tensor) -> float:
 
 
 def _why_not_timm(final: FinalModel) -> str:
-    """What the model has that timm can't build; empty for a plain timm model."""
+    """The part of the model that timm can't build; empty for a plain timm model."""
     if len(final.members) > 1:
         return f"an ensemble of {len(final.members)} trials"
     hidden = final.winner.params.head_hidden

@@ -176,7 +176,7 @@ def _write(
 def _retrain_somewhere(
     job: TrialJob, member: EnsembleMember, paths: SweepPaths, avoid: Sequence[str]
 ) -> RetrainedMember:
-    """`retrain_member` as a Ray task on one GPU if the trials ran on GPUs, else in here."""
+    """`retrain_member` in a Ray task on a GPU if the trials ran on GPUs, else in this process."""
     if not (job.on_gpu and ray.is_initialized()):
         return retrain_member(job, member, threads=os.cpu_count() or 1)
     on_a_gpu: Any = ray.remote(

@@ -45,7 +45,7 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class FinalModelSpec:
-    """What the final model is to be made of, before anything is retrained."""
+    """Members and decision threshold of a final model, before anything is retrained."""
 
     members: tuple[EnsembleMember, ...]
     """The winner first."""

@@ -90,7 +90,7 @@ class McNemarTest:
 
 @dataclass(frozen=True)
 class _Launched:
-    """What a sweep has recorded so far."""
+    """Settings, data and trials of a launched sweep."""
 
     name: str
     paths: SweepPaths

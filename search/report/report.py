@@ -38,7 +38,7 @@ _WORKER_STAGES = {
     "evaluate": "validation",
     "wait": "setup and waiting",
 }
-"""What the worker times of ``profile.json`` are called."""
+"""Labels of the worker times in ``profile.json``."""
 
 
 def write_report(paths: SweepPaths, trials: Sequence[TrialRecord], out: Path | None = None) -> Path:

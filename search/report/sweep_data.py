@@ -27,7 +27,7 @@ class SearchHistory:
     """The trials of a search that could win, and how they were sampled."""
 
     trials: tuple[TrialRecord, ...]
-    """By number, each with a finite epoch; without repeats and failed trials."""
+    """In order of their numbers, each with a finite epoch; without repeats and failed trials."""
     metric: str
     space: SearchSpace
     native_image_size: Mapping[str, int]
@@ -98,7 +98,7 @@ class SearchHistory:
 
     @property
     def incomplete_label(self) -> str:
-        """What the grey trials of a chart are."""
+        """Label of the trials that charts draw in grey."""
         running = any(trial.status == "running" for trial in self.trials)
         return "stopped early or still running" if running else "stopped early"
 

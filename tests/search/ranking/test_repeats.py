@@ -15,7 +15,7 @@ ACCURACY = "val_accuracy"
 
 
 def trial(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
-    """Of two seconds an epoch."""
+    """A trial of two seconds an epoch."""
     reports = tuple(report(epoch, value) for epoch, value in enumerate(accuracies, start=1))
     params = TrialParams(backbone="a", dropout=number / 1000)
     return TrialRecord(number, params, status, reports, "")
