@@ -1,9 +1,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from search.ranking import select_winner, trial_table
+from search.ranking import pareto_front, select_winner, trial_table
 from search.ranking.leaderboard import epoch_table, markdown
 from search.record import read_trials
 from spaces import RunError, TrialParams
@@ -26,7 +27,7 @@ def test_trials_are_ranked_by_their_best_epoch_and_failed_ones_last(journal: Pat
     assert "| 0000 | 0.9 | completed | 3 | 2 |" in markdown(table, "val_accuracy")
 
 
-def test_of_equal_trials_the_one_of_lower_loss_wins(journal: Path) -> None:
+def test_ties_go_to_the_trial_of_lower_loss(journal: Path) -> None:
     first = read_trials(journal)[0]
     surer = replace(first, number=9, reports=(replace(first.reports[1], val_loss=0.01),))
     table = trial_table([first, surer], "val_accuracy")
@@ -34,7 +35,7 @@ def test_of_equal_trials_the_one_of_lower_loss_wins(journal: Path) -> None:
     assert select_winner([first, surer], "val_accuracy") == surer
 
 
-def test_by_loss_the_lowest_wins(journal: Path) -> None:
+def test_the_lowest_loss_wins(journal: Path) -> None:
     trials = read_trials(journal)
     assert select_winner(trials, "val_loss").trial_id == "0000"
     assert select_winner(trials[1:], "val_loss").trial_id == "0001"
@@ -49,3 +50,16 @@ def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
     table = epoch_table(read_trials(journal))
     assert len(table) == 7
     assert table.query("trial_id == '0000'")["val_accuracy"].tolist() == [0.5, 0.9, 0.7]
+
+
+def test_the_pareto_front_is_every_trial_that_no_other_dominates() -> None:
+    table = pd.DataFrame(
+        {
+            "trial_id": ["best", "smaller", "beaten", "smallest", "twin", "failed"],
+            "status": [*["completed"] * 3, "stopped", "completed", "failed"],
+            "val_accuracy": [0.9, 0.8, 0.7, 0.6, 0.8, 0.95],
+            "parameters": [9.0, 5.0, 5.0, 1.0, 5.0, 1.0],
+        }
+    )
+    front = pareto_front(table, "val_accuracy", ["parameters"])
+    assert front["trial_id"].tolist() == ["best", "smaller", "smallest"]

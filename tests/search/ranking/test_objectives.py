@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import pandas as pd
 import pytest
 from optuna.storages import InMemoryStorage
 
 from search import Sweep, SweepConfig, SweepResult
 from search.config import SamplerName
-from search.ranking import pareto_front
 from search.record import read_trials
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace
@@ -20,21 +18,8 @@ SPACE = SearchSpace.from_table(
 )
 
 
-def test_what_nothing_beats_in_everything_is_the_pareto_table() -> None:
-    table = pd.DataFrame(
-        {
-            "trial_id": ["best", "smaller", "beaten", "smallest", "twin", "failed"],
-            "status": [*["completed"] * 3, "stopped", "completed", "failed"],
-            "val_accuracy": [0.9, 0.8, 0.7, 0.6, 0.8, 0.95],
-            "parameters": [9.0, 5.0, 5.0, 1.0, 5.0, 1.0],
-        }
-    )
-    kept = pareto_front(table, "val_accuracy", ["parameters"])
-    assert kept["trial_id"].tolist() == ["best", "smaller", "smallest"]
-
-
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
-def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
+def test_samplers_get_every_objective_and_cope_with_stopped_trials(
     sampler: SamplerName,
 ) -> None:
     storage = InMemoryStorage()
@@ -53,33 +38,33 @@ def test_samplers_are_told_every_objective_and_live_with_stopped_trials(
         study.begin(number, params, model_cost=ModelCost(size, 5.0))
         study.report(number, report(1, 0.5 + size / 100))
         study.end(number, "stopped" if i % 3 == 0 else "completed")
-    told = storage.get_all_trials(0)
-    assert {tuple(t.values) for t in told if t.values} <= {(0.51, 1.0), (0.59, 9.0)}
+    recorded = storage.get_all_trials(0)
+    assert {tuple(t.values) for t in recorded if t.values} <= {(0.51, 1.0), (0.59, 9.0)}
     assert all(trial.model_cost for trial in study.trials())
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "mfgp"])
-def test_a_sampler_of_one_objective_is_refused(sampler: SamplerName) -> None:
+def test_a_sampler_for_one_objective_is_refused(sampler: SamplerName) -> None:
     with pytest.raises(ConfigError, match=f"{sampler} knows one objective"):
         SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": sampler})
 
 
-def test_several_objectives_have_a_sampler_that_knows_them() -> None:
+def test_several_objectives_get_a_sampler_that_supports_them() -> None:
     assert SweepConfig.parse({"data": "d"}).sampler == "mfgp"
     assert SweepConfig.parse({"data": "d", "objectives": ["parameters"]}).sampler == "tpe"
-    asked = SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": "nsga2"})
-    assert asked.sampler == "nsga2"
+    explicit = SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": "nsga2"})
+    assert explicit.sampler == "nsga2"
 
 
 @pytest.fixture(scope="module")
 def sized(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
-    """A sweep for a small and quick model."""
+    """A sweep whose objectives are a small and a fast model, too."""
     given = {**settings, "name": "sized", "retrain": False}
     given |= {"objectives": ["parameters", "latency_ms"]}
     return Sweep(SweepConfig.parse(given)).run()
 
 
-def test_a_sweep_says_what_each_model_costs_and_which_are_worth_it(sized: SweepResult) -> None:
+def test_a_sweep_records_the_cost_of_each_model_and_the_pareto_front(sized: SweepResult) -> None:
     by_backbone = sized.trials.groupby("params.backbone")
     assert by_backbone["parameters"].nunique().max() == 1
     assert by_backbone["latency_ms"].nunique().max() == 1
@@ -88,7 +73,7 @@ def test_a_sweep_says_what_each_model_costs_and_which_are_worth_it(sized: SweepR
     assert "No trial beats these in everything" in sized.paths.leaderboard.read_text()
 
 
-def test_a_resume_goes_on_with_all_objectives(sized: SweepResult) -> None:
+def test_a_resume_keeps_all_objectives(sized: SweepResult) -> None:
     before = read_trials(sized.paths.journal)
     again = Sweep.existing(sized.paths, {"trials": 7}).resume()
     assert again.unfinished == 0

@@ -21,8 +21,8 @@ def trial(number: int, *accuracies: float, status: Status = "completed") -> Tria
     return TrialRecord(number, params, status, reports, "")
 
 
-def again(number: int, of: int, seed: int, *accuracies: float, **given: Any) -> TrialRecord:
-    """A repeat of another one, to its last epoch."""
+def repeat_of(number: int, of: int, seed: int, *accuracies: float, **given: Any) -> TrialRecord:
+    """A repeat of trial ``of``, run to its last epoch."""
     repeat = Repeat(of, seed, len(accuracies))
     return replace(trial(number, *accuracies, **given), repeat=repeat)
 
@@ -41,18 +41,18 @@ def test_the_best_are_repeated_to_their_best_epoch_with_other_seeds() -> None:
         Repeat(0, 9, 2),
         Repeat(1, 9, 2),
     ]
-    begun = again(4, 0, 8, 0.1, status="running")
+    begun = repeat_of(4, 0, 8, 0.1, status="running")
     assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7))
 
 
 @pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (20, 0), (40, 2), (70, 3)])
-def test_by_itself_it_costs_a_tenth_of_the_search_at_most(bad: int, repeated: int) -> None:
-    """Three good trials of one epoch, and so many worse ones."""
+def test_unset_confirm_costs_a_tenth_of_the_search_at_most(bad: int, repeated: int) -> None:
+    """Three good trials of one epoch, and ``bad`` worse ones."""
     trials = [trial(n, 0.9 - n / 100) for n in range(3)] + [trial(3 + n, 0.1) for n in range(bad)]
     assert len({repeat.of for repeat in pending_repeats(trials, config())}) == repeated
 
 
-def test_nothing_is_repeated_where_there_is_no_choice() -> None:
+def test_nothing_is_repeated_if_there_is_nothing_to_choose_between() -> None:
     assert pending_repeats(FOUR, config(confirm=0)) == []
     assert pending_repeats(FOUR[:1], config(confirm=2)) == []
     many = [trial(n, n / 100) for n in range(80)]
@@ -67,14 +67,14 @@ def test_the_same_parameters_are_confirmed_once() -> None:
     assert {repeat.of for repeat in pending_repeats(trials, config(confirm=2))} == {0, 2}
 
 
-def test_one_alone_can_not_be_confirmed() -> None:
+def test_a_single_trial_can_not_be_confirmed() -> None:
     with pytest.raises(ConfigError, match="confirm must be 0, or 2"):
         config(confirm=1)
 
 
 def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
-    lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
-    sound = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
+    lucky = [repeat_of(4, 0, 1, 0.5, 0.6), repeat_of(5, 0, 2, 0.5, 0.6)]
+    sound = [repeat_of(6, 1, 1, 0.5, 0.8), repeat_of(7, 1, 2, 0.5, 0.82)]
     trials = [*FOUR, *sound, *lucky]
     scores = confirmed_scores(trials, ACCURACY)
     assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
@@ -85,29 +85,33 @@ def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
     assert table["confirmed_sd"].tolist()[0] == pytest.approx(0.0115, abs=1e-4)
 
 
-SOUND = [again(6, 1, 1, 0.5, 0.8), again(7, 1, 2, 0.5, 0.82)]
+SOUND = [repeat_of(6, 1, 1, 0.5, 0.8), repeat_of(7, 1, 2, 0.5, 0.82)]
 
 
 def test_a_trial_that_diverges_with_another_seed_gives_way_to_one_that_does_not() -> None:
-    trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), again(5, 0, 2, float("nan"), status="failed")]
+    trials = [
+        *FOUR,
+        repeat_of(4, 0, 1, 0.7, 0.9),
+        repeat_of(5, 0, 2, float("nan"), status="failed"),
+    ]
     assert select_winner([*trials, *SOUND], ACCURACY).number == 1
 
 
-def test_a_trial_whose_repeat_a_fault_has_lost_keeps_its_place() -> None:
-    lost = replace(again(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
-    trials = [*FOUR, again(4, 0, 1, 0.7, 0.9), lost, *SOUND]
+def test_a_trial_that_lost_a_repeat_to_a_fault_keeps_its_place() -> None:
+    lost = replace(repeat_of(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
+    trials = [*FOUR, repeat_of(4, 0, 1, 0.7, 0.9), lost, *SOUND]
     assert set(confirmed_scores(trials, ACCURACY)) == {1}
     assert select_winner(trials, ACCURACY).number == 0
 
 
-def test_what_was_confirmed_has_no_advantage_over_better_trials_that_were_not() -> None:
-    lucky = [again(4, 0, 1, 0.5, 0.6), again(5, 0, 2, 0.5, 0.6)]
+def test_confirmed_trials_have_no_advantage_over_better_unconfirmed_ones() -> None:
+    lucky = [repeat_of(4, 0, 1, 0.5, 0.6), repeat_of(5, 0, 2, 0.5, 0.6)]
     table = trial_table([*FOUR, *lucky, *SOUND, trial(8, 0.93), trial(9, 0.85)], ACCURACY)
     assert table["trial_id"].tolist() == ["0008", "0001", "0009", "0000", "0002", "0003"]
 
 
 def test_without_all_of_its_repeats_the_best_epoch_wins() -> None:
-    assert select_winner([*FOUR, again(4, 1, 1, 0.5, 0.99)], ACCURACY).number == 0
+    assert select_winner([*FOUR, repeat_of(4, 1, 1, 0.5, 0.99)], ACCURACY).number == 0
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +121,20 @@ def repeated(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
     return Sweep(SweepConfig.parse(given)).run()
 
 
-def test_a_sweep_repeats_its_best_and_hands_over_the_best_mean(repeated: SweepResult) -> None:
+def test_a_sweep_repeats_its_best_trials_and_finalizes_the_best_mean(repeated: SweepResult) -> None:
     trials = read_trials(repeated.paths.journal)
-    found = [t for t in trials if t.repeat is None]
+    searched = [t for t in trials if t.repeat is None]
     repeats = [t for t in trials if t.repeat is not None]
-    assert (len(found), len(repeats)) == (5, 4)
+    assert (len(searched), len(repeats)) == (5, 4)
     assert repeated.unfinished == 0
-    for one in repeats:
-        assert one.repeat is not None
-        of = found[one.repeat.of]
-        assert one.params == of.params
-        assert one.status == "completed"
-        assert [r.epoch for r in one.reports] == list(range(1, one.repeat.epochs + 1))
-        first = [r.train_loss for r in of.reports[: one.repeat.epochs]]
-        assert [r.train_loss for r in one.reports] != first, "another seed"
+    for again in repeats:
+        assert again.repeat is not None
+        original = searched[again.repeat.of]
+        assert again.params == original.params
+        assert again.status == "completed"
+        assert [r.epoch for r in again.reports] == list(range(1, again.repeat.epochs + 1))
+        first = [r.train_loss for r in original.reports[: again.repeat.epochs]]
+        assert [r.train_loss for r in again.reports] != first, "another seed"
     assert repeated.final is not None
     best = repeated.trials.iloc[0]
     assert (
