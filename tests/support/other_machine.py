@@ -1,4 +1,4 @@
-"""Another machine: the second raylet of the cluster. Its disk is the same, its identity is not."""
+"""A second machine for tests: the other node of the test cluster, which shares this disk."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 def elsewhere(function: Any) -> Any:
-    """A function as a task that runs on a machine that is not the driver's."""
+    """The function as a Ray task that runs on the node that is not the driver's."""
     here = ray.get_runtime_context().get_node_id()
     other = next(node["NodeID"] for node in ray.nodes() if node["NodeID"] != here)
     there = NodeAffinitySchedulingStrategy(other, soft=False)

@@ -11,7 +11,7 @@ from ray.tune.result import NODE_IP
 from search.cluster import Node
 from search.config import SweepConfig
 from search.planning import PreparedPlan
-from search.record import Observer, SweepPaths, ValidationLogitsStore
+from search.record import SweepPaths, TrialObserver, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
@@ -92,7 +92,7 @@ def simulated_tune(
     trials: int = 99,
     nodes: Sequence[Node] = (HERE,),
     settings: Mapping[str, Any] = MappingProxyType({}),
-    observers: Sequence[Observer] = (),
+    observers: Sequence[TrialObserver] = (),
 ) -> SimulatedTune:
     """A search with the sampler "tpe" over `SPACE`, its journal in ``folder``."""
     paths = SweepPaths(folder)

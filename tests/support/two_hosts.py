@@ -1,6 +1,7 @@
-"""Two machines without a shared disk: network namespaces, with mounts and processes of their own.
+"""Two simulated hosts without a shared disk, for tests of a Ray cluster.
 
-They need root, ``ip`` and ``unshare``.
+They are Linux network namespaces, with mounts and processes of their own. They need root, ``ip``
+and ``unshare``.
 """
 
 import os
@@ -19,9 +20,9 @@ import pytest
 NAMES = ("fs1", "fs2")
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 PORT = 26379
-MISSING = os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare")
+UNAVAILABLE = os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare")
 _QUIET = subprocess.DEVNULL
-_COUNT = """
+_WAIT_FOR_NODES = """
 import sys, time
 import ray
 until = time.monotonic() + 120
@@ -38,14 +39,14 @@ while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
 
 @dataclass(frozen=True)
 class Hosts:
-    """The two; a command that runs on one sees its own network, and disks where it is told so."""
+    """The two hosts. A command on one sees that host's network, and its own disks if asked for."""
 
     ray_folder: Path
-    """Ray's files; short, for the paths of its sockets."""
+    """Folder of Ray's files. Its path is short, because those of sockets must be."""
 
     @property
     def env(self) -> dict[str, str]:
-        """With which Ray's commands and ours find each other."""
+        """Environment with the token of the cluster."""
         return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
 
     def within(
@@ -53,24 +54,25 @@ class Hosts:
         host: str,
         *words: str,
         disks: Mapping[Path, str] | None = None,
-        apart: bool = False,
+        isolated: bool = False,
     ) -> list[str]:
-        """A command as it runs on a host; empty disks of such sizes lie over folders.
+        """Command line that runs a command on a host.
 
-        One that is ``apart`` sees no processes but its own, and they end with it.
+        ``disks`` are folders over which empty disks are mounted, with their sizes. A command that
+        is ``isolated`` sees only its own processes, which end with it.
         """
         mounts = "".join(
             f"mkdir -p {folder} && mount -t tmpfs -o size={size} none {folder} && "
             for folder, size in (disks or {}).items()
         )
-        alone = ["--pid", "--fork", "--mount-proc", "--kill-child"] if apart else []
+        alone = ["--pid", "--fork", "--mount-proc", "--kill-child"] if isolated else []
         return [
             *("ip", "netns", "exec", host, "unshare", "--mount", *alone),
             *("sh", "-c", f'{mounts}exec "$@"', "sh", *words),
         ]
 
-    def end(self) -> None:
-        """Kill all that runs on them."""
+    def kill_all(self) -> None:
+        """Kill every process on the hosts."""
         for host in NAMES:
             listed = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True)
             for pid in listed.stdout.split():
@@ -78,7 +80,10 @@ class Hosts:
 
     @contextmanager
     def cluster(self, disks: Mapping[Path, str]) -> Iterator["subprocess.Popen[bytes]"]:
-        """A raylet of one CPU on each; yields the second's process, which has the ``disks``."""
+        """A Ray cluster with a node of one CPU on each host; the second has the ``disks``.
+
+        Yields the process of the second node.
+        """
         ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
         head = self.within(
             NAMES[0],
@@ -102,11 +107,11 @@ class Hosts:
                 process.wait()
 
     def start(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """A command in the background."""
+        """Start a command in the background."""
         return subprocess.Popen(words, stdout=_QUIET, stderr=_QUIET, env=self.env)
 
     def finesweep(self, *words: object, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
-        """A command of ours on the first host."""
+        """Run a command of ours on the first host."""
         command = [sys.executable, "-m", "search", *map(str, words)]
         return subprocess.run(
             self.within(NAMES[0], *command),
@@ -116,42 +121,44 @@ class Hosts:
             env=self.env,
         )
 
-    def _wait_for(self, machines: int) -> None:
-        """Until so many are there."""
+    def _wait_for(self, nodes: int) -> None:
+        """Wait until the cluster has this number of live nodes."""
         done = subprocess.run(
-            self.within(NAMES[0], sys.executable, "-c", _COUNT, f"{HEAD}:{PORT}", str(machines)),
+            self.within(
+                NAMES[0], sys.executable, "-c", _WAIT_FOR_NODES, f"{HEAD}:{PORT}", str(nodes)
+            ),
             capture_output=True,
             text=True,
             env=self.env,
         )
-        assert done.returncode == 0, f"{machines} machines did not come up: {done.stderr}"
+        assert done.returncode == 0, f"{nodes} nodes did not come up: {done.stderr}"
 
 
 @pytest.fixture
 def hosts() -> Iterator[Hosts]:
-    """Two network namespaces, joined by a cable."""
+    """Two network namespaces, connected by a virtual cable."""
     try:
-        _do("ip", "netns", "add", NAMES[0])
+        _run("ip", "netns", "add", NAMES[0])
     except subprocess.CalledProcessError as refused:
         pytest.skip(f"no network namespaces here: {refused.stderr.decode().strip()}")
-    _do("ip", "netns", "add", NAMES[1])
+    _run("ip", "netns", "add", NAMES[1])
     cable = ("type", "veth", "peer", "fsv2", "netns", NAMES[1])
-    _do("ip", "link", "add", "fsv1", "netns", NAMES[0], *cable)
+    _run("ip", "link", "add", "fsv1", "netns", NAMES[0], *cable)
     for host, device, address in zip(NAMES, ("fsv1", "fsv2"), (HEAD, OTHER), strict=True):
-        _do("ip", "-n", host, "addr", "add", f"{address}/24", "dev", device)
-        _do("ip", "-n", host, "link", "set", device, "up")
-        _do("ip", "-n", host, "link", "set", "lo", "up")
+        _run("ip", "-n", host, "addr", "add", f"{address}/24", "dev", device)
+        _run("ip", "-n", host, "link", "set", device, "up")
+        _run("ip", "-n", host, "link", "set", "lo", "up")
     folder = Path(tempfile.mkdtemp(prefix="fs"))
     made = Hosts(folder)
     yield made
-    made.end()
+    made.kill_all()
     for host in NAMES:
-        _do("ip", "netns", "del", host)
+        _run("ip", "netns", "del", host)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 _TOKEN = secrets.token_hex(32)
 
 
-def _do(*words: str) -> None:
+def _run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # One sweep over the nodes of a SLURM job:  sbatch search/cluster/templates/slurm.sh
-# Preempted or out of time it is requeued, and goes on where it was; sent again under its NAME too.
+# If it is preempted or reaches its time limit it is requeued, and resumes the sweep called NAME.
+# So does a job that is submitted again under the same NAME.
 #SBATCH --job-name=finesweep
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -32,7 +33,7 @@ else
     sweep=(launch "$DATA" --name "$NAME" "${options[@]}")
 fi
 
-trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before its time is over
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time limit
 srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" -- \
     python -m search "${sweep[@]}" --results-dir "$RESULTS" --address "$address" &

@@ -19,7 +19,7 @@ CLUSTERS = Path(__file__).parents[3] / "search" / "cluster" / "templates"
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of every launch, resume and submission in a text."""
+    """Arguments of every launch, resume and submit command in a text."""
     one_line = re.sub(r"\s*\n\s*(?:#\s*)?(?=--)", " ", text)
     return [
         shlex.split(found.split(";")[0].replace("'", ""))
@@ -28,7 +28,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "compose.yaml", "kuberay.yaml", "ray-up.yaml"])
-def test_what_a_template_runs_is_a_command_of_ours(name: str) -> None:
+def test_every_command_of_a_template_is_one_of_ours(name: str) -> None:
     parser, _ = make_parsers()
     found = commands((CLUSTERS / name).read_text())
     assert found
@@ -39,7 +39,7 @@ def test_what_a_template_runs_is_a_command_of_ours(name: str) -> None:
             config_from_arguments(inner)
 
 
-def test_the_slurm_script_is_one_that_bash_reads_and_its_options_are_ours() -> None:
+def test_the_slurm_script_parses_and_its_options_are_ours() -> None:
     script = CLUSTERS / "slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
     options = re.search(r"OPTIONS:-(.*)\}", script.read_text())
@@ -49,7 +49,7 @@ def test_the_slurm_script_is_one_that_bash_reads_and_its_options_are_ours() -> N
     assert config.trials == 60
 
 
-def test_the_launcher_s_file_is_as_ray_wants_it() -> None:
+def test_the_file_for_the_cluster_launcher_fits_rays_schema() -> None:
     schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
     jsonschema.validate(
         yaml.safe_load((CLUSTERS / "ray-up.yaml").read_text()), json.loads(schema.read_text())
@@ -58,7 +58,7 @@ def test_the_launcher_s_file_is_as_ray_wants_it() -> None:
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> dict[str, str]:
-    """An environment whose Python, pip and finesweep say what they were given."""
+    """An environment whose Python, pip and finesweep print their arguments."""
     commands, home = tmp_path / "bin", tmp_path / "home"
     (home / "env" / "bin").mkdir(parents=True)
     commands.mkdir()
@@ -68,31 +68,39 @@ def stand_in(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": f"{commands}:{os.environ['PATH']}"}
 
 
-def said(line: str, env: dict[str, str]) -> list[str]:
+def arguments_of(line: str, env: dict[str, str]) -> list[str]:
+    """Arguments that a shell line passes to the stand-ins."""
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=env, check=True)
     return re.findall(r"\[(.*)\]", done.stdout)
 
 
-def test_the_clouds_machines_install_what_was_brought(stand_in: dict[str, str]) -> None:
+def test_machines_of_a_cloud_install_the_uploaded_code(stand_in: dict[str, str]) -> None:
     for line in yaml.safe_load((CLUSTERS / "ray-up.yaml").read_text())["setup_commands"]:
-        words = said(line, stand_in)
+        words = arguments_of(line, stand_in)
         if words:
             assert words[-1] == f"{stand_in['HOME']}/finesweep[cluster,onnx]"
     assert "env/bin" in Path(stand_in["HOME"], ".profile").read_text()
 
 
-def test_a_job_of_kubernetes_launches_once_and_then_resumes(
+def test_a_kubernetes_job_launches_once_and_then_resumes(
     stand_in: dict[str, str], tmp_path: Path
 ) -> None:
     line = yaml.safe_load((CLUSTERS / "kuberay.yaml").read_text())["spec"]["entrypoint"]
     line = line.replace("/data", str(tmp_path))
-    assert said(line, stand_in)[:2] == ["launch", f"{tmp_path}/photos"]
+    assert arguments_of(line, stand_in)[:2] == ["launch", f"{tmp_path}/photos"]
     (tmp_path / "results" / "photos").mkdir(parents=True)
     (tmp_path / "results" / "photos" / "sweep.json").touch()
-    assert said(line, stand_in)[:2] == ["resume", "photos"]
+    assert arguments_of(line, stand_in)[:2] == ["resume", "photos"]
 
 
-def test_the_image_has_all_three_packages() -> None:
+def test_the_image_contains_all_three_packages() -> None:
     text = (CLUSTERS / "Dockerfile").read_text()
     for package in ("spaces", "trainables", "search"):
         assert f"COPY {package} {package}" in text
+
+
+def test_the_containers_are_built_from_the_root_of_the_repository() -> None:
+    build = yaml.safe_load((CLUSTERS / "compose.yaml").read_text())["services"]["head"]["build"]
+    context = (CLUSTERS / build["context"]).resolve()
+    assert (context / "pyproject.toml").is_file()
+    assert (context / build["dockerfile"]).samefile(CLUSTERS / "Dockerfile")

@@ -11,14 +11,14 @@ import pytest
 
 from search.record import SweepPaths, read_trials
 from tests.support.command_line import flags
-from tests.support.two_hosts import HEAD, MISSING, NAMES, OTHER, PORT, Hosts, hosts
+from tests.support.two_hosts import HEAD, NAMES, OTHER, PORT, UNAVAILABLE, Hosts, hosts
 
 __all__ = ["hosts"]
 ROOT = Path(__file__).parents[3]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(MISSING, reason="needs root, ip and unshare"),
+    pytest.mark.skipif(UNAVAILABLE, reason="needs root, ip and unshare"),
 ]
 
 
@@ -42,13 +42,13 @@ def test_images_and_weights_travel_to_a_host_that_has_neither(
         assert done.returncode == 0, done.stderr + done.stdout
         look = ["nsenter", "-t", str(second.pid), "-m", "find", *map(str, folders[1:])]
         found = subprocess.run(look, capture_output=True, text=True, check=True).stdout
-    assert ".npy\n" in found, "the images were brought to the other host"
+    assert ".npy\n" in found, "the other host fetched the images"
     assert "study.journal" not in found, "only the driver writes"
     trials = read_trials(SweepPaths(given["results_dir"] / "far").journal)
     assert [trial.status for trial in trials] == ["completed"] * 3
 
 
-def test_a_host_whose_disk_is_full_is_left_out_and_named(
+def test_a_host_whose_disk_is_full_is_excluded_with_a_warning(
     given: dict[str, Any], hosts: Hosts
 ) -> None:
     given |= {"max_epochs": 20, "trials": 10}
@@ -62,17 +62,17 @@ def test_a_host_whose_disk_is_full_is_left_out_and_named(
     assert [trial.status for trial in trials] == ["completed"] * 10, "on the other host"
 
 
-def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
+def test_the_slurm_script_runs_on_two_nodes_and_resumes_when_submitted_again(
     given: dict[str, Any], hosts: Hosts, tmp_path: Path
 ) -> None:
-    """By stand-ins for SLURM's two commands; each node has its own processes and empty disks."""
+    """Stand-ins replace SLURM's two commands; each node has its own processes and empty disks."""
     paths, commands = SweepPaths(given["results_dir"] / "far"), tmp_path / "bin"
     commands.mkdir()
     scripts = {"scontrol": f"echo {HEAD}; echo {OTHER}", "srun": ""}
     for name in NAMES:
         own = [Path("/tmp/ray")]
         own += [given["data"], given["cache_dir"], paths.root.parent] if name == NAMES[1] else []
-        words = hosts.within(name, disks=dict.fromkeys(own, "50%"), apart=True)
+        words = hosts.within(name, disks=dict.fromkeys(own, "50%"), isolated=True)
         scripts["srun"] += f'{shlex.join(words)} "$@" &\n{name}=$!\n'
     scripts["srun"] += "wait $fs1; ended=$?; kill -9 $fs2; exit $ended"
     for name, text in scripts.items():
@@ -96,7 +96,7 @@ def test_the_slurm_script_sweeps_over_two_nodes_and_goes_on_when_sent_again(
         time.sleep(0.2)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    hosts.end()
+    hosts.kill_all()
     machines = [line for line in paths.log.read_text().splitlines() if "machine " in line]
     assert len(machines) == 2, machines
 

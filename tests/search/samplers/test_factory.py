@@ -1,3 +1,6 @@
+import ast
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,6 +12,7 @@ from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.epoch_reports import report
 
+ROOT = Path(__file__).parents[3]
 SPACE = SearchSpace.from_table(
     {
         "backbone": {"choices": ["a", "b"]},
@@ -86,3 +90,21 @@ def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
         "tpe": False,
         "random": False,
     }
+
+
+USERS_OF_OPTUNA = [
+    *(ROOT / "search" / "samplers").glob("*.py"),
+    *(ROOT / "search" / "record").glob("*.py"),
+    ROOT / "search" / "tuning" / "study.py",
+]
+
+
+@pytest.mark.parametrize("file", USERS_OF_OPTUNA, ids=lambda file: file.stem)
+def test_only_public_names_of_optuna_and_scikit_learn_are_used(file: Path) -> None:
+    """So that a new version of either breaks nothing without a deprecation first."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert not [module for module in modules if "._" in module]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    foreign = [node for node in attributes if getattr(node.value, "id", "") not in ("self", "cls")]
+    assert not [ast.unparse(node) for node in foreign if re.match("_[^_]", node.attr)]

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -206,3 +206,22 @@ def test_it_is_reproducible_by_its_seed() -> None:
         [t.params for t in run_study(lambda t: [score(t)], trials=20)] for _ in range(2)
     )
     assert first == again
+
+
+def test_optuna_has_the_sampler_read_the_study_before_it_asks_for_a_point() -> None:
+    """`sample_relative` relies on that order, which Optuna does not document."""
+    calls: list[str] = []
+
+    class Recording(MultiFidelitySampler):
+        def infer_relative_search_space(self, *args: Any) -> dict[str, BaseDistribution]:
+            calls.append("read")
+            return super().infer_relative_search_space(*args)
+
+        def sample_relative(self, *args: Any) -> dict[str, Any]:
+            calls.append("propose")
+            return super().sample_relative(*args)
+
+    study = optuna.create_study(sampler=Recording(seed=0, max_epochs=4))
+    for _ in range(3):
+        study.ask(SPACE)
+    assert calls == ["read", "propose"] * 3, f"in Optuna {optuna.__version__}"
