@@ -11,8 +11,8 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write ``path`` by way of a temporary file beside it, synced to disk and then renamed.
 
-    ``write`` is given the temporary file's path. Creates the folder. Until the rename ``path`` stays
-    as it was; if ``write`` raises, the temporary file is deleted.
+    ``write`` is given the temporary file's path. Creates the folder. ``path`` stays as it was until
+    the rename. If ``write`` raises, the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")

@@ -1,10 +1,10 @@
-"""What somebody who waits is told."""
+"""Progress callbacks for steps that take long."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how far it is, and of how much; of 0 if nobody knows."""
+"""Progress callback: ``progress(step, done, total)``; ``total`` is 0 when unknown."""
 
 
-def ignore_progress(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
+def ignore_progress(step: str, done: int, total: int) -> None:
+    """`Progress` callback that does nothing."""

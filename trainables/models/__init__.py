@@ -1,4 +1,7 @@
-"""timm backbones: weights, heads, what of them is frozen, and how fast they compute."""
+"""timm backbones: pretrained weights, heads, frozen parts, and how to run them fast.
+
+Trains nothing: `trainables.training` does.
+"""
 
 import lazy_loader
 

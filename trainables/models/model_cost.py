@@ -1,4 +1,7 @@
-"""`ModelCost`: what a model costs in use. Light to import: journals have it too."""
+"""`ModelCost`: size and latency of a model in use.
+
+Imports neither torch nor timm until it measures, because journals hold model costs as well.
+"""
 
 import time
 from dataclasses import dataclass
@@ -6,21 +9,24 @@ from typing import Self
 
 from spaces import TrialParams
 
-_TIMES = 7
+_TIMED_RUNS = 7
 
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Of a trial's model with two classes; more change little."""
+    """Cost of a trial's model with a head of two classes; more classes change it little.
+
+    The fields' names are keys of the journal, columns of the tables and names of objectives.
+    """
 
     parameters: float
-    """Millions."""
+    """Number of parameters, in millions."""
     latency_ms: float
-    """Of one image on one core of the machine that measured it, in float32: the least of a few."""
+    """Time for one image on one CPU core in float32: the shortest of seven runs, where measured."""
 
     @classmethod
     def measure(cls, params: TrialParams) -> Self:
-        """Build a trial's model and time it."""
+        """Build a trial's model with random weights, and time it on this machine."""
         import torch
 
         from trainables.models.backbone import build_model
@@ -29,10 +35,10 @@ class ModelCost:
 
         model = build_model(params, Weights(params.backbone, "none", None), 2).eval()
         image = torch.zeros(1, 3, params.image_size, params.image_size)
-        took = []
+        seconds = []
         with single_torch_thread(), torch.inference_mode():
-            for _ in range(_TIMES):
+            for _ in range(_TIMED_RUNS):
                 began = time.perf_counter()
                 model(image)
-                took.append(time.perf_counter() - began)
-        return cls(sum(p.numel() for p in model.parameters()) / 1e6, 1000 * min(took))
+                seconds.append(time.perf_counter() - began)
+        return cls(sum(p.numel() for p in model.parameters()) / 1e6, 1000 * min(seconds))

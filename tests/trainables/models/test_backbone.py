@@ -15,7 +15,8 @@ from trainables.models import (
     unfreeze_groups,
     unfrozen_group_count,
 )
-from trainables.models.backbone import has_drop_path, parameter_groups
+from trainables.models.backbone import has_drop_path
+from trainables.models.optimizer import parameter_groups
 
 # One of each kind of head and grouping that timm has.
 FAMILIES = [

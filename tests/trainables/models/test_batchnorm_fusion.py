@@ -5,7 +5,7 @@ from timm.layers import StdConv2d
 from torch import fx, nn
 
 from trainables.models import split_model
-from trainables.models.batchnorm_fusion import fold, foldable
+from trainables.models.batchnorm_fusion import find_fusable_pairs, fuse_batchnorms
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -32,10 +32,10 @@ def frozen_part(backbone: str) -> fx.GraphModule:
 def test_every_batchnorm_behind_a_convolution_is_folded(backbone: str, batchnorms: int) -> None:
     part = frozen_part(backbone)
     with torch.no_grad():
-        pairs = foldable(part, IMAGES)
-        before, after = part(IMAGES)[0], fold(part, pairs)(IMAGES)[0]
+        pairs = find_fusable_pairs(part, IMAGES)
+        before, after = part(IMAGES)[0], fuse_batchnorms(part, pairs)(IMAGES)[0]
     assert len(pairs) == batchnorms
-    left = [m for m in fold(part, pairs).modules() if isinstance(m, nn.BatchNorm2d)]
+    left = [m for m in fuse_batchnorms(part, pairs).modules() if isinstance(m, nn.BatchNorm2d)]
     assert not left
     assert [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)], "the model keeps its own"
     assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
@@ -44,18 +44,18 @@ def test_every_batchnorm_behind_a_convolution_is_folded(backbone: str, batchnorm
 
 def test_what_comes_before_its_convolution_stays() -> None:
     with torch.no_grad():
-        pairs = foldable(frozen_part("resnetv2_50d_gn"), IMAGES)
+        pairs = find_fusable_pairs(frozen_part("resnetv2_50d_gn"), IMAGES)
         assert pairs == {}, "GroupNorm, in front of convolutions"
-        pairs = foldable(frozen_part("densenet121"), IMAGES)
+        pairs = find_fusable_pairs(frozen_part("densenet121"), IMAGES)
     assert pairs["features.conv0"] == "features.norm0"
     assert all("norm1" not in name for name in pairs.values())
 
 
 def test_a_convolution_that_standardises_its_weights_is_left_alone() -> None:
     with torch.no_grad():
-        assert foldable(frozen_part("skresnext50_32x4d"), IMAGES)
-        assert foldable(frozen_part("nf_resnet26"), IMAGES) == {}
-        assert foldable(Standardised(), IMAGES) == {}
+        assert find_fusable_pairs(frozen_part("skresnext50_32x4d"), IMAGES)
+        assert find_fusable_pairs(frozen_part("nf_resnet26"), IMAGES) == {}
+        assert find_fusable_pairs(Standardised(), IMAGES) == {}
 
 
 class Standardised(fx.GraphModule):

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from spaces import TrialParams
 from trainables.models import (
@@ -19,6 +18,7 @@ from trainables.models import (
     unfrozen_group_count,
 )
 from trainables.models import frozen_prefix as prefix
+from trainables.models.torch_internals import flat_leaves
 
 FAMILIES = [
     "vgg16",
@@ -70,8 +70,8 @@ def small(backbone: str, **fields: float) -> TrialParams:
 @pytest.fixture
 def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefixes that keep their BatchNorms: equal to the last digits, not only to rounding."""
-    monkeypatch.setattr(prefix, "foldable", lambda part, images: {})
-    monkeypatch.setattr(prefix, "_checked", {})
+    monkeypatch.setattr(prefix, "find_fusable_pairs", lambda module, images: {})
+    monkeypatch.setattr(prefix, "_verified", {})
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_folded_prefix_of_a_family_gives_the_same_to_rounding(backbone: str) -
     parts = split_model(model, 0, params.image_size)
     assert parts.prefix_module is not None
     with torch.no_grad():
-        values = tree_leaves(parts.prefix_module(images))
+        values = flat_leaves(parts.prefix_module(images))
     plain = [v for v in values if isinstance(v, torch.Tensor) and len(v) == 3]
     for feature, before in zip(parts.prefix(images), plain, strict=True):
         scale = float(before.abs().max())
@@ -237,9 +237,9 @@ def test_parts_that_give_something_else_are_refused_though_the_head_starts_at_ze
     params = small("test_efficientnet", unfreeze=0.25, image_size=48)
     model = build_model(params, untrained, 3)
     kept = copy.deepcopy(model.state_dict())
-    features = prefix._Border.features
+    features = prefix.Boundary.features
     monkeypatch.setattr(
-        prefix._Border, "features", lambda self, given: tuple(2 * f for f in features(self, given))
+        prefix.Boundary, "features", lambda self, given: tuple(2 * f for f in features(self, given))
     )
     with pytest.raises(CannotSplitError, match="don't give what the whole gives"):
         split_model(model, 1, 48)

@@ -61,5 +61,5 @@ def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> N
 def test_each_part_takes_what_is_plainly_faster(
     choose, monkeypatch: pytest.MonkeyPatch, speedups: dict[str, float], chosen: AutocastDtypes
 ) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(precision, "_speedups", lambda *unused: speedups)
+    monkeypatch.setattr(precision, "_measure_speedups", lambda *unused: speedups)
     assert choose("auto") == chosen

@@ -9,12 +9,12 @@ from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
 from trainables.models import build_model, check_weights, find_weights
-from trainables.models.weights import PACKAGES
+from trainables.models.weights import WEIGHT_PACKAGES
 
 
 def test_untrained_is_only_had_by_name(cache: Path) -> None:
     assert find_weights("test_vit", "untrained", cache=cache).file is None
-    with pytest.raises(WeightsError, match="can't be had"):
+    with pytest.raises(WeightsError, match="can't be downloaded"):
         find_weights("test_vit", "pretrained", cache=cache)
 
 
@@ -118,7 +118,7 @@ def test_what_can_not_be_had_is_told_in_a_sentence(tmp_path: Path, cache: Path) 
         find_weights("resnet18", str(tmp_path), cache=cache)
 
 
-@pytest.mark.parametrize("backbone", [name for name in PACKAGES if name[-1] in "012"])
+@pytest.mark.parametrize("backbone", [name for name in WEIGHT_PACKAGES if name[-1] in "012"])
 def test_packaged_imagenet_weights_fit_every_tensor_of_timms_model(
     backbone: str, tmp_path: Path
 ) -> None:

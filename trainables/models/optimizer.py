@@ -1,0 +1,56 @@
+"""Optimizer of a trial, with a learning rate for each layer group."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from spaces import TrialParams
+from trainables.models.backbone import head_names
+from trainables.models.unfreezing import backbone_groups, is_inside, unfrozen_group_count
+
+
+def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, Any]]:
+    """Optimizer groups of all parameters that the trial trains, now or after a gradual unfreeze.
+
+    The head trains at ``learning_rate``, the group next to it at ``backbone_lr_scale`` times that,
+    and each further group at ``layer_decay`` times the rate of the one before. Biases,
+    normalisation parameters and those the model exempts have no weight decay.
+    """
+    parameters = dict(model.named_parameters())
+    no_weight_decay: Any = getattr(model, "no_weight_decay", tuple)
+    exempt = set(no_weight_decay())
+    bodies = backbone_groups(model)[::-1][: unfrozen_group_count(model, params.unfreeze)]
+    head = [name for name in parameters if is_inside(name, head_names(model))]
+    groups = []
+    for depth, names in enumerate([head, *bodies]):
+        rate = params.learning_rate
+        if depth > 0:
+            rate *= params.backbone_lr_scale * params.layer_decay ** (depth - 1)
+        undecayed = [n for n in names if is_bias_or_norm(n, parameters[n]) or n in exempt]
+        decayed = [n for n in names if n not in undecayed]
+        for members, decay in ((decayed, params.weight_decay), (undecayed, 0.0)):
+            if members:
+                tensors = [parameters[n] for n in members]
+                groups.append({"params": tensors, "lr": rate, "weight_decay": decay})
+    return groups
+
+
+def make_optimizer(model: nn.Module, params: TrialParams) -> Optimizer:
+    """Optimizer named by ``params.optimizer`` over the trial's `parameter_groups`."""
+    groups = parameter_groups(model, params)
+    match params.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, fused=True)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups)
+
+
+def is_bias_or_norm(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is a bias or belongs to a normalisation layer: it is not penalised."""
+    return parameter.ndim <= 1 or name.endswith(".bias")

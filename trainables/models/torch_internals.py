@@ -1,0 +1,24 @@
+"""Private parts of torch that model splitting needs, in one place.
+
+torch may change them without notice: ``tests/trainables/models/test_torch_internals.py`` says which
+version was tried.
+"""
+
+from typing import Any
+
+from torch.utils import _pytree
+
+
+def flatten(nested: Any) -> tuple[list[Any], Any]:
+    """Leaves of nested tuples, lists, dicts and slices, and a layout for `unflatten`."""
+    return _pytree.tree_flatten(nested)
+
+
+def flat_leaves(nested: Any) -> list[Any]:
+    """Leaves of nested containers, in the order of `flatten`."""
+    return _pytree.tree_leaves(nested)
+
+
+def unflatten(leaves: list[Any], layout: Any) -> Any:
+    """Nest leaves as they were before `flatten`."""
+    return _pytree.tree_unflatten(leaves, layout)
