@@ -29,7 +29,7 @@ from search.config import SweepConfig
 from search.planning import PreparedPlan
 from search.planning.initial_points import best_points, interleave
 from search.ranking import pending_repeats, select_winner
-from search.ranking.repeats import SHARE
+from search.ranking.repeats import MAX_SHARE_OF_SEARCH
 from search.record import Repeat, TrialRecord
 from search.trial import TrialRequest
 from search.tuning.budget import Budget
@@ -160,7 +160,7 @@ class Replay:
 
     def regrets(self, budgets: Sequence[float], *, workers: int) -> list[float]:
         """Regret of the trial handed over at each budget; confirmation is paid from the budget."""
-        share = 1.0 if self._config.confirm == 0 else 1 - SHARE
+        share = 1.0 if self._config.confirm == 0 else 1 - MAX_SHARE_OF_SEARCH
         found = []
         for budget in budgets:
             self.run(share * budget, workers=workers)

@@ -68,7 +68,7 @@ def test_the_same_parameters_are_confirmed_once() -> None:
 
 
 def test_a_single_trial_can_not_be_confirmed() -> None:
-    with pytest.raises(ConfigError, match="confirm must be 0, or 2"):
+    with pytest.raises(ConfigError, match="confirm must be 0"):
         config(confirm=1)
 
 

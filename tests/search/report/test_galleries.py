@@ -26,7 +26,7 @@ def predictions(dataset: Dataset) -> Predictions:
     labels = dataset.labels[dataset.rows("test")]
     predicted, confidence = labels.copy(), np.full(len(labels), 0.9)
     predicted[1:3] = (labels[1:3] + 1) % 3
-    confidence[1:3] = 0.7, 0.8
+    confidence[1:3] = 0.93, 0.95
     others = ((1 - confidence) / 2)[:, None].repeat(3, axis=1)
     others[np.arange(len(labels)), predicted] = confidence
     return Predictions(dataset.classes, np.asarray(labels), others)
@@ -40,7 +40,7 @@ def test_mistakes_are_shown_with_the_most_confident_first(
     assert gallery.caption == "2 misclassified test images, most confident first."
     true, predicted = (dataset.classes[k[2]] for k in (predictions.labels, predictions.predicted))
     first = gallery.thumbnails[0]
-    assert first.lines[0] == f"true: {true}, predicted: {predicted} (80.0%)"
+    assert first.lines[0] == f"true: {true}, predicted: {predicted} (95.0%)"
     assert first.lines[1] == dataset.paths[dataset.rows("test")[2]]
 
 
@@ -71,6 +71,7 @@ def test_grad_cam_shows_correct_predictions_and_mistakes(
     params = TrialParams(backbone="test_efficientnet", image_size=32)
     torch.manual_seed(0)
     model = build_model(params, Weights("test_efficientnet", "none", None), 3).eval()
+    torch.nn.init.normal_(model.get_classifier().weight)  # an untrained head is zero
     gallery = grad_cam_gallery(predictions, dataset, model, ModelSpec.of(params, dataset.classes))
     assert gallery is not None
     assert len(gallery.thumbnails) == 8, "six correct ones and the two mistakes"
