@@ -23,7 +23,13 @@ from trainables.data import (
 from trainables.evaluation import fold_numbers
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
-from trainables.training import CrossValidation, FineTuning, MemoryCase
+from trainables.training import (
+    ComputeSettings,
+    CrossValidation,
+    FineTuneSettings,
+    FineTuning,
+    MemoryCase,
+)
 
 
 @dataclass(frozen=True)
@@ -129,14 +135,18 @@ class TrialJob:
             num_classes=len(self.dataset.classes),
             train=train,
             val=val,
-            max_epochs=config.max_epochs,
-            stop_after=repeat.epochs if repeat else None,
-            patience=patience,
-            metric=config.metric,
-            seed=repeat.seed if repeat else config.seed,
-            device=self.device,
-            precision=config.precision,
-            views=config.views,
-            store=self.features,
-            cache=config.cache_dir,
+            settings=FineTuneSettings(
+                max_epochs=config.max_epochs,
+                stop_after=repeat.epochs if repeat else None,
+                patience=patience,
+                metric=config.metric,
+                seed=repeat.seed if repeat else config.seed,
+                views=config.views,
+            ),
+            compute=ComputeSettings(
+                device=self.device,
+                precision=config.precision,
+                store=self.features,
+                cache=config.cache_dir,
+            ),
         )

@@ -1,4 +1,7 @@
-"""How good predictions are: metrics, intervals, calibration. NumPy alone."""
+"""Metrics, intervals and calibration of predicted probabilities. Imports NumPy, no torch.
+
+Takes arrays and class numbers; runs no model and opens no image.
+"""
 
 import lazy_loader
 

@@ -1,6 +1,7 @@
 from .calibration import calibration_curve as calibration_curve
 from .folds import fold_numbers as fold_numbers
 from .intervals import bootstrap_intervals as bootstrap_intervals
+from .intervals import wilson_interval as wilson_interval
 from .label_errors import likely_label_errors as likely_label_errors
 from .metrics import NO_SCORES as NO_SCORES
 from .metrics import Scores as Scores
@@ -9,6 +10,6 @@ from .metrics import cross_entropies as cross_entropies
 from .metrics import scores_of as scores_of
 from .metrics import test_metrics as test_metrics
 from .operating_point import OperatingPoint as OperatingPoint
-from .operating_point import Rates as Rates
+from .operating_point import SensitivitySpecificity as SensitivitySpecificity
 from .predictions import Predictions as Predictions
 from .predictions import probability_columns as probability_columns

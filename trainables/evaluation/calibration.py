@@ -1,4 +1,4 @@
-"""Calibration: how far a model's confidence can be believed."""
+"""Reliability of predicted confidence: the calibration curve and its expected error."""
 
 from dataclasses import dataclass
 
@@ -7,33 +7,36 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far confidence can be believed: the answers, in bins of equal width (Guo et al. 2017)."""
+    """Confidence against accuracy in bins of equal width (Guo et al. 2017).
+
+    The confidence of a prediction is the probability of the predicted class.
+    """
 
     confidence: np.ndarray
-    """``(bins,)`` mean probability of the answers in each; NaN where there are none."""
+    """``(bins,)`` mean confidence of the predictions in each bin; NaN in an empty one."""
     accuracy: np.ndarray
-    """``(bins,)`` share of them that is right."""
+    """``(bins,)`` share of correct predictions in each bin; NaN in an empty one."""
     images: np.ndarray
-    """``(bins,)`` how many there are."""
+    """``(bins,)`` number of images in each bin."""
 
     @property
     def error(self) -> float:
-        """The expected calibration error: mean distance of the two, over images."""
-        far = np.abs(self.confidence - self.accuracy)
-        return float(np.nansum(far * self.images) / self.images.sum())
+        """Expected calibration error: mean gap between confidence and accuracy, over images."""
+        gaps = np.abs(self.confidence - self.accuracy)
+        return float(np.nansum(gaps * self.images) / self.images.sum())
 
 
 def calibration_curve(
     probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
 ) -> Calibration:
-    """Of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
-    best = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    at = np.minimum((best * bins).astype(int), bins - 1)
-    images = np.bincount(at, minlength=bins)
-    many = np.where(images, images, np.nan)
+    """Bin ``(n, classes)`` probabilities by confidence and compare with ``(n,)`` class numbers."""
+    confidences = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
+    images = np.bincount(bin_of, minlength=bins)
+    divisor = np.where(images, images, np.nan)
     return Calibration(
-        confidence=np.bincount(at, best, minlength=bins) / many,
-        accuracy=np.bincount(at, right, minlength=bins) / many,
+        confidence=np.bincount(bin_of, confidences, minlength=bins) / divisor,
+        accuracy=np.bincount(bin_of, correct, minlength=bins) / divisor,
         images=images,
     )

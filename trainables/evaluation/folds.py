@@ -1,4 +1,4 @@
-"""Folds for cross-validation: stratified by class, copies together."""
+"""Assignment of images to cross-validation folds: stratified by class, duplicates together."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ import numpy as np
 def fold_numbers(
     labels: np.ndarray, folds: int = 5, seed: int = 0, *, digests: Sequence[str] | None = None
 ) -> np.ndarray:
-    """``(n,)`` numbers of folds at random, each class spread evenly over them.
+    """``(n,)`` random fold numbers for ``(n,)`` class numbers, each class spread evenly.
 
-    Images of one of ``(n,)`` ``digests``, which are copies, are in one fold.
+    With ``(n,)`` ``digests`` of the image files, images of the same digest share a fold.
     """
     if digests is not None:
         _, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)

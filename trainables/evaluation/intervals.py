@@ -1,75 +1,97 @@
-"""Bootstrap intervals of a test's metrics."""
+"""Confidence intervals of test metrics: Wilson's for a proportion, the bootstrap for the others."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_WORK = 500_000_000
-"""Resampled scores that an interval is worth: about ten seconds."""
+_MAX_RESAMPLED_SCORES = 500_000_000
+"""Largest ``resamples * images * classes`` for which ROC AUC is resampled: about ten seconds."""
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95% interval of a proportion (Wilson 1927), from the number of successes in ``trials``."""
+    from scipy.stats import binomtest  # its import takes a second, which few callers need
+
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """95% intervals of a test's metrics, by the bootstrap (Efron 1979).
+class BootstrapIntervals:
+    """95% percentile intervals of test metrics (Efron 1979).
 
-    None where nothing varies that could be drawn again: a test without a mistake has no spread.
+    An interval is None where every resample gives the same value, as in a test without mistakes.
     """
 
     balanced_accuracy: tuple[float, float] | None
     macro_f1: tuple[float, float] | None
     roc_auc: tuple[float, float] | None
-    """None also for a class without an image, and where it would take minutes."""
+    """One against the rest, mean over classes. None as well if a class has no test image, or if
+    resampling would take minutes."""
 
 
 def bootstrap_intervals(
     probabilities: np.ndarray, labels: np.ndarray, *, resamples: int = 200, seed: int = 0
-) -> Intervals:
-    """By drawing the test images again, of each class as many as there are.
+) -> BootstrapIntervals:
+    """Intervals from test images resampled with replacement within each class.
 
-    What another training would have changed is not in them.
+    ``probabilities`` is ``(n, classes)``, ``labels`` ``(n,)`` class numbers. The intervals cover
+    the choice of test images, not the variation between training runs.
     """
-    from scipy.sparse import csr_array
-
-    rng, classes = np.random.default_rng(seed), probabilities.shape[1]
-    predicted = probabilities.argmax(axis=1)
-    drawn = np.zeros((resamples, len(labels)), dtype=np.float32)
-    """How often each image is drawn."""
+    classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
+    counts = _resample_counts(labels, resamples, seed)
+    correct = _sum_by_class(counts * (predicted == labels), labels, classes)
+    images = _sum_by_class(counts, labels, classes)
+    predictions = _sum_by_class(counts, predicted, classes)
+    f1 = 2 * correct / np.maximum(images + predictions, 1)
     present = np.unique(labels)
-    for k in present:
-        members = np.flatnonzero(labels == k)
-        even = np.full(len(members), 1 / len(members))
-        drawn[:, members] = rng.multinomial(len(members), even, size=resamples)
-
-    def by_class(counted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        places = (np.arange(len(numbers)), numbers)
-        one = csr_array((np.ones(len(numbers), np.float32), places), (len(numbers), classes))
-        return np.asarray(counted @ one)
-
-    found = by_class(drawn * (predicted == labels), labels)
-    images, answers = by_class(drawn, labels), by_class(drawn, predicted)
-    f1 = 2 * found / np.maximum(images + answers, 1)
     aucs = None
-    if len(present) == classes and drawn.size * classes <= _MOST_WORK:
-        each = [_drawn_auc(probabilities[:, k], labels == k, drawn) for k in range(classes)]
+    if len(present) == classes and counts.size * classes <= _MAX_RESAMPLED_SCORES:
+        each = [_resampled_auc(probabilities[:, k], labels == k, counts) for k in range(classes)]
         aucs = np.mean(each, axis=0)
-    return Intervals(
-        balanced_accuracy=_middle((found[:, present] / images[:, present]).mean(axis=1)),
-        macro_f1=_middle(f1.mean(axis=1)),
-        roc_auc=None if aucs is None else _middle(aucs),
+    return BootstrapIntervals(
+        balanced_accuracy=_central_95((correct[:, present] / images[:, present]).mean(axis=1)),
+        macro_f1=_central_95(f1.mean(axis=1)),
+        roc_auc=None if aucs is None else _central_95(aucs),
     )
 
 
-def _middle(values: np.ndarray) -> tuple[float, float] | None:
+def _resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """``(resamples, n)`` float32 numbers of times that each resample holds each image."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((resamples, len(labels)), dtype=np.float32)
+    for k in np.unique(labels):
+        members = np.flatnonzero(labels == k)
+        uniform = np.full(len(members), 1 / len(members))
+        counts[:, members] = rng.multinomial(len(members), uniform, size=resamples)
+    return counts
+
+
+def _sum_by_class(values: np.ndarray, class_numbers: np.ndarray, classes: int) -> np.ndarray:
+    """``(resamples, classes)`` sums of ``(resamples, n)`` values over the images of each class."""
+    from scipy.sparse import csr_array
+
+    n = len(class_numbers)
+    entries = (np.ones(n, np.float32), (np.arange(n), class_numbers))
+    return np.asarray(values @ csr_array(entries, (n, classes)))
+
+
+def _central_95(values: np.ndarray) -> tuple[float, float] | None:
     low, high = np.percentile(values, [2.5, 97.5])
     return (float(low), float(high)) if low < high else None
 
 
-def _drawn_auc(scores: np.ndarray, positive: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """``(resamples,)`` areas under the ROC curve, an image counting as often as it is ``drawn``."""
+def _resampled_auc(scores: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``(resamples,)`` areas under the ROC curve, each image weighted by its count.
+
+    ``scores`` and ``positive`` are ``(n,)``, ``counts`` is ``(resamples, n)``. Pairs of equal
+    scores count half.
+    """
     order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of equal scores
-    yes = np.add.reduceat((drawn * positive)[:, order], starts, axis=1)
-    no = np.add.reduceat((drawn * ~positive)[:, order], starts, axis=1)
-    below = no.cumsum(axis=1) - no / 2
-    areas: np.ndarray = (yes * below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
+    tie_starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    positives = np.add.reduceat((counts * positive)[:, order], tie_starts, axis=1)
+    negatives = np.add.reduceat((counts * ~positive)[:, order], tie_starts, axis=1)
+    negatives_below = negatives.cumsum(axis=1) - negatives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    areas: np.ndarray = (positives * negatives_below).sum(axis=1) / pairs
     return areas

@@ -1,4 +1,4 @@
-"""What answers come to: metrics, intervals, calibration. Light to import: NumPy alone."""
+"""Classification metrics of one epoch's validation, and of the final test."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,28 +6,30 @@ from typing import Any
 
 import numpy as np
 
+from trainables.evaluation.intervals import wilson_interval
+
 
 @dataclass(frozen=True)
 class TestMetrics:
-    """The honest result: a model's answers on images nothing was tuned on."""
+    """Metrics of the final model on the test images, which no choice was based on."""
 
     __test__ = False  # not a pytest class
 
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    """Wilson's interval (Wilson 1927)."""
+    """95% interval (Wilson 1927)."""
     balanced_accuracy: float
     macro_f1: float
     roc_auc: float | None
-    """One against the rest, mean over classes; None where a class has no test image."""
+    """One against the rest, mean over classes; None if a class has no test image."""
     confusion_matrix: list[list[int]]
-    """Rows are true classes, columns predicted ones."""
+    """Numbers of images; rows are true classes, columns predicted ones."""
     classes: list[str]
     per_class: dict[str, dict[str, float]]
     """``precision``, ``recall``, ``f1`` and ``images`` of each class."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``metrics.json``."""
+        """Fields as in ``metrics.json``."""
         return asdict(self)
 
 
@@ -35,19 +37,18 @@ def test_metrics(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> TestMetrics:
     """All metrics of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
-    from scipy.stats import binomtest  # these take a second that a search need not wait for
+    # scikit-learn takes a second to import, which a search doesn't need
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     predicted = probabilities.argmax(axis=1)
     numbers = np.arange(len(classes))
-    right = int((predicted == labels).sum())
-    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
+    correct = int((predicted == labels).sum())
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=numbers, zero_division=0
     )
     return TestMetrics(
-        accuracy=right / len(labels),
-        accuracy_ci95=(float(interval.low), float(interval.high)),
+        accuracy=correct / len(labels),
+        accuracy_ci95=wilson_interval(correct, len(labels)),
         balanced_accuracy=balanced_accuracy(labels, predicted),
         macro_f1=macro_f1(labels, predicted, len(classes)),
         roc_auc=_roc_auc(labels, probabilities),
@@ -66,18 +67,18 @@ def test_metrics(
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean recall over the classes that ``labels`` has."""
+    """Mean recall over the classes that occur in ``labels``; both are ``(n,)`` class numbers."""
     images = np.bincount(labels)
-    right = np.bincount(labels[labels == predicted], minlength=len(images))
-    return float((right[images > 0] / images[images > 0]).mean())
+    correct = np.bincount(labels[labels == predicted], minlength=len(images))
+    return float((correct[images > 0] / images[images > 0]).mean())
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """Mean F1 over all classes; 0 for one that has no image and is never predicted."""
-    right = np.bincount(labels[labels == predicted], minlength=num_classes)
-    both = np.bincount(labels, minlength=num_classes)
-    both = both + np.bincount(predicted, minlength=num_classes)
-    return float((2 * right / np.maximum(both, 1)).mean())
+    """Mean F1 over all classes; 0 for a class without images that is never predicted."""
+    correct = np.bincount(labels[labels == predicted], minlength=num_classes)
+    images = np.bincount(labels, minlength=num_classes)
+    predictions = np.bincount(predicted, minlength=num_classes)
+    return float((2 * correct / np.maximum(images + predictions, 1)).mean())
 
 
 def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
@@ -95,16 +96,21 @@ class Scores:
     """Validation metrics of one epoch."""
 
     loss: float
+    """Mean cross-entropy, without label smoothing or class weights."""
     accuracy: float
     balanced_accuracy: float
     macro_f1: float
 
 
 NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
+"""Scores without validation images, or of logits that are not finite."""
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    """Metrics of ``(n, classes)`` logits against ``(n,)`` class numbers."""
+    """Metrics of ``(n, classes)`` logits against ``(n,)`` class numbers.
+
+    `NO_SCORES` if a logit is not finite.
+    """
     if not np.isfinite(logits).all():
         return NO_SCORES
     predicted = logits.argmax(axis=1)
@@ -120,6 +126,6 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
 def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """``(n,)`` losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(labels)), labels]
-    losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - chosen
+    of_labels = shifted[np.arange(len(labels)), labels]
+    losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - of_labels
     return losses

@@ -1,4 +1,4 @@
-"""`OperatingPoint`: of two classes, when the one that must not be missed is answered."""
+"""`OperatingPoint`: a decision threshold for binary classification with a required sensitivity."""
 
 import math
 from dataclasses import dataclass
@@ -6,58 +6,60 @@ from typing import Self
 
 import numpy as np
 
+from trainables.evaluation.intervals import wilson_interval
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold for a wanted sensitivity."""
+    """A decision threshold, chosen for a required sensitivity."""
 
     positive: str
-    """The class that must not be missed."""
+    """Name of the positive class: the one that must not be missed."""
     wanted: float
-    """The share of its images that is to be found."""
+    """Required sensitivity: the share of positive images to be predicted positive."""
     threshold: float
-    """It is answered where its probability is this much or more."""
+    """Smallest probability of the positive class at which it is predicted."""
 
     @classmethod
     def fit(cls, positive: str, wanted: float, scores: np.ndarray, truth: np.ndarray) -> Self:
-        """The highest threshold that finds enough of the ``(n,)`` images whose ``truth`` is True.
+        """Choose the highest threshold that reaches the sensitivity ``wanted``.
 
-        ``scores`` are the ``(n,)`` probabilities of the positive class.
+        ``scores`` are ``(n,)`` probabilities of the positive class; ``truth`` is ``(n,)`` bool,
+        True for images of that class.
         """
-        found = np.sort(scores[truth])[::-1]
-        last = math.ceil(round(wanted * len(found), 6)) - 1  # 0.55 * 100 is a little over 55
-        return cls(positive, wanted, float(found[last]))
+        positives = np.sort(scores[truth])[::-1]
+        # rounded up without the error of floating point: 0.55 * 100 is a little over 55
+        last = math.ceil(round(wanted * len(positives), 6)) - 1
+        return cls(positive, wanted, float(positives[last]))
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What an operating point came to on images that it was not fitted on."""
+class SensitivitySpecificity:
+    """Sensitivity and specificity at an operating point, on images it was not fitted on."""
 
     point: OperatingPoint
     sensitivity: float
     sensitivity_ci95: tuple[float, float]
     specificity: float
     specificity_ci95: tuple[float, float]
-    """Intervals are Wilson's (Wilson 1927)."""
+    """95% interval, like that of the sensitivity (Wilson 1927)."""
 
     @property
     def rows(self) -> tuple[tuple[str, float, tuple[float, float]], ...]:
-        """For tables: what, value and interval."""
-        at = f"where {self.point.positive} is answered from {self.point.threshold:.3f} on"
+        """Table rows: caption, value, 95% interval."""
+        at = f"for {self.point.positive} at a threshold of {self.point.threshold:.3f}"
         return (
             (f"sensitivity {at}", self.sensitivity, self.sensitivity_ci95),
             (f"specificity {at}", self.specificity, self.specificity_ci95),
         )
 
     @classmethod
-    def of(cls, point: OperatingPoint, scores: np.ndarray, truth: np.ndarray) -> Self:
-        """Of ``(n,)`` probabilities of the positive class, and whether it is the true one."""
-        answered = scores >= point.threshold
-        return cls(point, *_share(answered[truth]), *_share(~answered[~truth]))
+    def measure(cls, point: OperatingPoint, scores: np.ndarray, truth: np.ndarray) -> Self:
+        """Both rates, from ``(n,)`` probabilities of the positive class and ``(n,)`` bool truth."""
+        predicted = scores >= point.threshold
+        return cls(point, *_proportion(predicted[truth]), *_proportion(~predicted[~truth]))
 
 
-def _share(right: np.ndarray) -> tuple[float, tuple[float, float]]:
-    from scipy.stats import binomtest  # takes a second that who reads rates need not wait for
-
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return float(right.mean()), (float(interval.low), float(interval.high))
+def _proportion(correct: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Share of True in ``(n,)`` bool, and its 95% interval."""
+    return float(correct.mean()), wilson_interval(int(correct.sum()), len(correct))

@@ -1,4 +1,4 @@
-"""`Predictions`: a model's probabilities for labelled images, matched by the names of classes."""
+"""`Predictions`: a model's probabilities for labelled images, with columns named by class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Self
 
 import numpy as np
 
-from trainables.files import write_whole
+from trainables.files import write_atomically
 
 _PREFIX = "p."
-"""Before a class's name: the column of its probabilities."""
+"""Prefix of a class's name in the column of its probabilities."""
 
 
 def probability_columns(probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """``(n, classes)`` probabilities as columns of a table, by name: ``p.<class>``."""
+    """Columns ``p.<class>`` of a table, from ``(n, classes)`` probabilities."""
     return {f"{_PREFIX}{name}": probabilities[:, k] for k, name in enumerate(classes)}
 
 
@@ -40,27 +40,27 @@ class Predictions:
 
     @property
     def confusion(self) -> np.ndarray:
-        """``(classes, classes)`` numbers of images, true classes in rows."""
+        """``(classes, classes)`` numbers of images; true classes in rows, predicted in columns."""
         k = len(self.classes)
-        together = np.bincount(self.labels * k + self.predicted, minlength=k * k)
-        return together.reshape(k, k)
+        counts = np.bincount(self.labels * k + self.predicted, minlength=k * k)
+        return counts.reshape(k, k)
 
     def write(self, file: Path, paths: Sequence[str]) -> None:
-        """Write a Parquet table: ``path``, ``label``, ``predicted``, and ``p.<class>`` of each."""
-        import pandas as pd  # who reads metrics alone needs none
+        """Write a Parquet table: ``path``, ``label``, ``predicted``, and ``p.<class>`` each."""
+        import pandas as pd  # slow to import, and needed for tables alone
 
         names = np.array(self.classes)
         columns = {"path": list(paths), "label": names[self.labels]}
         columns |= {"predicted": names[self.predicted]}
         columns |= probability_columns(self.probabilities, self.classes)
         table = pd.DataFrame(columns)
-        write_whole(file, lambda partial: table.to_parquet(partial, index=False))
+        write_atomically(file, lambda partial: table.to_parquet(partial, index=False))
 
     @classmethod
     def read(cls, file: Path, classes: Sequence[str]) -> Self:
-        """Read what `write` wrote, its columns in the order of ``classes``.
+        """Read a table of `write`, with the class numbers that the order of ``classes`` gives.
 
-        Raises `KeyError` if the table lacks one of them.
+        Raises `KeyError` if a class has no column, or if a label is not among ``classes``.
         """
         import pandas as pd
 

@@ -1,11 +1,11 @@
 from .ensemble import Ensemble as Ensemble
-from .grad_cam import WithFeatures as WithFeatures
+from .grad_cam import LogitsAndFeatures as LogitsAndFeatures
 from .grad_cam import grad_cam_maps as grad_cam_maps
-from .grad_cam import overlaid as overlaid
+from .grad_cam import overlay_heatmap as overlay_heatmap
 from .model_spec import SIDECAR as SIDECAR
 from .model_spec import SPEC as SPEC
 from .model_spec import ModelSpec as ModelSpec
 from .predictor import Answers as Answers
 from .predictor import Predictor as Predictor
-from .temperature_scaling import divide_logits as divide_logits
+from .temperature_scaling import apply_temperature as apply_temperature
 from .temperature_scaling import fit_temperature as fit_temperature

@@ -15,7 +15,7 @@ _AT_ONCE = 4
 """Images whose activations are kept together."""
 
 
-class WithFeatures(nn.Module):
+class LogitsAndFeatures(nn.Module):
     """A model that gives ``(n, classes + d)``: its logits, and what its classifier sees."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -105,7 +105,7 @@ def _grown(speaks: torch.Tensor, side: int) -> np.ndarray:
     return np.asarray(grown[:, 0].numpy())
 
 
-def overlaid(square: np.ndarray, found: np.ndarray) -> np.ndarray:
+def overlay_heatmap(square: np.ndarray, found: np.ndarray) -> np.ndarray:
     """An image of ``(h, w, 3)`` uint8 under a map of `grad_cam_maps`: brighter, more said."""
     share = cv2.resize(found, square.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     heat = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

@@ -16,10 +16,10 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError
-from trainables.data import IMAGE_ERRORS, read_rgb, reason_of
-from trainables.inference.grad_cam import grad_cam_maps, overlaid
+from trainables.data import IMAGE_ERRORS, describe_image_error, read_rgb
+from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
-from trainables.progress import Progress, no_progress
+from trainables.progress import Progress, ignore_progress
 
 BATCH = 32
 
@@ -100,7 +100,7 @@ class Predictor:
             spec, lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
         )
 
-    def answers(self, files: Sequence[Path], progress: Progress = no_progress) -> Answers:
+    def answers(self, files: Sequence[Path], progress: Progress = ignore_progress) -> Answers:
         """Classify what can be read; files are opened side by side while others are classified."""
         read: list[Path] = []
         unreadable: dict[Path, str] = {}
@@ -116,7 +116,7 @@ class Predictor:
         return Answers(tuple(read), probabilities, unreadable)
 
     def draw_grad_cams(
-        self, answers: Answers, folder: Path, progress: Progress = no_progress
+        self, answers: Answers, folder: Path, progress: Progress = ignore_progress
     ) -> None:
         """Write a picture for each answered file: the image, and where its answer comes from.
 
@@ -134,7 +134,7 @@ class Predictor:
             if found is None:
                 raise ConfigError("This model has no features in places; leave --grad-cam out.")
             for row, (file, square) in enumerate(zip(files, squares, strict=True), start=start):
-                both = np.hstack([square, overlaid(square, found[row - start])])
+                both = np.hstack([square, overlay_heatmap(square, found[row - start])])
                 Image.fromarray(both).save(folder / f"{row:06d}_{file.stem}.png")
             progress("drawing where it looks", start + len(files), len(best))
 
@@ -161,7 +161,7 @@ class Predictor:
         try:
             return self._read(file)
         except IMAGE_ERRORS as error:
-            return reason_of(error)
+            return describe_image_error(error)
 
     def _read(self, file: Path) -> np.ndarray:
         return self.spec.square(read_rgb(file, side=self.spec.image_size))

@@ -28,7 +28,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -
     return _fitted(logits, labels)
 
 
-def divide_logits(model: nn.Module, temperature: float) -> None:
+def apply_temperature(model: nn.Module, temperature: float) -> None:
     """Have a timm ``model`` answer with its logits divided, by its last layers' weights alone."""
     for name in head_names(model):
         layers = model.get_submodule(name).modules()

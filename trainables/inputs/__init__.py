@@ -1,4 +1,7 @@
-"""What a trainable part is fed: augmented views of images, as pixels or kept features."""
+"""Inputs of the trainable part: batches of augmented images, as features of the frozen prefix.
+
+Features are computed once per machine and shared by trials. Nothing here trains.
+"""
 
 import lazy_loader
 

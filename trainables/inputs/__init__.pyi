@@ -1,7 +1,7 @@
-from .augmentation import NUMBERS as NUMBERS
+from .augmentation import NUMBERS_PER_IMAGE as NUMBERS_PER_IMAGE
 from .augmentation import augment as augment
-from .feature_loader import GPU_BATCH as GPU_BATCH
-from .feature_loader import Inputs as Inputs
+from .feature_loader import GPU_BATCH_SIZE as GPU_BATCH_SIZE
+from .feature_loader import FeatureLoader as FeatureLoader
 from .feature_store import FeatureStore as FeatureStore
 from .out_of_memory import run_by_halves as run_by_halves
 from .sampling import training_batches as training_batches

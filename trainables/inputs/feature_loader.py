@@ -1,7 +1,8 @@
-"""What a trial's trainable part is fed: features of images, each computed once per machine.
+"""`FeatureLoader`: batches of an image set as the features that the trainable suffix starts from.
 
-A `FeatureStore` keeps what frozen prefixes made of images and their views. The trial that first
-needs a row computes it in its ordinary epoch and writes it; later epochs and trials read it.
+A `FeatureStore` keeps what frozen prefixes computed from images and their views. The trial that
+first needs a feature computes it in its ordinary epoch and writes it; later epochs and trials read
+it.
 """
 
 import hashlib
@@ -15,158 +16,186 @@ import timm
 import torch
 
 from trainables.data import ImageSet
-from trainables.inputs.feature_store import Block, FeatureStore
+from trainables.inputs.feature_store import FeatureBlock, FeatureStore
 from trainables.inputs.out_of_memory import run_by_halves
 from trainables.inputs.prefetch import prefetched
 from trainables.inputs.views import LEVELS, Views
-from trainables.models import Features, Preprocessing, Split, normalise
+from trainables.models import Features, Preprocessing, SplitModel, normalise
 
 _log = logging.getLogger("finesweep")
 
-BATCH, GPU_BATCH = 64, 256
-"""Images that go through a prefix, or an evaluation, at a time; results do not depend on it."""
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
+"""Images that go through a prefix, or an evaluation, at a time. Results don't depend on it."""
 _FORMAT = 1
-"""Raised when the same key would mean other features: a change of `augment`, views or splits."""
+"""Part of every key; to be raised when `augment`, views or splits change the features of a key."""
 
 
-class Inputs:
-    """The features of an image set, batch by batch: read where they are kept, else computed."""
+class FeatureLoader:
+    """Features of an image set, batch by batch: read from the store, else computed.
+
+    Args:
+        images: The image set, as decoded pixels.
+        split: The model, split into a frozen prefix and a trainable suffix.
+        preprocessing: Normalisation that the backbone expects.
+        device: Device that computes features, and that batches are returned on.
+        autocast: Arithmetic of the prefix; None is float32.
+        store: Store of features; None computes them every time.
+    """
 
     def __init__(
         self,
         images: ImageSet,
-        split: Split,
-        stated: Preprocessing,
+        split: SplitModel,
+        preprocessing: Preprocessing,
         *,
         device: torch.device,
         autocast: torch.dtype | None = None,
         store: FeatureStore | None = None,
     ) -> None:
         self.images, self.split = images, split
-        self._stated, self._device, self._autocast = stated, device, autocast
+        self._preprocessing, self._device, self._autocast = preprocessing, device, autocast
         self._store = store
-        self._kept = images.rows if images.whole is None else images.whole
-        """Rows whose features lie in one block; `_places` says where in it each image's do."""
-        self._places = np.arange(len(images))
-        if images.whole is not None:
-            order = np.argsort(self._kept)
-            self._places = order[np.searchsorted(self._kept, images.rows, sorter=order)]
-        self.batch = GPU_BATCH if device.type == "cuda" else BATCH
+        self._block_rows = images.rows if images.parent_rows is None else images.parent_rows
+        """Dataset rows of the images in a block: a subset shares the block of its parent set."""
+        self._block_positions = np.arange(len(images))
+        """``(n,)`` position of each image in a block."""
+        if images.parent_rows is not None:
+            order = np.argsort(self._block_rows)
+            found = np.searchsorted(self._block_rows, images.rows, sorter=order)
+            self._block_positions = order[found]
+        self.batch_size = GPU_BATCH_SIZE if device.type == "cuda" else CPU_BATCH_SIZE
         """Images that go through the prefix, or an evaluation, at a time."""
-        self._blocks: dict[tuple[int, ...], Block | None] = {}
-        self._width = sum(math.prod(shape) for shape in split.shapes)
+        self._blocks: dict[tuple[int, ...], FeatureBlock | None] = {}
+        self._width = sum(math.prod(shape) for shape in split.feature_shapes)
         self.seconds = 0.0
-        """Spent so far on making images into features; on a GPU on asking for it."""
+        """Seconds spent so far on computing features; on a GPU on launching the computation."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batches(
-        self, chosen: Sequence[np.ndarray], views: Views | None = None, epoch: int = 0
+        self, batches: Sequence[np.ndarray], views: Views | None = None, epoch_index: int = 0
     ) -> Iterator[Features]:
-        """The features of each batch of positions, on the device; without ``views``, as they are.
+        """Features of each batch of positions, on the device; without ``views`` unaugmented.
 
-        Several batches go through a frozen prefix together.
+        Several batches go through a frozen prefix together, up to about `batch_size` images.
         """
         views = views or Views(0.0, None, 0)
-        groups = list(_groups(chosen, self.batch if self.split.frozen else 1))
-        together = [np.concatenate(group) for group in groups]
-        made: Iterable[Features]
+        groups = list(_groups(batches, self.batch_size if self.split.prefix_module else 1))
+        merged = [np.concatenate(group) for group in groups]
+        computed: Iterable[Features]
         if self._store is None:
-            read = zip(together, self._read(together), strict=True)
-            made = (self._make(batch, images, views, epoch) for batch, images in read)
+            pixels = zip(merged, self._read_pixels(merged), strict=True)
+            computed = (
+                self._compute(positions, images, views, epoch_index) for positions, images in pixels
+            )
         else:
-            made = (self._shaped(self._fetch(batch, views, epoch)) for batch in together)
-        for group, features in zip(groups, made, strict=True):
+            computed = (
+                self._unflatten(self._read_or_compute(positions, views, epoch_index))
+                for positions in merged
+            )
+        for group, features in zip(groups, computed, strict=True):
             sizes = [len(batch) for batch in group]
             yield from zip(*(torch.split(f, sizes) for f in features), strict=True)
 
-    def _fetch(self, chosen: np.ndarray, views: Views, epoch: int) -> torch.Tensor:
-        """``(n, width)`` float32 on the CPU, through the store."""
+    def _read_or_compute(
+        self, positions: np.ndarray, views: Views, epoch_index: int
+    ) -> torch.Tensor:
+        """``(n, width)`` float32 on the CPU; what the store lacks is computed and written to it."""
         assert self._store is not None
-        number = views.number(epoch)
-        levels = views.levels(self.images.rows[chosen], number)
-        found = torch.empty(len(chosen), self._width)
-        missing = np.ones(len(chosen), dtype=bool)
+        view = views.view_of(epoch_index)
+        levels = views.levels(self.images.rows[positions], view)
+        # 1. Read what the store has.
+        features = torch.empty(len(positions), self._width)
+        missing = np.ones(len(positions), dtype=bool)
         for level in np.unique(levels).tolist():
-            if block := self._block(level, number, views.seed):
-                places = np.flatnonzero(levels == level)
-                places = places[block.known[self._places[chosen[places]]] == 1]
-                kept = torch.from_numpy(self._places[chosen[places]])
-                found[places] = block.values[kept].float()
-                missing[places] = False
-        todo = np.flatnonzero(missing)
-        for part in np.array_split(todo, -(-len(todo) // self.batch)) if len(todo) else ():
-            images = self.images.images(chosen[part])
-            made = self._flat(self._make(chosen[part], images, views, epoch)).cpu()
-            rounded = made.to(self._store.torch_dtype)
-            held = rounded.isfinite().all(dim=1)
-            found[part] = torch.where(held[:, None], rounded.float(), made)
+            if block := self._block(level, view, views.seed):
+                at_level = np.flatnonzero(levels == level)
+                stored = at_level[block.written[self._block_positions[positions[at_level]]] == 1]
+                rows = torch.from_numpy(self._block_positions[positions[stored]])
+                features[stored] = block.values[rows].float()
+                missing[stored] = False
+        # 2. Compute the rest, and write the rows that the store's type can hold.
+        absent = np.flatnonzero(missing)
+        parts = np.array_split(absent, -(-len(absent) // self.batch_size)) if len(absent) else ()
+        for part in parts:
+            images = self.images.images(positions[part])
+            computed = self._compute(positions[part], images, views, epoch_index)
+            flat = self._flatten(computed).cpu()
+            rounded = flat.to(self._store.torch_dtype)
+            holds = rounded.isfinite().all(dim=1)
+            features[part] = torch.where(holds[:, None], rounded.float(), flat)
             for level in np.unique(levels[part]).tolist():
-                if block := self._block(level, number, views.seed):
-                    inside = held.numpy() & (levels[part] == level)
-                    block.write(self._places[chosen[part][inside]], rounded[inside])
-        return found
+                if block := self._block(level, view, views.seed):
+                    chosen = holds.numpy() & (levels[part] == level)
+                    block.write(self._block_positions[positions[part][chosen]], rounded[chosen])
+        return features
 
-    def _read(self, chosen: Sequence[np.ndarray]) -> Iterable[torch.Tensor]:
-        """The pixels of each batch; for a GPU a batch ahead, where it can fetch them by itself."""
+    def _read_pixels(self, batches: Sequence[np.ndarray]) -> Iterable[torch.Tensor]:
+        """Pixels of each batch; for a GPU a batch ahead, in pinned memory that it copies itself."""
         if self._device.type != "cuda":
-            return map(self.images.images, chosen)
-        return prefetched(lambda batch: self.images.images(batch).pin_memory(), chosen)
+            return map(self.images.images, batches)
+        return prefetched(lambda batch: self.images.images(batch).pin_memory(), batches)
 
-    def _make(self, chosen: np.ndarray, images: torch.Tensor, views: Views, epoch: int) -> Features:
-        """Pixels through the prefix, in float32."""
-        rows = self.images.rows[chosen]
+    def _compute(
+        self, positions: np.ndarray, images: torch.Tensor, views: Views, epoch_index: int
+    ) -> Features:
+        """Float32 features of ``(n, 3, h, w)`` uint8 images; in parts if memory runs out."""
+        rows = self.images.rows[positions]
         parts = run_by_halves(
-            lambda some: self._make_at_once(rows[some], images[some], views, epoch), 0, len(rows)
+            lambda part: self._compute_at_once(rows[part], images[part], views, epoch_index),
+            0,
+            len(rows),
         )
         return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
 
-    def _make_at_once(
-        self, rows: np.ndarray, images: torch.Tensor, views: Views, epoch: int
+    def _compute_at_once(
+        self, rows: np.ndarray, images: torch.Tensor, views: Views, epoch_index: int
     ) -> Features:
-        began, number = time.perf_counter(), views.number(epoch)
+        began, view = time.perf_counter(), views.view_of(epoch_index)
         images = images.to(self._device, non_blocking=True)
-        images = views.show(images, rows, number, views.levels(rows, number))
+        images = views.augment(images, rows, view, views.levels(rows, view))
         with torch.autocast(
             self._device.type, dtype=self._autocast, enabled=self._autocast is not None
         ):
-            features = self.split.prefix(normalise(images, self._stated))
+            features = self.split.prefix(normalise(images, self._preprocessing))
         self.seconds += time.perf_counter() - began
         return tuple(feature.float() for feature in features)
 
-    def _block(self, level: int, number: int, seed: int) -> Block | None:
-        """Where the images' features in a view are kept, if they are."""
+    def _block(self, level: int, view: int, seed: int) -> FeatureBlock | None:
+        """Block of the store for a view at a level; None if there is no room for it."""
         assert self._store is not None
-        view = (level, number, seed) if LEVELS[level] else (level,)
-        if view not in self._blocks:
+        block_id = (level, view, seed) if LEVELS[level] else (level,)
+        if block_id not in self._blocks:
+            preprocessing = self._preprocessing
             key = hashlib.blake2b(digest_size=12)
             key.update(f"{self.images.store.file.stem} {self.split.fingerprint} ".encode())
-            key.update(f"{self._autocast} {self._device.type} {self._stated} {view} ".encode())
+            key.update(f"{self._autocast} {self._device.type} {preprocessing} {block_id} ".encode())
             key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
-            key.update(self._kept.tobytes())
-            self._blocks[view] = self._store.open(key.hexdigest(), len(self._kept), self._width)
-        return self._blocks[view]
+            key.update(self._block_rows.tobytes())
+            block = self._store.open(key.hexdigest(), len(self._block_rows), self._width)
+            self._blocks[block_id] = block
+        return self._blocks[block_id]
 
-    def _flat(self, features: Features) -> torch.Tensor:
-        """One row an image; maps lie channels last."""
+    def _flatten(self, features: Features) -> torch.Tensor:
+        """``(n, width)``: all features of an image in one row, maps with channels last."""
         flat = [f.permute(0, 2, 3, 1) if f.ndim == 4 else f for f in features]
         return torch.cat([f.reshape(len(f), -1) for f in flat], dim=1)
 
-    def _shaped(self, flat: torch.Tensor) -> Features:
-        """What `_flat` laid flat, on the device."""
+    def _unflatten(self, flat: torch.Tensor) -> Features:
+        """Inverse of `_flatten`, on the device."""
         flat = flat.to(self._device, non_blocking=True)
-        parts = torch.split(flat, [math.prod(shape) for shape in self.split.shapes], dim=1)
+        parts = torch.split(flat, [math.prod(shape) for shape in self.split.feature_shapes], dim=1)
         return tuple(
             part.view(-1, *shape[1:], shape[0]).permute(0, 3, 1, 2)
             if len(shape) == 3
             else part.reshape(-1, *shape)
-            for part, shape in zip(parts, self.split.shapes, strict=True)
+            for part, shape in zip(parts, self.split.feature_shapes, strict=True)
         )
 
 
 def _groups(batches: Sequence[np.ndarray], images: int) -> Iterator[list[np.ndarray]]:
-    """Runs of batches with at least so many images, but for the last."""
+    """Runs of consecutive batches with at least ``images`` images; the last may have fewer."""
     group: list[np.ndarray] = []
     for batch in batches:
         group.append(batch)

@@ -1,4 +1,4 @@
-"""`FeatureStore`: outputs of frozen prefixes, kept on disk and shared by trials and sweeps."""
+"""`FeatureStore`: features of frozen prefixes, kept on disk and shared by trials and sweeps."""
 
 import logging
 import math
@@ -11,48 +11,57 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from trainables.data import FEATURES, make_room, reserve
-from trainables.models import Split
+from trainables.data import FEATURE_FILES, make_room, preallocate
+from trainables.models import SplitModel
 
 _log = logging.getLogger("finesweep")
 
-GPU_BYTES = 2**16
-"""Of one image's features that a GPU keeps: larger ones it makes anew sooner than they are read.
+MAX_BYTES_PER_IMAGE_ON_GPU = 2**16
+"""Largest features of one image that a GPU reads back: it computes larger ones faster.
 
 An H200 put 10,000 images a second through a ResNet-50; a core reads about a gigabyte a second.
 """
-
-
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder of features below the cache, bounded in size: the least recently used go first.
+    """Folder of feature blocks below the cache, bounded in size: the least recently used go first.
 
-    Features outlive the processes that made them; on Linux not a restart of the machine, after
-    which what had reached the disk would be anybody's guess.
+    Features outlive the processes that computed them. On Linux they don't outlive a restart of the
+    machine: after a crash nobody could tell which of them had reached the disk.
     """
 
     cache: Path
+    """Cache folder of this machine."""
     budget_bytes: int
+    """Largest size of all blocks together."""
     dtype: Literal["float16", "float32"] = "float16"
+    """Type that features are stored in."""
 
     @property
     def folder(self) -> Path:
-        """Where this boot of the machine keeps its features."""
-        boot = _BOOT.read_text().strip() if _BOOT.exists() else "boot"
+        """Folder of the blocks that were written since the machine's last start."""
+        boot = _BOOT_ID_FILE.read_text().strip() if _BOOT_ID_FILE.exists() else "boot"
         return self.cache / "features" / boot
 
-    def admits(self, split: Split, images: int, views: float, device: torch.device) -> bool:
-        """Whether keeping what the prefix makes of all views of the images is worth its bytes."""
-        width = sum(math.prod(shape) for shape in split.shapes)
+    def admits(self, split: SplitModel, images: int, views: float, device: torch.device) -> bool:
+        """Whether to store the features of ``images`` images in ``views`` views each.
+
+        True if there is a frozen prefix, the features fit the budget, and reading them back is
+        faster than computing them on ``device``.
+        """
+        width = sum(math.prod(shape) for shape in split.feature_shapes)
         size = width * np.dtype(self.dtype).itemsize
         fits = images * views * size <= self.budget_bytes
-        return split.frozen is not None and fits and (device.type == "cpu" or size <= GPU_BYTES)
+        pays = device.type == "cpu" or size <= MAX_BYTES_PER_IMAGE_ON_GPU
+        return split.prefix_module is not None and fits and pays
 
-    def open(self, key: str, rows: int, width: int) -> "Block | None":
-        """The block of a key, made if it isn't there; None if there is no room for it."""
+    def open(self, key: str, rows: int, width: int) -> "FeatureBlock | None":
+        """Block of a key, created if it doesn't exist; None if there is no room for it.
+
+        ``rows`` is the number of images, ``width`` the number of values of each.
+        """
         file = self.folder / f"{key}.{self.dtype}"
         item = np.dtype(self.dtype).itemsize
         size = _aligned(rows) + rows * width * item
@@ -64,28 +73,28 @@ class FeatureStore:
         except OSError:  # evicted just now, or not ours to write
             return None
         values = content[_aligned(rows) :].view(self.dtype).reshape(rows, width)
-        return Block(content[:rows], torch.from_numpy(values))
+        return FeatureBlock(content[:rows], torch.from_numpy(values))
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """`dtype` as torch has it."""
+        """`dtype` as a type of torch."""
         return torch.float16 if self.dtype == "float16" else torch.float32
 
     def _make(self, file: Path, size: int) -> bool:
-        """Reserve an empty block, at the cost of the least recently used ones."""
+        """Reserve an empty block, removing least recently used ones; False if there is no room."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
         with FileLock(self.cache / "features" / "lock"):
             if file.exists():
                 return True
-            if not make_room(self.cache, size, self.budget_bytes, FEATURES):
+            if not make_room(self.cache, size, self.budget_bytes, FEATURE_FILES):
                 return False
             try:
                 with partial.open("wb") as empty:
-                    reserve(empty.fileno(), size)
+                    preallocate(empty.fileno(), size)
                 partial.rename(file)
             except OSError as error:
-                _log.warning("features can't be kept (%s); they are computed again", error)
+                _log.warning("features can't be stored (%s); they are computed every time", error)
                 return False
             finally:
                 partial.unlink(missing_ok=True)
@@ -93,19 +102,20 @@ class FeatureStore:
 
 
 @dataclass(frozen=True)
-class Block:
-    """The features of some images in one view, row for row, as far as they are known."""
+class FeatureBlock:
+    """Features of a set of images in one view, a row each; a memory-mapped file."""
 
-    known: np.ndarray
-    """``(rows,)`` uint8, mapped: 1 where a row has been written."""
+    written: np.ndarray
+    """``(rows,)`` uint8: 1 where the row has been written."""
     values: torch.Tensor
-    """``(rows, width)``, mapped."""
+    """``(rows, width)`` features, of the store's type."""
 
     def write(self, rows: np.ndarray, values: torch.Tensor) -> None:
-        """Keep some rows: first what they hold, then that it is known."""
+        """Write ``(n, width)`` values to ``(n,)`` rows, and only then mark the rows as written."""
         self.values[torch.from_numpy(rows)] = values
-        self.known[rows] = 1
+        self.written[rows] = 1
 
 
 def _aligned(rows: int) -> int:
+    """``rows`` rounded up to 64, where the values of a block start in its file."""
     return -(-rows // 64) * 64

@@ -1,4 +1,4 @@
-"""Work that does not fit a GPU's memory is done in halves."""
+"""Retries of work that exceeds a GPU's memory, on half as many images."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,10 @@ _T = TypeVar("_T")
 
 
 def run_by_halves(run: Callable[[slice], _T], start: int, stop: int) -> list[_T]:
-    """``run`` on a range of images or, where that doesn't fit the memory, on its halves in turn."""
+    """Results of ``run`` on a range of images, in order; on its halves where memory runs out.
+
+    Raises `torch.OutOfMemoryError` if a single image does not fit.
+    """
     try:
         return [run(slice(start, stop))]
     except torch.OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""Work done a step ahead of whoever needs it."""
+"""Prefetching: the next item is made while the current one is in use."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,13 +8,16 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def prefetched(make: Callable[[_A], _B], given: Iterable[_A]) -> Iterator[_B]:
-    """``make`` of each in turn: in a thread, the next one while the last is in use."""
+def prefetched(make: Callable[[_A], _B], arguments: Iterable[_A]) -> Iterator[_B]:
+    """Results of ``make`` in order, each made in a thread while the one before is in use.
+
+    An exception of ``make`` is raised where its result is due.
+    """
     with ThreadPoolExecutor(1) as pool:
-        coming: Future[_B] | None = None
-        for one in given:
-            ready, coming = coming, pool.submit(make, one)
-            if ready is not None:
-                yield ready.result()
-        if coming is not None:
-            yield coming.result()
+        following: Future[_B] | None = None
+        for argument in arguments:
+            current, following = following, pool.submit(make, argument)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()

@@ -1,4 +1,4 @@
-"""The order in which an epoch shows its images, and what balancing makes of it."""
+"""Training batches of an epoch: shuffled, and resampled by class to balance them."""
 
 import numpy as np
 
@@ -8,10 +8,11 @@ from spaces import TrialParams
 def training_batches(
     labels: np.ndarray, params: TrialParams, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """An epoch's positions in random order, cut into batches; none has a single image.
+    """Batches of an epoch: positions in random order, at least two images in each.
 
-    "oversample" repeats images until every class is as frequent as the most frequent one,
-    "undersample" draws as many of each class as the rarest has.
+    "oversample" repeats images until every class has as many as the largest, "undersample" draws
+    as many of each class as the smallest has. ``labels`` are ``(n,)`` class numbers. A last
+    batch of one image is merged with the one before.
     """
     order = np.arange(len(labels))
     if params.balance in ("oversample", "undersample"):
@@ -28,5 +29,5 @@ def training_batches(
 
 def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """``size`` of ``members``, each as often as any other, to within one."""
-    whole, rest = divmod(size, len(members))
-    return np.concatenate([np.tile(members, whole), rng.permutation(members)[:rest]])
+    repeats, remainder = divmod(size, len(members))
+    return np.concatenate([np.tile(members, repeats), rng.permutation(members)[:remainder]])

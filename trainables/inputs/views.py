@@ -1,8 +1,8 @@
-"""Numbered views: which random transform each image gets in each epoch of training.
+"""`Views`: numbered augmentations of each image, the same in every trial.
 
-An image has `Views.count` views at each of a few levels of strength, the same in every trial, so
-that what a frozen prefix makes of a view can be kept. A trial of any strength draws each image at
-one of the two levels around it, and hits that strength in the mean.
+An image has `Views.count` views at each of a few strength levels. All trials share them, so the
+features that a frozen prefix computes from a view can be stored. A trial of another strength
+augments each image at one of the two neighbouring levels, such that the mean is its strength.
 """
 
 import math
@@ -12,66 +12,70 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from trainables.inputs.augmentation import NUMBERS, augment
+from trainables.inputs.augmentation import NUMBERS_PER_IMAGE, augment
 
 LEVELS = (0.0, 0.5, 1.0)
-"""Few, so that trials of different strength share views. Level 0 is the image itself."""
+"""Strength levels; few, so that trials of different strength share views. Level 0 is no change."""
 _CHUNK = 2**14
-"""Images whose numbers are drawn at once."""
+"""Number of images whose random numbers are drawn at once."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """How the images of one trial are augmented."""
+    """Augmentation of the images of one trial."""
 
     strength: float
-    """`spaces.TrialParams.augment`."""
+    """Mean strength of the transforms: `spaces.TrialParams.augment`."""
     count: int | None
-    """Views before they come round again; None never repeats one."""
+    """Number of views of each image, used in turn; None gives every epoch a new one."""
     seed: int
+    """Seed of the random numbers that the views are made from."""
 
-    def number(self, epoch: int) -> int:
-        """The view that an epoch shows, both counted from 0."""
-        return epoch if self.count is None else epoch % self.count
+    def view_of(self, epoch_index: int) -> int:
+        """Number of the view that an epoch uses, both counted from 0."""
+        return epoch_index if self.count is None else epoch_index % self.count
 
-    def levels(self, rows: np.ndarray, number: int) -> np.ndarray:
-        """Index into `LEVELS` for each image ``rows``, ``(n,)`` int64.
+    def levels(self, rows: np.ndarray, view: int) -> np.ndarray:
+        """``(n,)`` int64 indices into `LEVELS` for the images at ``(n,)`` dataset ``rows``.
 
-        A stronger trial shows the images that a weaker one shows at the higher level, and more.
+        A trial of higher strength between the same two levels uses the higher level for the same
+        images, and for more.
         """
         upper = int(np.searchsorted(LEVELS, self.strength))
         if LEVELS[upper] == self.strength:
             return np.full(len(rows), upper)
         step = LEVELS[upper] - LEVELS[upper - 1]
         share = (self.strength - LEVELS[upper - 1]) / step
-        chances = self._numbers(rows, number)[:, NUMBERS]
-        return np.where(chances < share, upper, upper - 1)
+        thresholds = self._numbers(rows, view)[:, NUMBERS_PER_IMAGE]
+        return np.where(thresholds < share, upper, upper - 1)
 
-    def show(
-        self, images: torch.Tensor, rows: np.ndarray, number: int, levels: np.ndarray
+    def augment(
+        self, images: torch.Tensor, rows: np.ndarray, view: int, levels: np.ndarray
     ) -> torch.Tensor:
-        """Transform ``(n, 3, h, w)`` uint8 images of dataset ``rows`` into their views."""
-        return augment(images, np.array(LEVELS)[levels], self._numbers(rows, number)[:, :NUMBERS])
+        """View number ``view`` of ``(n, 3, h, w)`` uint8 images at dataset ``rows``."""
+        numbers = self._numbers(rows, view)[:, :NUMBERS_PER_IMAGE]
+        return augment(images, np.array(LEVELS)[levels], numbers)
 
-    def blocks(self) -> float:
-        """How many sets of views of all images there are at this strength."""
+    def count_per_image(self) -> float:
+        """Number of views of one image over all levels that are used; infinite without `count`."""
         upper = int(np.searchsorted(LEVELS, self.strength))
         used = {upper} if LEVELS[upper] == self.strength else {upper - 1, upper}
         return sum(1 if level == 0 else self.count or math.inf for level in used)
 
-    def _numbers(self, rows: np.ndarray, number: int) -> np.ndarray:
-        """``(n, NUMBERS + 1)`` float32 in [0, 1): the last is for the level."""
+    def _numbers(self, rows: np.ndarray, view: int) -> np.ndarray:
+        """``(n, NUMBERS_PER_IMAGE + 1)`` float32 in [0, 1); the last column decides the level."""
         if len(rows) == 0:
-            return np.empty((0, NUMBERS + 1), np.float32)
-        chunks, places = np.divmod(rows, _CHUNK)
-        drawn = np.empty((len(rows), NUMBERS + 1), np.float32)
+            return np.empty((0, NUMBERS_PER_IMAGE + 1), np.float32)
+        chunks, positions = np.divmod(rows, _CHUNK)
+        numbers = np.empty((len(rows), NUMBERS_PER_IMAGE + 1), np.float32)
         for chunk in np.unique(chunks).tolist():
             inside = chunks == chunk
-            drawn[inside] = _drawn(self.seed, number, chunk)[places[inside]]
-        return drawn
+            numbers[inside] = _chunk_numbers(self.seed, view, chunk)[positions[inside]]
+        return numbers
 
 
 @lru_cache(maxsize=64)
-def _drawn(seed: int, number: int, chunk: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, number, chunk])
-    return rng.random((_CHUNK, NUMBERS + 1), dtype=np.float32)
+def _chunk_numbers(seed: int, view: int, chunk: int) -> np.ndarray:
+    """``(_CHUNK, NUMBERS_PER_IMAGE + 1)`` uniform numbers of one view of a chunk of images."""
+    rng = np.random.default_rng([seed, view, chunk])
+    return rng.random((_CHUNK, NUMBERS_PER_IMAGE + 1), dtype=np.float32)

@@ -1,4 +1,7 @@
-"""One fine-tune, epoch by epoch."""
+"""Fine-tuning of one model: epochs, loss, learning rate, early stopping, cross-validation.
+
+Knows nothing of Ray or of a sweep. `EpochReport` and `METRICS` are imported without torch.
+"""
 
 import lazy_loader
 

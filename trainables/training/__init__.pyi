@@ -1,4 +1,4 @@
-from .cross_validation import Folds as Folds
+from .cross_validation import CrossValidation as CrossValidation
 from .epoch_report import EpochReport as EpochReport
 from .evaluate import logits_of as logits_of
 from .fine_tuning import FineTuning as FineTuning
@@ -10,3 +10,5 @@ from .gpu_memory import MemoryTable as MemoryTable
 from .metric import METRICS as METRICS
 from .metric import best_of as best_of
 from .metric import merit as merit
+from .settings import ComputeSettings as ComputeSettings
+from .settings import FineTuneSettings as FineTuneSettings

@@ -1,4 +1,4 @@
-"""`Folds`: a fine-tune for each fold of the images, as one whose score is of all of them."""
+"""`CrossValidation`: one fine-tune a fold, reported as one that validates on every image."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ import numpy as np
 
 from spaces import TrialParams
 from trainables.evaluation import NO_SCORES, scores_of
-from trainables.training.epoch_report import Course, EpochReport
+from trainables.training.early_stopping import EarlyStopping
+from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import half
 from trainables.training.fine_tuning import FineTuning
 
 
-class Folds:
-    """Runs its fine-tunes epoch by epoch, in turn; looks like one of them.
+class CrossValidation:
+    """Runs the fine-tunes of all folds epoch by epoch, with the interface of one `FineTuning`.
 
     Args:
-        tunings: One a fold, each validated on what the others learn from.
-        numbers: ``(n,)`` which of them each image was left out of.
+        tunings: One fine-tune a fold, validated on the images that the others train on.
+        numbers: ``(n,)`` fold number of each image: the fine-tune that is validated on it.
         labels: ``(n,)`` class numbers.
-        metric: What its score is, over all images.
-        patience: End all after this many epochs without a better one; None never does.
+        metric: Name in `METRICS` that the best epoch is chosen by, computed over all images.
+        patience: Number of epochs without a better metric that ends all folds; None never does.
     """
 
     def __init__(
@@ -35,66 +36,67 @@ class Folds:
         patience: int | None,
     ) -> None:
         self._tunings, self._numbers, self._labels = tunings, numbers, labels
-        self._course = Course(metric, patience)
+        self._early_stopping = EarlyStopping(metric, patience)
         self._logits: np.ndarray | None = None
         self.ended = False
 
     @property
     def params(self) -> TrialParams:
-        """Of each."""
+        """Parameters, the same in every fold."""
         return self._tunings[0].params
 
     @property
-    def ran_out(self) -> bool:
-        """Whether a step of any did not fit the device's memory; it was done in smaller ones."""
-        return any(tuning.ran_out for tuning in self._tunings)
+    def ran_out_of_memory(self) -> bool:
+        """Whether a step of any fold was repeated in smaller micro-batches to fit the memory."""
+        return any(tuning.ran_out_of_memory for tuning in self._tunings)
 
     @property
     def best_logits(self) -> np.ndarray | None:
-        """``(n, classes)`` float16, each by the model that did not learn from the image.
+        """``(n, classes)`` float16 logits if the last epoch is the best so far, else None.
 
-        None if an epoch before was better.
+        They are out-of-fold: an image's are from the fine-tune that did not train on it.
         """
-        if self._logits is None or not self._course.improved:
+        if self._logits is None or not self._early_stopping.improved:
             return None
         return half(self._logits)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs."""
+        """State for `load_state_dict`."""
         return {
             "tunings": [tuning.state_dict() for tuning in self._tunings],
-            "course": self._course.state_dict(),
+            "course": self._early_stopping.state_dict(),
             "ended": self.ended,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict` of folds made with the same arguments."""
-        for tuning, of in zip(self._tunings, state["tunings"], strict=True):
-            tuning.load_state_dict(of)
-        self._course.load_state_dict(state["course"])
+        """Continue from a `state_dict` of a cross-validation with the same arguments."""
+        for tuning, tuning_state in zip(self._tunings, state["tunings"], strict=True):
+            tuning.load_state_dict(tuning_state)
+        self._early_stopping.load_state_dict(state["course"])
         self.ended = state["ended"]
 
     def run_epoch(self) -> EpochReport:
-        """Train and validate one epoch of every fold; none goes on once one has diverged."""
+        """Train one epoch of every fold and validate; the first fold to diverge ends them all."""
         reports: list[EpochReport] = []
         for tuning in self._tunings:
             reports.append(tuning.run_epoch())
             if reports[-1].diverged:
                 break
-        report = self._together(reports)
-        self._course.take(report)
-        over = any(tuning.ended for tuning in self._tunings)
-        self.ended = over or self._course.tired
+        report = self._merge(reports)
+        self._early_stopping.update(report)
+        any_ended = any(tuning.ended for tuning in self._tunings)
+        self.ended = any_ended or self._early_stopping.exhausted
         return replace(report, is_last=self.ended)
 
-    def _together(self, reports: Sequence[EpochReport]) -> EpochReport:
+    def _merge(self, reports: Sequence[EpochReport]) -> EpochReport:
+        """One report of all folds: scores of the out-of-fold logits, times added up."""
         diverged = reports[-1].diverged
         scores, self._logits = NO_SCORES, None
         if not diverged:
-            parts = [np.asarray(tuning.logits) for tuning in self._tunings]
-            self._logits = np.empty((len(self._labels), parts[0].shape[1]), np.float32)
-            for k, part in enumerate(parts):
-                self._logits[self._numbers == k] = part
+            by_fold = [np.asarray(tuning.logits) for tuning in self._tunings]
+            self._logits = np.empty((len(self._labels), by_fold[0].shape[1]), np.float32)
+            for k, logits in enumerate(by_fold):
+                self._logits[self._numbers == k] = logits
             scores = scores_of(self._logits, self._labels)
         return EpochReport(
             epoch=reports[0].epoch,

@@ -1,4 +1,4 @@
-"""From images to logits, and from logits to the metrics of an epoch."""
+"""Evaluation of a model: from images to logits."""
 
 from functools import partial
 
@@ -6,32 +6,36 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.inputs import Inputs, run_by_halves
+from trainables.inputs import FeatureLoader, run_by_halves
 from trainables.models import Features, without_tf32
+
+_FLOAT16_LIMIT = 6e4
+"""Magnitude that logits are clipped to before they become float16, whose largest is 65,504."""
 
 
 def logits_of(
-    model: nn.Module, inputs: Inputs, *, autocast: torch.dtype | None = None
+    model: nn.Module, inputs: FeatureLoader, *, autocast: torch.dtype | None = None
 ) -> np.ndarray:
     """``(n, classes)`` float32 logits of all images, in order. Puts ``model`` in eval mode.
 
-    Without ``autocast`` a GPU computes in full float32, as an export on a CPU will.
+    Without ``autocast`` a GPU computes in full float32 without TF32, so that an export on a CPU
+    gives the same logits.
     """
     model.eval()
     device = next(model.parameters()).device.type
     logits: list[torch.Tensor] = []
 
-    def answer(features: Features, some: slice) -> torch.Tensor:
+    def suffix(features: Features, part: slice) -> torch.Tensor:
         with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
-            return inputs.split.suffix(tuple(f[some] for f in features)).float()
+            return inputs.split.suffix(tuple(f[part] for f in features)).float()
 
-    batches = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch))
+    batches = np.array_split(np.arange(len(inputs)), -(-len(inputs) // inputs.batch_size))
     with torch.inference_mode(), without_tf32():
         for batch, features in zip(batches, inputs.batches(batches), strict=True):
-            logits += run_by_halves(partial(answer, features), 0, len(batch))
+            logits += run_by_halves(partial(suffix, features), 0, len(batch))
         return np.asarray(torch.cat(logits).cpu().numpy())
 
 
 def half(logits: np.ndarray) -> np.ndarray:
-    """As float16, to be kept or sent."""
-    return np.asarray(np.clip(logits, -6e4, 6e4), dtype=np.float16)
+    """Logits as float16, to be stored or sent at half the size."""
+    return np.asarray(np.clip(logits, -_FLOAT16_LIMIT, _FLOAT16_LIMIT), dtype=np.float16)

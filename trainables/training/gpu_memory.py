@@ -1,4 +1,4 @@
-"""What fine-tunes take of a GPU's memory, kept by the card's name; and when it is not enough."""
+"""Measured peak GPU memory of fine-tunes, by the GPU's name and the kind of trial."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,27 +13,28 @@ from trainables.files import write_json
 from trainables.models import CUT_FRACTIONS
 
 DEPTHS = (*CUT_FRACTIONS, 1.0)
-"""Unfreeze depths that are told apart: where models are cut, and all of them."""
+"""Values of ``unfreeze`` that a memory case distinguishes: where models are split, and 1."""
 CONTEXT_MIB = 600
-"""What a process takes of a card before its first tensor; torch does not count it."""
-_RAISED_BY = 1.5
-"""What an estimate is multiplied by when a fine-tune ran out of memory."""
+"""MiB of GPU memory that a process takes before its first tensor; torch does not count it."""
+_OUT_OF_MEMORY_FACTOR = 1.5
+"""Factor on an estimate after a fine-tune ran out of memory."""
 
 
 @dataclass(frozen=True)
 class MemoryCase:
-    """Fine-tunes that take about the same memory."""
+    """A kind of trial whose fine-tunes take about the same GPU memory."""
 
     backbone: str
     unfreeze: float
-    """The first of `DEPTHS` that opens as much."""
+    """Smallest of `DEPTHS` that is at least the trial's ``unfreeze``."""
     batch_size: int
-    """The next power of two."""
+    """The trial's batch size, rounded up to a power of two."""
     image_size: int
+    """Side of the square input in pixels."""
 
     @classmethod
     def of(cls, params: TrialParams) -> "MemoryCase":
-        """The case that a trial belongs to."""
+        """Case of a trial."""
         depth = next(depth for depth in DEPTHS if params.unfreeze <= depth)
         batch = 2 ** (params.batch_size - 1).bit_length()
         return cls(params.backbone, depth, batch, params.image_size)
@@ -44,34 +45,34 @@ class MemoryCase:
 
 @dataclass(frozen=True)
 class MemoryTable:
-    """Peak MiB by a GPU's name and a case, in a JSON file that processes share."""
+    """Peak memory in MiB by GPU name and case, in a JSON file that processes share."""
 
     file: Path
 
     @classmethod
     def of(cls, cache: Path) -> "MemoryTable":
-        """This machine's."""
+        """Table in this machine's cache folder."""
         return cls(cache / "gpu_memory.json")
 
     def read(self, gpu: str) -> Mapping[str, float]:
-        """What is known of a card, by the case in words."""
+        """Peak MiB on a GPU by the text of the case."""
         return self._all().get(gpu, {})
 
     def put(self, gpu: str, case: str, mib: float) -> None:
-        """Keep a measurement."""
+        """Record a measurement."""
         with self._open() as known:
             known.setdefault(gpu, {})[case] = round(mib, 1)
 
     def raise_estimate(self, gpu: str, case: str) -> None:
-        """Expect more of a case that was measured, because it ran out of memory."""
+        """Raise the measurement of a case that ran out of memory; an unmeasured case stays so."""
         with self._open() as known:
             card = known.get(gpu, {})
             if case in card:
-                card[case] = round(_RAISED_BY * card[case], 1)
+                card[case] = round(_OUT_OF_MEMORY_FACTOR * card[case], 1)
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, dict[str, float]]]:
-        """All that is known, to be changed; other processes wait."""
+        """All measurements, locked against other processes; changes are written at the end."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             known = self._all()

@@ -1,4 +1,4 @@
-"""`Loss`: cross-entropy, and what is made of it for uneven classes."""
+"""`Loss`: cross-entropy with the usual remedies for class imbalance."""
 
 from typing import Self
 
@@ -10,11 +10,19 @@ from torch.nn import functional
 from spaces import TrialParams
 
 BETA = 0.999
-"""Of the effective number of images (Cui et al. 2019): more than about 1,000 hardly count."""
+"""Beta of the effective number of images (Cui et al. 2019): images of a class beyond about 1,000
+hardly raise it."""
 
 
 class Loss(nn.Module):
-    """Cross-entropy with label smoothing, class weights and focusing (Lin et al. 2017, gamma)."""
+    """Cross-entropy with label smoothing, class weights and focal scaling (Lin et al. 2017).
+
+    Args:
+        weight: ``(classes,)`` class weights, or None.
+        label_smoothing: Share of each target spread evenly over the classes.
+        focal_gamma: Exponent gamma of the focal factor ``(1 - p)^gamma``, where p is the
+            probability of the true class; 0 leaves it out.
+    """
 
     def __init__(
         self, weight: torch.Tensor | None, *, label_smoothing: float, focal_gamma: float
@@ -26,7 +34,7 @@ class Loss(nn.Module):
 
     @classmethod
     def of(cls, params: TrialParams, labels: np.ndarray, num_classes: int) -> Self:
-        """A trial's, by the training images' ``(n,)`` class numbers."""
+        """Loss of a trial, its class weights taken from the ``(n,)`` training labels."""
         counts = np.maximum(np.bincount(labels, minlength=num_classes), 1)
         weight = None
         if params.balance == "weighted":
@@ -37,7 +45,7 @@ class Loss(nn.Module):
         return cls(weight, label_smoothing=params.label_smoothing, focal_gamma=params.focal_gamma)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The sum over ``(n, classes)`` logits; a mean divides it by `counted`."""
+        """Sum of the losses of ``(n, classes)`` logits; `weight_sum` turns it into a mean."""
         losses = functional.cross_entropy(
             logits,
             labels,
@@ -46,10 +54,10 @@ class Loss(nn.Module):
             label_smoothing=self._label_smoothing,
         )
         if self._gamma:
-            sure = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
-            losses = (1 - sure).clamp(min=1e-6) ** self._gamma * losses
+            of_label = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
+            losses = (1 - of_label).clamp(min=1e-6) ** self._gamma * losses
         return losses.sum()
 
-    def counted(self, labels: torch.Tensor) -> torch.Tensor | int:
-        """How many images these are, or how much they weigh."""
+    def weight_sum(self, labels: torch.Tensor) -> torch.Tensor | int:
+        """Sum of the images' class weights: the divisor of a mean; their number without weights."""
         return len(labels) if self._weight is None else self._weight[labels].sum()

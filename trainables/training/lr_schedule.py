@@ -1,4 +1,4 @@
-"""The learning rate over a fine-tune: warm-up, then cosine, plateau, cyclic or constant."""
+"""The learning-rate schedule: warm-up, then cosine, plateau, cyclic or constant."""
 
 import math
 from typing import Any
@@ -8,43 +8,53 @@ from torch.optim import Optimizer
 from spaces import TrialParams
 
 CYCLES = 2.5
-"""From peak to peak; the half lets the last one end low."""
-LOW = 0.1
-"""The bottom of a cycle, as a share of the peak."""
+"""Cycles of the "cyclic" schedule; the half lets training end at a low rate."""
+CYCLE_MINIMUM = 0.1
+"""Lowest rate of a cycle, as a share of the peak."""
 PLATEAU_EPOCHS = 2
-"""Epochs without a better validation loss after which "plateau" lowers the rate."""
+"""Epochs without a lower validation loss after which "plateau" lowers the rate."""
 PLATEAU_FACTOR = 0.3
+"""Factor by which "plateau" lowers the rate."""
 
 
 class LearningRate:
-    """Sets the rates of an optimizer's groups, each a multiple of the one it was made with."""
+    """Sets the learning rate of every parameter group to its peak rate times a common factor.
+
+    The peak of a group is the rate that the optimizer was made with.
+
+    Args:
+        optimizer: Optimizer whose groups are set.
+        params: Has the schedule's name and the length of the warm-up.
+        max_epochs: Length of the schedule in epochs.
+    """
 
     def __init__(self, optimizer: Optimizer, params: TrialParams, *, max_epochs: int) -> None:
         self._optimizer = optimizer
         self._params = params
         self._max_epochs = max_epochs
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
-        self._plateau = 1.0
+        self._plateau_factor = 1.0
         self._best_loss = math.inf
-        self._waited = 0
+        self._epochs_waited = 0
 
     def set(self, epochs_done: float) -> float:
-        """Set the rates for the point ``epochs_done`` (fractional); returns the factor used."""
+        """Set the rates after a fractional number of epochs; return the factor used."""
         factor = self._factor(epochs_done)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         return factor
 
     def end_epoch(self, val_loss: float) -> None:
-        """Tell "plateau" how the epoch went; NaN (no validation) leaves the rate alone."""
+        """Give "plateau" the epoch's validation loss; NaN (no validation) changes nothing."""
         if self._params.schedule != "plateau" or math.isnan(val_loss):
             return
         if val_loss < self._best_loss:
-            self._best_loss, self._waited = val_loss, 0
+            self._best_loss, self._epochs_waited = val_loss, 0
         else:
-            self._waited += 1
-        if self._waited >= PLATEAU_EPOCHS:
-            self._plateau, self._waited = self._plateau * PLATEAU_FACTOR, 0
+            self._epochs_waited += 1
+        if self._epochs_waited >= PLATEAU_EPOCHS:
+            self._plateau_factor *= PLATEAU_FACTOR
+            self._epochs_waited = 0
 
     def _factor(self, epochs_done: float) -> float:
         warmup = min(self._params.warmup_epochs, self._max_epochs / 2)
@@ -56,18 +66,22 @@ class LearningRate:
                 return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
             case "cyclic":
                 phase = (progress * CYCLES) % 1.0
-                return LOW + (1 - LOW) * abs(2 * phase - 1)
+                return CYCLE_MINIMUM + (1 - CYCLE_MINIMUM) * abs(2 * phase - 1)
             case "plateau":
-                return self._plateau
+                return self._plateau_factor
             case "constant":
                 return 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on."""
-        return {"plateau": self._plateau, "best_loss": self._best_loss, "waited": self._waited}
+        """Numbers for `load_state_dict`."""
+        return {
+            "plateau": self._plateau_factor,
+            "best_loss": self._best_loss,
+            "waited": self._epochs_waited,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        self._plateau = state["plateau"]
+        """Continue from a `state_dict`."""
+        self._plateau_factor = state["plateau"]
         self._best_loss = state["best_loss"]
-        self._waited = state["waited"]
+        self._epochs_waited = state["waited"]

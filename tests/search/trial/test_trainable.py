@@ -1,11 +1,8 @@
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from ray import tune
 
 from search.config import SweepConfig
@@ -18,11 +15,8 @@ from search.trial import (
     TrialJob,
     TrialRequest,
 )
-from search.trial.checkpoints import pack
 from spaces import TrialParams
-from tests.support.other_machine import elsewhere
 from trainables.data import build_store
-from trainables.models import Weights
 from trainables.training import MemoryTable
 
 
@@ -82,30 +76,6 @@ def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
     assert numbers(start(first)) == before, "and in another actor"
 
 
-def test_another_machine_takes_no_weights_for_those_of_an_earlier_sweep(
-    ray_cluster: None, settings: dict[str, Any], params: TrialParams, tmp_path: Path
-) -> None:
-    """Of the same name at home, and kept at the same place there."""
-    file = tmp_path / "model.safetensors"
-    config = SweepConfig.parse({**settings, "cache_dir": tmp_path / "cache"})
-
-    def fetched(content: bytes) -> bytes:
-        file.write_bytes(content)
-        weights = replace(
-            Weights.from_file(params.backbone, "a file", file), stamp=content.decode()
-        )
-        job = TrialJob(config, None, {}, {params.backbone: weights}, on_gpu=False)  # type: ignore[arg-type]
-        there = ray.get(elsewhere(TrialJob.weights_for).remote(job, params))
-        assert there.file != file
-        return bytes(there.file.read_bytes())
-
-    assert [fetched(sweep) for sweep in (b"first", b"second", b"first")] == [
-        b"first",
-        b"second",
-        b"first",
-    ]
-
-
 def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     start: Callable[[TrialParams], FineTuneTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,18 +95,6 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     trial.train()
     assert table.read("Some Card") == {case: 1500}, "once for each time"
     table.file.unlink()
-
-
-def test_a_cross_validated_trial_takes_memory_of_another_kind(
-    settings: dict[str, Any], params: TrialParams
-) -> None:
-    """Its models are all in memory at a time."""
-    config = SweepConfig.parse(settings)
-    jobs = [
-        TrialJob(config.model_copy(update={"folds": k}), None, {}, {}, on_gpu=True)  # type: ignore[arg-type]
-        for k in (0, 3, 5)
-    ]
-    assert len({job.memory_case(params) for job in jobs}) == 3
 
 
 def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_been(
@@ -169,11 +127,3 @@ def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
         trial = start(params)
         trial.reset(asked(params, again=True))
         assert trial.train()["epoch"] == 1
-
-
-def test_a_checkpoint_is_read_from_another_machine_without_a_shared_disk(
-    checkpoints: Checkpoints,
-) -> None:
-    write(checkpoints, 7, pack({"epoch": 3}))
-    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 7)) == {"epoch": 3}
-    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 8)) is None

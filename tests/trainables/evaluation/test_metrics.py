@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from trainables.evaluation import bootstrap_intervals, calibration_curve, metrics
-from trainables.evaluation.intervals import Intervals
+from trainables.evaluation.intervals import BootstrapIntervals
 
 
 def test_the_test_metrics_of_a_known_confusion() -> None:
@@ -56,7 +56,7 @@ def test_intervals_hold_what_was_measured_and_narrow_with_the_images() -> None:
 
 def test_what_can_not_vary_has_no_interval() -> None:
     perfect, labels = np.eye(2)[[0, 0, 1]], np.array([0, 0, 1])
-    assert bootstrap_intervals(perfect, labels) == Intervals(None, None, None)
+    assert bootstrap_intervals(perfect, labels) == BootstrapIntervals(None, None, None)
     missing = bootstrap_intervals(np.array([[0.6, 0.4], [0.3, 0.7]]), np.array([0, 0]))
     assert missing.roc_auc is None
 

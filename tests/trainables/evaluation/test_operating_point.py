@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spaces import TrialParams
-from trainables.evaluation import OperatingPoint, Rates
+from trainables.evaluation import OperatingPoint, SensitivitySpecificity
 from trainables.inference import ModelSpec
 
 TRUTH = np.arange(20) < 10
@@ -24,7 +24,9 @@ def test_a_share_of_many_images_is_not_one_image_too_many() -> None:
 
 def test_rates_are_counted_on_other_images() -> None:
     point = OperatingPoint("crack", 0.9, 0.5)
-    rates = Rates.of(point, np.array([0.9, 0.6, 0.4, 0.5, 0.1]), np.array([1, 1, 1, 0, 0], bool))
+    rates = SensitivitySpecificity.measure(
+        point, np.array([0.9, 0.6, 0.4, 0.5, 0.1]), np.array([1, 1, 1, 0, 0], bool)
+    )
     assert rates.sensitivity == pytest.approx(2 / 3)
     assert rates.specificity == 0.5
     low, high = rates.specificity_ci95

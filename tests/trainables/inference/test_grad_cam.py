@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from spaces import TrialParams
-from trainables.inference import WithFeatures, grad_cam_maps
+from trainables.inference import LogitsAndFeatures, grad_cam_maps
 from trainables.models import Weights, build_model, head_names
 
 
@@ -71,7 +71,7 @@ def test_features_are_what_the_classifier_sees(backbone: str, head_hidden: int) 
     images = torch.rand(2, 3, size, size)
     with torch.inference_mode():
         expected = model(images)
-        told = WithFeatures(model)(images)
+        told = LogitsAndFeatures(model)(images)
         logits, features = told[:, :3], told[:, 3:]
         assert torch.equal(logits, expected)
         assert torch.allclose(model.get_submodule(head_names(model)[0])(features), expected)

@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from spaces import TrialParams
 from trainables.evaluation import calibration_curve, fold_numbers
-from trainables.inference import divide_logits, fit_temperature
+from trainables.inference import apply_temperature, fit_temperature
 from trainables.models import Weights, build_model
 
 
@@ -65,6 +65,6 @@ def test_the_last_layers_divide_the_logits(fields: dict[str, object]) -> None:
     images = torch.rand(2, 3, params.image_size, params.image_size)
     with torch.inference_mode():
         before = model(images)
-        divide_logits(model, 2.5)
+        apply_temperature(model, 2.5)
         torch.testing.assert_close(model(images), before / 2.5, rtol=1e-4, atol=1e-5)
     assert timm.is_model(params.backbone)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from trainables.data import ImageSet
-from trainables.inputs import NUMBERS, augment
+from trainables.inputs import NUMBERS_PER_IMAGE, augment
 from trainables.inputs.augmentation import _on_cpu, _on_gpu, _Plan
 
 
@@ -13,7 +13,7 @@ def images(train_set: ImageSet) -> torch.Tensor:
 
 
 def drawn(seed: int = 0, n: int = 32) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, NUMBERS))
+    return np.random.default_rng(seed).random((n, NUMBERS_PER_IMAGE))
 
 
 def at(strength: float, n: int = 32) -> np.ndarray:

@@ -10,8 +10,8 @@ import torch
 
 from spaces import TrialParams
 from trainables.data import ImageSet
-from trainables.inputs import FeatureStore, Inputs, Views
-from trainables.models import Preprocessing, Split, Weights, build_model, split
+from trainables.inputs import FeatureLoader, FeatureStore, Views
+from trainables.models import Preprocessing, SplitModel, Weights, build_model, split_model
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -24,18 +24,20 @@ def store(tmp_path: Path) -> FeatureStore:
 
 @pytest.fixture
 def feed(train_set: ImageSet, params: TrialParams, untrained: Weights) -> Any:
-    """Inputs of a head-only trial of the digits."""
+    """Feature loader of a head-only trial of the digits."""
     torch.manual_seed(0)
-    parts = split(build_model(params, untrained, 3), 0, 32)
+    parts = split_model(build_model(params, untrained, 3), 0, 32)
     stated = Preprocessing.of(params.backbone)
 
-    def make(store: FeatureStore | None) -> Inputs:
-        return Inputs(train_set, parts, stated, device=CPU, store=store)
+    def make(store: FeatureStore | None) -> FeatureLoader:
+        return FeatureLoader(train_set, parts, stated, device=CPU, store=store)
 
     return make
 
 
-def vectors(inputs: Inputs, batches: list[np.ndarray], views: Views, epoch: int) -> torch.Tensor:
+def vectors(
+    inputs: FeatureLoader, batches: list[np.ndarray], views: Views, epoch: int
+) -> torch.Tensor:
     return torch.cat([features for (features,) in inputs.batches(batches, views, epoch)])
 
 
@@ -94,9 +96,9 @@ def test_rows_that_half_precision_cannot_hold_are_computed_each_time(
     model = build_model(params, untrained, 3)
     with torch.no_grad():
         model.bn2.weight.mul_(1e8)
-    inputs = Inputs(
+    inputs = FeatureLoader(
         train_set,
-        split(model, 0, 32),
+        split_model(model, 0, 32),
         Preprocessing.of(params.backbone),
         device=torch.device("cpu"),
         store=FeatureStore(tmp_path, 64 * MIB),
@@ -152,7 +154,7 @@ def test_a_reader_goes_on_when_its_block_is_evicted(store: FeatureStore) -> None
     assert block.values[:3].sum() == 12
     again = store.open("here", 64, 4)
     assert again is not None
-    assert again.known.sum() == 0
+    assert again.written.sum() == 0
 
 
 def test_features_of_an_earlier_boot_are_not_believed(
@@ -162,11 +164,11 @@ def test_features_of_an_earlier_boot_are_not_believed(
     before = store.folder
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
-    monkeypatch.setattr("trainables.inputs.feature_store._BOOT", boot)
+    monkeypatch.setattr("trainables.inputs.feature_store._BOOT_ID_FILE", boot)
     assert store.folder != before
     block = store.open("here", 64, 4)
     assert block is not None
-    assert block.known.sum() == 0
+    assert block.written.sum() == 0
 
 
 def _write_rows(store: FeatureStore, start: int) -> None:
@@ -185,12 +187,12 @@ def test_processes_fill_one_block_together_and_a_killed_one_leaves_only_whole_ro
         worker.start()
     block = store.open("shared", 4096, 256)
     assert block is not None
-    while block.known[3::4].sum() < 50:
+    while block.written[3::4].sum() < 50:
         assert all(worker.exitcode in (None, 0) for worker in workers)
     workers[3].kill()
     for worker in workers:
         worker.join()
-    known = np.flatnonzero(block.known)
+    known = np.flatnonzero(block.written)
     assert len(known) >= 3 * 1024 + 50
     rows = block.values[torch.from_numpy(known)]
     assert (rows == torch.from_numpy(known).float()[:, None]).all()
@@ -201,8 +203,8 @@ def test_several_features_of_an_image_come_back_as_they_went(
 ) -> None:
     given = (torch.rand(6, 2, 3, 4), torch.rand(6, 5), torch.rand(6, 4, 7), torch.rand(6, 3, 2, 2))
     shapes = tuple(tuple(feature.shape[1:]) for feature in given)
-    parts = Split(lambda images: given, lambda features: features[1], shapes)
+    parts = SplitModel(lambda images: given, lambda features: features[1], shapes)
     stated = Preprocessing.of(params.backbone)
-    inputs = Inputs(train_set, parts, stated, device=torch.device("cpu"))
-    for went, came in zip(given, inputs._shaped(inputs._flat(given)), strict=True):
+    inputs = FeatureLoader(train_set, parts, stated, device=torch.device("cpu"))
+    for went, came in zip(given, inputs._unflatten(inputs._flatten(given)), strict=True):
         assert torch.equal(went, came)

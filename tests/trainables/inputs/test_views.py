@@ -22,21 +22,21 @@ def test_a_stronger_trial_raises_images_and_lowers_none() -> None:
 
 
 def test_views_come_round_again_or_never_do() -> None:
-    assert [Views(0.3, 3, 0).number(epoch) for epoch in range(7)] == [0, 1, 2, 0, 1, 2, 0]
-    assert [Views(0.3, None, 0).number(epoch) for epoch in range(7)] == list(range(7))
+    assert [Views(0.3, 3, 0).view_of(epoch) for epoch in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [Views(0.3, None, 0).view_of(epoch) for epoch in range(7)] == list(range(7))
 
 
 def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: ImageSet) -> None:
     images, rows = train_set.images(np.arange(8)), np.arange(8) + 16_380
     levels = np.full(8, 2)
-    first = Views(0.7, 4, 0).show(images, rows, 1, levels)
-    again = Views(1.0, None, 0).show(images[3:], rows[3:], 1, levels[3:])
+    first = Views(0.7, 4, 0).augment(images, rows, 1, levels)
+    again = Views(1.0, None, 0).augment(images[3:], rows[3:], 1, levels[3:])
     assert torch.equal(first[3:], again)
-    assert not torch.equal(first, Views(0.7, 4, 0).show(images, rows, 2, levels))
-    assert not torch.equal(first, Views(0.7, 4, 1).show(images, rows, 1, levels))
+    assert not torch.equal(first, Views(0.7, 4, 0).augment(images, rows, 2, levels))
+    assert not torch.equal(first, Views(0.7, 4, 1).augment(images, rows, 1, levels))
 
 
 @pytest.mark.parametrize(("strength", "blocks"), [(0.0, 1), (0.2, 5), (0.5, 4), (0.7, 8), (1.0, 4)])
 def test_it_knows_how_many_sets_of_views_it_shows(strength: float, blocks: int) -> None:
-    assert Views(strength, 4, 0).blocks() == blocks
-    assert Views(strength, None, 0).blocks() == (1 if strength == 0 else np.inf)
+    assert Views(strength, 4, 0).count_per_image() == blocks
+    assert Views(strength, None, 0).count_per_image() == (1 if strength == 0 else np.inf)

@@ -13,7 +13,14 @@ from trainables.data import Dataset, ImageSet, PixelFormat, build_store
 from trainables.evaluation import fold_numbers, scores_of
 from trainables.inputs import FeatureStore
 from trainables.models import Weights
-from trainables.training import EpochReport, FineTuning, Folds, finetune
+from trainables.training import (
+    ComputeSettings,
+    CrossValidation,
+    EpochReport,
+    FineTuneSettings,
+    FineTuning,
+    finetune,
+)
 
 FOLDS = 3
 
@@ -25,13 +32,15 @@ def pool(dataset: Dataset, cache: Path) -> ImageSet:
 
 
 @pytest.fixture
-def begin(pool: ImageSet, params: TrialParams, untrained: Weights) -> Callable[..., Folds]:
+def begin(
+    pool: ImageSet, params: TrialParams, untrained: Weights
+) -> Callable[..., CrossValidation]:
     """Begin a cross-validated fine-tune of the digits."""
     numbers = fold_numbers(pool.labels, FOLDS)
 
     def make(
         *, patience: int | None = None, store: FeatureStore | None = None, **fields: Any
-    ) -> Folds:
+    ) -> CrossValidation:
         chosen = params.model_copy(update=fields)
         tunings = [
             FineTuning(
@@ -40,13 +49,14 @@ def begin(pool: ImageSet, params: TrialParams, untrained: Weights) -> Callable[.
                 num_classes=3,
                 train=pool.subset(numbers != k),
                 val=pool.subset(numbers == k),
-                max_epochs=4,
-                store=store,
-                views=2,
+                settings=FineTuneSettings(max_epochs=4, views=2),
+                compute=ComputeSettings(store=store),
             )
             for k in range(FOLDS)
         ]
-        return Folds(tunings, numbers, pool.labels, metric="val_accuracy", patience=patience)
+        return CrossValidation(
+            tunings, numbers, pool.labels, metric="val_accuracy", patience=patience
+        )
 
     return make
 
@@ -58,7 +68,7 @@ def numbers_of(report: EpochReport) -> EpochReport:
 
 
 def test_its_score_is_of_every_image_by_the_model_that_did_not_learn_from_it(
-    begin: Callable[..., Folds], pool: ImageSet
+    begin: Callable[..., CrossValidation], pool: ImageSet
 ) -> None:
     folds = begin()
     reports = []
@@ -74,7 +84,7 @@ def test_its_score_is_of_every_image_by_the_model_that_did_not_learn_from_it(
 
 
 def test_each_fold_is_a_fine_tune_like_any_other(
-    begin: Callable[..., Folds], pool: ImageSet, params: TrialParams, untrained: Weights
+    begin: Callable[..., CrossValidation], pool: ImageSet, params: TrialParams, untrained: Weights
 ) -> None:
     numbers = fold_numbers(pool.labels, FOLDS)
     alone = FineTuning(
@@ -83,8 +93,7 @@ def test_each_fold_is_a_fine_tune_like_any_other(
         num_classes=3,
         train=pool.subset(numbers != 1),
         val=pool.subset(numbers == 1),
-        max_epochs=4,
-        views=2,
+        settings=FineTuneSettings(max_epochs=4, views=2),
     )
     list(finetune(alone))
     folds = begin()
@@ -95,7 +104,9 @@ def test_each_fold_is_a_fine_tune_like_any_other(
         assert torch.equal(tensor, theirs[name])
 
 
-def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(begin: Callable[..., Folds]) -> None:
+def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
+    begin: Callable[..., CrossValidation],
+) -> None:
     whole, first = begin(), begin()
     reports = [numbers_of(whole.run_epoch()) for _ in range(4)]
     for _ in range(2):
@@ -108,7 +119,7 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(begin: Callable[...,
 
 
 def test_the_folds_share_what_is_kept_of_an_image(
-    begin: Callable[..., Folds], tmp_path: Path
+    begin: Callable[..., CrossValidation], tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path, 2**30, "float32")
     kept, plain = begin(store=store, unfreeze=0.0), begin(unfreeze=0.0)
@@ -119,7 +130,7 @@ def test_the_folds_share_what_is_kept_of_an_image(
     assert files <= 3, "as it is, and a view or two; not as many for every fold"
 
 
-def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., Folds]) -> None:
+def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., CrossValidation]) -> None:
     folds = begin(learning_rate=1e30, optimizer="sgd")
     while not folds.ended:
         report = folds.run_epoch()
@@ -128,7 +139,7 @@ def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., Folds]) -> None
     assert folds.best_logits is None
 
 
-def test_patience_is_of_the_score_of_all(begin: Callable[..., Folds]) -> None:
+def test_patience_is_of_the_score_of_all(begin: Callable[..., CrossValidation]) -> None:
     folds = begin(patience=1, learning_rate=1e-9)
     reports = [folds.run_epoch()]
     while not folds.ended:

@@ -1,21 +1,44 @@
 from dataclasses import replace
 
 from tests.support.epoch_reports import report
-from trainables.training.epoch_report import Course
+from trainables.training.early_stopping import EarlyStopping
+from trainables.training.epoch_report import EpochReport
 
 
-def test_a_course_improves_as_the_best_is_chosen_and_tires_by_the_metric_alone() -> None:
-    course = Course("val_accuracy", patience=2)
-    said = []
+def epoch(accuracy: float, loss: float) -> EpochReport:
+    """A report of a validation accuracy and loss."""
+    return replace(report(1, accuracy), val_loss=loss)
+
+
+def test_a_lower_loss_makes_a_new_best_epoch_but_only_a_better_metric_resets_patience() -> None:
+    stopping = EarlyStopping("val_accuracy", patience=2)
+    states = []
     for accuracy, loss in ((0.5, 1.0), (0.5, 0.9), (0.5, 0.95), (0.6, 2.0)):
-        course.take(replace(report(1, accuracy), val_loss=loss))
-        said.append((course.improved, course.tired))
-    assert said == [(True, False), (True, False), (False, True), (True, False)]
+        stopping.update(epoch(accuracy, loss))
+        states.append((stopping.improved, stopping.exhausted))
+    assert states == [(True, False), (True, False), (False, True), (True, False)]
 
 
-def test_nothing_is_better_than_a_course_that_diverged() -> None:
-    course = Course("val_loss", patience=1)
-    course.take(replace(report(1, 0.5), diverged=True))
-    assert (course.improved, course.tired) == (False, True)
-    course.take(replace(report(1, float("nan")), val_loss=float("nan")))
-    assert not course.improved
+def test_a_diverged_epoch_or_one_without_a_number_is_never_the_best() -> None:
+    stopping = EarlyStopping("val_loss", patience=1)
+    stopping.update(replace(report(1, 0.5), diverged=True))
+    assert (stopping.improved, stopping.exhausted) == (False, True)
+    stopping.update(epoch(float("nan"), float("nan")))
+    assert not stopping.improved
+
+
+def test_without_patience_training_is_never_exhausted() -> None:
+    stopping = EarlyStopping("val_accuracy", patience=None)
+    for _ in range(100):
+        stopping.update(epoch(0.5, 1.0))
+    assert not stopping.exhausted
+
+
+def test_it_continues_from_its_state() -> None:
+    first, second = EarlyStopping("val_accuracy", 2), EarlyStopping("val_accuracy", 2)
+    for accuracy in (0.9, 0.8):
+        first.update(epoch(accuracy, 1.0))
+    second.load_state_dict(first.state_dict())
+    assert not second.exhausted
+    second.update(epoch(0.85, 1.0))
+    assert (second.improved, second.exhausted) == (False, True)

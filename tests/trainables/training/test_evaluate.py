@@ -7,8 +7,8 @@ from spaces import TrialParams
 from trainables.data import ImageSet
 from trainables.evaluation import scores_of
 from trainables.evaluation.metrics import balanced_accuracy, macro_f1
-from trainables.inputs import Inputs
-from trainables.models import Preprocessing, Weights, build_model, whole
+from trainables.inputs import FeatureLoader
+from trainables.models import Preprocessing, Weights, build_model, unsplit
 from trainables.training import logits_of
 
 
@@ -33,9 +33,9 @@ def test_logits_come_in_order_whatever_the_batch(
     model = build_model(params, untrained, 3)
     torch.nn.init.normal_(model.classifier.weight)
     stated = Preprocessing.of("test_efficientnet")
-    inputs = Inputs(val_set, whole(model, 32), stated, device=torch.device("cpu"))
+    inputs = FeatureLoader(val_set, unsplit(model, 32), stated, device=torch.device("cpu"))
     together = logits_of(model, inputs)
-    inputs.batch = 5
+    inputs.batch_size = 5
     assert together.shape == (len(val_set), 3)
     assert np.allclose(together, logits_of(model, inputs), atol=1e-5)
 

@@ -11,7 +11,13 @@ from spaces import TrialParams
 from trainables.data import ImageSet
 from trainables.inputs import FeatureStore
 from trainables.models import Weights
-from trainables.training import EpochReport, FineTuning, finetune
+from trainables.training import (
+    ComputeSettings,
+    EpochReport,
+    FineTuneSettings,
+    FineTuning,
+    finetune,
+)
 
 
 @pytest.fixture
@@ -19,13 +25,18 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
     """Begin a fine-tune of the digits, some fields changed."""
 
     def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
-        keys = ("patience", "metric", "seed", "stop_after", "val", "plateau_losses")
-        keys += ("store", "views", "cache")
+        val = options.pop("val", val_set)
+        keys = ("patience", "metric", "seed", "stop_after", "views", "plateau_losses")
         settings = {key: options.pop(key) for key in keys if key in options}
-        settings.setdefault("val", val_set)
-        chosen = TrialParams.parse({**params.model_dump(), **options})
+        compute = {key: options.pop(key) for key in ("store", "cache") if key in options}
         return FineTuning(
-            chosen, untrained, num_classes=3, train=train_set, max_epochs=max_epochs, **settings
+            TrialParams.parse({**params.model_dump(), **options}),
+            untrained,
+            num_classes=3,
+            train=train_set,
+            val=val,
+            settings=FineTuneSettings(max_epochs=max_epochs, **settings),
+            compute=ComputeSettings(**compute),
         )
 
     return make
@@ -189,11 +200,11 @@ def test_out_of_memory_it_goes_on_with_smaller_steps_and_the_same_loss(
     options = {"unfreeze": 0.0, "dropout": 0.0, "max_epochs": 2, **fields}
     plain = list(finetune(begin(**options)))
     tight = begin(**options)
-    memory = _SmallMemory(tight._inputs.split.suffix, 5)
-    parts = replace(tight._inputs.split, suffix=memory)
-    tight._inputs.split = tight._val.split = parts
+    memory = _SmallMemory(tight._train.split.suffix, 5)
+    parts = replace(tight._train.split, suffix=memory)
+    tight._train.split = tight._val.split = parts
     reports = list(finetune(tight))
-    assert tight.ran_out
+    assert tight.ran_out_of_memory
     assert memory.refused == 2, "from 16 to 8 to 4, and then no more"
     for ours, theirs in zip(reports, plain, strict=True):
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
@@ -202,8 +213,8 @@ def test_out_of_memory_it_goes_on_with_smaller_steps_and_the_same_loss(
 
 def test_when_one_image_does_not_fit_it_fails(begin: Any) -> None:
     tight = begin(unfreeze=0.0)
-    tight._inputs.split = replace(
-        tight._inputs.split, suffix=_SmallMemory(tight._inputs.split.suffix, 0)
+    tight._train.split = replace(
+        tight._train.split, suffix=_SmallMemory(tight._train.split.suffix, 0)
     )
     with pytest.raises(torch.OutOfMemoryError):
         next(finetune(tight))

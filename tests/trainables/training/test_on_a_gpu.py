@@ -12,9 +12,9 @@ import torch
 
 from spaces import TrialParams
 from trainables.data import ImageSet
-from trainables.inputs import NUMBERS, FeatureStore, augment
+from trainables.inputs import NUMBERS_PER_IMAGE, FeatureStore, augment
 from trainables.models import Weights, split_model, unfreeze_groups
-from trainables.training import FineTuning, logits_of
+from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, logits_of
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
@@ -44,10 +44,8 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams) -> Any:
             num_classes=3,
             train=train_set.take(images),
             val=val_set,
-            max_epochs=8,
-            device=device,
-            precision=precision,
-            store=store,
+            settings=FineTuneSettings(max_epochs=8),
+            compute=ComputeSettings(device=device, precision=precision, store=store),
         )
 
     return make
@@ -96,7 +94,7 @@ def test_images_are_augmented_as_on_a_cpu(train_set: ImageSet, strength: float) 
     images = train_set.images(np.arange(32))
     rng = np.random.default_rng(0)
     strengths = np.where(np.arange(32) % 4, strength, 0.0)
-    numbers = rng.random((32, NUMBERS), dtype=np.float32)
+    numbers = rng.random((32, NUMBERS_PER_IMAGE), dtype=np.float32)
     here = augment(images, strengths, numbers)
     there = augment(images.to("cuda"), strengths, numbers)
     assert there.is_contiguous(memory_format=torch.channels_last)
@@ -150,7 +148,7 @@ def test_out_of_memory_it_goes_on_with_smaller_steps(begin: Any) -> None:
     torch.cuda.set_per_process_memory_fraction(0.5 * peak / total)
     tight = begin(**fields)
     report = tight.run_epoch()
-    assert tight.ran_out
+    assert tight.ran_out_of_memory
     assert np.isfinite(report.train_loss)
     assert report.peak_memory_mib <= 0.51 * peak
 

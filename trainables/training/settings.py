@@ -1,0 +1,50 @@
+"""Settings of a fine-tune beside `TrialParams`: its length and seed, and where it is computed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trainables.inputs import FeatureStore
+from trainables.models import Precision
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """Length, early stopping and randomness of a fine-tune."""
+
+    max_epochs: int
+    """Length of the learning-rate schedule in epochs."""
+    stop_after: int | None = None
+    """Number of epochs to run, if fewer than ``max_epochs``."""
+    patience: int | None = None
+    """Number of epochs without a better ``metric`` that ends training; None never does."""
+    metric: str = "val_accuracy"
+    """Name in `METRICS` that the best epoch is chosen by."""
+    seed: int = 0
+    """Seed of the new head, the order of images, dropout and augmentation."""
+    views: int | None = None
+    """Number of augmented views of each image, reused in turn; None draws new ones every epoch."""
+    plateau_losses: Sequence[float] = ()
+    """Validation loss by epoch that the "plateau" schedule follows without validation images: those
+    of the trial that is repeated."""
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs to run, unless patience or divergence ends training earlier."""
+        return min(self.stop_after or self.max_epochs, self.max_epochs)
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Where and how a fine-tune is computed. Changes results by rounding alone."""
+
+    device: torch.device | str = "cpu"
+    """Device that trains."""
+    precision: Precision = "auto"
+    """Arithmetic; "auto" is bfloat16 autocast where that is faster."""
+    store: FeatureStore | None = None
+    """Store of the frozen prefix's features; None computes them every time."""
+    cache: Path | None = None
+    """Cache folder that holds the measured speed of bfloat16 on this CPU; None takes float32."""
