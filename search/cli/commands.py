@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from search.record import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.inference import Answers, ModelSpec
+    from trainables.inference import FilePredictions, ModelSpec
     from trainables.progress import Progress
 
 DONE, FAULT, MISTAKE = 0, 1, 2
@@ -188,8 +188,8 @@ def retrain(
 
     if others := set(changes) - set(FINAL_MODEL_SETTINGS):
         raise ConfigError(
-            f"retrain changes {', '.join(FINAL_MODEL_SETTINGS)}, not "
-            f"{', '.join(sorted(others))}; resume or launch may."
+            f"retrain can change {', '.join(FINAL_MODEL_SETTINGS)}, not "
+            f"{', '.join(sorted(others))}; use resume or launch for that."
         )
     result = retrain_sweep(paths, trial=trial, changes=changes, progress=_progress())
     config = load_sweep_config(paths)
@@ -231,42 +231,44 @@ def predict(
     predictor = Predictor.load(export)
     if grad_cam and predictor.model is None:
         raise ConfigError(
-            "--grad-cam needs the timm folder of an export, which an ensemble and a head with a "
-            "hidden layer have none of; leave it out."
+            "--grad-cam needs the timm folder of an export, which an ensemble or a model with a "
+            "hidden head layer does not have; leave it out."
         )
-    answers = predictor.answers(files, _progress())
-    for file, reason in answers.unreadable.items():
+    predictions = predictor.predict(files, _progress())
+    for file, reason in predictions.unreadable.items():
         print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
-    if not answers.files:
+    if not predictions.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
     if out:
-        _write_predictions(answers, predictor.spec, out)
+        _write_predictions(predictions, predictor.spec, out)
     else:
-        _print_predictions(answers, predictor.spec, top)
+        _print_predictions(predictions, predictor.spec, top)
     if grad_cam:
-        predictor.draw_grad_cams(answers, grad_cam, _progress())
+        predictor.draw_grad_cams(predictions, grad_cam, _progress())
 
 
-def _print_predictions(answers: "Answers", spec: "ModelSpec", top: int) -> None:
+def _print_predictions(predictions: "FilePredictions", spec: "ModelSpec", top: int) -> None:
     """Print a line for each image: its ``top`` classes, the predicted one first."""
-    predicted = spec.answers(answers.probabilities)
-    for file, row, first in zip(answers.files, answers.probabilities, predicted, strict=True):
+    predicted = spec.predict_classes(predictions.probabilities)
+    for file, row, first in zip(
+        predictions.files, predictions.probabilities, predicted, strict=True
+    ):
         others = [k for k in row.argsort()[::-1] if k != first]
         classes = [first, *others][:top]
         print(f"{file}\t" + "\t".join(f"{spec.labels[k]} {row[k]:.4f}" for k in classes))
 
 
-def _write_predictions(answers: "Answers", spec: "ModelSpec", out: Path) -> None:
+def _write_predictions(predictions: "FilePredictions", spec: "ModelSpec", out: Path) -> None:
     """Write a table with a row for each image: path, predicted class, all probabilities."""
     import pandas as pd
 
     from trainables.evaluation import probability_columns
 
     labels, suffix = spec.labels, out.suffix.lower()
-    predicted = [labels[k] for k in spec.answers(answers.probabilities)]
+    predicted = [labels[k] for k in spec.predict_classes(predictions.probabilities)]
     table = pd.DataFrame(
-        {"path": list(map(str, answers.files)), "predicted": predicted}
-        | probability_columns(answers.probabilities, labels)
+        {"path": list(map(str, predictions.files)), "predicted": predicted}
+        | probability_columns(predictions.probabilities, labels)
     )
     if suffix == ".csv":
         table.to_csv(out, index=False)
@@ -313,10 +315,10 @@ def _check_file(flag: str, file: Path | None, suffixes: Sequence[str] = ()) -> N
     if file is None:
         return
     if suffixes and file.suffix.lower() not in suffixes:
-        raise ConfigError(f"{flag} ends in one of {', '.join(suffixes)}, not {file.suffix!r}.")
+        raise ConfigError(f"{flag} must end in one of {', '.join(suffixes)}, not {file.suffix!r}.")
     if file.is_dir() or not file.absolute().parent.is_dir():
         fault = "is a folder" if file.is_dir() else f"lies in {file.parent}, which does not exist"
-        raise ConfigError(f"{flag} {file} {fault}; name a file in a folder that is there.")
+        raise ConfigError(f"{flag} {file} {fault}; name a file in a folder that exists.")
 
 
 def _print_result(result: "SweepResult", config: SweepConfig) -> None:

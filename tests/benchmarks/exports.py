@@ -148,8 +148,8 @@ def main() -> None:
     many = [every[k % len(every)] for k in range(PACED)]
     ways = {
         "plain timm loop": lambda: plain_loop(paths.export, many),
-        "predict, timm": lambda: Predictor.load(paths.export).answers(many),
-        "predict, ONNX": lambda: Predictor.load(paths.export / "model.onnx").answers(many),
+        "predict, timm": lambda: Predictor.load(paths.export).predict(many),
+        "predict, ONNX": lambda: Predictor.load(paths.export / "model.onnx").predict(many),
     }
     found = alternate({name: lambda run=run: PACED / seconds(run) for name, run in ways.items()})
     lines += [

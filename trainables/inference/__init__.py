@@ -1,4 +1,7 @@
-"""A finished model in use: an export and its predictions, ensembles, Grad-CAM."""
+"""Inference with trained models: exported predictors, ensembles, calibration, Grad-CAM.
+
+Trains nothing: models come from a retraining or an export.
+"""
 
 import lazy_loader
 

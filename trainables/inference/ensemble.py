@@ -7,16 +7,22 @@ from torch import nn
 
 
 class Ensemble(nn.Module):
-    """Answers with the logarithm of its members' mean probabilities; softmax gives that mean."""
+    """Weighted mean of its members' probabilities, returned as logarithms.
+
+    Softmax of the output gives the mean probabilities.
+
+    Args:
+        members: Classifiers of the same classes and the same preprocessing.
+        weights: Weight of each member; they sum to 1.
+    """
 
     def __init__(self, members: Sequence[nn.Module], weights: Sequence[float]) -> None:
-        """``weights`` sum to 1."""
         super().__init__()
         self.members = nn.ModuleList(members)
         self.logs: torch.Tensor
         self.register_buffer("logs", torch.tensor(weights).log().view(-1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """``(n, 3, h, w)`` images, normalised as every member wants them, to ``(n, classes)``."""
-        told = torch.stack([member(images).log_softmax(dim=1) for member in self.members])
-        return torch.logsumexp(told + self.logs, dim=0)
+        """``(n, classes)`` log-probabilities of ``(n, 3, h, w)`` normalised images."""
+        by_member = torch.stack([member(images).log_softmax(dim=1) for member in self.members])
+        return torch.logsumexp(by_member + self.logs, dim=0)

@@ -1,4 +1,4 @@
-"""What a model sees: its features of an image, and the places that speak for an answer."""
+"""Explanations of a prediction: the classifier's input features, and Grad-CAM heat maps."""
 
 import math
 from typing import Any
@@ -11,53 +11,65 @@ from torch.nn import functional
 
 from trainables.models import head_names
 
-_AT_ONCE = 4
-"""Images whose activations are kept together."""
+_BATCH_SIZE = 4
+"""Images whose activations are in memory together."""
 
 
 class LogitsAndFeatures(nn.Module):
-    """A model that gives ``(n, classes + d)``: its logits, and what its classifier sees."""
+    """Model that returns ``(n, classes + d)``: logits, and the classifier's input features."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._model = model
-        self._seen = torch.empty(0)
+        self._features = torch.empty(0)
         classifier = model.get_submodule(head_names(model)[0])
-        classifier.register_forward_pre_hook(self._see)
+        classifier.register_forward_pre_hook(self._keep_features)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Of normalised images."""
+        """Logits and features of ``(n, 3, h, w)`` normalised images, side by side."""
         logits = self._model(images)
-        return torch.cat([logits, self._seen.flatten(1)], dim=1)
+        return torch.cat([logits, self._features.flatten(1)], dim=1)
 
-    def _see(self, _module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        self._seen = given[0]
+    def _keep_features(self, _module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._features = inputs[0]
 
 
 def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
-    """Grad-CAM (Selvaraju et al. 2017): how much each place of images speaks for a class of each.
+    """Grad-CAM (Selvaraju et al. 2017): how much each location supports a class, for each image.
 
-    Of ``(n, 3, side, side)`` normalised images; returns ``(n, side, side)`` float32 in [0, 1], all
-    zero where nothing does, or None for a model of timm without a stage of features in places. The
-    last stage counts whose places the answer depends on: of a transformer that answers from its
-    class token, the last block but one. Leaves ``model`` in eval mode, its parameters frozen.
+    Uses the last stage of a timm model whose locations influence the logits: in a transformer that
+    classifies by its class token, that is the last block but one. Leaves ``model`` in eval mode
+    with its parameters frozen.
+
+    Args:
+        model: A model of timm.
+        images: ``(n, 3, side, side)``, normalised.
+        classes: ``(n,)`` class number to explain, for each image.
+
+    Returns:
+        ``(n, side, side)`` float32 in [0, 1], all 0 where nothing supports the class; None if no
+        stage of the model has a feature map.
     """
     model.eval().requires_grad_(False)
     parts = [
-        _grad_cam(model, images[some], classes[some])
-        for some in np.array_split(np.arange(len(images)), -(-len(images) // _AT_ONCE))
+        _grad_cam(model, images[part], classes[part])
+        for part in np.array_split(np.arange(len(images)), -(-len(images) // _BATCH_SIZE))
     ]
-    found = [part for part in parts if part is not None]
-    return np.concatenate(found) if len(found) == len(parts) else None
+    maps = [part for part in parts if part is not None]
+    return np.concatenate(maps) if len(maps) == len(parts) else None
 
 
 def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
-    stated: Any = model.feature_info
-    stages = {name: module for name, module in model.named_modules() if _is_stage(name, stated)}
-    made: dict[str, torch.Tensor | None] = {}
+    # 1. Run the model, keeping the output of every stage.
+    stage_info: Any = model.feature_info
+    stage_names = {stage["module"] for stage in stage_info}
+    stages = {name: module for name, module in model.named_modules() if name in stage_names}
+    outputs: dict[str, torch.Tensor | None] = {}
     hooks = [
         module.register_forward_hook(
-            lambda _module, _given, out, name=name: made.__setitem__(name, _first(out))
+            lambda _module, _inputs, output, name=name: outputs.__setitem__(
+                name, _first_tensor(output)
+            )
         )
         for name, module in stages.items()
     ]
@@ -65,49 +77,47 @@ def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np
         logits = model(images.clone().requires_grad_())
     for hook in hooks:
         hook.remove()
-    chosen = logits[torch.arange(len(images)), torch.from_numpy(classes)].sum()
-    for features in filter(torch.is_tensor, reversed(made.values())):
-        (slope,) = torch.autograd.grad(chosen, features, retain_graph=True, allow_unused=True)
-        at, slopes = _in_places(model, features.detach()), _in_places(model, slope)
-        if at is not None and slopes is not None and slopes.any():
-            return _grown((slopes.mean(dim=(1, 2), keepdim=True) * at).sum(dim=3), images.shape[-1])
+    # 2. Weight the channels of the last suitable stage by their mean gradients.
+    explained = logits[torch.arange(len(images)), torch.from_numpy(classes)].sum()
+    for output in filter(torch.is_tensor, reversed(outputs.values())):
+        (gradient,) = torch.autograd.grad(explained, output, retain_graph=True, allow_unused=True)
+        features, gradients = _as_map(model, output.detach()), _as_map(model, gradient)
+        if features is not None and gradients is not None and gradients.any():
+            weights = gradients.mean(dim=(1, 2), keepdim=True)
+            return _upsample((weights * features).sum(dim=3), images.shape[-1])
     return None
 
 
-def _is_stage(name: str, stated: Any) -> bool:
-    return name in [stage["module"] for stage in stated]
+def _first_tensor(output: Any) -> torch.Tensor | None:
+    """Features in a stage's output, which come first if it returns several values."""
+    return output if isinstance(output, torch.Tensor | None) else _first_tensor(output[0])
 
 
-def _first(out: Any) -> torch.Tensor | None:
-    """A stage that passes on more than its features has these first, if it has them."""
-    return out if isinstance(out, torch.Tensor | None) else _first(out[0])
-
-
-def _in_places(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | None:
-    """A stage's features as ``(n, rows, columns, channels)``, if they are in places at all."""
+def _as_map(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | None:
+    """``(n, rows, columns, channels)`` from a stage's features; None if they have no locations."""
     if features is None or features.ndim not in (3, 4):
         return None
     if features.ndim == 4:
-        last = getattr(model, "output_fmt", "NCHW") == "NHWC"
-        return features if last else features.permute(0, 2, 3, 1)
-    if math.isqrt(features.shape[1]) ** 2 != features.shape[1]:  # tokens of no place in front
+        channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        return features if channels_last else features.permute(0, 2, 3, 1)
+    if math.isqrt(features.shape[1]) ** 2 != features.shape[1]:  # class tokens in front
         features = features[:, getattr(model, "num_prefix_tokens", 0) :]
     side = math.isqrt(features.shape[1])
     return features.reshape(len(features), side, side, -1) if side**2 == features.shape[1] else None
 
 
-def _grown(speaks: torch.Tensor, side: int) -> np.ndarray:
-    """What speaks for the class, of ``(n, rows, columns)``, as maps of an image's size."""
-    speaks = speaks.relu()
-    maps = speaks / speaks.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+def _upsample(support: torch.Tensor, side: int) -> np.ndarray:
+    """``(n, side, side)`` maps in [0, 1] from ``(n, rows, columns)``; negative support counts 0."""
+    support = support.relu()
+    maps = support / support.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     size = (side, side)
-    grown = functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)
-    return np.asarray(grown[:, 0].numpy())
+    resized = functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)
+    return np.asarray(resized[:, 0].numpy())
 
 
-def overlay_heatmap(square: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """An image of ``(h, w, 3)`` uint8 under a map of `grad_cam_maps`: brighter, more said."""
-    share = cv2.resize(found, square.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+def overlay_heatmap(image: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Overlay a map of `grad_cam_maps` on an ``(h, w, 3)`` uint8 image; brighter is stronger."""
+    share = cv2.resize(support, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     heat = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    mixed = 0.7 * (1 - 0.6 * share) * square + 0.6 * share * heat
+    mixed = 0.7 * (1 - 0.6 * share) * image + 0.6 * share * heat
     return np.asarray(mixed.clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""`ModelSpec`: what must be known beside the weights to use a model."""
+"""`ModelSpec`: labels, preprocessing and decision rule of an exported model."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 
 from spaces import ConfigError, TrialParams
 from trainables.data import resize_square
@@ -17,78 +18,82 @@ from trainables.models import Preprocessing
 
 SPEC = "finesweep"
 """Key of the `ModelSpec` in a timm folder's ``config.json``."""
-
-
 SIDECAR = "finesweep.json"
-"""Name of the `ModelSpec` inside a ``.pt2`` archive and of the ONNX metadata entry."""
+"""Name of the `ModelSpec` in a ``.pt2`` archive, and of its entry in ONNX metadata."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What must be known beside the weights to use a model."""
+    """Labels, preprocessing and decision rule: what is needed beside the weights to use a model."""
 
     labels: tuple[str, ...]
+    """Class names, in the order of the outputs."""
     image_size: int
+    """Side of the square input in pixels."""
     interpolation: str
+    """Name of the interpolation that images are resized with."""
     mean: tuple[float, float, float]
+    """Mean of each channel, of pixels in [0, 1]."""
     std: tuple[float, float, float]
+    """Standard deviation of each channel, of pixels in [0, 1]."""
     point: OperatingPoint | None = None
-    """From when on one of two classes is answered; None is from the larger probability on."""
+    """Decision threshold for two classes; None predicts the class of the largest probability."""
 
     @classmethod
     def of(
         cls, params: TrialParams, labels: Sequence[str], point: OperatingPoint | None = None
     ) -> Self:
-        """Of a trial's model."""
-        form = Preprocessing.of(params.backbone)
-        seen = (params.image_size, form.interpolation, form.mean, form.std)
-        return cls(tuple(labels), *seen, point)
+        """Spec of a trial's model."""
+        expected = Preprocessing.of(params.backbone)
+        return cls(
+            labels=tuple(labels),
+            image_size=params.image_size,
+            interpolation=expected.interpolation,
+            mean=expected.mean,
+            std=expected.std,
+            point=point,
+        )
 
     def to_json(self) -> str:
-        """For inside an exported file."""
+        """JSON that exported files hold."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `to_json` wrote."""
-        values = json.loads(text)
-        return cls(
-            labels=tuple(values["labels"]),
-            image_size=values["image_size"],
-            interpolation=values["interpolation"],
-            mean=tuple(values["mean"]),
-            std=tuple(values["std"]),
-            point=OperatingPoint(**values["point"]) if values["point"] else None,
-        )
+        """Spec in the JSON of `to_json`."""
+        return TypeAdapter(cls).validate_json(text)
 
     @classmethod
-    def within(cls, file: Path, text: str) -> Self:
-        """What ``file`` holds of one. Raises `ConfigError` for a file that is no export of ours."""
+    def from_export(cls, file: Path, text: str) -> Self:
+        """Spec in the JSON ``text`` of an export ``file``.
+
+        Raises `ConfigError` if ``text`` is empty: the file is no export of Finesweep.
+        """
         if not text:
             raise ConfigError(
-                f"{file} doesn't say its labels and preprocessing, as an export of Finesweep does; "
-                "give one of those."
+                f"{file} lacks the labels and preprocessing that an export of Finesweep has; "
+                "give an export of Finesweep."
             )
         return cls.from_json(text)
 
-    def answers(self, probabilities: np.ndarray) -> np.ndarray:
-        """``(n,)`` class numbers for ``(n, classes)`` probabilities."""
+    def predict_classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """``(n,)`` class numbers predicted from ``(n, classes)`` probabilities."""
         if self.point is None:
             return np.asarray(probabilities.argmax(axis=1))
         positive = self.labels.index(self.point.positive)
-        found = probabilities[:, positive] >= self.point.threshold
-        return np.where(found, positive, 1 - positive)
+        is_positive = probabilities[:, positive] >= self.point.threshold
+        return np.where(is_positive, positive, 1 - positive)
 
-    def square(self, image: Image.Image) -> np.ndarray:
-        """An RGB image as ``(image_size, image_size, 3)`` uint8."""
+    def resize(self, image: Image.Image) -> np.ndarray:
+        """``(image_size, image_size, 3)`` uint8 pixels of an RGB image."""
         return resize_square(image, self.image_size, self.interpolation)
 
-    def normalise(self, squares: Sequence[np.ndarray]) -> torch.Tensor:
-        """Squares as ``(n, 3, image_size, image_size)`` float32, as the model expects them."""
-        pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
+    def normalise(self, resized: Sequence[np.ndarray]) -> torch.Tensor:
+        """``(n, 3, image_size, image_size)`` float32 input of the model, from `resize`d images."""
+        pixels = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """RGB images as `normalise` gives them."""
-        return self.normalise([self.square(image) for image in images])
+        """Input of the model for RGB images: resized and normalised."""
+        return self.normalise([self.resize(image) for image in images])

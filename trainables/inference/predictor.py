@@ -1,4 +1,4 @@
-"""`Predictor`: an exported model and its answers. Needs neither Ray nor the sweep."""
+"""`Predictor`: an exported model that classifies image files. Needs neither Ray nor the sweep."""
 
 import json
 import os
@@ -21,22 +21,30 @@ from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.progress import Progress, ignore_progress
 
-BATCH = 32
+BATCH_SIZE = 32
+"""Images that are classified at a time."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A model's answers to the files that could be read."""
+class FilePredictions:
+    """Predicted probabilities of the image files that could be read."""
 
     files: tuple[Path, ...]
+    """Files that could be read, in the order given."""
     probabilities: np.ndarray
     """``(files, classes)`` float32, each row summing to 1."""
     unreadable: dict[Path, str]
-    """The other files, and why."""
+    """Reason why a file could not be read, for each of the others."""
 
 
 class Predictor:
-    """Classifies image files with an export: its timm folder, else its ``.pt2``, else its ONNX."""
+    """Exported model that classifies image files.
+
+    Args:
+        spec: Labels, preprocessing and decision rule.
+        forward: Maps ``(n, 3, image_size, image_size)`` float32 images to ``(n, classes)`` logits.
+        model: The model as timm's, if the export has it.
+    """
 
     def __init__(
         self,
@@ -46,21 +54,21 @@ class Predictor:
     ) -> None:
         self.spec = spec
         self.model = model
-        """timm's, if it is one."""
         self._forward = forward
 
     @classmethod
     def load(cls, export: Path) -> Self:
         """Open an export folder, a ``.pt2`` or an ``.onnx`` file.
 
-        Raises `ConfigError` if it is none.
+        Of a folder it takes the timm folder, else ``model.pt2``, else ``model.onnx``. Raises
+        `ConfigError` if there is none of them.
         """
         if (export / "config.json").is_file() and (export / "model.safetensors").is_file():
             return cls._of_timm(export)
-        for name, opened in (("model.pt2", cls._of_program), ("model.onnx", cls._of_onnx)):
+        for name, open_file in (("model.pt2", cls._of_program), ("model.onnx", cls._of_onnx)):
             file = export if export.suffix == Path(name).suffix else export / name
             if file.is_file():
-                return opened(file)
+                return open_file(file)
         if not export.exists():
             raise ConfigError(f"The export {export} does not exist; give the folder of one.")
         inside = export / "export"
@@ -73,8 +81,8 @@ class Predictor:
     @classmethod
     def _of_timm(cls, folder: Path) -> Self:
         file = folder / "config.json"
-        stated = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
-        spec = ModelSpec.within(file, json.dumps(stated) if stated else "")
+        entry = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
+        spec = ModelSpec.from_export(file, json.dumps(entry) if entry else "")
         model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         return cls(spec, lambda images: np.asarray(model(images).numpy()), model)
 
@@ -82,7 +90,7 @@ class Predictor:
     def _of_program(cls, file: Path) -> Self:
         extra = {SIDECAR: ""}
         module = torch.export.load(file, extra_files=extra).module()
-        spec = ModelSpec.within(file, extra[SIDECAR])
+        spec = ModelSpec.from_export(file, extra[SIDECAR])
         return cls(spec, lambda images: np.asarray(module(images).numpy()))
 
     @classmethod
@@ -94,78 +102,92 @@ class Predictor:
                 f"{file} needs onnxruntime; pip install 'finesweep[onnx]' to open it."
             ) from None
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        known = session.get_modelmeta().custom_metadata_map
-        spec = ModelSpec.within(file, known.get(SIDECAR, ""))
+        metadata = session.get_modelmeta().custom_metadata_map
+        spec = ModelSpec.from_export(file, metadata.get(SIDECAR, ""))
         return cls(
             spec, lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
         )
 
-    def answers(self, files: Sequence[Path], progress: Progress = ignore_progress) -> Answers:
-        """Classify what can be read; files are opened side by side while others are classified."""
+    def predict(
+        self, files: Sequence[Path], progress: Progress = ignore_progress
+    ) -> FilePredictions:
+        """Classify the files that can be read; batches are decoded one ahead, in threads."""
         read: list[Path] = []
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.spec.labels)), np.float32)]
-        for batch in self._opened(files):
-            squares = [square for _, square in batch if isinstance(square, np.ndarray)]
-            read += [file for file, square in batch if isinstance(square, np.ndarray)]
-            unreadable |= {file: why for file, why in batch if isinstance(why, str)}
-            if squares:
-                parts.append(self._logits(squares))
+        for batch in self._decoded_batches(files):
+            images = [image for _, image in batch if isinstance(image, np.ndarray)]
+            read += [file for file, image in batch if isinstance(image, np.ndarray)]
+            unreadable |= {file: reason for file, reason in batch if isinstance(reason, str)}
+            if images:
+                parts.append(self._logits(images))
             progress("classifying images", len(read) + len(unreadable), len(files))
         probabilities = np.asarray(softmax(np.concatenate(parts), axis=1))
-        return Answers(tuple(read), probabilities, unreadable)
+        return FilePredictions(tuple(read), probabilities, unreadable)
 
     def draw_grad_cams(
-        self, answers: Answers, folder: Path, progress: Progress = ignore_progress
+        self, predictions: FilePredictions, folder: Path, progress: Progress = ignore_progress
     ) -> None:
-        """Write a picture for each answered file: the image, and where its answer comes from.
+        """Write a picture of each classified file: the image beside its Grad-CAM heat map.
 
-        Each is named after its row in ``answers`` and its file. Needs a `model`; of one that has
-        no map, raises `ConfigError`.
+        Its name is the row in ``predictions`` and the name of the file. Needs `model`. Raises
+        `ConfigError` if the model has no feature map.
         """
-        assert self.model is not None
+        assert self.model is not None, "only a model of timm has Grad-CAM"
         folder.mkdir(parents=True, exist_ok=True)
-        best = self.spec.answers(answers.probabilities)
-        for start in range(0, len(best), BATCH):
-            files = answers.files[start : start + BATCH]
-            squares = [self._read(file) for file in files]
-            classes = best[start : start + BATCH]
-            found = grad_cam_maps(self.model, self.spec.normalise(squares), classes)
-            if found is None:
-                raise ConfigError("This model has no features in places; leave --grad-cam out.")
-            for row, (file, square) in enumerate(zip(files, squares, strict=True), start=start):
-                both = np.hstack([square, overlay_heatmap(square, found[row - start])])
+        predicted = self.spec.predict_classes(predictions.probabilities)
+        for start in range(0, len(predicted), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            files = predictions.files[batch]
+            images = [self._read(file) for file in files]
+            maps = grad_cam_maps(self.model, self.spec.normalise(images), predicted[batch])
+            if maps is None:
+                raise ConfigError(
+                    "This model has no feature map, which Grad-CAM needs; leave --grad-cam out."
+                )
+            for row, (file, image) in enumerate(zip(files, images, strict=True), start=start):
+                both = np.hstack([image, overlay_heatmap(image, maps[row - start])])
                 Image.fromarray(both).save(folder / f"{row:06d}_{file.stem}.png")
-            progress("drawing where it looks", start + len(files), len(best))
+            progress("drawing Grad-CAM", start + len(files), len(predicted))
 
     def logits(self, files: Sequence[Path]) -> np.ndarray:
-        """``(n, classes)`` float32. Raises one of `trainables.data.decoding.IMAGE_ERRORS`."""
-        batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-        return np.concatenate([self._logits([self._read(f) for f in some]) for some in batches])
+        """``(n, classes)`` float32 logits of image files.
+
+        Raises one of `trainables.data.IMAGE_ERRORS` if a file can't be read.
+        """
+        starts = range(0, len(files), BATCH_SIZE)
+        batches = [files[start : start + BATCH_SIZE] for start in starts]
+        return np.concatenate([self._logits([self._read(f) for f in batch]) for batch in batches])
 
     def probabilities(self, files: Sequence[Path]) -> np.ndarray:
-        """``(n, classes)`` float32, each row summing to 1."""
+        """``(n, classes)`` float32 probabilities, with the errors of `logits`."""
         return np.asarray(softmax(self.logits(files), axis=1))
 
-    def _opened(self, files: Sequence[Path]) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
-        """Batches of files, each as a square or with why it can't be read; one batch ahead."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ahead: list[tuple[Path, Future[np.ndarray | str]]] = []
-            for start in range(0, len(files) + BATCH, BATCH):
-                now, some = ahead, files[start : start + BATCH]
-                ahead = [(file, pool.submit(self._try, file)) for file in some]
-                if now:
-                    yield [(file, square.result()) for file, square in now]
+    def _decoded_batches(
+        self, files: Sequence[Path]
+    ) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
+        """Batches of files, each with its resized image or the reason why it can't be read.
 
-    def _try(self, file: Path) -> np.ndarray | str:
+        The next batch is decoded in threads while the current one is in use.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            following: list[tuple[Path, Future[np.ndarray | str]]] = []
+            for start in range(0, len(files) + BATCH_SIZE, BATCH_SIZE):
+                current, batch = following, files[start : start + BATCH_SIZE]
+                following = [(file, pool.submit(self._try_read, file)) for file in batch]
+                if current:
+                    yield [(file, image.result()) for file, image in current]
+
+    def _try_read(self, file: Path) -> np.ndarray | str:
+        """Resized image, or the reason why the file can't be read."""
         try:
             return self._read(file)
         except IMAGE_ERRORS as error:
             return describe_image_error(error)
 
     def _read(self, file: Path) -> np.ndarray:
-        return self.spec.square(read_rgb(file, side=self.spec.image_size))
+        return self.spec.resize(read_rgb(file, side=self.spec.image_size))
 
-    def _logits(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+    def _logits(self, resized: Sequence[np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
-            return self._forward(self.spec.normalise(squares))
+            return self._forward(self.spec.normalise(resized))

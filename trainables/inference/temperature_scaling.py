@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes a model's confidence honest."""
+"""Temperature scaling (Guo et al. 2017): calibration by one divisor of the logits."""
 
 import numpy as np
 import torch
@@ -8,28 +8,27 @@ from torch import nn
 from trainables.evaluation import cross_entropies
 from trainables.models import head_names
 
-_LEAST, _MOST = 0.1, 10.0
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 10.0
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
-    """What to divide ``(n, classes)`` logits by for the least loss on ``(n,)`` class numbers.
+    """Temperature that minimises the loss of ``(n, classes)`` logits on ``(n,)`` class numbers.
 
-    1 unless that lowers the loss of images it was not fitted on, each of ``(n,)`` ``folds`` left
-    out once.
+    Cross-validated over ``(n,)`` fold numbers: it is 1 unless temperatures fitted without a fold
+    lower the mean loss of the images left out.
     """
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
-        rest, here = folds != fold, folds == fold
-        held_out[here] = cross_entropies(
-            logits[here] / _fitted(logits[rest], labels[rest]), labels[here]
-        )
+        train, val = folds != fold, folds == fold
+        temperature = _minimise_loss(logits[train], labels[train])
+        held_out[val] = cross_entropies(logits[val] / temperature, labels[val])
     if held_out.mean() >= cross_entropies(logits, labels).mean():
         return 1.0
-    return _fitted(logits, labels)
+    return _minimise_loss(logits, labels)
 
 
 def apply_temperature(model: nn.Module, temperature: float) -> None:
-    """Have a timm ``model`` answer with its logits divided, by its last layers' weights alone."""
+    """Divide the logits of a timm ``model`` in place: scales the weights of its last layers."""
     for name in head_names(model):
         layers = model.get_submodule(name).modules()
         last = [layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
@@ -38,10 +37,11 @@ def apply_temperature(model: nn.Module, temperature: float) -> None:
                 parameter.div_(temperature)
 
 
-def _fitted(logits: np.ndarray, labels: np.ndarray) -> float:
-    found = minimize_scalar(
+def _minimise_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Temperature of the least mean cross-entropy, searched on a logarithmic scale."""
+    optimum = minimize_scalar(
         lambda log: cross_entropies(logits / np.exp(log), labels).mean(),
-        bounds=(np.log(_LEAST), np.log(_MOST)),
+        bounds=(np.log(_MIN_TEMPERATURE), np.log(_MAX_TEMPERATURE)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))

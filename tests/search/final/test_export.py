@@ -150,7 +150,7 @@ def test_predict_opens_a_program_by_its_file_too(
 def test_a_program_that_finesweep_did_not_export_is_refused(tmp_path: Path) -> None:
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.rand(1, 2),))
     torch.export.save(program, tmp_path / "model.pt2")
-    with pytest.raises(ConfigError, match="doesn't say its labels and preprocessing"):
+    with pytest.raises(ConfigError, match="lacks the labels and preprocessing"):
         Predictor.load(tmp_path)
 
 

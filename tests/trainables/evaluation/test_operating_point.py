@@ -37,8 +37,8 @@ def test_a_spec_answers_by_its_point_and_is_read_back_with_it() -> None:
     params, labels = TrialParams(backbone="test_vit", image_size=32), ("crack", "sound")
     probabilities = np.array([[0.3, 0.7], [0.19, 0.81], [0.6, 0.4]])
     plain = ModelSpec.of(params, labels)
-    assert plain.answers(probabilities).tolist() == [1, 1, 0]
+    assert plain.predict_classes(probabilities).tolist() == [1, 1, 0]
     careful = ModelSpec.of(params, labels, OperatingPoint("crack", 0.95, 0.2))
-    assert careful.answers(probabilities).tolist() == [0, 1, 0]
+    assert careful.predict_classes(probabilities).tolist() == [0, 1, 0]
     for spec in (plain, careful):
         assert ModelSpec.from_json(spec.to_json()) == spec
