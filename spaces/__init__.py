@@ -1,4 +1,7 @@
-"""What may be tried: the parameters of a trial, their ranges, the presets. No torch, no Ray."""
+"""The search space: parameters of a trial, their ranges, presets; users' errors. No torch, no Ray.
+
+Doesn't sample: `SearchSpace.distributions` is for Optuna.
+"""
 
 from spaces.dimension import Choices, Fixed, Range
 from spaces.errors import (

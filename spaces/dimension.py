@@ -1,4 +1,4 @@
-"""How one field of a space varies: `Fixed`, `Range`, `Choices`."""
+"""Dimensions of a search space: a field is `Fixed`, has a `Range`, or is one of `Choices`."""
 
 import math
 from typing import Any, Self
@@ -8,46 +8,49 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from spaces.params import TrialParams
 
 Value = float | int | bool | str
-"""What a field of `TrialParams` can hold."""
+"""Type of a field of `TrialParams`."""
 
 
 class Dimension(BaseModel):
-    """How one field varies. Subclasses: `Fixed`, `Range`, `Choices`."""
+    """Values that a trial can have in one field. Subclasses: `Fixed`, `Range`, `Choices`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reason: str = ""
-    """Why these bounds: a published recipe, a measurement, a limit of the hardware."""
+    """Reason for the bounds: a published recipe, a measurement, a limit of the hardware."""
 
 
 class Fixed(Dimension):
-    """The field has one value in every trial."""
+    """One value in every trial."""
 
     value: Value
 
     @property
     def start(self) -> Value:
-        """The value of a trial that doesn't choose."""
+        """Default value: the only one."""
         return self.value
 
-    def holds(self, value: object) -> bool:
-        """Whether it is the value."""
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` is the only one."""
         return value == self.value
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
+        """Values to validate: if they are legal, every value of the dimension is."""
         return (self.value,)
 
 
 class Range(Dimension):
-    """The field is drawn from ``low`` to ``high``, both included; integers if both are."""
+    """A number from ``low`` to ``high``, both included; an integer if both bounds are."""
 
     low: float | int
     high: float | int
     log: bool = False
+    """Whether values are drawn uniformly by their logarithm."""
     step: float | int | None = None
+    """Distance between neighbouring values; None allows any number, or any integer."""
     default: float | int | None = None
+    """Value of a trial that sets none; None takes the middle of the range."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -58,17 +61,17 @@ class Range(Dimension):
         if self.log and self.step is not None:
             raise ValueError("a log range can't have a step; leave one of the two out.")
         if self.step is not None:
-            whole = self.whole and self.step != int(self.step)
-            if whole or not 0 < self.step <= (self.high - self.low) * (1 + 1e-9):
+            fractional = self.is_integer and self.step != int(self.step)
+            if fractional or not 0 < self.step <= (self.high - self.low) * (1 + 1e-9):
                 raise ValueError(
-                    f"step must be {'whole, ' if self.whole else ''}above 0 and no longer than "
-                    f"the range, {self.high - self.low:g}, not {self.step}."
+                    f"step must be {'whole, ' if self.is_integer else ''}above 0 and no longer "
+                    f"than the range, {self.high - self.low:g}, not {self.step}."
                 )
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(
                 f"default must lie between {self.low} and {self.high}, not at {self.default}."
             )
-        if self.default is not None and self.step is not None and not self.holds(self.default):
+        if self.default is not None and self.step is not None and not self.contains(self.default):
             raise ValueError(
                 f"default must be a step of {self.step} from {self.low}, such as "
                 f"{self.nearest(self.default)}, not {self.default}."
@@ -76,14 +79,17 @@ class Range(Dimension):
         return self
 
     @property
-    def whole(self) -> bool:
-        """Whether only integers are drawn."""
+    def is_integer(self) -> bool:
+        """Whether all values are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
     def values(self) -> tuple[float | int, ...]:
-        """All that can be drawn, ascending; none if there is no end of them."""
-        step = self.step or (1 if self.whole and not self.log else None)
+        """All values in ascending order; empty without a step. Integers have a step of 1.
+
+        The integers of a log range have none: Optuna draws them by their logarithm.
+        """
+        step = self.step or (1 if self.is_integer and not self.log else None)
         if step is None:
             return ()
         count = int((self.high - self.low) / step + 1e-9) + 1
@@ -91,37 +97,38 @@ class Range(Dimension):
 
     @property
     def start(self) -> Value:
-        """``default``, else the middle (of the logarithms, for a log range)."""
+        """Default value: ``default``, else the middle (of the logarithms, for a log range)."""
         if self.default is not None:
             return self.default
         return self.nearest(
             math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         )
 
-    def holds(self, value: object) -> bool:
-        """Whether it can be drawn."""
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` can be drawn."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         return math.isclose(value, float(self.nearest(value)), rel_tol=1e-9, abs_tol=1e-12)
 
     def nearest(self, value: object) -> float | int:
-        """What can be drawn that is nearest to a number."""
+        """Value of the range that is nearest to a number."""
         inside = min(max(float(str(value)), self.low), self.high)
         if self.values:
-            return min(self.values, key=lambda drawn: abs(drawn - inside))
-        return round(inside) if self.whole else inside
+            return min(self.values, key=lambda candidate: abs(candidate - inside))
+        return round(inside) if self.is_integer else inside
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
+        """Values to validate: if they are legal, every value of the dimension is."""
         return (self.low, self.high)
 
 
 class Choices(Dimension):
-    """The field is one of ``choices``."""
+    """One of the values ``choices``."""
 
     choices: tuple[Value, ...]
     default: Value | None = None
+    """Value of a trial that sets none; None takes the first choice."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -133,20 +140,20 @@ class Choices(Dimension):
 
     @property
     def start(self) -> Value:
-        """``default``, else the first choice."""
+        """Default value: ``default``, else the first choice."""
         return self.choices[0] if self.default is None else self.default
 
-    def holds(self, value: object) -> bool:
-        """Whether it can be drawn."""
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` can be drawn."""
         return value in self.choices
 
     def nearest(self, value: object) -> Value:
-        """The value itself if it can be drawn, else what a trial has that doesn't choose."""
+        """``value`` itself if it is a choice, else the default value."""
         return value if value in self.choices else self.start
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values that must be legal for all of the dimension to be."""
+        """Values to validate: if they are legal, every value of the dimension is."""
         return self.choices
 
 
@@ -154,9 +161,9 @@ AnyDimension = Fixed | Range | Choices
 
 
 def dimension_of(field: str, entry: object) -> AnyDimension:
-    """What a space's table says of a field: its value, bounds, or choices."""
+    """Dimension of a field, from its entry in a space's table: a value, or a table of bounds."""
     table = entry if isinstance(entry, dict) else {"value": entry}
-    table = {key: number(value, field) for key, value in table.items()}
+    table = {key: to_field_type(value, field) for key, value in table.items()}
     if "value" in table:
         return Fixed.model_validate(table)
     if "choices" in table:
@@ -164,10 +171,11 @@ def dimension_of(field: str, entry: object) -> AnyDimension:
     return Range.model_validate(table)
 
 
-def number(value: Any, field: str) -> Any:
-    """TOML writes 1 and 1e3 as it likes: give a number the kind that its field has."""
+def to_field_type(value: Any, field: str) -> Any:
+    """``value``, or each of a list, as int or float by the type of the field: 1 and 1e3 are both
+    legal in TOML for either."""
     if isinstance(value, list):
-        return [number(item, field) for item in value]
+        return [to_field_type(item, field) for item in value]
     info = TrialParams.model_fields.get(field)
     if info and info.annotation is float and type(value) is int:
         return float(value)

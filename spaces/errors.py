@@ -1,11 +1,11 @@
-"""What can go wrong, each told in one sentence: the rule, the value, the way out.
+"""Errors of users and runs, and sentences for them: the rule, the value, the way out.
 
-UserError             a mistake of the user, found before anything is spent; exit status 2
-├── ConfigError       a setting of the sweep, a flag, a file that was named
+UserError             a mistake of the user, found before anything runs; exit status 2
+├── ConfigError       a setting of the sweep, a flag or a named file
 ├── SpaceError        a search space or a parameter point
 ├── DataError         the images, their labels or their split
-└── WeightsError      pretrained weights that can't be had
-RunError              a run that came to nothing usable; exit status 1
+└── WeightsError      pretrained weights that are unavailable
+RunError              a run without a usable result; exit status 1
 """
 
 import difflib
@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 
 class UserError(ValueError):
-    """Something the user can mend; its text is one sentence a problem, a line each."""
+    """A mistake that the user can correct. Its text has one line with one sentence per problem."""
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> "UserError":
-        """All problems at once, a line each."""
+        """One error for all problems, a line each."""
         return cls("\n".join(problems))
 
 
@@ -36,44 +36,44 @@ class DataError(UserError):
 
 
 class WeightsError(UserError):
-    """Pretrained weights can't be had."""
+    """Pretrained weights are unavailable."""
 
 
 class RunError(RuntimeError):
-    """A run came to nothing usable, through no mistake in its settings."""
+    """A run gave no usable result, though its settings are right."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """The sentence for an unknown ``name``: the nearest valid ones, else all of them."""
+    """Sentence for an unknown ``name``, which suggests the nearest valid names, else lists all."""
     valid = list(valid)
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
-    if near:
-        return f"Unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
+    nearest = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    if nearest:
+        return f"Unknown {kind} {name!r}; did you mean {' or '.join(map(repr, nearest))}?"
     return f"Unknown {kind} {name!r}; known are {', '.join(sorted(valid))}."
 
 
 def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[str]:
-    """Pydantic's findings as sentences of ours, one a problem.
+    """Sentences for the problems that pydantic found, one each.
 
-    ``fields`` are the dotted names that exist; ``kind`` is what they are: "setting", "parameter".
+    ``fields`` are the dotted names that exist; ``kind`` is their noun: "setting", "parameter".
     """
     known = list(fields)
-    found = []
+    lines = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            found.append(unknown(kind, name, known))
+            lines.append(unknown(kind, name, known))
         elif problem["type"] == "missing":
-            found.append(f"The {kind} {name!r} is missing; give it a value.")
+            lines.append(f"The {kind} {name!r} is missing; give it a value.")
         elif problem["type"] == "value_error":
             text = str(problem["ctx"]["error"])
-            found.append(f"{name}: {text}" if name else text)
+            lines.append(f"{name}: {text}" if name else text)
         else:
             rule = problem["msg"].removeprefix("Input ").rstrip(".")
-            found.append(f"{name} {rule}, not {problem['input']!r}.")
-    return found
+            lines.append(f"{name} {rule}, not {problem['input']!r}.")
+    return lines
 
 
 def first_line(error: Exception) -> str:
-    """What an error of others says, shortly: some go on for long, some say nothing."""
+    """First line of the message of another library's error, else the name of its class."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

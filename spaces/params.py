@@ -8,10 +8,10 @@ from spaces.errors import SpaceError, sentences
 
 
 class TrialParams(BaseModel):
-    """All that one fine-tune depends on besides the data, the seed and the number of epochs.
+    """Hyperparameters of one fine-tune: all it depends on besides data, seed and number of epochs.
 
     The defaults are middle-of-the-road values of published fine-tuning recipes; a search space
-    opens some fields and fixes the rest.
+    lets some fields vary and fixes the rest.
     """
 
     model_config = ConfigDict(
@@ -44,7 +44,7 @@ class TrialParams(BaseModel):
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Update rule; sgd has Nesterov momentum 0.9."""
     schedule: Literal["cosine", "plateau", "cyclic", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up, over the sweep's max_epochs."""
+    """Learning-rate schedule after the warm-up, over the sweep's max_epochs."""
     warmup_epochs: float = Field(0.5, ge=0)
     """Epochs over which the learning rate rises from zero to its peak."""
     batch_size: int = Field(32, ge=2)
@@ -56,12 +56,13 @@ class TrialParams(BaseModel):
     head_activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
     """Non-linearity after the head's hidden layer."""
     gradual_unfreezing: bool = False
-    """Open the trainable groups one by one over the first half of max_epochs, head first."""
+    """Unfreeze the trainable groups one by one over the first half of max_epochs, head first."""
     balance: Literal["none", "weighted", "effective", "oversample", "undersample"] = "none"
-    """What is done about uneven classes: weights in the loss, by the inverse of a class's images
-    or of their effective number (Cui et al. 2019), or drawing images by class."""
+    """Remedy for class imbalance: class weights in the loss, inverse to a class's number of images
+    ("weighted") or to their effective number (Cui et al. 2019), or resampling by class."""
     focal_gamma: float = Field(0.0, ge=0)
-    """How much the loss passes over images that are answered surely (Lin et al. 2017)."""
+    """Focal loss: how much the loss of confidently classified images is reduced (Lin et al. 2017);
+    0 is plain cross-entropy."""
     freeze_batchnorm: bool = True
     """Whether BatchNorm layers of frozen groups keep their pretrained statistics."""
 

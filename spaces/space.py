@@ -1,4 +1,4 @@
-"""`SearchSpace`: which fields of `TrialParams` are open, between which bounds, and why."""
+"""`SearchSpace`: a dimension for every field of `TrialParams`, and points to begin with."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of, number
+from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of, to_field_type
 from spaces.errors import SpaceError, sentences, unknown
 from spaces.params import TrialParams
 
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 NATIVE = "native"
-"""As image_size: each backbone's own input size, as timm states it."""
+"""Value of image_size that stands for each backbone's own input size, as in timm."""
 
 PRESETS = Path(__file__).parent / "presets"
 
 
-# A field that only matters if another one leaves a certain value.
-_IDLE = {
+_INACTIVE = {
     "backbone_lr_scale": ("unfreeze", 0),
     "layer_decay": ("unfreeze", 0),
     "gradual_unfreezing": ("unfreeze", 0),
     "head_activation": ("head_hidden", 0),
 }
+"""Fields without effect while another field has a certain value."""
 
 
 class SearchSpace:
-    """A named set of dimensions, one for each field of `TrialParams`, and points to begin with.
+    """Named dimensions, one for each field of `TrialParams`, and points to begin with. Immutable.
 
-    Immutable. Doesn't sample: `distributions` is what Optuna needs to do so.
+    Doesn't sample: `distributions` is for Optuna. A field without a dimension is fixed at its
+    default, image_size at each backbone's own.
+
+    Raises `SpaceError` with every problem, a sentence each.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class SearchSpace:
         self.name = name
         self.doc = doc
         self.recipes = tuple(recipes)
-        """``starts`` of the table: parts of points that are tried first, with every backbone."""
+        """Partial points that are tried first, with every backbone; ``starts`` of the table."""
         defaults = {
             field: Fixed(value=info.default)
             for field, info in TrialParams.model_fields.items()
@@ -62,7 +65,7 @@ class SearchSpace:
     def load(cls, name: str) -> "SearchSpace":
         """Read a preset by its name, or a TOML file or a sweep's ``space.json`` by its path.
 
-        Raises `SpaceError`.
+        Raises `SpaceError` if there is none, or if it is not valid.
         """
         path = Path(name)
         if path.suffix not in (".toml", ".json"):
@@ -86,15 +89,15 @@ class SearchSpace:
         return cls.from_table(table, name=name)
 
     def to_table(self) -> dict[str, object]:
-        """What `from_table` makes this space of again, and its name: a ``space.json``."""
+        """Table for a ``space.json``: input of `from_table`, and the name."""
         dimensions = {field: dim.model_dump() for field, dim in self.dimensions.items()}
         return {"name": self.name, "starts": list(self.recipes), **dimensions}
 
     @classmethod
     def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
-        """Make a space of a TOML table: a field's value, or a table of its bounds.
+        """Space from a TOML table: by field a value, or a table of its bounds.
 
-        ``starts`` is a list of tables, of values by field.
+        ``starts`` is a list of tables of values by field. Raises `SpaceError` with every problem.
         """
         table = dict(table)
         doc, starts = str(table.pop("doc", "")), table.pop("starts", [])
@@ -118,11 +121,11 @@ class SearchSpace:
                 problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
         if problems:
             raise SpaceError.of(problems)
-        recipes = [{f: number(value, f) for f, value in start.items()} for start in starts]
+        recipes = [{f: to_field_type(value, f) for f, value in start.items()} for start in starts]
         return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
-        """The same space with some fields fixed."""
+        """Copy of this space with some fields fixed."""
         fixed = {field: Fixed(value=value) for field, value in values.items()}
         rest = [{f: v for f, v in recipe.items() if f not in values} for recipe in self.recipes]
         dimensions = {**self.dimensions, **fixed}
@@ -135,11 +138,11 @@ class SearchSpace:
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """Every backbone a trial of this space can have."""
+        """Names of all backbones that a trial can have."""
         return tuple(str(value) for value in self.dimensions["backbone"].extremes)
 
-    def inputs(self, native_image_size: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Every pair of a backbone and an image size that a trial of this space can have."""
+    def backbone_sizes(self, native_image_size: Mapping[str, int]) -> list[tuple[str, int]]:
+        """All pairs of a backbone and an image size in pixels that a trial can have."""
         sizes = self.dimensions["image_size"].extremes
         pairs = [
             (backbone, native_image_size[backbone] if size == NATIVE else int(size))
@@ -156,36 +159,41 @@ class SearchSpace:
             IntDistribution,
         )
 
-        made: dict[str, BaseDistribution] = {}
+        distributions: dict[str, BaseDistribution] = {}
         for field, dim in self.open.items():
             if isinstance(dim, Choices):
-                made[field] = CategoricalDistribution(dim.choices)
-            elif dim.whole:
+                distributions[field] = CategoricalDistribution(dim.choices)
+            elif dim.is_integer:
                 low, high = int(dim.low), int(dim.high)
-                made[field] = IntDistribution(low, high, log=dim.log, step=int(dim.step or 1))
+                distributions[field] = IntDistribution(
+                    low, high, log=dim.log, step=int(dim.step or 1)
+                )
             else:
-                made[field] = FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
-        return made
+                distributions[field] = FloatDistribution(
+                    dim.low, dim.high, log=dim.log, step=dim.step
+                )
+        return distributions
 
     def grid(self) -> list[dict[str, object]]:
-        """Every combination of the open dimensions. Raises `SpaceError` if they have no end."""
-        endless = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
-        if endless:
+        """All combinations of the open dimensions. Raises `SpaceError` if they are infinite."""
+        infinite = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
+        if infinite:
             raise SpaceError(
-                f"A grid needs choices or steps, but {', '.join(endless)} of the space "
+                f"A grid needs choices or steps, but {', '.join(infinite)} of the space "
                 f"{self.name!r} can be anything between its bounds; give choices or a step."
             )
         values = [d.choices if isinstance(d, Choices) else d.values for d in self.open.values()]
         return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
 
-    def starts(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
-        """The recipes with every backbone.
+    def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
+        """Points to try first: the recipes, each with every backbone.
 
-        Of a space that has none: the defaults with the head alone, which is cheap, and as they are.
+        Without recipes: the defaults with only the head trained, which is cheap, then the defaults
+        as they are.
         """
         depth = self.dimensions["unfreeze"]
-        alone = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
-        recipes = self.recipes or (({"unfreeze": 0.0}, {}) if alone else ({},))
+        head_only = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
+        recipes = self.recipes or (({"unfreeze": 0.0}, {}) if head_only else ({},))
         points = [
             self.params({"backbone": backbone, **recipe}, native_image_size=native_image_size)
             for recipe in recipes
@@ -196,38 +204,41 @@ class SearchSpace:
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> "TrialParams | None":
-        """This space's point that is nearest to another's; None if it lacks the backbone."""
+        """Point of this space that is nearest to a point of another; None without its backbone."""
         if point.backbone not in self.backbones:
             return None
         values = {field: dim.nearest(getattr(point, field)) for field, dim in self.open.items()}
         return self.params(values, native_image_size=native_image_size)
 
-    def drawn(
+    def sampler_values(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> dict[str, object]:
-        """What would have to be drawn for a point; fields that can't be are left out."""
+        """Values of the open fields with which a sampler would propose a point.
+
+        Fields whose value is outside their dimension are left out.
+        """
         values = {field: getattr(point, field) for field in self.open}
         sizes = self.open.get("image_size")
         native = native_image_size.get(point.backbone)
-        if sizes and not sizes.holds(point.image_size) and point.image_size == native:
+        if sizes and not sizes.contains(point.image_size) and point.image_size == native:
             values["image_size"] = NATIVE
-        return {f: value for f, value in values.items() if self.open[f].holds(value)}
+        return {f: value for f, value in values.items() if self.open[f].contains(value)}
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
     ) -> TrialParams:
-        """A whole `TrialParams`: ``values``, and the space's defaults for what they leave out.
+        """Complete `TrialParams`: ``values``, and the space's defaults for the other fields.
 
-        ``native_image_size`` gives each backbone's own input side in pixels.
+        ``native_image_size`` has the input side of each backbone in pixels. Raises `SpaceError`.
         """
         for field in values:
             if field not in TrialParams.model_fields:
                 raise SpaceError(unknown("parameter", field, TrialParams.model_fields))
-        whole: dict[str, object] = {f: dim.start for f, dim in self.dimensions.items()}
-        whole.update(values)
-        if whole["image_size"] == NATIVE:
-            whole["image_size"] = native_image_size[str(whole["backbone"])]
-        return TrialParams.parse(whole)
+        complete: dict[str, object] = {f: dim.start for f, dim in self.dimensions.items()}
+        complete.update(values)
+        if complete["image_size"] == NATIVE:
+            complete["image_size"] = native_image_size[str(complete["backbone"])]
+        return TrialParams.parse(complete)
 
     def _check(self) -> None:
         problems = []
@@ -247,20 +258,20 @@ class SearchSpace:
                     problems += [p for p in str(error).splitlines() if p.startswith(field)]
         for field, dim in self.open.items():
             whole = TrialParams.model_fields[field].annotation is int
-            if whole and isinstance(dim, Range) and not dim.whole:
+            if whole and isinstance(dim, Range) and not dim.is_integer:
                 problems.append(f"{field} needs whole bounds, not {dim.low} and {dim.high}.")
-        for field, (other, idle) in _IDLE.items():
+        for field, (other, inactive_at) in _INACTIVE.items():
             cause = self.dimensions[other]
-            if field in self.open and isinstance(cause, Fixed) and cause.value == idle:
+            if field in self.open and isinstance(cause, Fixed) and cause.value == inactive_at:
                 problems.append(
-                    f"{field} is open but {other} is fixed at {idle}, so it would change nothing; "
-                    f"fix {field} or open {other}."
+                    f"{field} is open but {other} is fixed at {inactive_at}, so it would change "
+                    f"nothing; fix {field} or open {other}."
                 )
         for recipe in self.recipes:
             for field, value in recipe.items():
                 if field not in self.dimensions:
                     problems.append(f"starts: {unknown('parameter', field, self.dimensions)}")
-                elif not self.dimensions[field].holds(value):
+                elif not self.dimensions[field].contains(value):
                     problems.append(
                         f"starts: {field} can't be {value} in this space; give what it can be, or "
                         "leave it out."
@@ -270,5 +281,5 @@ class SearchSpace:
 
 
 def preset_names() -> list[str]:
-    """The spaces that come with Finesweep."""
+    """Names of the spaces that come with Finesweep."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))

@@ -32,7 +32,7 @@ def choose_initial_points(
     if config.sampler == "grid":
         return points
     added = prior_points(config.prior, space, native_sizes, results_dir=config.results_dir)
-    added += space.starts(native_image_size=native_sizes) if config.starts else []
+    added += space.initial_points(native_image_size=native_sizes) if config.starts else []
     new = [point for point in dict.fromkeys(added) if point not in points]
     return points + tuple(new[: (config.trials - len(points)) // 2])
 

@@ -55,7 +55,7 @@ class PreparedPlan:
         """Pixel formats that a trial may ask for, each once."""
         inputs = [(point.backbone, point.image_size) for point in self.points]
         if len(inputs) < self.config.trials:
-            inputs += self.space.inputs(self.native_image_size)
+            inputs += self.space.backbone_sizes(self.native_image_size)
         formats = [self.preprocessing[name].pixel_format(size) for name, size in inputs]
         return list(dict.fromkeys(formats))
 
@@ -163,7 +163,7 @@ def _check_models(
             {"backbone": backbone, "image_size": size, "head_hidden": widest_head},
             native_image_size=native_sizes,
         )
-        for backbone, size in space.inputs(native_sizes)
+        for backbone, size in space.backbone_sizes(native_sizes)
         if backbone in weights
     ]
     to_build += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()

@@ -49,7 +49,7 @@ class SearchHistory:
 
     def sampled_values(self, trial: TrialRecord) -> dict[str, object]:
         """A trial's values as the sampler draws them; values outside the space are left out."""
-        return self.space.drawn(trial.params, native_image_size=self.native_image_size)
+        return self.space.sampler_values(trial.params, native_image_size=self.native_image_size)
 
     def score(self, trial: TrialRecord) -> float:
         """The metric at a trial's best epoch."""

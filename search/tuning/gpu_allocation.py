@@ -198,7 +198,7 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
     powers |= {2**k for k in range(1, 16) if min(batches) <= 2**k <= max(batches)}
     trials = []
     for (backbone, size), depth, batch in product(
-        space.inputs(native_image_size), DEPTHS, sorted(powers)
+        space.backbone_sizes(native_image_size), DEPTHS, sorted(powers)
     ):
         next_lower = max((d for d in DEPTHS if d < depth), default=-1.0)
         if min(depths) <= depth and next_lower < max(depths):

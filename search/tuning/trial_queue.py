@@ -82,7 +82,7 @@ class TrialQueue:
     def _drawn(self, params: TrialParams) -> dict[str, object]:
         """Values of the open fields, as Optuna would have drawn them."""
         sizes = self._prepared.native_image_size
-        return self._prepared.space.drawn(params, native_image_size=sizes)
+        return self._prepared.space.sampler_values(params, native_image_size=sizes)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:
         """Costs of all models, measured before trials take the processor.
@@ -94,7 +94,7 @@ class TrialQueue:
             return {}
         known = {_cost_key(r.params): r.model_cost for r in records if r.model_cost}
         keys = [_cost_key(point) for point in prepared.points]
-        keys += prepared.space.inputs(prepared.native_image_size)
+        keys += prepared.space.backbone_sizes(prepared.native_image_size)
         return known | {
             (name, size): ModelCost.measure(TrialParams(backbone=name, image_size=size))
             for name, size in dict.fromkeys(keys)

@@ -70,7 +70,7 @@ class Strategy:
         """The strategy with the best points of ``earlier`` sweeps added."""
         given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
-        starts = space.starts(native_image_size={}) if config.starts else []
+        starts = space.initial_points(native_image_size={}) if config.starts else []
         return PreparedPlan(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
 
 

@@ -34,19 +34,19 @@ def test_what_a_point_leaves_out_takes_the_spaces_default() -> None:
 def test_a_float_range_may_be_written_with_whole_numbers() -> None:
     dim = space(unfreeze={"low": 0, "high": 1}).dimensions["unfreeze"]
     assert isinstance(dim, Range)
-    assert not dim.whole
+    assert not dim.is_integer
 
 
 def test_a_whole_number_may_be_written_as_a_float() -> None:
     made = space(head_hidden={"low": 64, "high": 1e3}, image_size=224.0)
     assert made.distributions()["head_hidden"].high == 1000
-    assert made.inputs(SIZES) == [("a", 224), ("b", 224)]
+    assert made.backbone_sizes(SIZES) == [("a", 224), ("b", 224)]
 
 
 def test_the_pairs_of_backbone_and_size_are_enumerated() -> None:
-    assert space().inputs(SIZES) == [("a", 32), ("b", 64)]
+    assert space().backbone_sizes(SIZES) == [("a", 32), ("b", 64)]
     both = space(image_size={"choices": [32, 48]})
-    assert both.inputs(SIZES) == [("a", 32), ("a", 48), ("b", 32), ("b", 48)]
+    assert both.backbone_sizes(SIZES) == [("a", 32), ("a", 48), ("b", 32), ("b", 48)]
 
 
 def test_fields_become_optuna_distributions_of_their_kind() -> None:
@@ -66,7 +66,7 @@ def test_fields_become_optuna_distributions_of_their_kind() -> None:
 
 def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() -> None:
     made = space(unfreeze={"low": 0, "high": 1, "default": 0.4}, dropout=0.3)
-    starts = made.starts(native_image_size=SIZES)
+    starts = made.initial_points(native_image_size=SIZES)
     assert [(s.backbone, s.unfreeze) for s in starts] == [
         ("a", 0),
         ("b", 0),
@@ -74,7 +74,7 @@ def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() ->
         ("b", 0.4),
     ]
     assert {s.dropout for s in starts} == {0.3}
-    deep = space(unfreeze={"low": 0.5, "high": 1}).starts(native_image_size=SIZES)
+    deep = space(unfreeze={"low": 0.5, "high": 1}).initial_points(native_image_size=SIZES)
     assert [(s.backbone, s.unfreeze) for s in deep] == [("a", 0.75), ("b", 0.75)]
 
 
@@ -89,12 +89,17 @@ def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one()
     again = SearchSpace.from_table(table, name="again")
     del table["starts"]
     before = SearchSpace.from_table(table, name="before there were any")
-    assert [start.unfreeze for start in before.starts(native_image_size=SIZES)] == [0, 0, 0.4, 0.4]
+    assert [start.unfreeze for start in before.initial_points(native_image_size=SIZES)] == [
+        0,
+        0,
+        0.4,
+        0.4,
+    ]
     for one in (made, again):
-        starts = one.starts(native_image_size=SIZES)
+        starts = one.initial_points(native_image_size=SIZES)
         assert [(s.backbone, s.unfreeze) for s in starts] == [("a", 0), ("b", 0), ("b", 0.4)]
         assert starts[-1].learning_rate == 2e-3
-    fixed = made.with_fixed(learning_rate=5e-3).starts(native_image_size=SIZES)
+    fixed = made.with_fixed(learning_rate=5e-3).initial_points(native_image_size=SIZES)
     assert {start.learning_rate for start in fixed} == {5e-3}
 
 
@@ -110,7 +115,7 @@ def test_a_point_of_another_space_becomes_the_nearest_that_can_be_drawn() -> Non
     assert point is not None
     assert (point.unfreeze, point.dropout, point.optimizer) == (0.5, 0.2, "adamw")
     assert point.image_size == 64
-    assert made.drawn(point, native_image_size=SIZES) == {
+    assert made.sampler_values(point, native_image_size=SIZES) == {
         "backbone": "b",
         "unfreeze": 0.5,
         "dropout": 0.2,
@@ -122,7 +127,9 @@ def test_a_point_of_another_space_becomes_the_nearest_that_can_be_drawn() -> Non
 
 def test_values_that_can_not_be_drawn_are_left_out() -> None:
     made = space(unfreeze={"low": 0, "high": 0.5})
-    assert made.drawn(TrialParams(backbone="c", unfreeze=0.6), native_image_size=SIZES) == {}
+    assert (
+        made.sampler_values(TrialParams(backbone="c", unfreeze=0.6), native_image_size=SIZES) == {}
+    )
 
 
 def test_the_middle_of_steps_is_one_of_them() -> None:
