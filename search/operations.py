@@ -51,13 +51,13 @@ def retrain_sweep(
     config = load_sweep_config(paths, changes)
     log_to_file(paths.log)
     trials = read_trials(paths.journal)
-    dataset = Dataset.read(paths.dataset, paths.split)
     # 2. What the final model is made of.
     if trial is None:
         best, selection = select_winner(trials, config.metric), config
     else:
         best = _find_trial(trials, trial, config.metric)
         selection = config.model_copy(update={"ensemble": 1})
+    dataset = Dataset.read(paths.dataset, paths.split)
     spec = select_final_model(best, trials, paths, dataset, selection)
     # 3. The model itself, and what is written about it.
     job = _trial_job(config, spec, dataset, paths, progress)

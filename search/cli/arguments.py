@@ -94,7 +94,7 @@ def _submit(arguments: Namespace) -> None:
     inner: list[str] = arguments.inner
     if not inner or inner[0] not in commands.SUBMITTABLE:
         raise ConfigError(
-            f"After submit and its flags comes one of {', '.join(commands.SUBMITTABLE)}, not "
+            f"submit runs one of {', '.join(commands.SUBMITTABLE)}, not "
             f"{inner[0] if inner else 'nothing'}; see finesweep submit --help."
         )
     parsed = arguments.parse(inner)

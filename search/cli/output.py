@@ -89,8 +89,8 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
     if plan.folds:
         images = sum(sum(plan.counts[split].values()) for split in ("train", "val"))
         lines.append(
-            f"Folds       each trial trains {plan.folds} times, without a fold of the {images} "
-            "train and val images at a time, and is scored on all of them"
+            f"Folds       each trial trains {plan.folds} times, each time without one fold of the "
+            f"{images} train and val images, and is validated on all of them"
         )
     return lines
 
@@ -168,9 +168,9 @@ def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
     paths, lines = result.paths, []
     if result.unfinished or result.unconfirmed:
         lines += [
-            f"Stopped early: {_missing(result, config)}; what did is kept in {paths.root}.",
+            f"Stopped early: {_missing(result, config)}; all that did is kept in {paths.root}.",
             f"Go on:  {sweep_command('resume', paths)}",
-            f"Or hand over the best so far:  {sweep_command('retrain', paths)}",
+            f"Or retrain and export the best so far:  {sweep_command('retrain', paths)}",
         ]
     if result.ended_by:
         lines.append(f"The search ended after {len(result.trials)} trials: {result.ended_by}.")
@@ -192,7 +192,7 @@ def _test_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
     low, high = test.accuracy_ci95
     return [
         f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
-        f"the constant answer has {final.majority_accuracy:.4f}.",
+        f"always predicting the most frequent class has {final.majority_accuracy:.4f}.",
         f"Trial {winner.trial_id} had {winner.val_accuracy:.4f} in "
         f"{'cross-validation' if config.folds else 'validation'}: "
         "scores of a search are optimistic, the test is the honest one.",
@@ -207,10 +207,10 @@ def _composition_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
         weights = ", ".join(f"{m.trial_id} ({m.weight:.2f})" for m in final.members)
         lines.append(f"Ensemble      the mean of trials {weights}")
     elif config.ensemble > 1:
-        lines.append("Ensemble      none: none was found that does better in validation")
+        lines.append("Ensemble      none: no ensemble was found that is better in validation")
     if config.calibrate:
-        temperatures = ", ".join(f"{m.trial_id} by {m.temperature:.2f}" for m in final.members)
-        lines.append(f"Calibrated    logits divided, of trial {temperatures}")
+        temperatures = ", ".join(f"{m.temperature:.2f} (trial {m.trial_id})" for m in final.members)
+        lines.append(f"Calibrated    logits divided by {temperatures}")
     if final.rates is not None:
         for name, value, (low, high) in final.rates.rows:
             lines.append(f"In the test   {name}: {value:.4f} ({low:.4f} to {high:.4f})")
@@ -225,7 +225,7 @@ def _file_lines(result: "SweepResult") -> list[str]:
     has_trained = result.profile is None or result.profile.worker_seconds.train > 0
     if not (has_trained or result.unfinished or result.unconfirmed or result.ended_by):
         more = sweep_command("resume", paths, "--trials N")
-        lines.append(f"No trial was left to run. More of them:  {more}")
+        lines.append(f"No trial was left to run. To run more:  {more}")
     lines.append(f"Leaderboard   {paths.leaderboard}")
     lines.append(f"TensorBoard   {paths.tensorboard}")
     if result.final is not None:

@@ -16,7 +16,7 @@ def positive_class_index(config: SweepConfig, classes: Sequence[str]) -> int | N
     name = config.sensitivity.rpartition("=")[0]
     if len(classes) != 2 or name not in classes:
         raise ConfigError(
-            f"sensitivity is of one of two classes, not of {name!r} among {len(classes)} "
+            f"sensitivity must name one of exactly two classes, not {name!r} of {len(classes)} "
             f"({', '.join(classes[:5])}); name another, or leave it out."
         )
     return list(classes).index(name)

@@ -113,17 +113,21 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         """A sentence for each rule between settings that is broken."""
         if self.target is not None and self.metric != "val_loss" and not 0 < self.target <= 1:
             yield (
-                f"target must lie between 0 and 1, not at {self.target:g}; only val_loss has more."
+                f"target must be above 0 and at most 1, not {self.target:g}; only val_loss can be "
+                "larger."
             )
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", self.name):
-            yield f"name may hold letters, digits, '.', '_' and '-', not {self.name!r}; rename it."
+            yield (
+                "name must begin with a letter or digit and may hold letters, digits, '.', '_' and "
+                f"'-', not {self.name!r}; choose another."
+            )
         if self.folds == 1:
-            yield "folds must be 0, or 2 or more to leave some images out of, not 1."
+            yield "folds must be 0 (no cross-validation), or 2 or more, not 1."
         if self.confirm == 1:
-            yield "confirm must be 0, or 2 trials or more to choose between, not 1."
+            yield "confirm must be 0 (none), or 2 or more trials to choose between, not 1."
         if self.objectives and self.sampler in ("cmaes", "mfgp"):
             yield (
-                f"The sampler {self.sampler} knows one objective; leave objectives out, or take "
+                f"The sampler {self.sampler} knows one objective; leave objectives out, or choose "
                 "nsga2 or tpe."
             )
         if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
@@ -131,8 +135,12 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
                 f"({self.max_epochs}); lower it or set stopping to none."
             )
-        if self.split.val_fraction + self.split.test_fraction >= 0.9:
-            yield "split.val_fraction and split.test_fraction leave too little to train."
+        held_out = self.split.val_fraction + self.split.test_fraction
+        if held_out >= 0.9:
+            yield (
+                "split.val_fraction and split.test_fraction must sum to less than 0.9, not "
+                f"{held_out:g}; lower one of them."
+            )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

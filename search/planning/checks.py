@@ -27,8 +27,8 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
     paths = SweepPaths(config.results_dir / config.name)
     if paths.config.exists():
         raise ConfigError(
-            f"The sweep {config.name!r} exists in {config.results_dir}: go on with it by "
-            "'finesweep resume', see it by 'finesweep compare', or choose another --name."
+            f"The sweep {config.name!r} exists in {config.results_dir}: continue it with "
+            "'finesweep resume', see it with 'finesweep compare', or choose another --name."
         )
     if paths.root.exists():
         raise ConfigError(

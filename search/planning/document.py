@@ -95,8 +95,9 @@ def _imbalance_note(plan: Plan) -> list[str]:
     if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not is_unbalanced:
         return []
     return [
-        'The classes are uneven, and the space leaves that be; balance = "weighted" in a space of '
-        "your own gained 3 to 12 points of balanced accuracy where it was measured."
+        "The classes are uneven, and the space does not balance them; "
+        'balance = "weighted" in a space of your own gained 3 to 12 points of balanced accuracy '
+        "where it was measured."
     ]
 
 

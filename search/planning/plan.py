@@ -58,7 +58,7 @@ def complete_plan(
         if survey.dataset.fingerprint != recorded.fingerprint:
             raise ConfigError(
                 f"The images in {config.data} are not those that the sweep {config.name!r} was "
-                "launched with; bring them back, or launch another."
+                "launched with; restore them, or launch another sweep."
             )
         survey = replace(survey, dataset=survey.dataset.reordered_like(recorded))
     positive_class_index(config, survey.dataset.classes)
@@ -80,7 +80,7 @@ def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> 
     differences = [f"new: {new}"] * bool(new) + [f"missing: {missing}"] * bool(missing)
     raise ConfigError(
         f"The classes in {config.data} are not those that the sweep {config.name!r} was launched "
-        f"with ({'; '.join(differences)}); bring them back, or launch another."
+        f"with ({'; '.join(differences)}); restore them, or launch another sweep."
     )
 
 
@@ -93,8 +93,8 @@ def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
     fewest = int(counts.min())
     if config.folds > fewest:
         raise ConfigError(
-            f"folds is {config.folds}, but a class has {fewest} different training and validation "
-            "images; give so many folds or fewer."
+            f"folds is {config.folds}, but a class has only {fewest} different training and "
+            f"validation images; give {fewest} folds or fewer."
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -95,10 +96,14 @@ class _Launched:
     name: str
     paths: SweepPaths
     config: SweepConfig
-    dataset: Dataset
     records: Sequence[TrialRecord]
     table: pd.DataFrame
     """Its `trial_table` by the metric of the comparison."""
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Its images, read when they are asked for: not if no trial has begun."""
+        return Dataset.read(self.paths.dataset, self.paths.split)
 
 
 def compare_sweeps(all_paths: Sequence[SweepPaths], *, where: str | None = None) -> Comparison:
@@ -137,7 +142,6 @@ def _read(name: str, paths: SweepPaths, metric: str) -> _Launched:
         name=name,
         paths=paths,
         config=load_sweep_config(paths),
-        dataset=Dataset.read(paths.dataset, paths.split),
         records=records,
         table=trial_table(records, metric).assign(sweep=name),
     )

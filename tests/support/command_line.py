@@ -1,26 +1,26 @@
-"""The command line as tests use it."""
+"""The command line as tests run it."""
 
 from typing import Any
 
 import pytest
 
-from search.cli import parser as cli
+from search.cli import main
 
 
-def finesweep(*words: object) -> int:
-    """Run a command here; its exit status."""
+def finesweep(*arguments: object) -> int:
+    """Run a command in this process; its exit status."""
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(word) for word in words])
+        main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
 
 
 def flags(settings: dict[str, Any]) -> list[str]:
-    """Settings as words of the command line."""
-    given = []
+    """Flags that give ``settings``, without the data."""
+    arguments: list[str] = []
     for name, value in settings.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            given.append(f"--{flag}" if value else f"--no-{flag}")
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
         elif name != "data":
-            given += [f"--{flag}", str(value)]
-    return given
+            arguments += [f"--{flag}", str(value)]
+    return arguments

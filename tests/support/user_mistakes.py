@@ -1,6 +1,6 @@
-"""What is said to a user's mistakes: cases, and the table of their answers.
+"""Mistakes of users: cases, and the table of the answers that they get.
 
-python -m tests.support.user_mistakes writes results/benchmarks/answers.md
+``python -m tests.support.user_mistakes`` writes results/benchmarks/answers.md.
 """
 
 import contextlib
@@ -23,18 +23,20 @@ from search.cli import parser as cli
 from search.cli.commands import MISTAKE
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "answers.md"
+"""Where the answers are written."""
 SMALL = ["--space", "space.toml", "--weights", "untrained", "--cache-dir", "cache"]
+"""Flags of a small plan that needs no network."""
 
 
 def picture(file: Path, seed: int) -> None:
-    """A small image of noise, another one for each seed."""
+    """Write a small image of noise that depends on the seed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file)
 
 
 def pictures(folder: Path, classes: str = "ab", each: int = 8) -> None:
-    """A folder of images for each class."""
+    """Write a folder of images for each class, whose names are letters."""
     for name in classes:
         for i in range(each):
             file = folder / name / f"{i}.png"
@@ -42,25 +44,27 @@ def pictures(folder: Path, classes: str = "ab", each: int = 8) -> None:
 
 
 def nothing(folder: Path) -> None:
-    """Nothing but what every case has."""
+    """Prepare nothing but what every case has."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A mistake: its name, the command, and what lies in the folder that it is run in."""
+    """A mistake."""
 
-    what: str
-    words: list[str]
+    name: str
+    arguments: list[str]
+    """Arguments of the command line."""
     prepare: Callable[[Path], object] = field(default=nothing)
+    """Writes files into the folder in which the command is run."""
 
 
 def text(name: str, content: str) -> Callable[[Path], object]:
-    """A text file."""
+    """Prepare a text file."""
     return lambda folder: (folder / name).write_text(content)
 
 
 def table(*rows: str) -> Callable[[Path], object]:
-    """``t.csv`` beside the images."""
+    """Prepare ``t.csv`` beside the images."""
     return text("t.csv", "\n".join(rows) + "\n")
 
 
@@ -69,7 +73,7 @@ def _all_but(name: str) -> Callable[[str, list[str]], list[str]]:
 
 
 def sweep(**settings: object) -> Callable[[Path], object]:
-    """A folder that looks like a sweep's."""
+    """Prepare a folder that looks like a sweep's, with some settings."""
 
     def make(folder: Path) -> None:
         root = folder / "results" / "s"
@@ -80,23 +84,23 @@ def sweep(**settings: object) -> Callable[[Path], object]:
     return make
 
 
-def plan(what: str, prepare: Callable[[Path], object] = nothing, *words: str) -> Case:
-    """A mistake in the data or the space."""
-    return Case(what, ["plan", *(words or ("data",)), *SMALL], prepare)
+def plan(name: str, prepare: Callable[[Path], object] = nothing, *arguments: str) -> Case:
+    """A mistake in the data or the space, which a plan finds."""
+    return Case(name, ["plan", *(arguments or ("data",)), *SMALL], prepare)
 
 
-def setting(what: str, *flags: str) -> Case:
-    """A wrong setting."""
-    return Case(what, ["launch", "data", *flags])
+def setting(name: str, *flags: str) -> Case:
+    """A wrong setting of a launch."""
+    return Case(name, ["launch", "data", *flags])
 
 
-def space(what: str, content: str) -> Case:
-    """A wrong space."""
-    return Case(what, ["plan", "data", "--space", "mine.toml"], text("mine.toml", content))
+def space(name: str, content: str) -> Case:
+    """A wrong space file."""
+    return Case(name, ["plan", "data", "--space", "mine.toml"], text("mine.toml", content))
 
 
 def spoil(name: str, content: bytes, count: int) -> Callable[[Path], object]:
-    """Overwrite so many images of a class."""
+    """Prepare a class whose first ``count`` images are overwritten."""
 
     def make(folder: Path) -> None:
         for file in sorted((folder / "data" / name).iterdir())[:count]:
@@ -106,66 +110,70 @@ def spoil(name: str, content: bytes, count: int) -> Callable[[Path], object]:
 
 
 CASES = [
-    Case("a command that is none", ["lanch", "data"]),
-    Case("a flag that is none", ["launch", "data", "--trails", "3"]),
-    Case("one word too many", ["launch", "data", "more"]),
+    Case("an unknown command", ["lanch", "data"]),
+    Case("an unknown flag", ["launch", "data", "--trails", "3"]),
+    Case("one argument too many", ["launch", "data", "more"]),
     Case("no data", ["launch"]),
-    Case("no sweep named", ["retrain"]),
-    setting("a number that is none", "--trials", "many"),
-    setting("no trials", "--trials", "0"),
-    setting("no epochs", "--max-epochs", "0"),
-    setting("a metric that is none", "--metric", "accuracy"),
+    Case("no sweep given", ["retrain"]),
+    setting("a word in place of a number", "--trials", "many"),
+    setting("zero trials", "--trials", "0"),
+    setting("zero epochs", "--max-epochs", "0"),
+    setting("an unknown metric", "--metric", "accuracy"),
     setting("a share of a GPU above one", "--gpus-per-trial", "1.5"),
     setting("a share of a GPU in words", "--gpus-per-trial", "half"),
-    setting("no CPUs", "--cpus-per-trial", "0"),
-    setting("nothing at a time", "--concurrent", "0"),
+    setting("zero CPUs", "--cpus-per-trial", "0"),
+    setting("zero concurrent trials", "--concurrent", "0"),
     setting("a name with a slash", "--name", "a/b"),
-    setting("a name that climbs", "--name", ".."),
-    setting("a seed below zero", "--seed", "-1"),
+    setting("a name that leaves its folder", "--name", ".."),
+    setting("a negative seed", "--seed", "-1"),
     setting("a tiny image size", "--image-size", "8"),
-    setting("more grace than epochs", "--max-epochs", "2", "--asha.grace-epochs", "3"),
-    setting("a rung that keeps all", "--asha.reduction-factor", "1"),
+    setting("more grace epochs than epochs", "--max-epochs", "2", "--asha.grace-epochs", "3"),
+    setting("a reduction factor of one", "--asha.reduction-factor", "1"),
     setting("half of the images for validation", "--split.val-fraction", "0.5"),
     setting(
         "too little to train on", "--split.val-fraction", ".46", "--split.test-fraction", ".46"
     ),
-    setting("a split that is none", "--split.eval-is", "train"),
-    setting("a stopping rule that is none", "--stopping", "medium"),
-    setting("a sampler that is none", "--sampler", "bayes"),
-    setting("a time budget that is none", "--time-budget", "soon"),
+    setting("an unknown split", "--split.eval-is", "train"),
+    setting("an unknown stopping rule", "--stopping", "medium"),
+    setting("an unknown sampler", "--sampler", "bayes"),
+    setting("a time budget without a time", "--time-budget", "soon"),
     setting("a target in percent", "--target", "95"),
-    setting("an objective that is none", "--objectives", "size"),
+    setting("an unknown objective", "--objectives", "size"),
     setting(
-        "two objectives for a sampler of one", "--objectives", "parameters", "--sampler", "cmaes"
+        "several objectives for a sampler of one",
+        "--objectives",
+        "parameters",
+        "--sampler",
+        "cmaes",
     ),
-    setting("an earlier sweep that is none", "--prior", "yesterday"),
-    setting("a precision that is none", "--precision", "fp16"),
-    setting("a format that is none", "--export.formats", "timm,onx"),
-    setting("a cache without room", "--cache-gib", "0"),
-    setting("several at once", "--trials", "0", "--metric", "f1", "--seed", "x"),
-    Case("a settings file that is not there", ["launch", "data", "--config", "no.toml"]),
+    setting("an unknown earlier sweep", "--prior", "yesterday"),
+    setting("an unknown precision", "--precision", "fp16"),
+    setting("an unknown format in a launch", "--export.formats", "timm,onx"),
+    setting("a cache of zero GiB", "--cache-gib", "0"),
+    setting("several mistakes at once", "--trials", "0", "--metric", "f1", "--seed", "x"),
+    Case("a missing settings file", ["launch", "data", "--config", "no.toml"]),
     Case(
-        "a settings file that is broken",
+        "a broken settings file",
         ["launch", "data", "--config", "c.toml"],
         text("c.toml", "trials = = 3\n"),
     ),
     Case(
-        "a misspelt key in it",
+        "a misspelt key in a settings file",
         ["launch", "data", "--config", "c.toml"],
         text("c.toml", "[asha]\ngrace = 2\n"),
     ),
-    setting("a preset that is none", "--space", "dmo"),
-    setting("a space file that is not there", "--space", "no.toml"),
-    space("a space file that is broken", "unfreeze = [\n"),
+    setting("an unknown preset", "--space", "dmo"),
+    setting("a missing space file", "--space", "no.toml"),
+    space("a broken space file", "unfreeze = [\n"),
     space("a misspelt parameter", 'backbone = "test_vit"\nunfreze = 0.5\n'),
     space("bounds upside down", 'backbone = "test_vit"\n[unfreeze]\nlow = 1\nhigh = 0\n'),
     space("a log range from zero", "[learning_rate]\nlow = 0\nhigh = 1\nlog = true\n"),
     space("a value out of bounds", 'backbone = "test_vit"\ndropout = 1.5\n'),
-    space("a step that goes nowhere", "[dropout]\nlow = 0\nhigh = 0.5\nstep = 0\n"),
-    space("a bare list", 'backbone = ["test_vit", "test_resnet"]\n'),
-    space("no backbone", "unfreeze = 0.5\n"),
+    space("a step of zero", "[dropout]\nlow = 0\nhigh = 0.5\nstep = 0\n"),
+    space("a list in place of choices", 'backbone = ["test_vit", "test_resnet"]\n'),
+    space("a space without a backbone", "unfreeze = 0.5\n"),
     Case(
-        "a backbone that timm lacks",
+        "a backbone that timm does not have",
         ["plan", "data", "--space", "mine.toml", "--weights", "untrained", "--cache-dir", "cache"],
         text("mine.toml", 'backbone = "resnet81"\nimage_size = 32\n'),
     ),
@@ -175,11 +183,11 @@ CASES = [
         text("mine.toml", 'backbone = "test_vit"\nimage_size = 33\n'),
     ),
     Case(
-        "weights that are no folder",
+        "weights that are not a folder",
         ["plan", "data", "--space", "space.toml", "--cache-dir", "cache", "--weights", "w"],
     ),
     Case(
-        "a folder without the weights",
+        "a folder without the weights of a backbone",
         ["plan", "data", "--space", "space.toml", "--cache-dir", "cache", "--weights", "w"],
         lambda folder: (folder / "w").mkdir(),
     ),
@@ -188,9 +196,9 @@ CASES = [
         ["plan", "data", "--space", "space.toml", "--weights", "untrained", "--cache-dir", "f/c"],
         text("f", ""),
     ),
-    setting("points that are not there", "--points", "no.json"),
-    Case("points that are no JSON", ["launch", "data", "--points", "p"], text("p", "[{")),
-    Case("points that are no list", ["launch", "data", "--points", "p"], text("p", '{"a": 1}')),
+    setting("a missing points file", "--points", "no.json"),
+    Case("points that are not JSON", ["launch", "data", "--points", "p"], text("p", "[{")),
+    Case("points that are not a list", ["launch", "data", "--points", "p"], text("p", '{"a": 1}')),
     Case(
         "more points than trials",
         ["launch", "data", "--trials", "1", "--points", "p"],
@@ -201,15 +209,15 @@ CASES = [
         ["plan", "data", *SMALL, "--points", "p"],
         text("p", '[{"unfreze": 0.5}]'),
     ),
-    plan("data that are not there", nothing, "nowhere"),
-    plan("data at an address that is none", nothing, "s4://bucket/photos"),
-    plan("data at an address where nothing is", nothing, "file:///nowhere/photos"),
+    plan("missing data", nothing, "nowhere"),
+    plan("data at an address of an unknown kind", nothing, "s4://bucket/photos"),
+    plan("an address without data", nothing, "file:///nowhere/photos"),
     plan("an address with a secret in it", nothing, "s3://key:secret@bucket/photos"),
-    plan("one image", nothing, "data/a/0.png"),
+    plan("one image as the data", nothing, "data/a/0.png"),
     plan("an empty folder", lambda f: (f / "empty").mkdir(), "empty"),
     plan("one class", lambda f: shutil.rmtree(f / "data" / "b")),
     plan(
-        "a class that is a copy of another's image",
+        "a class of copies of other classes' images",
         lambda f: shutil.copytree(f / "data" / "b", f / "data" / "c", ignore=_all_but("0.png")),
     ),
     plan("a class of two images", lambda f: pictures(f / "data", "c", 2)),
@@ -228,31 +236,33 @@ CASES = [
     plan("a table without a label", table("path,kind", "data/a/0.png,x"), "t.csv"),
     plan("a table with an empty label", table("path,label", "data/a/0.png,"), "t.csv"),
     plan("a table without rows", table("path,label"), "t.csv"),
-    plan("a table with a strange split", table("path,label,split", "x.png,a,spare"), "t.csv"),
-    plan("a table that is none", lambda f: (f / "t.parquet").write_bytes(b"x"), "t.parquet"),
+    plan("a table with an unknown split", table("path,label,split", "x.png,a,spare"), "t.csv"),
+    plan("a broken table", lambda f: (f / "t.parquet").write_bytes(b"x"), "t.parquet"),
     Case("a name that is taken", ["launch", "data", "--name", "s"], sweep()),
     Case(
         "a folder in the sweep's place",
         ["launch", "data", "--name", "s"],
         lambda f: (f / "results" / "s").mkdir(parents=True),
     ),
-    Case("a sweep that is none", ["compare", "nowhere"]),
-    Case("a sweep that has not begun", ["compare", "s"], sweep(metric="val_accuracy")),
-    Case("none of the best trials", ["compare", "s", "--top", "0"], sweep()),
-    Case("a table in a folder that is not there", ["compare", "s", "--csv", "no/x.csv"], sweep()),
-    Case("both boards at once", ["compare", "s", "--tensorboard", "--dashboard"], sweep()),
+    Case("an unknown sweep to compare", ["compare", "nowhere"]),
+    Case("a sweep without a trial", ["compare", "s"], sweep(metric="val_accuracy")),
+    Case("the best zero trials", ["compare", "s", "--top", "0"], sweep()),
+    Case("a table in a missing folder", ["compare", "s", "--csv", "no/x.csv"], sweep()),
+    Case("both dashboards at once", ["compare", "s", "--tensorboard", "--dashboard"], sweep()),
+    Case("a preview in a missing folder", ["plan", "data", "--augment-preview", "no/x.png"]),
+    Case("a preview of an unknown format", ["plan", "data", "--augment-preview", "x"]),
+    Case("a folder in the report's place", ["report", "s", "--out", "data"], sweep()),
+    Case("an unknown sweep to report", ["report", "nowhere"]),
+    Case("other epochs for a launched sweep", ["resume", "s", "--max-epochs", "9"], sweep()),
     Case(
-        "a preview in a folder that is not there", ["plan", "data", "--augment-preview", "no/x.png"]
+        "another seed and other views for a launched sweep",
+        ["resume", "s", "--seed", "1", "--views", "2"],
+        sweep(),
     ),
-    Case("a preview of a strange kind", ["plan", "data", "--augment-preview", "x"]),
-    Case("a report in a folder's place", ["report", "s", "--out", "data"], sweep()),
-    Case("a report of a sweep that is none", ["report", "nowhere"]),
-    Case("another length for a begun sweep", ["resume", "s", "--max-epochs", "9"], sweep()),
-    Case("other data for a begun sweep", ["resume", "s", "--seed", "1", "--views", "2"], sweep()),
-    Case("a sweep to resume that is none", ["resume", "nowhere"]),
-    Case("a bucket to resume from that holds no sweep", ["resume", "file:///nowhere/photos"]),
-    setting("a storage path that is no address", "--storage-path", "bucket/sweeps"),
-    Case("a submission of nothing", ["submit", "--address", "http://127.0.0.1:9"]),
+    Case("an unknown sweep to resume", ["resume", "nowhere"]),
+    Case("an address to resume from without a sweep", ["resume", "file:///nowhere/photos"]),
+    setting("a storage path that is not an address", "--storage-path", "bucket/sweeps"),
+    Case("a submission without a command", ["submit", "--address", "http://127.0.0.1:9"]),
     Case(
         "a submission of what needs no cluster",
         ["submit", "--address", "http://127.0.0.1:9", "predict", "export", "x.png"],
@@ -266,24 +276,24 @@ CASES = [
         ["submit", "--address", "http://127.0.0.1:9", "resume", "s"],
     ),
     Case("an export before there is a model", ["export", "s"], sweep()),
-    Case("an export format that is none", ["export", "s", "--formats", "onx"], sweep()),
-    Case("a trial that is none", ["retrain", "s", "--trial", "9"], sweep()),
-    Case("what a retraining can't change", ["retrain", "s", "--trials", "9"], sweep()),
+    Case("an unknown format in an export", ["export", "s", "--formats", "onx"], sweep()),
+    Case("an unknown trial", ["retrain", "s", "--trial", "9"], sweep()),
+    Case("a setting that a retraining can't change", ["retrain", "s", "--trials", "9"], sweep()),
     setting("a sensitivity without a class", "--sensitivity", "0.95"),
     setting("one fold", "--folds", "1"),
-    setting("an ensemble of nobody", "--ensemble", "0"),
-    plan("a sensitivity of no class of two", nothing, "data", "--sensitivity", "crack=0.9"),
+    setting("an ensemble of zero trials", "--ensemble", "0"),
+    plan("a sensitivity for an unknown class", nothing, "data", "--sensitivity", "crack=0.9"),
     plan("more folds than images of a class", nothing, "data", "--folds", "99"),
-    plan("a dataset of the hub without a name", nothing, "hf://"),
+    plan("a hub dataset without a name", nothing, "hf://"),
     Case(
         "a sweep in its export's place",
         ["predict", "s", "data/a/0.png"],
         lambda f: (f / "s" / "export").mkdir(parents=True),
     ),
-    Case("an image that is not there", ["predict", "nowhere", "x.png"]),
-    Case("an export that is none", ["predict", "nowhere", "data/a/0.png"]),
-    Case("a table of a strange kind", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),
-    Case("no classes to show", ["predict", "nowhere", "data/a/0.png", "--top", "0"]),
+    Case("a missing image", ["predict", "nowhere", "x.png"]),
+    Case("a missing export", ["predict", "nowhere", "data/a/0.png"]),
+    Case("a table of an unknown format", ["predict", "nowhere", "x.png", "--out", "answers.xlsx"]),
+    Case("the best zero classes", ["predict", "nowhere", "data/a/0.png", "--top", "0"]),
 ]
 
 
@@ -292,35 +302,36 @@ def answer(case: Case, folder: Path) -> tuple[int, str]:
     (folder / "space.toml").write_text('backbone = "test_efficientnet"\nimage_size = 32\n')
     pictures(folder / "data")
     case.prepare(folder)
-    said, before = io.StringIO(), Path.cwd()
+    error_output, working_directory = io.StringIO(), Path.cwd()
     os.chdir(folder)
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            cli.main(case.words)
+        with contextlib.redirect_stderr(error_output), contextlib.redirect_stdout(io.StringIO()):
+            cli.main(case.arguments)
     except SystemExit as ended:
         status = int(ended.code or 0)
     finally:
-        os.chdir(before)
-    return status, said.getvalue().replace(f"{folder}/", "").replace(str(folder), ".")
+        os.chdir(working_directory)
+    text = error_output.getvalue().replace(f"{folder}/", "").replace(str(folder), ".")
+    return status, text
 
 
 def as_table(answers: dict[str, tuple[Case, str]]) -> str:
-    """The page."""
+    """Markdown page of cases and their answers."""
     lines = [
-        "# What is said to a mistake",
+        "# Answers to users' mistakes",
         "",
-        f"{len(answers)} mistakes, each with what Finesweep answers, one sentence to each; exit "
-        "status 2, and nothing is spent. Made by `python -m tests.support.user_mistakes`, held to "
-        "the truth by `tests/search/cli/test_user_mistakes.py`. What becomes of faults (kills, "
-        "lost machines, torn files) is in docs/clusters.md, and in `tests/chaos`.",
+        f"{len(answers)} mistakes with the answers of Finesweep: one sentence for each mistake, "
+        "exit status 2, and nothing is spent. Written by `python -m tests.support.user_mistakes`, "
+        "and tested by `tests/search/cli/test_user_mistakes.py`. How faults end (kills, lost "
+        "machines, torn files) is in docs/clusters.md, and in `tests/chaos`.",
         "",
         "| mistake | command | answer |",
         "| --- | --- | --- |",
     ]
-    for what, (case, said) in answers.items():
-        words = " ".join(case.words).replace(" " + " ".join(SMALL), "")
-        sentences = re.sub(r"\s*\n\s*", "<br>", said.strip()).replace("|", "\\|")
-        lines.append(f"| {what} | `{words}` | {sentences} |")
+    for name, (case, text) in answers.items():
+        command = " ".join(case.arguments).replace(" " + " ".join(SMALL), "")
+        sentences = re.sub(r"\s*\n\s*", "<br>", text.strip()).replace("|", "\\|")
+        lines.append(f"| {name} | `{command}` | {sentences} |")
     return "\n".join(lines) + "\n"
 
 
@@ -329,10 +340,10 @@ def main() -> None:
     answers = {}
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            status, said = answer(case, Path(folder))
+            status, text = answer(case, Path(folder))
         if status != MISTAKE:
-            sys.exit(f"{case.what}: status {status}: {said}")
-        answers[case.what] = (case, said)
+            sys.exit(f"{case.name}: status {status}: {text}")
+        answers[case.name] = (case, text)
     TABLE.write_text(as_table(answers), encoding="utf-8")
 
 

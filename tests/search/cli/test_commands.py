@@ -76,7 +76,7 @@ def test_launch_says_what_came_out_and_what_to_do_next(
     assert finesweep("launch", settings["data"], "--config", file, *flags(given)) == 0
     text = capfd.readouterr().out
     assert "Test accuracy " in text
-    assert "the constant answer has 0.3333" in text
+    assert "always predicting the most frequent class has 0.3333" in text
     assert f"Export        {tmp_path / 'r' / 'told' / 'export'}" in text
     assert text.count(f"\n  {program_name()} ") == 3
     assert (tmp_path / "r" / "told" / "sweep.toml").read_text() == file.read_text()

@@ -110,7 +110,10 @@ def test_a_plan_with_a_budget_has_a_cost_for_each_trial() -> None:
 
 def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:
     text = output.plan_text(plan(folds=5))
-    assert "each trial trains 5 times, without a fold of the 13 train and val images" in text
+    assert (
+        "each trial trains 5 times, each time without one fold of the 13 train and val images"
+        in text
+    )
 
 
 def test_an_interrupted_sweep_says_what_is_missing_and_how_to_go_on(tmp_path: Path) -> None:

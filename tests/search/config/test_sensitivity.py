@@ -17,5 +17,5 @@ def test_nothing_is_asked_for_by_default() -> None:
 @pytest.mark.parametrize("classes", [("a", "b"), ("crack", "hole", "sound")])
 def test_a_class_that_is_not_one_of_two_is_refused(classes: tuple[str, ...]) -> None:
     config = SweepConfig.parse({"data": "d", "sensitivity": "crack=0.95"})
-    with pytest.raises(ConfigError, match=f"of 'crack' among {len(classes)}"):
+    with pytest.raises(ConfigError, match=f"not 'crack' of {len(classes)}"):
         positive_class_index(config, classes)

@@ -58,9 +58,9 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"asha": {"grace": 3}}, r"did you mean 'asha\.grace_epochs'"),
         ({"trials": 0}, "trials should be greater than or equal to 1, not 0"),
         ({"metric": "accuracy"}, "metric should be 'auto', 'val_accuracy'"),
-        ({"name": "a/b"}, "name may hold letters"),
+        ({"name": "a/b"}, "name must begin with a letter or digit"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
-        ({"confirm": 1}, "confirm must be 0, or 2 trials or more to choose between, not 1"),
+        ({"confirm": 1}, "or 2 or more trials to choose between, not 1"),
         ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp knows one objective"),
     ],
 )

@@ -51,7 +51,7 @@ def test_other_classes_than_those_of_the_launch_are_refused(
     shutil.copytree(digits, tmp_path / "digits")
     (tmp_path / "digits" / "seven").rename(tmp_path / "digits" / "eight")
     prepared = prepare_plan(SweepConfig.parse({**settings, "data": tmp_path / "digits"}))
-    with pytest.raises(ConfigError, match=r"\(new: eight; missing: seven\); bring them back"):
+    with pytest.raises(ConfigError, match=r"\(new: eight; missing: seven\); restore them"):
         complete_plan(prepared, recorded=recorded)
 
 
@@ -69,11 +69,11 @@ def test_other_images_than_those_of_the_launch_are_refused(
 def test_more_folds_than_images_of_a_class_are_refused(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "folds": 2}))
     many = replace(prepared, config=prepared.config.model_copy(update={"folds": 35}))
-    with pytest.raises(ConfigError, match="a class has 34 different training and validation"):
+    with pytest.raises(ConfigError, match="a class has only 34 different training and validation"):
         complete_plan(many)
 
 
 def test_a_sensitivity_of_no_class_is_refused(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "sensitivity": "crack=0.9"}))
-    with pytest.raises(ConfigError, match="of 'crack' among 3"):
+    with pytest.raises(ConfigError, match="not 'crack' of 3"):
         complete_plan(prepared)

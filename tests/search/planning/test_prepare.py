@@ -15,7 +15,7 @@ def test_weights_that_can_not_be_had_are_told_before_images_are_read(
     for name in ("cat", "dog"):
         (tmp_path / "empty" / name).mkdir(parents=True)
     values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
-    with pytest.raises(WeightsError, match="can't be had"):
+    with pytest.raises(WeightsError, match="can't be downloaded"):
         prepare_plan(SweepConfig.parse(values))
 
 
