@@ -1,4 +1,4 @@
-"""What each command does. Heavy imports lie within the commands, after the quick checks."""
+"""The commands as typed functions. Heavy imports lie within them, after the quick checks."""
 
 import json
 import signal

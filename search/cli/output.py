@@ -164,7 +164,7 @@ def result_text(result: "SweepResult", config: SweepConfig) -> str:
 
 
 def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
-    """Why the search ended, if not because all trials ran."""
+    """The reason why the search ended, if not all trials ran, and how to continue."""
     paths, lines = result.paths, []
     if result.unfinished or result.unconfirmed:
         lines += [
@@ -178,7 +178,7 @@ def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
 
 
 def _missing(result: "SweepResult", config: SweepConfig) -> str:
-    """What an interrupted sweep has not done."""
+    """The part that an interrupted sweep has not done."""
     if result.unconfirmed:
         return f"{result.unconfirmed} repeats of the best trials did not finish"
     if config.trials == UNLIMITED_TRIALS:
@@ -218,7 +218,7 @@ def _composition_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
 
 
 def _file_lines(result: "SweepResult") -> list[str]:
-    """Where the files of a sweep are, and how long it took."""
+    """Paths of the files of a sweep, and its time by stage."""
     paths, lines = result.paths, []
     if result.report is not None:
         lines.append(f"Report        {result.report}")

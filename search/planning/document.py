@@ -35,7 +35,7 @@ class PlanDocument:
     counts: dict[str, dict[str, int]]
     """Number of images by split and class."""
     split: str
-    """How the split was made, in words."""
+    """The split and its origin, in words."""
     folds: int
     fingerprint: str
     ignored: dict[str, int]

@@ -33,7 +33,7 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class PreparedPlan:
-    """What is settled before any image is read."""
+    """A plan before any image is read."""
 
     config: SweepConfig
     space: SearchSpace
@@ -62,7 +62,7 @@ class PreparedPlan:
 
 @dataclass(frozen=True)
 class RecordedPlan:
-    """What a launched sweep recorded of its plan, so that a resume uses it again."""
+    """The part of its plan that a launched sweep has recorded, and that a resume uses again."""
 
     space: SearchSpace
     points: list[dict[str, object]]

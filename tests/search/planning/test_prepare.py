@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from search.config import SweepConfig
-from search.planning import prepare_plan
-from spaces import ConfigError, SpaceError, WeightsError
+from search.planning import RecordedPlan, prepare_plan
+from spaces import ConfigError, SearchSpace, SpaceError, WeightsError
 from trainables.models import Preprocessing
 
 
@@ -38,3 +38,40 @@ def test_a_cache_that_can_not_be_written_is_told(settings: dict[str, Any], tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written"):
         prepare_plan(SweepConfig.parse({**settings, "cache_dir": tmp_path / "file" / "cache"}))
+
+
+def test_the_weights_are_those_of_the_backbones_that_a_trial_may_use(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    points = tmp_path / "points.json"
+    points.write_text('[{"backbone": "test_resnet"}]')
+    values = {**settings, "points": points, "starts": False}
+    only_point = prepare_plan(SweepConfig.parse({**values, "trials": 1}))
+    assert list(only_point.weights) == list(only_point.preprocessing) == ["test_resnet"]
+    all_three = prepare_plan(SweepConfig.parse({**values, "trials": 2}))
+    assert list(all_three.weights) == ["test_resnet", "test_efficientnet", "test_vit"]
+
+
+def test_a_resume_takes_what_was_recorded(settings: dict[str, Any]) -> None:
+    config = SweepConfig.parse({**settings, "space": "default", "points": None, "prior": ["old"]})
+    space = SearchSpace.load(settings["space"])
+    recorded = RecordedPlan(space, [{"unfreeze": 0.5, "image_size": 32}], sampler_seed=7)
+    prepared = prepare_plan(config, recorded)
+    assert (prepared.space, prepared.sampler_seed) == (space, 7)
+    assert [point.unfreeze for point in prepared.points] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "stopping", "warned"),
+    [("gp", "asha", True), ("gp", "none", False), ("tpe", "asha", False)],
+)
+def test_a_sampler_that_few_trials_would_teach_is_warned_of(
+    sampler: str,
+    stopping: str,
+    warned: bool,
+    settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    prepare_plan(SweepConfig.parse({**settings, "sampler": sampler, "stopping": stopping}))
+    warnings = [record.message for record in caplog.records]
+    assert any("consider --stopping none" in warning for warning in warnings) is warned
