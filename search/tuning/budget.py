@@ -11,7 +11,7 @@ from trainables.training import METRICS, EpochReport
 
 
 class Budget:
-    """An `TrialObserver` that counts what a search spends, and says when its budget is spent.
+    """A `TrialObserver` that counts what a search spends, and says when its budget is spent.
 
     The clock starts with the object. GPU hours and the target include earlier runs of the sweep,
     whose epochs observers are told of too.

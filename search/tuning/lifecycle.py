@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
+from typing import Any
 
 import numpy as np
 
 from search.record import (
-    TrialObserver,
     Status,
     SweepPaths,
+    TrialObserver,
     TrialRecord,
     ValidationLogitsStore,
     trial_name,
@@ -90,6 +91,10 @@ class SearchLifecycle:
         """Error of a write to the sweep's folder. Tune reports it as another one."""
         for record in journal.records:
             self._replay(record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles the callbacks that hold this, and what it pickles is never read."""
+        return {}
 
     # Whether the search goes on
 

@@ -19,7 +19,7 @@ _ROWS = 10
 
 
 class LiveLeaderboard:
-    """An `TrialObserver` that draws the best trials, their states, and an estimate of the time left.
+    """A `TrialObserver` that draws the best trials, their states, and the time left.
 
     A context manager; draws only on a terminal.
     """

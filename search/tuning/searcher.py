@@ -14,19 +14,13 @@ from trainables.training import METRICS, EpochReport
 
 
 class StudySearcher(Searcher):
-    """Passes trials from the lifecycle to Ray Tune, and their results back.
-
-    Ray may pickle it, without the lifecycle: it is never read back from Ray's files.
-    """
+    """Passes trials from the lifecycle to Ray Tune, and their results back."""
 
     def __init__(self, lifecycle: SearchLifecycle, metric: str) -> None:
         super().__init__(metric=metric, mode=METRICS[metric].direction)
         self._lifecycle = lifecycle
         self._numbers: dict[str, int] = {}
         """Number of each running trial, by Ray's id."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lifecycle": None}
 
     def suggest(  # type: ignore[override]  # Ray's own FINISHED is a string
         self, trial_id: str

@@ -21,7 +21,7 @@ _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_secon
 
 
 class TensorBoardWriter:
-    """An `TrialObserver` that writes curves and HParams into an empty folder. A context manager."""
+    """A `TrialObserver` that writes curves and HParams into an empty folder. A context manager."""
 
     def __init__(
         self,

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from search.trial import Checkpoints, CheckpointWriter
 from search.trial.checkpoints import pack, unpack
+from tests.support.other_machine import elsewhere
 
 
 def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:
@@ -64,3 +66,13 @@ def test_a_state_that_cannot_be_written_in_the_end_is_told_too(
         CheckpointWriter(Checkpoints.here(tmp_path, [])) as writer,
     ):
         writer.keep(0, pack({}))
+
+
+def test_a_checkpoint_is_read_from_another_machine_without_a_shared_disk(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints.here(tmp_path, [])
+    with CheckpointWriter(checkpoints) as writer:
+        writer.keep(7, pack({"epoch": 3}))
+    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 7)) == {"epoch": 3}
+    assert ray.get(elsewhere(Checkpoints.read).remote(checkpoints, 8)) is None
