@@ -34,7 +34,7 @@ from trainables.data import Dataset, ImageSet, build_store
 from trainables.evaluation import calibration_curve, fold_numbers
 from trainables.inference import fit_temperature
 from trainables.inputs import FeatureLoader
-from trainables.models import Preprocessing, Weights, build_model, find_weights, whole
+from trainables.models import Preprocessing, Weights, build_model, find_weights, unsplit
 from trainables.training import logits_of, merit
 
 SETS = ("elpv", "foods", "fashion")
@@ -67,7 +67,7 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     model.load_state_dict(mean)
     test = ImageSet.of(job.dataset, job.store_for(params), "test")
     stated, device = Preprocessing.of(params.backbone), torch.device("cpu")
-    inputs = FeatureLoader(test, whole(model, params.image_size), stated, device=device)
+    inputs = FeatureLoader(test, unsplit(model, params.image_size), stated, device=device)
     return np.asarray(softmax(logits_of(model, inputs), axis=1))
 
 

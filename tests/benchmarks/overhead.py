@@ -19,7 +19,7 @@ from search.cluster import connect_to_ray
 from search.config import SweepConfig
 from search.planning import complete_plan, prepare_plan
 from search.record import SweepPaths
-from search.trial import STATE, TrialJob
+from search.trial import STATE_KEY, TrialJob
 from search.trial.checkpoints import pack
 from search.tuning import fit_resources
 from tests.benchmarks.measuring import (
@@ -49,7 +49,7 @@ class NullTrial(search.tuning.tuner.FineTuneTrial):
         report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
         result = {**report.to_dict(), "done": last}
         if not last:
-            result[STATE] = pack({"head": torch.zeros(2, 1280), "moments": torch.zeros(2, 2, 1280)})
+            result[STATE_KEY] = pack({"head": torch.zeros(2, 1280), "moments": torch.zeros(2, 2, 1280)})
         return result
 
 
