@@ -40,7 +40,10 @@ def test_the_script_of_a_job_contains_the_settings_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--address", "http://h:8265"], "comes one of launch, resume, preflight, not nothing"),
+        (
+            ["--address", "http://h:8265"],
+            "submit runs one of launch, resume, preflight, not nothing",
+        ),
         (["--address", "http://h:8265", "predict", "x", "y"], "not predict"),
         (["--address", "h:8265", "resume", "x"], "begins with http:// or https://, not 'h:8265'"),
         (["--address", "http://h:8265", "launch", "d", "--trails", "3"], "did you mean '--trials'"),

@@ -67,7 +67,8 @@ def test_an_ensemble_is_loaded_as_the_weighted_mean_of_its_members(tmp_path: Pat
     for k in range(2):
         torch.manual_seed(k)
         model = build_model(PARAMS, Weights("test_vit", "untrained", None), 2)
-        save_file(model.state_dict(), paths.member_weights(k))
+        state = {name: t + 0.1 * torch.randn(t.shape) for name, t in model.state_dict().items()}
+        save_file(state, paths.member_weights(k))
     images = torch.rand(3, 3, 32, 32)
     single = [member.load(paths.member_weights(k), 2) for k, member in enumerate(members)]
     ensemble = FinalModel.read(paths).load(paths, 2)

@@ -19,7 +19,7 @@ def paths(tmp_path: Path) -> SweepPaths:
     """A launched sweep: settings as requested, and what they were resolved to."""
     launched = SweepPaths(tmp_path / "moved" / "photos")
     launched.root.mkdir(parents=True)
-    requested = SweepConfig.parse({"data": tmp_path, "name": "first name", "trials": 9})
+    requested = SweepConfig.parse({"data": tmp_path, "name": "first-name", "trials": 9})
     launched.config.write_text(requested.model_dump_json())
     launched.resolved.write_text(json.dumps({"metric": "val_loss", "sampler_seed": 1009}))
     return launched
@@ -27,7 +27,7 @@ def paths(tmp_path: Path) -> SweepPaths:
 
 def test_requested_settings_stay_as_they_were_given(paths: SweepPaths) -> None:
     config = requested_config(paths)
-    assert (config.name, config.metric, config.trials) == ("first name", "auto", 9)
+    assert (config.name, config.metric, config.trials) == ("first-name", "auto", 9)
 
 
 def test_a_sweep_runs_with_its_resolved_metric_where_its_folder_lies_now(paths: SweepPaths) -> None:
