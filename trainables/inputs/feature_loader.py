@@ -61,8 +61,8 @@ class FeatureLoader:
         """``(n,)`` position of each image in a block."""
         if images.parent_rows is not None:
             order = np.argsort(self._block_rows)
-            found = np.searchsorted(self._block_rows, images.rows, sorter=order)
-            self._block_positions = order[found]
+            ranks = np.searchsorted(self._block_rows, images.rows, sorter=order)
+            self._block_positions = order[ranks]
         self.batch_size = GPU_BATCH_SIZE if device.type == "cuda" else CPU_BATCH_SIZE
         """Images that go through the prefix, or an evaluation, at a time."""
         self._blocks: dict[tuple[int, ...], FeatureBlock | None] = {}

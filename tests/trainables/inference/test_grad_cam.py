@@ -10,7 +10,7 @@ from trainables.models import Weights, build_model, head_names
 
 
 def model_of(backbone: str, image_size: int, **fields: object) -> nn.Module:
-    """With a head that answers something."""
+    """Model whose head has random weights."""
     torch.manual_seed(0)
     params = TrialParams.parse({"backbone": backbone, "image_size": image_size, **fields})
     model = build_model(params, Weights(backbone, "none", None), 3)
@@ -21,18 +21,18 @@ def model_of(backbone: str, image_size: int, **fields: object) -> nn.Module:
     return model.eval()
 
 
-def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
-    """Zhou et al. 2016: the last features weighted as the classifier weighs them."""
+def test_grad_cam_of_a_network_with_mean_pooling_is_the_class_activation_map() -> None:
+    """Zhou et al. 2016: the last features, weighted by the classifier's weights."""
     model, images = model_of("test_resnet", 64), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         features = model.forward_features(images)  # type: ignore[operator]
     weights = model.get_submodule("fc").weight[[0, 2]]  # type: ignore[index]
     expected = torch.einsum("nchw,nc->nhw", features, weights).relu().detach()
     expected /= expected.amax(dim=(1, 2), keepdim=True)
-    grown = functional.interpolate(expected[:, None], (64, 64), mode="bilinear")[:, 0]
-    found = grad_cam_maps(model, images, np.array([0, 2]))
-    assert found is not None
-    assert np.allclose(found, grown.numpy(), atol=1e-5)
+    resized = functional.interpolate(expected[:, None], (64, 64), mode="bilinear")[:, 0]
+    maps = grad_cam_maps(model, images, np.array([0, 2]))
+    assert maps is not None
+    assert np.allclose(maps, resized.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
     [
         ("test_efficientnet", 64),
         ("test_convnext", 64),
-        ("test_vit", 160),  # answers from its class token
+        ("test_vit", 160),  # classifies by its class token
         ("swin_tiny_patch4_window7_224", 224),  # channels last
         ("xcit_nano_12_p16_224", 224),  # no class token among the patches
         ("densenet121", 224),
@@ -49,10 +49,10 @@ def test_of_a_network_that_pools_grad_cam_is_the_class_activation_map() -> None:
 )
 def test_families_of_timm_have_a_map(backbone: str, image_size: int) -> None:
     model = model_of(backbone, image_size)
-    found = grad_cam_maps(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
-    assert found is not None
-    assert found.shape == (2, image_size, image_size)
-    assert 0 <= found.min() < found.max() <= 1
+    maps = grad_cam_maps(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
+    assert maps is not None
+    assert maps.shape == (2, image_size, image_size)
+    assert 0 <= maps.min() < maps.max() <= 1
 
 
 def test_a_map_changes_with_the_class_and_leaves_no_hook_behind() -> None:
@@ -71,7 +71,7 @@ def test_features_are_what_the_classifier_sees(backbone: str, head_hidden: int) 
     images = torch.rand(2, 3, size, size)
     with torch.inference_mode():
         expected = model(images)
-        told = LogitsAndFeatures(model)(images)
-        logits, features = told[:, :3], told[:, 3:]
+        output = LogitsAndFeatures(model)(images)
+        logits, features = output[:, :3], output[:, 3:]
         assert torch.equal(logits, expected)
         assert torch.allclose(model.get_submodule(head_names(model)[0])(features), expected)

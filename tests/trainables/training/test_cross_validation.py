@@ -62,12 +62,12 @@ def begin(
 
 
 def numbers_of(report: EpochReport) -> EpochReport:
-    """A report without what is measured with a clock."""
+    """Report without times and memory."""
     timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
 
 
-def test_its_score_is_of_every_image_by_the_model_that_did_not_learn_from_it(
+def test_the_score_is_of_every_image_by_the_model_that_did_not_train_on_it(
     begin: Callable[..., CrossValidation], pool: ImageSet
 ) -> None:
     folds = begin()
@@ -104,7 +104,7 @@ def test_each_fold_is_a_fine_tune_like_any_other(
         assert torch.equal(tensor, theirs[name])
 
 
-def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
+def test_a_cross_validation_continued_from_a_checkpoint_gives_the_same_numbers(
     begin: Callable[..., CrossValidation],
 ) -> None:
     whole, first = begin(), begin()
@@ -118,7 +118,7 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
     assert [numbers_of(again.run_epoch()) for _ in range(2)] == reports[2:]
 
 
-def test_the_folds_share_what_is_kept_of_an_image(
+def test_the_folds_share_stored_features(
     begin: Callable[..., CrossValidation], tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path, 2**30, "float32")
@@ -130,7 +130,7 @@ def test_the_folds_share_what_is_kept_of_an_image(
     assert files <= 3, "as it is, and a view or two; not as many for every fold"
 
 
-def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., CrossValidation]) -> None:
+def test_a_fold_that_diverges_ends_all_folds(begin: Callable[..., CrossValidation]) -> None:
     folds = begin(learning_rate=1e30, optimizer="sgd")
     while not folds.ended:
         report = folds.run_epoch()
@@ -139,7 +139,7 @@ def test_a_fold_that_diverges_ends_them_all(begin: Callable[..., CrossValidation
     assert folds.best_logits is None
 
 
-def test_patience_is_of_the_score_of_all(begin: Callable[..., CrossValidation]) -> None:
+def test_patience_counts_by_the_score_of_all_folds(begin: Callable[..., CrossValidation]) -> None:
     folds = begin(patience=1, learning_rate=1e-9)
     reports = [folds.run_epoch()]
     while not folds.ended:

@@ -43,12 +43,12 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
 
 
 def numbers(report: EpochReport) -> EpochReport:
-    """A report without what is measured with a clock."""
+    """Report without times and memory."""
     timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
 
 
-def test_it_learns_to_tell_digits_apart(begin: Any) -> None:
+def test_a_fine_tune_learns_to_classify_digits(begin: Any) -> None:
     reports = list(finetune(begin(max_epochs=12)))
     assert reports[-1].train_loss < 0.5 * reports[0].train_loss
     assert max(r.val_accuracy for r in reports) > 0.7
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(begin: Any) -
 @pytest.mark.parametrize(
     "fields", [{}, {"schedule": "plateau", "optimizer": "sgd"}, {"gradual_unfreezing": True}]
 )
-def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
+def test_a_fine_tune_continued_from_a_checkpoint_gives_the_same_numbers(
     begin: Any, fields: dict[str, Any]
 ) -> None:
     whole = [numbers(r) for r in finetune(begin(max_epochs=4, dropout=0.3, **fields))]
@@ -82,7 +82,7 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("fields", [{"augment": 0.3, "dropout": 0.3}, {"gradual_unfreezing": True}])
-def test_kept_features_change_no_loss(
+def test_stored_features_change_no_loss(
     begin: Any, tmp_path: Path, unfreeze: float, fields: dict[str, Any]
 ) -> None:
     store = FeatureStore(tmp_path, 2**26, "float32")
@@ -95,7 +95,7 @@ def test_kept_features_change_no_loss(
     assert store.folder.exists() == (unfreeze < 1)
 
 
-def test_an_epoch_says_where_its_time_went(begin: Any, tmp_path: Path) -> None:
+def test_an_epoch_reports_the_time_of_its_parts(begin: Any, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 2**26)
     first, second, third = finetune(begin(unfreeze=0.0, views=1, store=store))
     for report in (first, second, third):
@@ -104,7 +104,7 @@ def test_an_epoch_says_where_its_time_went(begin: Any, tmp_path: Path) -> None:
     assert third.prefix_seconds == 0
 
 
-def test_a_finished_one_does_not_go_on(begin: Any) -> None:
+def test_a_finished_fine_tune_runs_no_further_epoch(begin: Any) -> None:
     done = begin(max_epochs=2)
     list(finetune(done))
     again = begin(max_epochs=2)
@@ -112,7 +112,7 @@ def test_a_finished_one_does_not_go_on(begin: Any) -> None:
     assert list(finetune(again)) == []
 
 
-def test_a_plateau_is_repeated_without_validation(begin: Any) -> None:
+def test_plateau_follows_recorded_losses_without_validation(begin: Any) -> None:
     fields = {"schedule": "plateau", "learning_rate": 0.1, "max_epochs": 5, "val": None}
     losses = [1.0, 1.1, 1.2, 0.9, 1.0]
     again = list(finetune(begin(**fields, plateau_losses=losses)))
@@ -120,20 +120,20 @@ def test_a_plateau_is_repeated_without_validation(begin: Any) -> None:
     assert [r.learning_rate for r in finetune(begin(**fields))] == [0.1] * 5
 
 
-def test_patience_ends_it_early(begin: Any) -> None:
+def test_exhausted_patience_ends_training(begin: Any) -> None:
     reports = list(finetune(begin(max_epochs=20, patience=2, learning_rate=1e-12)))
     assert len(reports) == 3
     assert reports[-1].is_last
 
 
-def test_it_stops_before_the_schedule_ends_when_told(begin: Any) -> None:
+def test_stop_after_ends_training_before_the_schedule_does(begin: Any) -> None:
     whole = list(finetune(begin(max_epochs=4)))
     part = list(finetune(begin(max_epochs=4, stop_after=2)))
     assert [r.train_loss for r in part] == [r.train_loss for r in whole[:2]]
     assert part[-1].is_last
 
 
-def test_a_diverging_loss_ends_it_and_says_so(begin: Any) -> None:
+def test_a_diverging_loss_ends_training_and_is_reported(begin: Any) -> None:
     reports = list(finetune(begin(max_epochs=9, learning_rate=1e30, optimizer="sgd")))
     assert reports[-1].diverged
     assert reports[-1].is_last
@@ -154,14 +154,14 @@ def test_head_only_training_leaves_the_backbone_as_it_was(begin: Any) -> None:
     assert changed == {"classifier.weight", "classifier.bias"}
 
 
-def test_gradual_unfreezing_opens_groups_epoch_by_epoch(begin: Any) -> None:
+def test_gradual_unfreezing_unfreezes_groups_epoch_by_epoch(begin: Any) -> None:
     tuning = begin(max_epochs=6, gradual_unfreezing=True)
-    opened = []
+    unfrozen = []
     for _ in finetune(tuning):
-        opened.append(sum(p.requires_grad for p in tuning.model.parameters()))
-    assert opened == sorted(opened)
-    assert opened[0] == 2
-    assert opened[3:] == [len(list(tuning.model.parameters()))] * 3
+        unfrozen.append(sum(p.requires_grad for p in tuning.model.parameters()))
+    assert unfrozen == sorted(unfrozen)
+    assert unfrozen[0] == 2
+    assert unfrozen[3:] == [len(list(tuning.model.parameters()))] * 3
 
 
 def test_l1_shrinks_the_weights(begin: Any) -> None:
@@ -179,7 +179,7 @@ def test_every_optimizer_lowers_the_loss(begin: Any, optimizer: str) -> None:
 
 
 class _SmallMemory:
-    """A suffix that fits so many images at a time."""
+    """A suffix that runs out of memory in training with more than ``images`` images at a time."""
 
     def __init__(self, suffix: Any, images: int) -> None:
         self.suffix, self.images, self.refused = suffix, images, 0
@@ -194,15 +194,15 @@ class _SmallMemory:
 @pytest.mark.parametrize(
     "fields", [{}, {"balance": "weighted", "label_smoothing": 0.1, "l1": 1e-4}]
 )
-def test_out_of_memory_it_goes_on_with_smaller_steps_and_the_same_loss(
+def test_out_of_memory_training_continues_with_micro_batches_and_the_same_loss(
     begin: Any, fields: dict[str, Any]
 ) -> None:
     options = {"unfreeze": 0.0, "dropout": 0.0, "max_epochs": 2, **fields}
     plain = list(finetune(begin(**options)))
     tight = begin(**options)
     memory = _SmallMemory(tight._train.split.suffix, 5)
-    parts = replace(tight._train.split, suffix=memory)
-    tight._train.split = tight._val.split = parts
+    split = replace(tight._train.split, suffix=memory)
+    tight._train.split = tight._val.split = split
     reports = list(finetune(tight))
     assert tight.ran_out_of_memory
     assert memory.refused == 2, "from 16 to 8 to 4, and then no more"
@@ -211,7 +211,7 @@ def test_out_of_memory_it_goes_on_with_smaller_steps_and_the_same_loss(
         assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
 
 
-def test_when_one_image_does_not_fit_it_fails(begin: Any) -> None:
+def test_training_fails_if_two_images_do_not_fit(begin: Any) -> None:
     tight = begin(unfreeze=0.0)
     tight._train.split = replace(
         tight._train.split, suffix=_SmallMemory(tight._train.split.suffix, 0)

@@ -13,7 +13,7 @@ def loss_of(labels: np.ndarray = LABELS, num_classes: int = 2, **fields: object)
     return Loss.of(TrialParams.parse({"backbone": "a", **fields}), labels, num_classes)
 
 
-def test_weights_make_classes_count_alike() -> None:
+def test_class_weights_are_inverse_to_the_number_of_images() -> None:
     assert loss_of()._weight is None
     weight = loss_of(balance="weighted")._weight
     assert weight is not None
@@ -31,34 +31,34 @@ def test_the_effective_number_of_images_has_a_ceiling() -> None:
 
 
 @pytest.mark.parametrize("balance", ["none", "weighted", "effective"])
-def test_without_focus_it_is_torchs_cross_entropy(balance: str) -> None:
+def test_without_focal_scaling_the_loss_is_the_cross_entropy_of_torch(balance: str) -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 0, 0])
     ours = loss_of(balance=balance, label_smoothing=0.1)
     theirs = nn.CrossEntropyLoss(ours._weight, label_smoothing=0.1)(logits, labels)
-    assert ours(logits, labels) / ours.counted(labels) == pytest.approx(theirs.item(), rel=1e-5)
+    assert ours(logits, labels) / ours.weight_sum(labels) == pytest.approx(theirs.item(), rel=1e-5)
 
 
-def test_focus_passes_over_what_is_answered_surely() -> None:
+def test_focal_scaling_reduces_the_loss_of_confident_predictions() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.0, 0.1]])
-    sure, unsure = (torch.tensor([0]), torch.tensor([0]))
+    confident, uncertain = (torch.tensor([0]), torch.tensor([0]))
     plain, focused = loss_of(), loss_of(focal_gamma=2.0)
     shares = [
         float(focused(logits[[i]], label) / plain(logits[[i]], label))
-        for i, label in enumerate((sure, unsure))
+        for i, label in enumerate((confident, uncertain))
     ]
     assert shares[0] == pytest.approx((1 - 1 / (1 + np.exp(-4))) ** 2, rel=1e-3)
     assert shares[1] == pytest.approx((1 - 1 / (1 + np.exp(0.1))) ** 2, rel=1e-3)
 
 
-def test_the_surest_answer_has_a_finite_gradient() -> None:
+def test_the_focal_loss_of_a_certain_prediction_has_a_finite_gradient() -> None:
     logits = torch.tensor([[30.0, 0.0]], requires_grad=True)
     loss_of(focal_gamma=0.5)(logits, torch.tensor([0])).backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
 
-def test_a_class_without_an_image_has_a_weight_all_the_same() -> None:
+def test_a_class_without_images_has_a_finite_weight() -> None:
     for balance in ("weighted", "effective"):
         weight = loss_of(np.zeros(4, dtype=int), 2, balance=balance)._weight
         assert weight is not None

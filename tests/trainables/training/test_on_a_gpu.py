@@ -1,4 +1,4 @@
-"""What only a card can show; passed over where there is none."""
+"""Tests that need a GPU; skipped without one."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def whole_card() -> Iterator[None]:
-    """Caps and alarms end with the test that set them."""
+    """Undo memory caps and the synchronization debug mode after each test."""
     yield
     torch.cuda.set_sync_debug_mode("default")
     torch.cuda.set_per_process_memory_fraction(1.0)
@@ -71,7 +71,7 @@ def test_it_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
         {"optimizer": "rmsprop", "freeze_batchnorm": False},
     ],
 )
-def test_no_step_waits_for_the_card(begin: Any, fields: dict[str, Any]) -> None:
+def test_no_training_step_synchronizes_with_the_gpu(begin: Any, fields: dict[str, Any]) -> None:
     tuning = begin(images=15 * 16, **fields)
     tuning.run_epoch()  # what is made once may wait
     read_out = torch.Tensor.item
@@ -113,7 +113,7 @@ def test_an_evaluation_gives_what_a_cpu_gives(begin: Any) -> None:
     assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
 
 
-def test_a_kept_feature_is_what_would_be_computed(begin: Any, tmp_path: Path) -> None:
+def test_a_stored_feature_equals_the_computed_one(begin: Any, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 2**30, "float32")
     fields = {"unfreeze": 0.0, "augment": 0.0, "precision": "fp32"}
     kept, plain = begin(store=store, **fields), begin(**fields)
@@ -138,7 +138,7 @@ def test_a_family_is_split_on_a_card(backbone: str) -> None:
     unfreeze_groups(model, 0)
 
 
-def test_out_of_memory_it_goes_on_with_smaller_steps(begin: Any) -> None:
+def test_out_of_memory_training_continues_with_micro_batches(begin: Any) -> None:
     fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 2048, "images": 2048}
     free = begin(**fields)
     peak = free.run_epoch().peak_memory_mib
@@ -153,7 +153,7 @@ def test_out_of_memory_it_goes_on_with_smaller_steps(begin: Any) -> None:
     assert report.peak_memory_mib <= 0.51 * peak
 
 
-def test_a_trial_goes_on_from_its_checkpoint(begin: Any) -> None:
+def test_a_trial_continues_from_its_checkpoint(begin: Any) -> None:
     whole = begin(dropout=0.2)
     for _ in range(2):
         whole.run_epoch()

@@ -1,0 +1,66 @@
+import pytest
+from pydantic import ValidationError
+
+from spaces import Choices, Fixed, Range
+from spaces.dimension import dimension_of, to_field_type
+
+
+def test_an_entry_of_a_table_becomes_the_dimension_of_its_keys() -> None:
+    assert dimension_of("dropout", 0.1) == Fixed(value=0.1)
+    assert dimension_of("dropout", {"low": 0, "high": 0.5}) == Range(low=0.0, high=0.5)
+    assert dimension_of("optimizer", {"choices": ["sgd", "adam"]}) == Choices(
+        choices=("sgd", "adam")
+    )
+
+
+def test_numbers_take_the_type_of_their_field() -> None:
+    assert type(to_field_type(1, "dropout")) is float
+    assert type(to_field_type(1e3, "head_hidden")) is int
+    assert to_field_type(0.5, "head_hidden") == 0.5
+    assert to_field_type([1, 2], "dropout") == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "start"),
+    [
+        (Fixed(value="a"), "a"),
+        (Range(low=0.0, high=1.0), 0.5),
+        (Range(low=1e-4, high=1e-2, log=True), pytest.approx(1e-3)),
+        (Range(low=0.0, high=1.0, default=0.2), 0.2),
+        (Choices(choices=("a", "b")), "a"),
+        (Choices(choices=("a", "b"), default="b"), "b"),
+    ],
+)
+def test_a_trial_that_sets_no_value_gets_the_default(
+    dimension: Fixed | Range | Choices, start: object
+) -> None:
+    assert dimension.start == start
+
+
+def test_a_range_contains_its_steps_alone() -> None:
+    steps = Range(low=0.0, high=0.5, step=0.1)
+    assert steps.contains(0.3)
+    assert not steps.contains(0.35)
+    assert not steps.contains("0.3")
+    assert steps.nearest(0.33) == pytest.approx(0.3)
+    assert Range(low=1, high=4).values == (1, 2, 3, 4)
+    assert Range(low=1, high=4, log=True).values == ()
+
+
+def test_the_nearest_value_of_a_range_lies_inside_it() -> None:
+    assert Range(low=0.0, high=0.5).nearest(0.9) == 0.5
+    assert Range(low=16, high=1024, log=True).nearest(31.6) == 32
+
+
+def test_the_nearest_of_choices_is_the_value_itself_or_the_default() -> None:
+    choices = Choices(choices=("a", "b"), default="b")
+    assert choices.nearest("a") == "a"
+    assert choices.nearest("z") == "b"
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"low": 1, "high": 1}, {"low": 0, "high": 1, "log": True}, {"low": 0, "hihg": 1}]
+)
+def test_bounds_that_make_no_range_are_refused(bounds: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Range.model_validate(bounds)
