@@ -20,13 +20,13 @@ ACROSS = {
     "search/tuning/faults",
     "trainables/training/on_a_gpu",
 }
-"""Test modules, of a feature that several modules make up, or of what needs special hardware."""
+"""Test modules of what several modules do together, or of what needs special hardware."""
 
 FILES = sorted(TESTS.rglob("test_*.py"))
 ASSERTING = {"raises", "warns", "deprecated_call"}
-"""Functions of pytest that fail a test."""
+"""Functions of pytest that assert an outcome."""
 CHECKING = {"check_weights", "validate"}
-"""Functions that return nothing, or raise: that one passes is an outcome."""
+"""Functions that return nothing or raise: returning is the outcome."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search import SweepConfig
+from search.preparation import Preparation, prepare_sweep, record_launch
+from search.record import StageClock, SweepPaths
+from spaces import ConfigError, SearchSpace
+from trainables.data import Dataset
+from trainables.progress import ignore_progress
+
+
+@pytest.fixture(scope="module")
+def config(settings: dict[str, Any]) -> SweepConfig:
+    return SweepConfig.parse({**settings, "name": "prepared"})
+
+
+@pytest.fixture(scope="module")
+def prepared(config: SweepConfig, ray_cluster: None) -> Preparation:
+    return prepare_sweep(config, ignore_progress, StageClock())
+
+
+def test_a_sweep_is_prepared_with_its_images_decoded_and_its_machines_known(
+    config: SweepConfig, prepared: Preparation
+) -> None:
+    (store,) = prepared.stores.values()
+    assert store.file.exists()
+    assert list(prepared.stores) == list(prepared.plan.pixel_formats)
+    assert (config.metric, prepared.plan.config.metric) == ("auto", "val_accuracy")
+    assert prepared.resources.concurrent == 2
+    assert len(prepared.machines) == 2
+
+
+def test_gpu_hours_without_a_gpu_are_refused_before_an_image_is_read(
+    settings: dict[str, Any], ray_cluster: None, tmp_path: Path
+) -> None:
+    config = SweepConfig.parse({**settings, "gpu_hours": 1, "cache_dir": tmp_path})
+    with pytest.raises(ConfigError, match="hold no GPU; use time_budget"):
+        prepare_sweep(config, ignore_progress, StageClock())
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_launch_is_recorded_before_its_first_trial(
+    config: SweepConfig, prepared: Preparation, tmp_path: Path
+) -> None:
+    paths, given = SweepPaths(tmp_path / "sweep"), tmp_path / "given.toml"
+    paths.root.mkdir()
+    given.write_text("trials = 5\n")
+    record_launch(paths, prepared.plan, config, given)
+    assert paths.given_settings.read_text() == given.read_text()
+    assert SweepConfig.parse(json.loads(paths.config.read_text())) == config, "as it was asked"
+    resolved = json.loads(paths.resolved.read_text())
+    assert resolved == {"metric": "val_accuracy", "sampler_seed": config.sampler_seed}
+    dataset = Dataset.read(paths.dataset, paths.split)
+    assert dataset.fingerprint == prepared.plan.survey.dataset.fingerprint
+    assert dataset.splits.tolist() == prepared.plan.survey.dataset.splits.tolist()
+    assert pd.read_csv(paths.bad_images).empty
+    assert SearchSpace.load(str(paths.space)).open.keys() == prepared.plan.space.open.keys()
+    points = json.loads(paths.initial_points.read_text())
+    assert points == [point.model_dump() for point in prepared.plan.points]
