@@ -38,7 +38,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Machine:
-    """What the check of one machine found."""
+    """Result of the check of one machine."""
 
     id: str
     """Ray's id of the node."""

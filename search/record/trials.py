@@ -41,7 +41,7 @@ class TrialRecord:
     error: str
     """Reason why it failed; empty if it did not."""
     repeat: Repeat | None = None
-    """What it repeats; None for a trial of the search."""
+    """The trial that it repeats; None for a trial of the search."""
     model_cost: ModelCost | None = None
     """Parameters, size and latency of its model; None unless one of them is an objective."""
     ended: datetime | None = None
