@@ -10,7 +10,7 @@ from torch.utils import _pytree
 
 
 def flatten(nested: Any) -> tuple[list[Any], Any]:
-    """Leaves of nested tuples, lists, dicts and slices, and a layout for `unflatten`."""
+    """Leaves of nested tuples, lists and dicts, and a layout for `unflatten`."""
     return _pytree.tree_flatten(nested)
 
 

@@ -16,7 +16,7 @@ def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: P
     assert again.fingerprint == dataset.fingerprint
 
 
-def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
+def test_renamed_images_are_put_in_the_recorded_order(
     dataset: Dataset, digits: Path, cache: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(digits, tmp_path / "data")
@@ -33,18 +33,18 @@ def test_images_of_other_names_are_put_in_the_order_that_was_recorded(
         assert again.file(row).read_bytes() == dataset.file(row).read_bytes()
 
 
-def test_classes_are_put_in_the_order_that_was_recorded(dataset: Dataset) -> None:
-    turned = replace(
+def test_classes_are_put_in_the_recorded_order(dataset: Dataset) -> None:
+    reversed_classes = replace(
         dataset,
         classes=dataset.classes[::-1],
         labels=len(dataset.classes) - 1 - dataset.labels,
     )
-    again = dataset.reordered_like(turned)
-    assert again.classes == turned.classes
+    again = dataset.reordered_like(reversed_classes)
+    assert again.classes == reversed_classes.classes
     assert again.digests == dataset.digests
     for row, label in enumerate(again.labels):
         assert again.classes[label] == dataset.classes[dataset.labels[row]]
 
 
-def test_the_constant_answer_has_the_share_of_the_largest_class() -> None:
+def test_the_majority_share_is_that_of_the_largest_class() -> None:
     assert majority_class_share([0, 1, 1, 1]) == 0.75

@@ -41,13 +41,13 @@ def test_sixteen_bit_grey_keeps_its_range() -> None:
     assert np.asarray(read_rgb(saved(Image.fromarray(levels), "tiff")))[0, 1, 0] == 100
 
 
-def test_transparency_lies_on_white(photo: Image.Image) -> None:
+def test_transparent_pixels_become_white(photo: Image.Image) -> None:
     clear = photo.convert("RGBA")
     clear.putalpha(0)
     assert corner(read_rgb(saved(clear))) == (255, 255, 255)
 
 
-def test_a_transparent_palette_colour_lies_on_white(photo: Image.Image) -> None:
+def test_a_transparent_palette_colour_becomes_white(photo: Image.Image) -> None:
     palette = photo.convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
     content = saved(palette, transparency=palette.getpixel((0, 0)))
     assert corner(read_rgb(content)) == (255, 255, 255)
@@ -116,14 +116,14 @@ def test_a_damaged_jpeg_is_refused_at_any_size(photograph: Path) -> None:
             read_rgb(bytes(content), side=side)
 
 
-def test_jpegs_that_are_not_plain_are_read_as_ever(photograph: Path) -> None:
+def test_rotated_and_cmyk_jpegs_are_decoded_at_full_size(photograph: Path) -> None:
     image = Image.open(photograph)
     exif = Image.Exif()
     exif[274] = 6
-    turned, inks = photograph.with_name("turned.jpg"), photograph.with_name("inks.jpg")
-    image.save(turned, exif=exif)
-    image.convert("CMYK").save(inks)
-    for file in (turned, inks):
+    rotated, cmyk = photograph.with_name("rotated.jpg"), photograph.with_name("cmyk.jpg")
+    image.save(rotated, exif=exif)
+    image.convert("CMYK").save(cmyk)
+    for file in (rotated, cmyk):
         plain = np.asarray(read_rgb(file))
         assert np.array_equal(np.asarray(read_rgb(file, side=32)), plain)
     cut = photograph.read_bytes()[:-500]

@@ -6,49 +6,49 @@ from PIL import Image
 
 from spaces import ConfigError, DataError
 from tests.support.object_store import below, delete, put
-from trainables.data import check_source, read_source, survey_images
-from trainables.data import object_store as remote
+from trainables.data import check_source, object_store, read_source, survey_images
+from trainables.data.object_store import FileInfo, RemoteData
 
 
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of what is copied, as it is."""
+def downloaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are downloaded."""
     names: list[str] = []
-    copy = remote.RemoteData._download
+    download = RemoteData._download
 
-    def noted(self: remote.RemoteData, info: remote.FileInfo, place: Path) -> None:
+    def record(self: RemoteData, info: FileInfo, path: Path) -> None:
         names.append(info.base_name)
-        copy(self, info, place)
+        download(self, info, path)
 
-    monkeypatch.setattr(remote.RemoteData, "_download", noted)
+    monkeypatch.setattr(RemoteData, "_download", record)
     return names
 
 
 def test_a_bucket_is_the_same_data_as_the_folder(bucket: str, digits: Path, tmp_path: Path) -> None:
     put(digits, below(bucket, "digits"))
-    told = []
+    calls = []
     there = survey_images(
         below(bucket, "digits"),
         cache=tmp_path,
-        progress=lambda what, done, total: told.append((what, done, total)),
+        progress=lambda step, done, total: calls.append((step, done, total)),
     )
     here = survey_images(digits, cache=tmp_path / "other")
     assert there.dataset.fingerprint == here.dataset.fingerprint
     assert there.dataset.paths == here.dataset.paths
     assert there.dataset.root.name == "digits"
-    assert ("fetching images", 120, 120) in told
+    assert ("fetching images", 120, 120) in calls
 
 
-def test_only_what_changed_there_is_fetched_again(
-    bucket: str, digits: Path, tmp_path: Path, fetched: list[str]
+def test_only_what_changed_there_is_downloaded_again(
+    bucket: str, digits: Path, tmp_path: Path, downloaded: list[str]
 ) -> None:
     address, mine = below(bucket, "digits"), tmp_path / "mine"
     put(digits, address)
     first = survey_images(address, cache=tmp_path).dataset
-    assert len(fetched) == 120
-    fetched.clear()
+    assert len(downloaded) == 120
+    downloaded.clear()
     assert survey_images(address, cache=tmp_path).dataset.fingerprint == first.fingerprint
-    assert fetched == []
+    assert downloaded == []
     shutil.copytree(digits, mine)
     one, gone = sorted((mine / "zero").iterdir())[:2]
     Image.open(one).rotate(90).save(one)
@@ -56,11 +56,11 @@ def test_only_what_changed_there_is_fetched_again(
     delete(below(address, f"zero/{gone.name}"))
     gone.unlink()
     second = survey_images(address, cache=tmp_path).dataset
-    assert fetched == [one.name]
+    assert downloaded == [one.name]
     assert second.fingerprint == survey_images(mine, cache=tmp_path / "other").dataset.fingerprint
 
 
-def test_folders_may_become_others_there(tmp_path: Path) -> None:
+def test_files_and_folders_can_change_places_in_the_store(tmp_path: Path) -> None:
     there, address = tmp_path / "there", f"file://{tmp_path}/there"
 
     def lay(*names: str) -> list[str]:
@@ -94,37 +94,41 @@ def test_errors_name_the_address(tmp_path: Path) -> None:
         ("file:///mail/user@example.org", False),
     ],
 )
-def test_an_at_sign_alone_is_no_secret(address: str, refused: bool) -> None:
+def test_an_at_sign_alone_is_not_taken_for_a_secret(address: str, refused: bool) -> None:
     try:
-        remote.open_object_store(address, "data")
-        said = ""
+        object_store.open_object_store(address, "data")
+        message = ""
     except ConfigError as error:
-        said = str(error)
-    assert ("must hold no secrets" in said) is refused
+        message = str(error)
+    assert ("must hold no secrets" in message) is refused
 
 
-def test_a_copy_that_broke_off_goes_on(
-    bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_download_is_continued(
+    bucket: str,
+    digits: Path,
+    tmp_path: Path,
+    downloaded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(digits, below(bucket, "digits"))
-    copy = remote.RemoteData._download
+    download = RemoteData._download
 
-    def breaks_off(self: remote.RemoteData, info: remote.FileInfo, place: Path) -> None:
+    def fail_half_way(self: RemoteData, info: object_store.FileInfo, path: Path) -> None:
         if len(list(tmp_path.glob("copies/*/digits/*/*.png"))) >= 60:
             raise OSError("Connection reset by peer")
-        copy(self, info, place)
+        download(self, info, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(remote.RemoteData, "_download", breaks_off)
+        patched.setattr(RemoteData, "_download", fail_half_way)
         with pytest.raises(DataError, match=r"digits.* can't be read \(Connection reset by peer\)"):
             read_source(below(bucket, "digits"), cache=tmp_path)
-    fetched.clear()
+    downloaded.clear()
     assert len(read_source(below(bucket, "digits"), cache=tmp_path).rows) == 120
-    assert 0 < len(fetched) <= 60
+    assert 0 < len(downloaded) <= 60
 
 
-def test_of_a_table_what_it_lists_is_fetched(
-    bucket: str, digits: Path, tmp_path: Path, fetched: list[str]
+def test_the_images_that_a_table_lists_are_downloaded(
+    bucket: str, digits: Path, tmp_path: Path, downloaded: list[str]
 ) -> None:
     put(digits, below(bucket, "all/digits"))
     names = [f"digits/{f.parent.name}/{f.name}" for f in sorted(digits.glob("*/*"))[::2]]
@@ -133,19 +137,19 @@ def test_of_a_table_what_it_lists_is_fetched(
     lines = [f"{name},{name.split('/')[1]}" for name in [*names, "digits/zero/lost.png"]]
     table.write_text("\n".join(["path,label", *lines]))
     put(table, below(bucket, "all/some.csv"))
-    found = survey_images(below(bucket, "all/some.csv"), cache=cache)
-    assert sorted(found.dataset.paths) == sorted(names)
-    assert [s.reason for s in found.issues if s.kind == "bad"] == ["file not found"]
-    assert len(fetched) == 1 + len(names)
-    fetched.clear()
+    survey = survey_images(below(bucket, "all/some.csv"), cache=cache)
+    assert sorted(survey.dataset.paths) == sorted(names)
+    assert [s.reason for s in survey.issues if s.kind == "bad"] == ["file not found"]
+    assert len(downloaded) == 1 + len(names)
+    downloaded.clear()
     delete(below(bucket, f"all/{names[0]}"))
-    found = survey_images(below(bucket, "all/some.csv"), cache=cache)
-    assert sorted(found.dataset.paths) == sorted(names[1:]), "what is gone there is gone here"
-    assert fetched == []
+    survey = survey_images(below(bucket, "all/some.csv"), cache=cache)
+    assert sorted(survey.dataset.paths) == sorted(names[1:]), "what is gone there is gone here"
+    assert downloaded == []
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname", "s3://other/a.png", ""])
-def test_a_table_there_lists_nothing_outside_its_folder(
+def test_a_remote_table_must_not_list_files_outside_its_folder(
     bucket: str, tmp_path: Path, path: str
 ) -> None:
     table = tmp_path / "bad.csv"
@@ -155,7 +159,7 @@ def test_a_table_there_lists_nothing_outside_its_folder(
         read_source(below(bucket, "bad.csv"), cache=tmp_path / "cache")
 
 
-def test_what_is_not_there_is_told_at_once(bucket: str, endpoint: str, tmp_path: Path) -> None:
+def test_a_wrong_address_is_refused_at_once(bucket: str, endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is nothing at s3://.*/lost"):
         check_source(below(bucket, "lost"), cache=tmp_path)
     with pytest.raises(
@@ -166,20 +170,24 @@ def test_what_is_not_there_is_told_at_once(bucket: str, endpoint: str, tmp_path:
         check_source("s3://key:secret@bucket/x", cache=tmp_path)
 
 
-def test_a_disk_without_room_is_told_before_it_is_full(
-    bucket: str, digits: Path, tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+def test_too_small_a_disk_is_refused_before_it_is_full(
+    bucket: str,
+    digits: Path,
+    tmp_path: Path,
+    downloaded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(digits, below(bucket, "digits"))
-    monkeypatch.setattr(remote, "free_bytes", lambda cache: 1000)
+    monkeypatch.setattr(object_store, "free_bytes", lambda cache: 1000)
     with pytest.raises(
         DataError, match=r"GiB that are not here yet, and .* name another cache_dir"
     ):
         read_source(below(bucket, "digits"), cache=tmp_path)
-    assert fetched == []
+    assert downloaded == []
     monkeypatch.undo()
     with monkeypatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", "somebody")
         patched.setenv("AWS_SECRET_ACCESS_KEY", "something")
         read_source(below(bucket, "digits"), cache=tmp_path)
-        patched.setattr(remote, "free_bytes", lambda cache: -5)
+        patched.setattr(object_store, "free_bytes", lambda cache: -5)
         assert len(read_source(below(bucket, "digits"), cache=tmp_path).rows) == 120

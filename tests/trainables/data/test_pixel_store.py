@@ -9,7 +9,6 @@ import torch
 from spaces import DataError
 from trainables.data import (
     Dataset,
-    ImageSet,
     PixelFormat,
     StagedPixels,
     build_store,
@@ -18,11 +17,11 @@ from trainables.data import (
     survey_images,
 )
 
-FORM = PixelFormat(24, "bicubic")
+FORMAT = PixelFormat(24, "bicubic")
 
 
 def test_a_store_holds_what_decoding_each_image_gives(dataset: Dataset, tmp_path: Path) -> None:
-    store = build_store(dataset, FORM, cache=tmp_path)
+    store = build_store(dataset, FORMAT, cache=tmp_path)
     rows = np.array([5, 0, 17])
     pixels = store.read(rows)
     assert (pixels.shape, pixels.dtype) == ((3, 3, 24, 24), torch.uint8)
@@ -31,45 +30,45 @@ def test_a_store_holds_what_decoding_each_image_gives(dataset: Dataset, tmp_path
         assert (got.permute(1, 2, 0).numpy() == expected).all()
 
 
-def test_a_store_is_found_again_and_not_made_twice(dataset: Dataset, tmp_path: Path) -> None:
-    first = build_store(dataset, FORM, cache=tmp_path)
+def test_an_existing_store_is_reused(dataset: Dataset, tmp_path: Path) -> None:
+    first = build_store(dataset, FORMAT, cache=tmp_path)
     made = first.file.stat().st_ino
-    assert build_store(dataset, FORM, cache=tmp_path) == first
+    assert build_store(dataset, FORMAT, cache=tmp_path) == first
     assert first.file.stat().st_ino == made
     other = build_store(dataset, PixelFormat(24, "bilinear"), cache=tmp_path)
     assert other.file != first.file
 
 
-def test_a_broken_off_store_leaves_no_file_that_looks_whole(digits: Path, tmp_path: Path) -> None:
+def test_a_store_that_fails_leaves_no_file_of_its_name(digits: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
-    found = survey_images(copy, cache=tmp_path).dataset
-    found.file(60).write_bytes(b"spoiled since")
+    surveyed = survey_images(copy, cache=tmp_path).dataset
+    surveyed.file(60).write_bytes(b"spoiled since")
     with pytest.raises(DataError, match="has changed since the data were read"):
-        build_store(found, FORM, cache=tmp_path)
+        build_store(surveyed, FORMAT, cache=tmp_path)
     assert [f.suffix for f in (tmp_path / "pixels").iterdir()] == [".lock"]
 
 
-def test_what_the_survey_opened_is_not_decoded_again(
+def test_images_staged_by_the_survey_are_not_decoded_again(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
     (copy / "one" / "broken.png").write_bytes(b"no image")
     alone = survey_images(copy, cache=tmp_path / "alone").dataset
-    expected = build_store(alone, FORM, cache=tmp_path / "alone")
+    expected = build_store(alone, FORMAT, cache=tmp_path / "alone")
     monkeypatch.setattr("trainables.data.pixel_store.read_surveyed_image", None)
-    staged = StagedPixels(tmp_path, [FORM])
-    found = survey_images(copy, cache=tmp_path, staged=staged).dataset
-    store = build_store(found, FORM, cache=tmp_path, staged=staged)
-    rows = np.arange(len(found))
+    staged = StagedPixels(tmp_path, [FORMAT])
+    surveyed = survey_images(copy, cache=tmp_path, staged=staged).dataset
+    store = build_store(surveyed, FORMAT, cache=tmp_path, staged=staged)
+    rows = np.arange(len(surveyed))
     assert torch.equal(store.read(rows), expected.read(rows))
     assert {f.suffix for f in (tmp_path / "pixels").iterdir()} == {".npy", ".lock"}
 
 
-def test_a_killed_process_leaves_nothing_that_stays(dataset: Dataset, tmp_path: Path) -> None:
-    store = build_store(dataset, FORM, cache=tmp_path)
+def test_partial_files_of_a_killed_process_are_removed(dataset: Dataset, tmp_path: Path) -> None:
+    store = build_store(dataset, FORMAT, cache=tmp_path)
     half = store.file.with_name(f"{store.file.name}.1.partial")
     store.file.rename(half)
-    assert build_store(dataset, FORM, cache=tmp_path).file.exists()
+    assert build_store(dataset, FORMAT, cache=tmp_path).file.exists()
     assert not half.exists()
 
 
@@ -80,9 +79,9 @@ def test_two_processes_make_one_store(dataset: Dataset, tmp_path: Path) -> None:
             pool.submit(
                 build_store,
                 dataset,
-                FORM,
+                FORMAT,
                 cache=tmp_path,
-                progress=lambda what, done, total: decoded.append(done),
+                progress=lambda step, done, total: decoded.append(done),
             )
             for _ in range(2)
         ]
@@ -90,10 +89,10 @@ def test_two_processes_make_one_store(dataset: Dataset, tmp_path: Path) -> None:
     assert len(decoded) == len(dataset)
 
 
-def test_older_stores_make_way_and_what_cannot_fit_is_refused(
+def test_older_stores_are_evicted_and_one_that_can_not_fit_is_refused(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    one = build_store(dataset, FORM, cache=tmp_path, budget_bytes=400_000)
+    one = build_store(dataset, FORMAT, cache=tmp_path, budget_bytes=400_000)
     other = PixelFormat(24, "bilinear")
     with pytest.raises(DataError, match="there is no room"):
         build_store(dataset, other, cache=tmp_path, budget_bytes=400_000, keep=[one.file])
@@ -103,12 +102,3 @@ def test_older_stores_make_way_and_what_cannot_fit_is_refused(
     with pytest.raises(DataError, match="there is no room; raise cache_gib"):
         build_store(dataset, PixelFormat(64, "bilinear"), cache=tmp_path, budget_bytes=400_000)
     assert build_store(dataset, other, cache=tmp_path).file.exists()
-
-
-def test_an_image_set_is_the_rows_of_its_splits(dataset: Dataset, tmp_path: Path) -> None:
-    store = build_store(dataset, FORM, cache=tmp_path)
-    both = ImageSet.of(dataset, store, "train", "val")
-    assert len(both) == len(dataset.rows("train")) + len(dataset.rows("val"))
-    chosen = np.array([3, 50])
-    assert (both.images(chosen) == store.read(both.rows[chosen])).all()
-    assert (both.labels == dataset.labels[both.rows]).all()

@@ -13,8 +13,8 @@ def files(digits: Path, tmp_path: Path) -> list[Path]:
     return sorted(Path(shutil.copytree(digits / "one", tmp_path / "one")).iterdir())
 
 
-def opened_again(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Which files a second look opens."""
+def opened_by_scan(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that a scan opens."""
     seen: list[Path] = []
     real = scan._scan_file
     monkeypatch.setattr(
@@ -24,16 +24,16 @@ def opened_again(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
     return sorted(seen)
 
 
-def test_a_second_look_opens_nothing_and_finds_the_same(
+def test_a_second_scan_opens_nothing_and_gives_the_same(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = scan_images(files, cache=tmp_path)
     assert len({o.digest for o in first}) == len(files)
-    assert opened_again(files, tmp_path, monkeypatch) == []
+    assert opened_by_scan(files, tmp_path, monkeypatch) == []
     assert scan_images(files, cache=tmp_path) == first
 
 
-def test_what_is_new_or_changed_is_opened(
+def test_new_and_changed_files_are_opened(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = scan_images(files[1:], cache=tmp_path)
@@ -41,11 +41,11 @@ def test_what_is_new_or_changed_is_opened(
     stat = files[4].stat()
     files[4].write_bytes(files[4].read_bytes()[::-1])
     os.utime(files[4], ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert opened_again(files, tmp_path, monkeypatch) == [files[0], files[3], files[4]]
+    assert opened_by_scan(files, tmp_path, monkeypatch) == [files[0], files[3], files[4]]
     after = scan_images(files, cache=tmp_path)
     assert after[3].digest == after[2].digest == before[1].digest
     assert after[4].error
-    assert opened_again(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
+    assert opened_by_scan(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
 
 
 def test_a_missing_file_is_found_when_it_comes_back(files: list[Path], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ FilesBySplit = dict[str, set[str]]
 
 @pytest.fixture
 def copy(digits: Path, tmp_path: Path) -> Path:
-    """The digits, to be spoiled."""
+    """A copy of the digits that a test may change."""
     return Path(shutil.copytree(digits, tmp_path / "digits"))
 
 
@@ -30,16 +30,16 @@ def split_copy(digits: Path, tmp_path: Path) -> Path:
     return root
 
 
-def by_split(found: Survey) -> FilesBySplit:
-    data = found.dataset
+def by_split(survey: Survey) -> FilesBySplit:
+    data = survey.dataset
     return {s: {data.paths[r] for r in data.rows(s)} for s in ("train", "val", "test")}
 
 
 def test_an_unsplit_folder_is_split_70_15_15_in_every_class(digits: Path, cache: Path) -> None:
-    found = survey_images(digits, cache=cache)
+    survey = survey_images(digits, cache=cache)
     for split, count in (("train", 28), ("val", 6), ("test", 6)):
-        assert found.dataset.counts(split) == {"one": count, "seven": count, "zero": count}
-    assert "stratified by class, seed 0" in found.split_description
+        assert survey.dataset.counts(split) == {"one": count, "seven": count, "zero": count}
+    assert "stratified by class, seed 0" in survey.split_description
 
 
 def test_the_split_depends_on_the_seed_alone(digits: Path, cache: Path, copy: Path) -> None:
@@ -62,25 +62,27 @@ def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
     originals = sorted((copy / "one").iterdir())
     for file in originals:
         shutil.copy(file, file.with_name(f"copy-{file.name}"))
-    found = survey_images(copy, cache=cache)
-    for files in by_split(found).values():
+    survey = survey_images(copy, cache=cache)
+    for files in by_split(survey).values():
         for file in originals:
             name = f"one/{file.name}"
             assert (name in files) == (f"one/copy-{file.name}" in files)
-    assert sum("same bytes" in s.reason for s in found.issues) == len(originals)
+    assert sum("same bytes" in s.reason for s in survey.issues) == len(originals)
 
 
 def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, cache: Path) -> None:
     leak = next((split_copy / "test" / "one").iterdir())
     shutil.copy(leak, split_copy / "train" / "one" / "leak.png")
-    found = survey_images(split_copy, cache=cache)
-    assert found.split_description == "as given"
-    assert "train/one/leak.png" not in found.dataset.paths
-    assert f"test/one/{leak.name}" in found.dataset.paths
-    assert [s.reason for s in found.issues] == ["same bytes as an image of test, left out of train"]
+    survey = survey_images(split_copy, cache=cache)
+    assert survey.split_description == "as given"
+    assert "train/one/leak.png" not in survey.dataset.paths
+    assert f"test/one/{leak.name}" in survey.dataset.paths
+    assert [s.reason for s in survey.issues] == [
+        "same bytes as an image of test, left out of train"
+    ]
 
 
-def test_one_image_under_two_labels_is_suspicious(copy: Path, cache: Path) -> None:
+def test_one_image_under_two_labels_is_reported(copy: Path, cache: Path) -> None:
     shutil.copy(next((copy / "one").iterdir()), copy / "seven" / "really.png")
     reasons = [s.reason for s in survey_images(copy, cache=cache).issues]
     assert reasons == ["the same bytes are labelled one and seven"] * 2
@@ -88,10 +90,10 @@ def test_one_image_under_two_labels_is_suspicious(copy: Path, cache: Path) -> No
 
 def test_a_missing_split_is_drawn_from_train(split_copy: Path, cache: Path) -> None:
     shutil.rmtree(split_copy / "val")
-    found = survey_images(split_copy, cache=cache)
-    assert found.split_description.startswith("val 15% of the given train images")
-    assert found.dataset.counts("val") == {"one": 3, "zero": 3}
-    assert found.dataset.counts("test") == {"one": 5, "zero": 5}
+    survey = survey_images(split_copy, cache=cache)
+    assert survey.split_description.startswith("val 15% of the given train images")
+    assert survey.dataset.counts("val") == {"one": 3, "zero": 3}
+    assert survey.dataset.counts("test") == {"one": 5, "zero": 5}
 
 
 def test_different_classes_in_two_splits_are_refused_with_the_difference(
@@ -105,10 +107,10 @@ def test_different_classes_in_two_splits_are_refused_with_the_difference(
 def test_an_unreadable_image_is_left_out_and_listed(copy: Path, cache: Path) -> None:
     broken = sorted((copy / "one").iterdir())[0]
     broken.write_bytes(broken.read_bytes()[:50])
-    found = survey_images(copy, cache=cache)
-    assert len(found.dataset) == 119
-    assert [(s.path, s.kind) for s in found.issues] == [(f"one/{broken.name}", "bad")]
-    assert found.issues[0].reason == "image file is truncated"
+    survey = survey_images(copy, cache=cache)
+    assert len(survey.dataset) == 119
+    assert [(s.path, s.kind) for s in survey.issues] == [(f"one/{broken.name}", "bad")]
+    assert survey.issues[0].reason == "image file is truncated"
 
 
 def test_too_many_unreadable_images_are_refused(copy: Path, cache: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_single_class_is_refused(copy: Path, cache: Path) -> None:
         survey_images(copy, cache=cache)
 
 
-def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Path) -> None:
+def test_images_of_one_colour_and_tiny_ones_are_reported(copy: Path, cache: Path) -> None:
     from PIL import Image
 
     Image.new("L", (32, 32), 7).save(copy / "one" / "blank.png")
@@ -151,7 +153,7 @@ def test_images_of_one_colour_and_tiny_ones_are_suspicious(copy: Path, cache: Pa
     }
 
 
-def test_several_frames_and_twelve_bits_in_sixteen_are_odd(copy: Path, cache: Path) -> None:
+def test_several_frames_and_twelve_bits_in_sixteen_are_reported(copy: Path, cache: Path) -> None:
     from PIL import Image
 
     ramp = np.arange(1024, dtype=np.uint16).reshape(32, 32)
@@ -171,6 +173,6 @@ def test_a_table_of_absolute_paths_and_missing_files(digits: Path, tmp_path: Pat
     labels = [Path(f).parent.name for f in files]
     table = pd.DataFrame({"path": [*files, "gone.png"], "label": [*labels, "one"]})
     table.to_csv(tmp_path / "list.csv", index=False)
-    found = survey_images(tmp_path / "list.csv", cache=tmp_path)
-    assert len(found.dataset) == 80
-    assert found.issues[0].reason == "file not found"
+    survey = survey_images(tmp_path / "list.csv", cache=tmp_path)
+    assert len(survey.dataset) == 80
+    assert survey.issues[0].reason == "file not found"

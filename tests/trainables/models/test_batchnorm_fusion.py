@@ -10,8 +10,8 @@ from trainables.models.batchnorm_fusion import find_fusable_pairs, fuse_batchnor
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def frozen_part(backbone: str) -> fx.GraphModule:
-    """A model without its head, with statistics as training leaves them, evaluating."""
+def frozen_prefix_of(backbone: str) -> fx.GraphModule:
+    """Prefix of a model in front of its head, with BatchNorm statistics as after training."""
     torch.manual_seed(0)
     model = timm.create_model(backbone, num_classes=3)
     for module in model.modules():
@@ -20,17 +20,17 @@ def frozen_part(backbone: str) -> fx.GraphModule:
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.uniform_(module.bias, -0.5, 0.5)
-    frozen = split_model(model, 0, 64).prefix_module
-    assert frozen is not None
-    return frozen
+    prefix = split_model(model, 0, 64).prefix_module
+    assert prefix is not None
+    return prefix
 
 
 @pytest.mark.parametrize(
     ("backbone", "batchnorms"),
     [("resnet18", 20), ("tf_efficientnet_lite0", 49), ("mobilenetv3_small_100", 34)],
 )
-def test_every_batchnorm_behind_a_convolution_is_folded(backbone: str, batchnorms: int) -> None:
-    part = frozen_part(backbone)
+def test_every_batchnorm_after_a_convolution_is_fused(backbone: str, batchnorms: int) -> None:
+    part = frozen_prefix_of(backbone)
     with torch.no_grad():
         pairs = find_fusable_pairs(part, IMAGES)
         before, after = part(IMAGES)[0], fuse_batchnorms(part, pairs)(IMAGES)[0]
@@ -42,30 +42,30 @@ def test_every_batchnorm_behind_a_convolution_is_folded(backbone: str, batchnorm
     assert not torch.equal(before, after)
 
 
-def test_what_comes_before_its_convolution_stays() -> None:
+def test_a_norm_in_front_of_its_convolution_is_not_fused() -> None:
     with torch.no_grad():
-        pairs = find_fusable_pairs(frozen_part("resnetv2_50d_gn"), IMAGES)
+        pairs = find_fusable_pairs(frozen_prefix_of("resnetv2_50d_gn"), IMAGES)
         assert pairs == {}, "GroupNorm, in front of convolutions"
-        pairs = find_fusable_pairs(frozen_part("densenet121"), IMAGES)
+        pairs = find_fusable_pairs(frozen_prefix_of("densenet121"), IMAGES)
     assert pairs["features.conv0"] == "features.norm0"
     assert all("norm1" not in name for name in pairs.values())
 
 
-def test_a_convolution_that_standardises_its_weights_is_left_alone() -> None:
+def test_a_convolution_with_weight_standardization_is_not_fused() -> None:
     with torch.no_grad():
-        assert find_fusable_pairs(frozen_part("skresnext50_32x4d"), IMAGES)
-        assert find_fusable_pairs(frozen_part("nf_resnet26"), IMAGES) == {}
-        assert find_fusable_pairs(Standardised(), IMAGES) == {}
+        assert find_fusable_pairs(frozen_prefix_of("skresnext50_32x4d"), IMAGES)
+        assert find_fusable_pairs(frozen_prefix_of("nf_resnet26"), IMAGES) == {}
+        assert find_fusable_pairs(Standardized(), IMAGES) == {}
 
 
-class Standardised(fx.GraphModule):
-    """A weight-standardised convolution with a BatchNorm behind it."""
+class Standardized(fx.GraphModule):
+    """A convolution with weight standardization, and a BatchNorm after it."""
 
     def __init__(self) -> None:
-        whole = nn.Sequential(StdConv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
-        nn.init.uniform_(whole[1].running_var, 2, 3)
+        layers = nn.Sequential(StdConv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+        nn.init.uniform_(layers[1].running_var, 2, 3)
         graph = fx.Graph()
         images = graph.placeholder("images")
         convolved = graph.call_module("0", (images,))
         graph.output((graph.call_module("1", (convolved,)),))
-        super().__init__(whole, graph)
+        super().__init__(layers, graph)

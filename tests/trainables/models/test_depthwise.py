@@ -12,37 +12,37 @@ from trainables.models.depthwise import DepthwiseConv2d
     ("kernel", "height", "width"),
     [(3, 1, 1), (3, 2, 3), (5, 3, 3), (5, 4, 5), (7, 4, 4), (5, 9, 9)],
 )
-def test_the_output_and_all_gradients_are_torchs(
+def test_the_output_and_all_gradients_equal_torchs(
     kernel: int, height: int, width: int, bias: bool
 ) -> None:
     plain = nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=bias).double()
     images = torch.rand(4, 6, height, width, dtype=torch.float64)
-    found = []
-    for quick in (False, True):
-        if quick:
+    results = []
+    for fast in (False, True):
+        if fast:
             use_fast_depthwise(plain)
-        assert isinstance(plain, DepthwiseConv2d) == quick
+        assert isinstance(plain, DepthwiseConv2d) == fast
         plain.zero_grad()
-        given = images.clone().requires_grad_()
-        output = plain(given)
+        inputs = images.clone().requires_grad_()
+        output = plain(inputs)
         output.square().sum().backward()
-        found.append([output, given.grad, *(p.grad for p in plain.parameters())])
-    for ours, torchs in zip(*found, strict=True):
+        results.append([output, inputs.grad, *(p.grad for p in plain.parameters())])
+    for ours, torchs in zip(*results, strict=True):
         torch.testing.assert_close(ours, torchs)
 
 
-def test_only_depthwise_convolutions_of_stride_1_are_changed() -> None:
+def test_only_depthwise_convolutions_of_stride_1_are_converted() -> None:
     model = timm.create_model("tf_efficientnet_lite0")
     names = set(model.state_dict())
     use_fast_depthwise(model)
-    quick = [m for m in model.modules() if isinstance(m, DepthwiseConv2d)]
+    fast = [m for m in model.modules() if isinstance(m, DepthwiseConv2d)]
     depthwise = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
-    assert len(quick) == 12
-    assert {m.stride for m in depthwise if m not in quick} == {(2, 2)}
+    assert len(fast) == 12
+    assert {m.stride for m in depthwise if m not in fast} == {(2, 2)}
     assert set(model.state_dict()) == names
 
 
-def test_frozen_weights_and_autocast_take_torchs_own_way() -> None:
+def test_frozen_weights_and_autocast_use_torchs_own_code() -> None:
     model = nn.Sequential(nn.Conv2d(4, 4, 5, padding=2, groups=4))
     images = torch.rand(2, 4, 3, 3, requires_grad=True)
     use_fast_depthwise(model)

@@ -48,8 +48,8 @@ FAMILIES = [
 DEPTHS = (0.0, 0.25, 0.5)
 
 
-def made(params: TrialParams) -> nn.Module:
-    """An untrained model whose head doesn't start at zero."""
+def random_model(params: TrialParams) -> nn.Module:
+    """An untrained model with a random head instead of one of zeros."""
     torch.manual_seed(0)
     model = build_model(params, Weights(params.backbone, "none", None), 5)
     for name in head_names(model):
@@ -59,26 +59,26 @@ def made(params: TrialParams) -> nn.Module:
     return model
 
 
-def small(backbone: str, **fields: float) -> TrialParams:
-    stated = Preprocessing.of(backbone)
-    side = 96 if stated.image_size > 96 and not stated.fixed_input_size else stated.image_size
+def small_params(backbone: str, **fields: float) -> TrialParams:
+    native = Preprocessing.of(backbone)
+    side = 96 if native.image_size > 96 and not native.fixed_input_size else native.image_size
     if "dinov2" in backbone:
         side = 112
     return TrialParams.parse({"backbone": backbone, "image_size": side, **fields})
 
 
 @pytest.fixture
-def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefixes that keep their BatchNorms: equal to the last digits, not only to rounding."""
+def unfused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefixes without BatchNorm fusion: equal to the last digit, not only to rounding."""
     monkeypatch.setattr(prefix, "find_fusable_pairs", lambda module, images: {})
     monkeypatch.setattr(prefix, "_verified", {})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", FAMILIES)
-def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str, unfolded: None) -> None:
-    params = small(backbone, dropout=0.2)
-    model = made(params)
+def test_the_parts_compute_what_the_whole_computes(backbone: str, unfused: None) -> None:
+    params = small_params(backbone, dropout=0.2)
+    model = random_model(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
     for unfreeze in DEPTHS:
         parts = split_model(model, unfrozen_group_count(model, unfreeze), params.image_size)
@@ -98,9 +98,9 @@ def test_the_two_parts_of_a_family_give_what_the_whole_gives(backbone: str, unfo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", FAMILIES)
-def test_a_folded_prefix_of_a_family_gives_the_same_to_rounding(backbone: str) -> None:
-    params = small(backbone)
-    model = made(params)
+def test_a_fused_prefix_of_every_family_is_equal_up_to_rounding(backbone: str) -> None:
+    params = small_params(backbone)
+    model = random_model(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
     parts = split_model(model, 0, params.image_size)
     assert parts.prefix_module is not None
@@ -115,10 +115,10 @@ def test_a_folded_prefix_of_a_family_gives_the_same_to_rounding(backbone: str) -
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit"])
 @pytest.mark.parametrize("unfreeze", DEPTHS)
 def test_training_through_the_parts_gives_the_whole_models_gradients(
-    backbone: str, unfreeze: float, unfolded: None
+    backbone: str, unfreeze: float, unfused: None
 ) -> None:
-    params = small(backbone, dropout=0.3)
-    model = made(params)
+    params = small_params(backbone, dropout=0.3)
+    model = random_model(params)
     parts = split_model(model, unfrozen_group_count(model, unfreeze), params.image_size)
     images = torch.rand(4, 3, params.image_size, params.image_size)
     gradients = []
@@ -134,16 +134,16 @@ def test_training_through_the_parts_gives_the_whole_models_gradients(
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_a_head_alone_starts_from_one_vector_an_image() -> None:
+def test_head_only_training_reads_one_vector_per_image() -> None:
     for backbone in ("test_resnet", "test_efficientnet", "test_vit", "regnety_002"):
-        params = small(backbone, unfreeze=0.0)
-        model = made(params)
+        params = small_params(backbone, unfreeze=0.0)
+        model = random_model(params)
         assert split_for_trial(model, params).feature_shapes == ((model.head_hidden_size,),)
 
 
-def test_depths_close_to_each_other_share_a_cut() -> None:
-    params = small("tf_efficientnet_lite0")
-    model = made(params)
+def test_similar_unfreeze_fractions_share_a_cut() -> None:
+    params = small_params("tf_efficientnet_lite0")
+    model = random_model(params)
     shapes = {
         unfreeze: split_for_trial(
             model, params.model_copy(update={"unfreeze": unfreeze})
@@ -156,10 +156,10 @@ def test_depths_close_to_each_other_share_a_cut() -> None:
 
 
 def test_a_fingerprint_follows_the_weights_and_the_cut() -> None:
-    params = small("test_efficientnet")
-    model = made(params)
+    params = small_params("test_efficientnet")
+    model = random_model(params)
     one = split_model(model, 0, 32).fingerprint
-    assert split_model(made(params), 0, 32).fingerprint == one
+    assert split_model(random_model(params), 0, 32).fingerprint == one
     assert split_model(model, 2, 32).fingerprint != one
     with torch.no_grad():
         next(model.parameters()).mul_(2)
@@ -167,31 +167,31 @@ def test_a_fingerprint_follows_the_weights_and_the_cut() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
-def test_what_drops_at_random_does_not_part_prefixes(backbone: str) -> None:
+def test_trials_of_different_drop_rates_share_a_prefix(backbone: str) -> None:
     rates = ({}, {"drop_path": 0.1}, {"drop_path": 0.2, "dropout": 0.3})
     images, fingerprints = torch.rand(2, 3, 160, 160), set()
     for rate in rates:
-        params = small(backbone, **{"unfreeze": 0.25, **rate})
-        model = made(params)
+        params = small_params(backbone, **{"unfreeze": 0.25, **rate})
+        model = random_model(params)
         parts = split_for_trial(model, params)
         fingerprints.add(parts.fingerprint)
         model.eval()
-        given = images[..., : params.image_size, : params.image_size]
+        cropped = images[..., : params.image_size, : params.image_size]
         with torch.no_grad():
-            torch.testing.assert_close(parts.suffix(parts.prefix(given)), model(given))
+            torch.testing.assert_close(parts.suffix(parts.prefix(cropped)), model(cropped))
     assert len(fingerprints) == 1
 
 
 @pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"freeze_batchnorm": False}])
-def test_what_leaves_nothing_to_keep_trains_whole(fields: dict[str, float]) -> None:
-    params = small("test_efficientnet", **{"unfreeze": 0.2, **fields})
-    parts = split_for_trial(made(params), params)
+def test_a_trial_with_nothing_to_store_stays_unsplit(fields: dict[str, float]) -> None:
+    params = small_params("test_efficientnet", **{"unfreeze": 0.2, **fields})
+    parts = split_for_trial(random_model(params), params)
     assert parts.prefix_module is None
     assert parts.feature_shapes == ((3, params.image_size, params.image_size),)
 
 
-class Capricious(nn.Module):
-    """Does as its input says: torch.fx can't follow it."""
+class DataDependent(nn.Module):
+    """A model whose control flow depends on its input, which torch.fx can't trace."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -204,13 +204,13 @@ class Capricious(nn.Module):
         return self.model(x)  # type: ignore[no-any-return]
 
 
-def test_a_model_that_fx_cannot_follow_is_refused_with_the_reason() -> None:
+def test_a_model_that_fx_can_not_trace_is_refused_with_the_reason() -> None:
     with pytest.raises(CannotSplitError, match=r"torch.fx can't follow it \("):
-        split_model(Capricious(made(small("test_efficientnet"))), 0, 32)
+        split_model(DataDependent(random_model(small_params("test_efficientnet"))), 0, 32)
 
 
-def test_frozen_parts_neither_drop_nor_move(untrained: Weights) -> None:
-    params = small("test_efficientnet", unfreeze=0.25, drop_path=0.5)
+def test_a_prefix_applies_no_dropout_and_changes_no_statistics(untrained: Weights) -> None:
+    params = small_params("test_efficientnet", unfreeze=0.25, drop_path=0.5)
     model = build_model(params, untrained, 3)
     parts = split_for_trial(model, params)
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
@@ -222,24 +222,26 @@ def test_frozen_parts_neither_drop_nor_move(untrained: Weights) -> None:
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
 
 
-def test_models_of_one_make_and_different_size_are_told_apart() -> None:
+def test_models_of_one_class_and_different_width_are_told_apart() -> None:
     for depth in (0.0, 0.25):
         shapes = []
         for backbone in ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_tiny_patch16_224"):
-            params = small(backbone, unfreeze=depth)
-            shapes.append(split_for_trial(made(params), params).feature_shapes)
+            params = small_params(backbone, unfreeze=depth)
+            shapes.append(split_for_trial(random_model(params), params).feature_shapes)
         assert shapes[0] == shapes[2] != shapes[1]
 
 
-def test_parts_that_give_something_else_are_refused_though_the_head_starts_at_zero(
+def test_parts_that_compute_something_else_are_refused_though_the_head_is_zero(
     untrained: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = small("test_efficientnet", unfreeze=0.25, image_size=48)
+    params = small_params("test_efficientnet", unfreeze=0.25, image_size=48)
     model = build_model(params, untrained, 3)
     kept = copy.deepcopy(model.state_dict())
     features = prefix.Boundary.features
     monkeypatch.setattr(
-        prefix.Boundary, "features", lambda self, given: tuple(2 * f for f in features(self, given))
+        prefix.Boundary,
+        "features",
+        lambda self, output: tuple(2 * f for f in features(self, output)),
     )
     with pytest.raises(CannotSplitError, match="don't give what the whole gives"):
         split_model(model, 1, 48)

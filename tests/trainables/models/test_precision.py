@@ -13,7 +13,7 @@ from trainables.models.precision import AutocastDtypes
 def choose(  # type: ignore[no-untyped-def]
     params: TrialParams, untrained: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """``choose_autocast`` for a small model, as on a CPU with AVX-512, whatever runs the test."""
+    """``choose_autocast`` for a small model, as if on a CPU with AVX-512."""
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     model = build_model(params, untrained, 3)
 
@@ -24,7 +24,7 @@ def choose(  # type: ignore[no-untyped-def]
     return chosen
 
 
-def test_what_is_asked_for_is_taken(choose) -> None:  # type: ignore[no-untyped-def]
+def test_a_precision_that_is_given_is_used(choose) -> None:  # type: ignore[no-untyped-def]
     assert choose("fp32") == AutocastDtypes(None, None)
     assert choose("bf16") == AutocastDtypes(torch.bfloat16, torch.bfloat16)
     assert choose("auto", None) == AutocastDtypes(None, None)
@@ -38,12 +38,12 @@ def test_a_cpu_that_only_emulates_bfloat16_is_not_measured(
     assert not (tmp_path / "precision").exists()
 
 
-def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cpu_is_measured_once_and_the_result_cached(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     before = {n: t.clone() for n, t in choose.model.state_dict().items()}
     first = choose("auto")
-    (notes,) = (tmp_path / "precision").glob("*.json")
-    assert torch.__version__.partition("+")[0] in notes.name
-    ((case, speedups),) = json.loads(notes.read_text()).items()
+    (file,) = (tmp_path / "precision").glob("*.json")
+    assert torch.__version__.partition("+")[0] in file.name
+    ((case, speedups),) = json.loads(file.read_text()).items()
     assert case == "test_efficientnet at 32"
     assert min(speedups.values()) > 0
     assert choose("auto") == first
@@ -58,7 +58,7 @@ def test_a_cpu_is_measured_once_and_its_answer_kept(choose, tmp_path: Path) -> N
         ({"prefix": 1.1, "suffix": 1.2}, AutocastDtypes(None, torch.bfloat16)),
     ],
 )
-def test_each_part_takes_what_is_plainly_faster(
+def test_each_part_uses_bfloat16_only_where_it_is_clearly_faster(
     choose, monkeypatch: pytest.MonkeyPatch, speedups: dict[str, float], chosen: AutocastDtypes
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(precision, "_measure_speedups", lambda *unused: speedups)

@@ -6,8 +6,8 @@ from torch import nn
 from trainables.models.tracing import frontier_nodes, suffix_node_names, trace
 
 
-class Dropping(nn.Module):
-    """A frozen layer, dropout called in one of the ways there are, a head that trains."""
+class DropoutModel(nn.Module):
+    """A frozen layer, dropout applied in one of five ways, and a head that trains."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -19,11 +19,11 @@ class Dropping(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.body(x)
         match self.way:
-            case "by place":
+            case "positional argument":
                 x = F.dropout(x, 0.3, self.training)
-            case "by name":
+            case "keyword argument":
                 x = F.dropout(x, p=0.3, training=self.training)
-            case "by default":
+            case "default argument":
                 x = F.dropout(x) if self.training else x
             case "module":
                 x = self.drop(x)
@@ -32,19 +32,21 @@ class Dropping(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("way", ["by place", "by name", "by default", "module", "attention"])
-def test_what_drops_at_random_lies_behind_the_cut(way: str) -> None:
-    model = Dropping(way)
+@pytest.mark.parametrize(
+    "way", ["positional argument", "keyword argument", "default argument", "module", "attention"]
+)
+def test_dropout_lies_behind_the_cut_however_it_is_applied(way: str) -> None:
+    model = DropoutModel(way)
     training = trace(model.train())
     (border,) = frontier_nodes(training, suffix_node_names(training, model))
     assert border.name == "body"
     evaluating = trace(model.eval())
     (border,) = frontier_nodes(evaluating, suffix_node_names(evaluating, model))
-    assert border.name != "body" or way == "by default"
+    assert border.name != "body" or way == "default argument"
 
 
-def test_dropout_of_nothing_hinders_no_one() -> None:
-    model = Dropping("module")
+def test_dropout_with_rate_zero_lies_in_front_of_the_cut() -> None:
+    model = DropoutModel("module")
     model.drop.p = 0.0
     graph = trace(model.train())
     (border,) = frontier_nodes(graph, suffix_node_names(graph, model))

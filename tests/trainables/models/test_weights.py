@@ -12,15 +12,13 @@ from trainables.models import build_model, check_weights, find_weights
 from trainables.models.weights import WEIGHT_PACKAGES
 
 
-def test_untrained_is_only_had_by_name(cache: Path) -> None:
+def test_random_weights_have_to_be_asked_for_by_name(cache: Path) -> None:
     assert find_weights("test_vit", "untrained", cache=cache).file is None
     with pytest.raises(WeightsError, match="can't be downloaded"):
         find_weights("test_vit", "pretrained", cache=cache)
 
 
-def test_another_file_of_the_same_name_is_not_the_one_that_was_found(
-    tmp_path: Path, cache: Path
-) -> None:
+def test_weights_are_local_until_the_file_changes_or_vanishes(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "test_vit.safetensors"
     save_file(timm.create_model("test_vit").state_dict(), file)
     weights = find_weights("test_vit", str(tmp_path), cache=cache)
@@ -43,7 +41,7 @@ def test_a_folder_of_weights_is_used(tmp_path: Path, cache: Path, name: str) -> 
     assert model.head.weight.shape[0] == 3
 
 
-def test_a_file_may_be_a_link_to_one_of_another_name(tmp_path: Path, cache: Path) -> None:
+def test_a_weights_file_can_be_a_link(tmp_path: Path, cache: Path) -> None:
     """As in the Hugging Face cache."""
     save_file(timm.create_model("test_vit").state_dict(), tmp_path / "a1b2c3")
     (tmp_path / "test_vit.safetensors").symlink_to(tmp_path / "a1b2c3")
@@ -75,7 +73,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, cache: Path, other
         check_weights(TrialParams(backbone="test_vit", image_size=160), weights)
 
 
-def test_a_model_that_never_saw_an_image_holds_all_its_weights(tmp_path: Path, cache: Path) -> None:
+def test_the_state_dict_of_an_untrained_model_is_complete(tmp_path: Path, cache: Path) -> None:
     """Its BatchNorm statistics are as they begin, but they are there."""
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "test_resnet.safetensors")
     check_weights(
@@ -93,7 +91,7 @@ def test_a_file_without_batchnorm_statistics_is_refused(tmp_path: Path, cache: P
         check_weights(TrialParams(backbone="test_resnet"), weights)
 
 
-def test_weights_of_the_very_model_pass_whatever_their_number_of_classes(
+def test_weights_of_the_same_model_pass_with_any_number_of_classes(
     tmp_path: Path, cache: Path
 ) -> None:
     for backbone in ("test_vit", "test_efficientnet", "test_convnext"):
@@ -105,7 +103,7 @@ def test_weights_of_the_very_model_pass_whatever_their_number_of_classes(
         check_weights(TrialParams(backbone=backbone, image_size=160, head_hidden=8), weights)
 
 
-def test_what_can_not_be_had_is_told_in_a_sentence(tmp_path: Path, cache: Path) -> None:
+def test_missing_weights_are_refused_with_a_way_out(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE|can't be reached"):
         find_weights("resnet18.a1_in1k", "pretrained", cache=cache)
     with pytest.raises(WeightsError, match="did you mean 'resnet18'"):

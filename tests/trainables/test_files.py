@@ -1,0 +1,48 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from trainables.files import write_atomically, write_json
+
+
+def test_a_file_is_written_with_its_folder_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    write_atomically(target, lambda partial: partial.write_text("text"))
+    assert target.read_text() == "text"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def fail(partial: Path) -> None:
+        partial.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, fail)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_others_may_read_a_file_whose_writer_made_it_private(tmp_path: Path) -> None:
+    def write_privately(partial: Path) -> None:
+        partial.unlink()
+        os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    (tmp_path / "usual").touch()
+    write_atomically(tmp_path / "file", write_privately)
+    usual, written = ((tmp_path / name).stat().st_mode for name in ("usual", "file"))
+    assert stat.filemode(written) == stat.filemode(usual)
+
+
+def test_json_keeps_the_order_of_keys_and_all_letters(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"b": "Größe", "a": [1, 2.5]})
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert "Größe" in text
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["b", "a"]
