@@ -20,7 +20,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fixed_input_size: bool
-    """Whether timm has to be told of another image size when it builds the model."""
+    """Whether the architecture depends on the image size, which timm then needs as ``img_size``."""
 
     @classmethod
     def of(cls, backbone: str) -> "Preprocessing":

@@ -8,7 +8,7 @@ FIXED = torch.arange(4.0)
 
 
 def outputs(images: int) -> tuple[object, ...]:
-    """What a prefix might give for so many images: nested values of every kind."""
+    """Output of a prefix for a batch of so many images: nested values of every kind."""
     return (torch.zeros(images, 5, 7), [FIXED, images, "same"], {"pooled": torch.ones(images, 9)})
 
 
