@@ -18,7 +18,7 @@ def test_params_are_frozen() -> None:
         TrialParams(backbone="resnet18").unfreeze = 0.5  # type: ignore[misc]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(SpaceError) as caught:
         TrialParams.parse({"backbone": "a", "unfreeze": 2, "dropout": 1.0, "lerning_rate": 1})
     text = str(caught.value)

@@ -24,7 +24,7 @@ def test_five_presets_ship() -> None:
     assert preset_names() == ["classic", "default", "demo", "edge", "thorough"]
 
 
-def test_what_a_point_leaves_out_takes_the_spaces_default() -> None:
+def test_fields_that_a_point_leaves_out_take_the_default_of_the_space() -> None:
     made = space(learning_rate={"low": 1e-4, "high": 1e-2, "log": True}, dropout=0.3)
     params = made.params({"unfreeze": 1.0, "backbone": "b"}, native_image_size=SIZES)
     assert params.learning_rate == pytest.approx(1e-3)
@@ -64,7 +64,7 @@ def test_fields_become_optuna_distributions_of_their_kind() -> None:
     }
 
 
-def test_every_backbone_starts_with_its_head_alone_and_then_at_the_defaults() -> None:
+def test_every_backbone_is_tried_head_only_and_then_at_the_defaults() -> None:
     made = space(unfreeze={"low": 0, "high": 1, "default": 0.4}, dropout=0.3)
     starts = made.initial_points(native_image_size=SIZES)
     assert [(s.backbone, s.unfreeze) for s in starts] == [
@@ -132,7 +132,7 @@ def test_values_that_can_not_be_drawn_are_left_out() -> None:
     )
 
 
-def test_the_middle_of_steps_is_one_of_them() -> None:
+def test_the_default_of_a_range_with_steps_is_one_of_them() -> None:
     made = space(dropout={"low": 0, "high": 0.5, "step": 0.1})
     assert made.params({}, native_image_size=SIZES).dropout in (0.2, pytest.approx(0.3))
     with pytest.raises(SpaceError, match=r"default must be a step of 0.1 from 0.0, such as 0.2"):
@@ -148,12 +148,12 @@ def test_the_middle_of_steps_is_one_of_them() -> None:
         ("batch_size", {"low": 8, "high": 64, "step": 0.5}),
     ],
 )
-def test_a_step_that_leads_nowhere_is_refused(field: str, bounds: dict[str, float]) -> None:
+def test_a_step_outside_the_range_is_refused(field: str, bounds: dict[str, float]) -> None:
     with pytest.raises(SpaceError, match=rf"{field}: .*step must be .*above 0 and no longer"):
         space(**{field: bounds})
 
 
-def test_a_step_may_be_all_of_a_range() -> None:
+def test_a_step_may_be_as_long_as_the_range() -> None:
     made = space(dropout={"low": 0.2, "high": 0.3, "step": 0.1})
     assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
 
@@ -176,7 +176,7 @@ def test_a_range_without_steps_makes_no_grid() -> None:
         space(unfreeze={"low": 0, "high": 1}).grid()
 
 
-def test_fixing_a_field_closes_it() -> None:
+def test_a_fixed_field_is_no_longer_open() -> None:
     made = space(image_size={"choices": [32, 64]}).with_fixed(image_size=48)
     assert made.dimensions["image_size"] == Fixed(value=48)
     assert "image_size" not in made.open

@@ -10,7 +10,7 @@ def test_folds_have_every_class_evenly() -> None:
         assert np.bincount(folds[labels == k]).tolist() == [count] * 5
 
 
-def test_copies_of_an_image_are_in_one_fold() -> None:
+def test_duplicates_of_an_image_share_a_fold() -> None:
     labels = np.tile(np.repeat([0, 1, 2], [50, 10, 5]), 2)
     folds = fold_numbers(labels, digests=[str(k) for k in range(65)] * 2)
     assert (folds[:65] == folds[65:]).all()

@@ -3,7 +3,7 @@ import numpy as np
 from trainables.evaluation import likely_label_errors
 
 
-def test_wrong_labels_come_first_and_hesitation_is_no_error() -> None:
+def test_wrong_labels_are_suspected_and_uncertain_predictions_are_not() -> None:
     truth = np.repeat([0, 1, 2], 20)
     probabilities = np.eye(3)[truth] * 0.8 + 0.2 / 3
     labels = truth.copy()
@@ -13,6 +13,6 @@ def test_wrong_labels_come_first_and_hesitation_is_no_error() -> None:
     assert likely_label_errors(probabilities, labels).tolist() == [3, 27]
 
 
-def test_a_class_without_images_is_never_found() -> None:
+def test_a_class_without_images_is_never_suspected() -> None:
     probabilities = np.array([[0.1, 0.9], [0.2, 0.8]])
     assert likely_label_errors(probabilities, np.array([0, 0])).size == 0

@@ -24,7 +24,7 @@ def test_strength_zero_changes_nothing(images: torch.Tensor) -> None:
     assert augment(images, at(0.0), drawn()) is images
 
 
-def test_more_strength_moves_images_further(images: torch.Tensor) -> None:
+def test_higher_strength_changes_images_more(images: torch.Tensor) -> None:
     change = [
         (augment(images, at(strength), drawn()).float() - images).abs().mean().item()
         for strength in (0.05, 0.2, 0.5, 1.0)
@@ -40,7 +40,7 @@ def test_every_image_of_a_batch_is_transformed_differently(images: torch.Tensor)
     assert min(pairs) > 3
 
 
-def test_an_image_is_transformed_by_its_own_numbers_whatever_lies_beside_it(
+def test_the_transform_of_an_image_depends_on_its_own_numbers_alone(
     images: torch.Tensor,
 ) -> None:
     strengths = np.linspace(0, 1, 32)
@@ -51,7 +51,7 @@ def test_an_image_is_transformed_by_its_own_numbers_whatever_lies_beside_it(
     assert torch.equal(together[0], images[0]), "strength 0"
 
 
-def test_both_paths_draw_the_same_picture(images: torch.Tensor) -> None:
+def test_the_cpu_and_gpu_implementations_give_the_same_images(images: torch.Tensor) -> None:
     plan = _Plan.of(at(0.6), drawn(), 32, 32)
     apart = (_on_cpu(images, plan, np.arange(32)).float() - _on_gpu(images, plan).float()).abs()
     assert apart.mean() < 1.5
