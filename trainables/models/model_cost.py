@@ -22,7 +22,7 @@ class ModelCost:
     parameters: float
     """Number of parameters, in millions."""
     latency_ms: float
-    """Time for one image in float32 on one CPU core of the driver, the best of seven runs."""
+    """Time for one image in float32 on one CPU core where it was measured, best of seven runs."""
 
     @classmethod
     def measure(cls, params: TrialParams) -> Self:
