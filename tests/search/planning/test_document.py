@@ -37,8 +37,8 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
         *("points", "backbones", "cost"),
     ]
     assert written["open"]["augment"] == {
-        **{"low": 0.0, "high": 0.2, "log": False},
-        **{"step": None, "default": None},
+        **{"reason": "", "low": 0.0, "high": 0.2},
+        **{"log": False, "step": None, "default": None},
     }
     assert written["points"][0]["label_smoothing"] == 0.1
     assert written["backbones"][0]["trainable_share"] == {"0": 0.1, "1": 1.0}
