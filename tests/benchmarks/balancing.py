@@ -53,9 +53,9 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     params = TrialParams.parse(
         {"backbone": BACKBONE, "image_size": 96, "unfreeze": 0.25, "learning_rate": 2e-3, **way}
     )
-    stated = Preprocessing.of(BACKBONE)
+    preprocessing = Preprocessing.of(BACKBONE)
     cache = SCRATCH / "balancing"
-    pixels = build_store(dataset, stated.pixel_format(96), cache=cache)
+    pixels = build_store(dataset, preprocessing.pixel_format(96), cache=cache)
     classes = len(dataset.classes)
     tuning = FineTuning(
         params,
@@ -69,7 +69,7 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     list(finetune(tuning))
     test = ImageSet.of(dataset, pixels, "test")
     inputs = FeatureLoader(
-        test, split_for_trial(tuning.model, params), stated, device=tuning.device
+        test, split_for_trial(tuning.model, params), preprocessing, device=tuning.device
     )
     scores = scores_of(logits_of(tuning.model, inputs), test.labels)
     return scores.accuracy, scores.balanced_accuracy, scores.macro_f1
@@ -88,16 +88,18 @@ def main() -> None:
         f"{seeds} seeds (least to most).",
     ]
     for name in SETS:
-        found: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
+        scores_of_way: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
         for seed in range(seeds):
             cache = SCRATCH / "balancing"
             dataset = survey_images(
                 ROOT / "data" / name, cache=cache, split=SplitSpec(seed=seed)
             ).dataset
             for way, fields in WAYS.items():
-                found[way].append(tested(dataset, seed, fields))
-                print(name, seed, way, *(f"{v:.4f}" for v in found[way][-1]), file=sys.stderr)
-        base = np.array(found["none"])
+                scores_of_way[way].append(tested(dataset, seed, fields))
+                print(
+                    name, seed, way, *(f"{v:.4f}" for v in scores_of_way[way][-1]), file=sys.stderr
+                )
+        base = np.array(scores_of_way["none"])
         plain = ", ".join(f"{100 * value:.1f}" for value in base.mean(axis=0))
         lines += [
             "",
@@ -108,7 +110,7 @@ def main() -> None:
             "| --- | --- | --- | --- |",
         ]
         for way in list(WAYS)[1:]:
-            gains = 100 * (np.array(found[way]) - base)
+            gains = 100 * (np.array(scores_of_way[way]) - base)
             cells = [f"{g.mean():+.1f} ({g.min():+.1f} to {g.max():+.1f})" for g in gains.T]
             lines.append(f"| {way} | {' | '.join(cells)} |")
     command = "python -m tests.benchmarks.balancing"

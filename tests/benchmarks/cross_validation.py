@@ -82,15 +82,15 @@ def swept(table: Path, weights: Path, *flags: str) -> Outcome:
 def by_way(name: str, seed: int, trials: int, weights: Path, work: Path) -> dict[str, Outcome]:
     """The outcome of each way of validating, on one draw of images."""
     table = few_images(name, seed, work)
-    alike = ("--seed", str(seed))
-    found = {"one split": swept(table, weights, *alike, "--trials", str(trials))}
-    crossed = swept(table, weights, *alike, "--trials", str(trials), "--folds", str(FOLDS))
-    found[f"`--folds {FOLDS}`"] = crossed
+    shared_flags = ("--seed", str(seed))
+    outcomes = {"one split": swept(table, weights, *shared_flags, "--trials", str(trials))}
+    crossed = swept(table, weights, *shared_flags, "--trials", str(trials), "--folds", str(FOLDS))
+    outcomes[f"`--folds {FOLDS}`"] = crossed
     long = ("--time-budget", f"{crossed.seconds:.0f}")
-    found["one split, as long"] = swept(table, weights, *alike, *long)
-    for way, outcome in found.items():
+    outcomes["one split, as long"] = swept(table, weights, *shared_flags, *long)
+    for way, outcome in outcomes.items():
         print(table.stem, way, outcome, file=sys.stderr)
-    return found
+    return outcomes
 
 
 def main() -> None:
@@ -117,9 +117,9 @@ def main() -> None:
             "| way | test accuracy, % | points more | too kind, points | trials | search, s |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-        base = np.array([found["one split"].test for found in drawn])
+        base = np.array([outcomes["one split"].test for outcomes in drawn])
         for way in drawn[0]:
-            rows = [astuple(found[way]) for found in drawn]
+            rows = [astuple(outcomes[way]) for outcomes in drawn]
             test, val, trials, took = np.array(rows).T
             cells = [
                 _mean_and_range(100 * test, ""),

@@ -148,11 +148,11 @@ class Raw:
 
     def run(self, number: int) -> None:
         """Propose a trial and record its three epochs."""
-        asked = self._study.ask(self._distributions)
+        trial = self._study.ask(self._distributions)
         for epoch in range(1, EPOCHS + 1):
-            value = score(asked.params, epoch)
-            asked.report(value, epoch)
-        self._study.tell(asked, value)
+            value = score(trial.params, epoch)
+            trial.report(value, epoch)
+        self._study.tell(trial, value)
 
 
 KINDS = {"ours": Ours, "tpe": partial(Ours, sampler="tpe"), "stock": Stock, "raw": Raw}
@@ -165,7 +165,7 @@ def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
     points = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     before = psutil.Process().memory_info().rss
     searcher = KINDS[kind](marks[-1])
-    found: dict[str, list[float]] = {"ms": [], "mib": []}
+    measured: dict[str, list[float]] = {"ms": [], "mib": []}
     number = 0
     for mark in marks:
         while number < mark - WINDOW:
@@ -177,10 +177,10 @@ def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
             searcher.run(number)
             took.append(1000 * (time.perf_counter() - start))
             number += 1
-        found["ms"].append(statistics.median(took))
-        found["mib"].append((psutil.Process().memory_info().rss - before) / 2**20)
-        print(f"  {kind} {mark}: {found['ms'][-1]:.1f} ms", file=sys.stderr)
-    return found
+        measured["ms"].append(statistics.median(took))
+        measured["mib"].append((psutil.Process().memory_info().rss - before) / 2**20)
+        print(f"  {kind} {mark}: {measured['ms'][-1]:.1f} ms", file=sys.stderr)
+    return measured
 
 
 def main() -> None:
@@ -193,12 +193,12 @@ def main() -> None:
     if args.kind:
         print(json.dumps(measure(args.kind, marks)))
         return
-    found = {}
+    measured = {}
     for kind in KINDS:
         command = [sys.executable, "-m", "tests.benchmarks.decisions", "--kind", kind]
         command += ["--trials", str(args.trials)]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        found[kind] = json.loads(done.stdout)
+        measured[kind] = json.loads(done.stdout)
     named = {
         "ours": "Finesweep",
         "tpe": "Finesweep, `--sampler tpe`",
@@ -223,7 +223,7 @@ def main() -> None:
             + " | "
             + " | ".join(f"{value:.0f}" for value in result["mib"])
             + " |"
-            for kind, result in found.items()
+            for kind, result in measured.items()
         ),
     ]
     write_table("decisions", "B9: decisions", "python -m tests.benchmarks.decisions", lines)

@@ -73,21 +73,23 @@ def main() -> None:
         return seconds(tuner.fit)
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    found = alternate({"bare": bare, "ours": ours, "plain": plain})
+    seconds_of = alternate({"bare": bare, "ours": ours, "plain": plain})
     lines = [
         f"{TRIALS} trials of {EPOCHS} epochs on {train} images of ELPV at 96 px, none head-only, "
         f"{WORKERS} workers, float32, features off: ours decodes nothing here (an earlier sweep "
         "did) but augments; the bare loop and plain Tune, which runs that loop, have one batch in "
         "memory and augment nothing. Bare: "
-        f"{spread(found['bare'], 3)} s of work.",
+        f"{spread(seconds_of['bare'], 3)} s of work.",
         "",
         "| | wall of the search, s | E | aim |",
         "| --- | --- | --- | --- |",
     ]
     for name, label in (("ours", "Finesweep"), ("plain", "plain Ray Tune, bare loop inside")):
-        share = ratios(found["bare"], [WORKERS * wall for wall in found[name]])
+        share = ratios(seconds_of["bare"], [WORKERS * wall for wall in seconds_of[name]])
         aim = "0.9" if name == "ours" else ""
-        lines.append(f"| {label} | {spread(found[name], 3)} | **{spread(share, 2)}** | {aim} |")
+        lines.append(
+            f"| {label} | {spread(seconds_of[name], 3)} | **{spread(share, 2)}** | {aim} |"
+        )
     write_table("efficiency", "B2: efficiency", "python -m tests.benchmarks.efficiency", lines)
 
 

@@ -139,9 +139,9 @@ def main() -> None:
         "| --- | --- | --- | --- |",
     ]
     for tool in _TOOLS:
-        told, versions = opened_by(tool, paths.export, files)
-        apart = np.abs(told - tested).max()
-        others = int((told.argmax(1) != tested.argmax(1)).sum())
+        probabilities, versions = opened_by(tool, paths.export, files)
+        apart = np.abs(probabilities - tested).max()
+        others = int((probabilities.argmax(1) != tested.argmax(1)).sum())
         lines.append(f"| {tool} | {versions} | {apart:.1e} | {others} |")
         print(lines[-1], file=sys.stderr)
     every = [dataset.file(row) for row in range(len(dataset))]
@@ -151,7 +151,7 @@ def main() -> None:
         "predict, timm": lambda: Predictor.load(paths.export).predict(many),
         "predict, ONNX": lambda: Predictor.load(paths.export / "model.onnx").predict(many),
     }
-    found = alternate({name: lambda run=run: PACED / seconds(run) for name, run in ways.items()})
+    rates_of = alternate({name: lambda run=run: PACED / seconds(run) for name, run in ways.items()})
     lines += [
         "",
         f"Images per second of {PACED} files with loading the model, {torch.get_num_threads()} "
@@ -160,8 +160,8 @@ def main() -> None:
         "| way | images/s | times the plain loop |",
         "| --- | --- | --- |",
     ]
-    for name, rates in found.items():
-        gain = spread(ratios(rates, found["plain timm loop"]), 3)
+    for name, rates in rates_of.items():
+        gain = spread(ratios(rates, rates_of["plain timm loop"]), 3)
         lines.append(f"| {name} | {spread(rates, 3)} | {gain} |")
     write_table("exports", "The exports in use", "python -m tests.benchmarks.exports SWEEP", lines)
 

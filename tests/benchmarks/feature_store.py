@@ -75,10 +75,10 @@ def by_depth(dataset: Dataset) -> list[str]:
             last = run(dataset, params, untrained, epochs=epochs, views=1, store=store)[-1]
             return len(dataset.rows("train")) / last.seconds
 
-        found = alternate({"kept": lambda: rate(STORE, 3), "computed": lambda: rate(None, 2)})
-        gain = ratios(found["kept"], found["computed"])
+        rates = alternate({"kept": lambda: rate(STORE, 3), "computed": lambda: rate(None, 2)})
+        gain = ratios(rates["kept"], rates["computed"])
         lines.append(
-            f"| {name} | {spread(found['kept'])} | {spread(found['computed'])} | "
+            f"| {name} | {spread(rates['kept'])} | {spread(rates['computed'])} | "
             f"**{spread(gain, 3)}** | {aim} |"
         )
     return lines

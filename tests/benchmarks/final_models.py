@@ -66,8 +66,8 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     model = build_model(params, Weights(params.backbone, "none", None), classes)
     model.load_state_dict(mean)
     test = ImageSet.of(job.dataset, job.store_for(params), "test")
-    stated, device = Preprocessing.of(params.backbone), torch.device("cpu")
-    inputs = FeatureLoader(test, unsplit(model, params.image_size), stated, device=device)
+    preprocessing, device = Preprocessing.of(params.backbone), torch.device("cpu")
+    inputs = FeatureLoader(test, unsplit(model, params.image_size), preprocessing, device=device)
     return np.asarray(softmax(logits_of(model, inputs), axis=1))
 
 
@@ -97,29 +97,31 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
         {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones},
         on_gpu=False,
     )
-    members = {one.trial.number: one.trial for one in guarded} | {t.number: t for t in top}
-    told = {
+    members = {member.trial.number: member.trial for member in guarded} | {t.number: t for t in top}
+    probabilities = {
         n: retrain_member(job, EnsembleMember(t), threads=2).probabilities
         for n, t in members.items()
     }
     folds = fold_numbers(labels)
     by = {n: fit_temperature(answers[n], labels, folds) for n in members}
-    cooled = {n: softmax(np.log(np.maximum(p, 1e-12)) / by[n], axis=1) for n, p in told.items()}
-    weights = [one.weight for one in guarded]
-    numbers = [one.trial.number for one in guarded]
-    found = {
-        "winner": told[best.number],
+    cooled = {
+        n: softmax(np.log(np.maximum(p, 1e-12)) / by[n], axis=1) for n, p in probabilities.items()
+    }
+    weights = [member.weight for member in guarded]
+    numbers = [member.trial.number for member in guarded]
+    by_kind = {
+        "winner": probabilities[best.number],
         "temperature": cooled[best.number],
-        "ensemble": np.average([told[n] for n in numbers], axis=0, weights=weights),
+        "ensemble": np.average([probabilities[n] for n in numbers], axis=0, weights=weights),
         "ensemble, temperature": np.average([cooled[n] for n in numbers], axis=0, weights=weights),
-        "ensemble, asked or not": np.mean([told[trial.number] for trial in top], axis=0),
+        "ensemble, asked or not": np.mean([probabilities[trial.number] for trial in top], axis=0),
     }
     like = [t for t in ranked if t.params.backbone == best.params.backbone and t is not best]
     like = [t for t in like if t.params.head_hidden == best.params.head_hidden]
     if len(like) >= 2:
-        found[SOUP] = soup(job, [best, *like[:2]])
+        by_kind[SOUP] = soup(job, [best, *like[:2]])
     print(f"{paths.root.name}: {len(guarded)} members, T {by[best.number]:.2f}", file=sys.stderr)
-    return {**found, "labels": dataset.labels[dataset.rows("test")]}
+    return {**by_kind, "labels": dataset.labels[dataset.rows("test")]}
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
@@ -147,14 +149,14 @@ def main() -> None:
         gains: dict[str, list[tuple[float, ...]]] = {}
         base: list[tuple[float, ...]] = []
         for seed in range(args.seeds):
-            found = made_of(search(name, seed, args.trials, weights, work))
-            labels = found.pop("labels")
-            alone = scored(found["winner"], labels)
+            by_kind = made_of(search(name, seed, args.trials, weights, work))
+            labels = by_kind.pop("labels")
+            alone = scored(by_kind["winner"], labels)
             base.append(alone)
-            for way, told in found.items():
-                difference = np.subtract(scored(told, labels), alone)
+            for way, probabilities in by_kind.items():
+                difference = np.subtract(scored(probabilities, labels), alone)
                 gains.setdefault(way, []).append(tuple(difference))
-                print(name, seed, way, scored(told, labels), file=sys.stderr)
+                print(name, seed, way, scored(probabilities, labels), file=sys.stderr)
         accuracy, loss, error = (spread(column, 3) for column in zip(*base, strict=True))
         lines += [
             "",
@@ -167,12 +169,12 @@ def main() -> None:
         for way in [*WAYS[1:], SOUP]:
             if way in gains:
                 columns = np.array(gains[way]) * [100, 1, 1]
-                told = [
+                cells = [
                     f"{c.mean():+.{digits}f} ({c.min():+.{digits}f} to {c.max():+.{digits}f})"
                     for c, digits in zip(columns.T, (1, 3, 3), strict=True)
                 ]
                 seeds = "" if len(columns) == args.seeds else f", {len(columns)} seeds"
-                lines.append(f"| {way}{seeds} | {' | '.join(told)} |")
+                lines.append(f"| {way}{seeds} | {' | '.join(cells)} |")
     write_table(
         "final_models",
         "Ways to make the final model",

@@ -22,14 +22,14 @@ STATED = Preprocessing.of("resnet18")
 
 def folder_rate(data: Path, side: int, count: int) -> float:
     """Images per second of ImageFolder and DataLoader in this process: crop, flip, colours."""
-    made = [
+    steps = [
         transforms.RandomResizedCrop(side, scale=(0.5, 1.0)),
         transforms.RandomHorizontalFlip(),
         transforms.ColorJitter(0.15, 0.15, 0.15),
         transforms.ToTensor(),
         transforms.Normalize(STATED.mean, STATED.std),
     ]
-    loader = DataLoader(ImageFolder(str(data), transforms.Compose(made)), 32, shuffle=True)
+    loader = DataLoader(ImageFolder(str(data), transforms.Compose(steps)), 32, shuffle=True)
     began, seen = time.perf_counter(), 0
     for images, _ in loader:
         seen += len(images)
@@ -75,7 +75,7 @@ def main() -> None:
             decoding = len(dataset) / (time.perf_counter() - began)
             images = ImageSet.of(dataset, store, "train", "val", "test")
             store_rate(images, 500)
-            found = alternate(
+            rates = alternate(
                 {
                     "folder": lambda name=name, side=side: folder_rate(
                         ROOT / "data" / name, side, 1500
@@ -84,9 +84,9 @@ def main() -> None:
                 },
                 rounds=5,
             )
-            gain = ratios(found["store"], found["folder"])
+            gain = ratios(rates["store"], rates["folder"])
             lines.append(
-                f"| {name}, {side} px | {spread(found['folder'])} | {spread(found['store'])} | "
+                f"| {name}, {side} px | {spread(rates['folder'])} | {spread(rates['store'])} | "
                 f"**{spread(gain, 3)}** | {aim} | {decoding:.0f} on all cores |"
             )
     write_table(

@@ -51,12 +51,12 @@ def write_table(
     """Write and print a table of results/benchmarks, with the command, machine and versions."""
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "timm", "ray", "optuna"))
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    made = (
+    origin = (
         f"Made by `{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores of {_cpu()}, "
         f"Python {platform.python_version()}, {packages}; load at the end {load}. "
         + ("Median (least to most) over the rounds, run A B A B." if rounds else "")
     )
-    text = "\n".join([f"# {title}", "", made, "", *lines, ""])
+    text = "\n".join([f"# {title}", "", origin, "", *lines, ""])
     TABLES.mkdir(parents=True, exist_ok=True)
     (TABLES / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)

@@ -150,13 +150,13 @@ def against_the_roof(data: Path, rounds: int) -> list[str]:
             tuning = begin(data, params)
             tuning.run_epoch()
             run_bare, flops = bare(params)
-            found = alternate(
+            rates = alternate(
                 {"ours": lambda t=tuning: t.run_epoch().images_per_second, "bare": run_bare}, rounds
             )
-            of_roof = [rate * flops / roof for rate in found["bare"]]
+            of_roof = [rate * flops / roof for rate in rates["bare"]]
             lines.append(
-                f"| {backbone} | {unfreeze:g} | {spread(found['ours'])} | {spread(found['bare'])} "
-                f"| **{spread(ratios(found['ours'], found['bare']), 2)}** | {spread(of_roof, 2)} |"
+                f"| {backbone} | {unfreeze:g} | {spread(rates['ours'])} | {spread(rates['bare'])} "
+                f"| **{spread(ratios(rates['ours'], rates['bare']), 2)}** | {spread(of_roof, 2)} |"
             )
     return lines
 
@@ -177,7 +177,7 @@ def co_runners(data: Path, rounds: int) -> list[str]:
             order.put(True)
         return sum(rates.get(timeout=300) for _ in range(count))
 
-    found = alternate({str(n): lambda n=n: together(n) for n in CO_RUNNERS}, rounds)
+    rates_of = alternate({str(n): lambda n=n: together(n) for n in CO_RUNNERS}, rounds)
     for order, worker in zip(orders, workers, strict=True):
         order.put(False)
         worker.join()
@@ -189,8 +189,8 @@ def co_runners(data: Path, rounds: int) -> list[str]:
         "| --- | --- | --- |",
     ]
     for n in CO_RUNNERS:
-        gain = ratios(found[str(n)], found["1"])
-        lines.append(f"| {n} | {spread(found[str(n)])} | **{spread(gain, 3)}** |")
+        gain = ratios(rates_of[str(n)], rates_of["1"])
+        lines.append(f"| {n} | {spread(rates_of[str(n)])} | **{spread(gain, 3)}** |")
     return lines
 
 
@@ -212,12 +212,12 @@ def kernel_share() -> Iterator[list[float]]:
     """Samples, four a second, of the share of time in which a kernel ran (by nvidia-smi)."""
     samples: list[float] = []
     words = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    with subprocess.Popen([*words, "-lms", "250"], stdout=subprocess.PIPE, text=True) as asked:
-        lines = asked.stdout or ()
+    with subprocess.Popen([*words, "-lms", "250"], stdout=subprocess.PIPE, text=True) as process:
+        lines = process.stdout or ()
         reader = threading.Thread(target=lambda: samples.extend(float(x) / 100 for x in lines))
         reader.start()
         yield samples
-        asked.terminate()
+        process.terminate()
         reader.join()
 
 

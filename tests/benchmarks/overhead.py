@@ -49,7 +49,9 @@ class NullTrial(search.tuning.tuner.FineTuneTrial):
         report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
         result = {**report.to_dict(), "done": last}
         if not last:
-            result[STATE_KEY] = pack({"head": torch.zeros(2, 1280), "moments": torch.zeros(2, 2, 1280)})
+            result[STATE_KEY] = pack(
+                {"head": torch.zeros(2, 1280), "moments": torch.zeros(2, 2, 1280)}
+            )
         return result
 
 

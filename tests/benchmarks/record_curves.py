@@ -80,8 +80,10 @@ def dataset_of(name: str) -> Dataset:
 def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
     """The epochs of point ``number``, a row each."""
     params, dataset = points()[number], dataset_of(name)
-    stated = Preprocessing.of(params.backbone)
-    pixels = build_store(dataset, stated.pixel_format(params.image_size), cache=SCRATCH / "pixels")
+    preprocessing = Preprocessing.of(params.backbone)
+    pixels = build_store(
+        dataset, preprocessing.pixel_format(params.image_size), cache=SCRATCH / "pixels"
+    )
     store = FeatureStore(SCRATCH / "features-curves", 2**35)
     tuning = FineTuning(
         params,
@@ -94,7 +96,7 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
     )
     images, split = ImageSet.of(dataset, pixels, "test"), split_for_trial(tuning.model, params)
     kept = store if store.admits(split, len(images), 1, tuning.device) else None
-    test = FeatureLoader(images, split, stated, device=tuning.device, store=kept)
+    test = FeatureLoader(images, split, preprocessing, device=tuning.device, store=kept)
     rows: list[dict[str, object]] = []
     began = time.process_time()
     for report in finetune(tuning):

@@ -68,8 +68,8 @@ class Strategy:
         self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]
     ) -> PreparedPlan:
         """The strategy with the best points of ``earlier`` sweeps added."""
-        given = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
-        config = SweepConfig.parse({"metric": "val_accuracy", **given, **self.settings})
+        settings = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
+        config = SweepConfig.parse({"metric": "val_accuracy", **settings, **self.settings})
         starts = space.initial_points(native_image_size={}) if config.starts else []
         return PreparedPlan(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
 
@@ -161,11 +161,11 @@ class Replay:
     def regrets(self, budgets: Sequence[float], *, workers: int) -> list[float]:
         """Regret of the trial handed over at each budget; confirmation is paid from the budget."""
         share = 1.0 if self._config.confirm == 0 else 1 - MAX_SHARE_OF_SEARCH
-        found = []
+        regrets_of = []
         for budget in budgets:
             self.run(share * budget, workers=workers)
-            found.append(self._regret())
-        return found
+            regrets_of.append(self._regret())
+        return regrets_of
 
     def _begin(self, now: float) -> None:
         number = self._queue.begin(list(self._running))
@@ -237,9 +237,9 @@ def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
     random, means = STRATEGIES["random + ASHA"], []
     for trials in WORTH.values():
         searches = [Replay(on, random, seed=10_000 + k, trials=trials) for k in range(seeds)]
-        for one in searches:
-            one.run(workers=workers)
-        means.append(float(np.mean([one.seconds for one in searches])))
+        for replay in searches:
+            replay.run(workers=workers)
+        means.append(float(np.mean([replay.seconds for replay in searches])))
     return means
 
 
@@ -278,12 +278,12 @@ def main() -> None:
     seconds = {name: budgets(world(name, args.model), args.workers) for name in args.sets}
     tasks = [(n, s, seed) for n in args.sets for s in strategies for seed in range(args.seeds)]
     run = partial(search, model=args.model, workers=args.workers, seconds=seconds)
-    found: dict[tuple[str, str], list[list[float]]] = {}
+    regrets_of: dict[tuple[str, str], list[list[float]]] = {}
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
         for name, strategy, regrets in pool.imap_unordered(run, tasks, chunksize=5):
-            found.setdefault((name, strategy), []).append(regrets)
+            regrets_of.setdefault((name, strategy), []).append(regrets)
     print(f"  {len(tasks)} searches in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    lines = _lines(args, strategies, found)
+    lines = _lines(args, strategies, regrets_of)
     kind = "ablation_" if args.ablation else ""
     command = f"python -m tests.benchmarks.replay --model {args.model} --seeds {args.seeds}"
     command += f" --workers {args.workers}" + " --ablation" * args.ablation
@@ -294,7 +294,7 @@ def main() -> None:
 def _lines(
     args: argparse.Namespace,
     strategies: Sequence[str],
-    found: dict[tuple[str, str], list[list[float]]],
+    regrets_of: dict[tuple[str, str], list[list[float]]],
 ) -> list[str]:
     lines = [
         f"Regret in points of test accuracy, mean of {args.seeds} searches with half of its 95% "
@@ -318,28 +318,30 @@ def _lines(
             head,
         ]
         for strategy in strategies:
-            regrets = np.array(found[name, strategy])
+            regrets = np.array(regrets_of[name, strategy])
             cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
             lines.append(f"| {strategy} | {cells} |")
         lines.append("")
     lines += ["**All sets**", "", head]
     for strategy in strategies:
-        regrets = np.mean([found[name, strategy] for name in args.sets], axis=0)
+        regrets = np.mean([regrets_of[name, strategy] for name in args.sets], axis=0)
         cells = " | ".join(interval(regrets[:, k]) for k in range(len(WORTH)))
         lines.append(f"| {strategy} | {cells} |")
     if set(STRATEGIES) <= set(strategies):
-        said = f"Ours has {_share(found, args.sets)} of the regret of the better of random + ASHA"
-        said += " and stock; the aim is 0.5."
+        verdict = (
+            f"Ours has {_share(regrets_of, args.sets)} of the regret of the better of random + ASHA"
+        )
+        verdict += " and stock; the aim is 0.5."
         if UNSEEN in args.sets:
-            said += f" On {UNSEEN} alone it has {_share(found, [UNSEEN])}."
-        lines += ["", said]
+            verdict += f" On {UNSEEN} alone it has {_share(regrets_of, [UNSEEN])}."
+        lines += ["", verdict]
     return lines
 
 
-def _share(found: dict[tuple[str, str], list[list[float]]], sets: Sequence[str]) -> str:
+def _share(regrets_of: dict[tuple[str, str], list[list[float]]], sets: Sequence[str]) -> str:
     """Our regret divided by the better rival's, at each budget."""
     ours, *rivals = (
-        np.mean([found[name, strategy] for name in sets], axis=(0, 1))
+        np.mean([regrets_of[name, strategy] for name in sets], axis=(0, 1))
         for strategy in ("ours", "random + ASHA", "stock OptunaSearch + ASHA")
     )
     return ", ".join(f"{share:.2f}" for share in ours / np.minimum(*rivals))

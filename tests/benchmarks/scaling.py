@@ -144,14 +144,14 @@ class Raylets:
 def spread_over_raylets() -> list[str]:
     """E on 1, 2 and 4 raylets, from the difference between a long and a short sweep."""
     short, long = planned(8, 6), planned(32, 6)
-    found: dict[int, list[float]] = {1: [], 2: [], 4: []}
+    efficiencies: dict[int, list[float]] = {1: [], 2: [], 4: []}
     for _ in range(3):
-        for raylets in found:
+        for raylets in efficiencies:
             with Raylets([1] * raylets):
                 walls = [ours(plan, "scaling-results") for plan in (short, long)]
-            found[raylets].append(24 * 6 * EPOCH_SECONDS / (raylets * (walls[1] - walls[0])))
-            print(f"  {raylets} raylets: E {found[raylets][-1]:.3f}", file=sys.stderr)
-    return [f"| {raylets} | {spread(values, 3)} |" for raylets, values in found.items()]
+            efficiencies[raylets].append(24 * 6 * EPOCH_SECONDS / (raylets * (walls[1] - walls[0])))
+            print(f"  {raylets} raylets: E {efficiencies[raylets][-1]:.3f}", file=sys.stderr)
+    return [f"| {raylets} | {spread(values, 3)} |" for raylets, values in efficiencies.items()]
 
 
 def lose_and_join() -> list[float]:

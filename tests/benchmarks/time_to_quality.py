@@ -79,8 +79,10 @@ def main() -> None:
         command += ["--cache-dir", str(fresh(work / "cache")), "--concurrent", "2"]
         when = race(command, results / "ours" / "sweep.log", target, docs_wall)
         shares.append((when or math.inf) / docs_wall)
-        said = f"{when:.0f}" if when else "not in that time"
-        rows.append(f"| {seed} | {target:.4f} | {docs_wall:.0f} | {said} | {shares[-1]:.2f} |")
+        seconds_text = f"{when:.0f}" if when else "not in that time"
+        rows.append(
+            f"| {seed} | {target:.4f} | {docs_wall:.0f} | {seconds_text} | {shares[-1]:.2f} |"
+        )
         print(rows[-1], file=sys.stderr)
     lines = [
         f"Docs-style: {args.trials} trials of at most {args.epochs} epochs on "

@@ -31,8 +31,8 @@ def launch(folder: Path, work: Path, *words: str) -> SweepPaths:
 
 def tested(paths: SweepPaths) -> tuple[float, float]:
     """The winner's validation accuracy in the search, and the retrained model's test accuracy."""
-    found = json.loads(paths.metrics.read_text())
-    return found["members"][0]["val_accuracy"], found["test"]["accuracy"]
+    metrics = json.loads(paths.metrics.read_text())
+    return metrics["members"][0]["val_accuracy"], metrics["test"]["accuracy"]
 
 
 def main() -> None:
