@@ -32,7 +32,7 @@ from tests.benchmarks.measuring import (
 )
 from trainables.data import Dataset
 from trainables.inference import Predictor
-from trainables.inference.predictor import BATCH
+from trainables.inference.predictor import BATCH_SIZE
 
 IMAGES = 200
 """Whose answers are compared."""
@@ -117,8 +117,8 @@ def plain_loop(export: Path, files: list[Path]) -> None:
     model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
     transform = create_transform(**resolve_model_data_config(model))
     with torch.inference_mode():
-        for start in range(0, len(files), BATCH):
-            images = [Image.open(file).convert("RGB") for file in files[start : start + BATCH]]
+        for start in range(0, len(files), BATCH_SIZE):
+            images = [Image.open(file).convert("RGB") for file in files[start : start + BATCH_SIZE]]
             model(torch.stack([transform(image) for image in images])).softmax(dim=1)
 
 
