@@ -15,6 +15,7 @@ from search.record import SweepPaths
 from spaces import ConfigError
 
 
+@pytest.mark.filterwarnings("ignore:html5lib:DeprecationWarning")  # of a plugin of TensorBoard
 @pytest.mark.parametrize("count", [1, 2])
 def test_tensorboard_serves_the_curves_of_every_sweep_to_this_machine(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
