@@ -88,8 +88,8 @@ def test_the_terminal_shows_what_the_final_model_is_made_of(
     careful: SweepResult, ensemble: SweepPaths
 ) -> None:
     text = shown_text(careful, ensemble=3, calibrate=True, folds=5)
-    assert "Ensemble      none: none was found" in text
-    assert "Calibrated    logits divided, of trial 000" in text
+    assert "Ensemble      none: no ensemble was found" in text
+    assert "Calibrated    logits divided by " in text
     assert "in cross-validation: scores" in text
     text = shown_text(replace(careful, final=FinalModel.read(ensemble)))
     assert re.search(r"Ensemble      the mean of trials \d+ \(0.75\), \d+ \(0.25\)", text)
@@ -123,7 +123,9 @@ def test_a_cross_validated_sweep_is_scored_on_all_but_the_test_images(
 def test_more_folds_than_a_class_has_images_are_refused(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
-    with pytest.raises(ConfigError, match="folds is 99, but a class has 34 different training and"):
+    with pytest.raises(
+        ConfigError, match="folds is 99, but a class has only 34 different training and"
+    ):
         Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
     with pytest.raises(ConfigError, match="folds must be 0, or 2 or more"):
         SweepConfig.parse({**settings, "folds": 1})

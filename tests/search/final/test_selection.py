@@ -104,7 +104,7 @@ def test_a_sensitivity_of_one_of_three_classes_is_refused_before_a_trial(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
     given = {**settings, "name": "refused", "sensitivity": "one=0.9"}
-    with pytest.raises(ConfigError, match="of one of two classes, not of 'one' among 3"):
+    with pytest.raises(ConfigError, match="must name one of exactly two classes, not 'one' of 3"):
         Sweep(SweepConfig.parse(given)).run()
 
 

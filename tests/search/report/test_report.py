@@ -69,7 +69,7 @@ def test_the_page_says_how_to_launch_the_sweep_again(sweep: SweepResult) -> None
     )
     config = config_from_arguments(args)
     words = launch_arguments(config)
-    assert words == [str(sweep.paths.root), "--no-retrain", "--asha.grace-epochs", "2"]
+    assert words == [str(sweep.paths.root), "--asha.grace-epochs", "2", "--no-retrain"]
     again = config_from_arguments(parse_arguments(["launch", *words]))
     assert again.model_copy(update={"name": config.name}) == config
     limited = config_from_arguments(
