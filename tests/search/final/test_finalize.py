@@ -124,8 +124,8 @@ def test_more_folds_than_a_class_has_images_are_refused(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
     with pytest.raises(
-        ConfigError, match="folds is 99, but a class has only 34 different training and"
+        ConfigError, match="folds is 99, but a class has only 34 different training"
     ):
         Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
-    with pytest.raises(ConfigError, match="folds must be 0, or 2 or more"):
+    with pytest.raises(ConfigError, match="folds must be 0"):
         SweepConfig.parse({**settings, "folds": 1})
