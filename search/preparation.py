@@ -116,7 +116,8 @@ def record_launch(
     ``asked`` has the settings as the user gave them, ``given`` is the settings file, if any.
     """
     if given is not None:
-        paths.given_settings.write_bytes(given.read_bytes())
+        content = given.read_bytes()
+        write_atomically(paths.given_settings, lambda partial: partial.write_bytes(content))
     plan.survey.dataset.write(paths.dataset, paths.split)
     issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
     write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
