@@ -56,7 +56,7 @@ def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> Swee
 
 def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     """Test probabilities of the mean of retrained weights of trials with equal shapes."""
-    states = [retrain_member(job, EnsembleMember(trial), threads=2).state for trial in trials]
+    states = [retrain_member(job, EnsembleMember(trial), threads=2).state_dict for trial in trials]
     mean = {
         name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype)
         for name, tensor in states[0].items()
