@@ -19,7 +19,7 @@ from trainables.files import write_atomically
 CHUNK_BYTES = 64 * 2**20
 """Size of the chunks that a file is transferred in."""
 PREFETCHED_CHUNKS = 3
-"""Chunks that are requested before the first of them has arrived."""
+"""Chunks that are requested ahead of the one that is waited for."""
 
 _T = TypeVar("_T")
 
@@ -28,7 +28,8 @@ _T = TypeVar("_T")
 class DriverMachine:
     """The machine that the driver runs on, as a handle that can be sent to workers.
 
-    On that machine itself every operation is local. Without Ray, that is this machine.
+    `call`, `read_bytes` and `size_bytes` run directly in this process if it is on the driver's
+    machine, or if Ray is not running. `fetch` copies through Ray's object store.
     """
 
     node_id: str
@@ -47,7 +48,7 @@ class DriverMachine:
     def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         """Call a function on the driver's machine, and return its result.
 
-        Elsewhere it runs as a Ray task there, not in the driver's process.
+        A worker on another machine has it run as a Ray task, not in the driver's own process.
         """
         if self.is_this_machine:
             return function(*args, **kwargs)
@@ -62,7 +63,7 @@ class DriverMachine:
         """Copy a file of the driver's machine to ``target`` on this machine, unless that exists.
 
         If several processes of this machine ask for it, one fetches it and the others wait. Raises
-        `FileNotFoundError` if the driver's machine has no such file either.
+        `FileNotFoundError` if ``target`` is missing here and ``source`` on the driver's machine.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):

@@ -10,10 +10,10 @@ from optuna.storages.journal import JournalFileBackend
 
 
 class JournalFile(JournalFileBackend):
-    """Appends operations at once, and syncs them to the disk only in `sync`.
+    """Appends operations immediately, but syncs them to the disk only in `sync`.
 
-    Optuna's own backend syncs and locks at every operation. Starting a trial takes ten of them,
-    which came to 0.4 of the driver's time in a sweep of many short trials. What is written
+    Optuna's own backend syncs and locks at every operation. Starting a trial takes about ten of
+    them, which came to 40% of the driver's time in a sweep of many short trials. What is written
     survives a crash of the process; what is synced, a crash of the machine.
 
     It takes no lock: only one process may write (`search.record.lock`). Any number may read.
@@ -35,6 +35,6 @@ class JournalFile(JournalFileBackend):
             os.fsync(file)
 
     def truncate_partial_line(self) -> None:
-        """Cut off an incomplete last line, as a writer leaves it that was killed."""
+        """Cut off an incomplete last line, left by a writer that was killed."""
         with self._file.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)

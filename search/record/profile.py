@@ -1,4 +1,4 @@
-"""Wall time of a sweep by stage, ``profile.json``."""
+"""Wall time of a sweep by stage, and workers' time by activity: ``profile.json``."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from trainables.training import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
-"""Stages in order. "start" is the start of Ray, beside which modules are imported."""
+"""Stages in order: "check" of the settings and models; "start" of Ray, while modules are imported;
+"scan" and "decode" of the images; the others are what they are called."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class WorkerSeconds:
     train: float
     evaluate: float
     wait: float
-    """The rest: setting up models, and overhead of Ray and Optuna."""
+    """The rest: setting up models, idle workers, overhead of Ray and Optuna."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Profile:
     stages: dict[str, float]
     """Wall time in seconds by the name in `STAGES`. Stages may overlap."""
     workers: int
-    """Trials that ran at the same time."""
+    """Number of trials that ran in parallel."""
     worker_seconds: WorkerSeconds
 
     def __str__(self) -> str:
@@ -39,7 +40,7 @@ class Profile:
         by_activity = asdict(self.worker_seconds)
         total = sum(by_activity.values()) or 1.0
         shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in by_activity.items())
-        return f"{self.wall_seconds:.0f} s: {stages}; of the search {shares}"
+        return f"{self.wall_seconds:.0f} s: {stages}; worker time in the search: {shares}"
 
 
 class StageClock:

@@ -1,8 +1,9 @@
-"""`MultiFidelitySampler`: multi-fidelity Bayesian optimization over points and epochs.
+"""`MultiFidelitySampler`: multi-fidelity Bayesian optimization over configurations and epochs.
 
-Optuna's own samplers value a stopped trial at its last epoch, or hardly use it. This one fits a
-Gaussian process to every epoch of every trial (`search.samplers.posterior`), so that the many
-trials that were stopped early also say how good points are after the last epoch.
+A point is a configuration: a value for every open parameter. Optuna's TPE ranks a pruned trial by
+its last epoch, and its GPSampler ignores it. Here a Gaussian process is fitted to the learning
+curves of up to `MAX_CURVES` finished and as many running trials (`search.samplers.posterior`), so
+that trials which were stopped early also say how good points are after the last epoch.
 """
 
 import math
@@ -23,11 +24,11 @@ from search.samplers.posterior import Posterior, prior_kernel
 from search.samplers.unit_cube import UnitCube
 
 STARTUP_TRIALS = 6
-"""Trials with a finite value that are needed before the process is fitted."""
+"""Trials, finished or running, that need a finite score before the Gaussian process is used."""
 RANDOM_SHARE = 0.1
 """Share of points that are drawn at random even then, for exploration."""
 MAX_CURVES = 100
-"""Most curves of finished trials that the process is fitted to, and most of running ones.
+"""Largest number of curves in the fit, for finished and for running trials each.
 
 Half of them are the best, the others a random sample of the rest.
 """
@@ -38,28 +39,28 @@ PERTURBED_CANDIDATES = 200
 PERTURBED_TRIALS = 5
 """Number of best trials that candidates are drawn near."""
 OPTIMISM_STD = 2
-"""Standard deviations above its mean that a running trial's final score is granted."""
+"""Width in standard deviations of the upper confidence bound that `could_win` uses."""
 
 _BLAS = ThreadpoolController()
 
 
 @contextmanager
 def _single_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread: beside trials that use every core, more wait for one another."""
+    """Limit BLAS to one thread: while trials use every core, more mostly wait for each other."""
     with _BLAS.limit(limits=1, user_api="blas"):
         yield
 
 
 class MultiFidelitySampler(BaseSampler):
-    """Proposes the candidate with the largest expected improvement after the last epoch.
+    """Proposes the candidate with the largest expected improvement of the score at ``max_epochs``.
 
     Points are drawn at random until `STARTUP_TRIALS` trials have a value, and for a share of
     `RANDOM_SHARE` after that. Points of running trials are conditioned on as pending ones (kriging
     believer). Expected improvement is maximized over random candidates, not by gradients, because
-    choices and steps are part of the space.
+    parameters may be categorical or stepped.
 
-    It does not choose how many epochs a trial runs. It can say, by `could_win`, whether a running
-    trial is worth going on with. Not for studies of several objectives.
+    It does not choose how many epochs a trial runs, and knows a single objective. `could_win` says
+    whether a running trial has a chance; its False means "no" or "not known".
 
     Args:
         seed: Seed of the random draws.
@@ -72,14 +73,14 @@ class MultiFidelitySampler(BaseSampler):
         self._random_sampler = RandomSampler(seed=seed)
         self._curves = LearningCurves()
         self._kernel: Kernel | None = None
-        """Kernel with the hyperparameters of the last fit."""
+        """Kernel with the hyperparameters of the last fit; before it, those of the prior."""
         self._finished_at_fit = 0
         """Number of finished trials at that fit."""
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Every parameter that any trial has drawn: a given initial point may lack some."""
+        """The union of all trials' parameters: an initial point may lack some."""
         self._curves.update(study)
         return dict(self._curves.space)
 
@@ -104,7 +105,7 @@ class MultiFidelitySampler(BaseSampler):
         running = self._curves.running_curves()
         if not search_space or self._is_startup(running) or self._rng.random() < RANDOM_SHARE:
             return {}
-        # 1. Fit the process, and draw candidates.
+        # 1. Fit the Gaussian process, and draw candidates.
         posterior = self._fit_posterior(self._training_curves(running))
         tried = [curve.params for curve in posterior.curves]
         pending = [other.params for other in self._curves.running.values()]
@@ -122,10 +123,10 @@ class MultiFidelitySampler(BaseSampler):
 
     @_single_blas_thread()
     def could_win(self, study: Study, number: int, epoch: int, value: float) -> bool:
-        """Whether a running trial may still end with the best final score of all.
+        """Whether a running trial has a chance to end with the best final score of all.
 
-        It may if its posterior mean plus `OPTIMISM_STD` standard deviations reaches the highest
-        posterior mean. (Swersky et al. 2014 resume frozen trials by a like forecast.)
+        It has if its upper confidence bound reaches the highest posterior mean. Similar to
+        freeze-thaw Bayesian optimization (Swersky et al. 2014).
 
         Args:
             study: The study that the trial belongs to.
@@ -134,7 +135,8 @@ class MultiFidelitySampler(BaseSampler):
             value: Its metric after that epoch.
 
         Returns:
-            False also while too few trials have a value, or if the trial lacks a parameter.
+            True if the model gives the trial a chance. False if it does not, while too few trials
+            have a score, and if the trial lacks a parameter.
         """
         self._curves.update(study)
         trial = self._curves.running.get(number)
@@ -142,9 +144,10 @@ class MultiFidelitySampler(BaseSampler):
         if trial is None or not self._curves.space or self._is_startup(others):
             return False
         own = self._curves.curve_of(trial, {**trial.intermediate_values, epoch: value})
-        assert own is not None  # it has this epoch
+        assert own is not None  # running trials here have every parameter, and this one an epoch
         posterior = self._fit_posterior([*self._training_curves(others), own])
         mean, std = posterior.final_scores_of([curve.params for curve in posterior.curves])
+        # the trial's own curve was given last
         return bool(mean[-1] + OPTIMISM_STD * std[-1] >= mean.max())
 
     def _is_startup(self, running: Sequence[LearningCurve]) -> bool:
@@ -153,7 +156,7 @@ class MultiFidelitySampler(BaseSampler):
         return sum(math.isfinite(curve.best) for curve in curves) < STARTUP_TRIALS
 
     def _training_curves(self, running: Sequence[LearningCurve]) -> list[LearningCurve]:
-        """The curves that the process is fitted to, best first."""
+        """The curves that the Gaussian process is fitted to, best first."""
         finished = self._subset(self._curves.finished)
         return sorted([*finished, *self._subset(sorted(running, key=best_first))], key=best_first)
 
@@ -168,11 +171,12 @@ class MultiFidelitySampler(BaseSampler):
     def _fit_posterior(self, curves: Sequence[LearningCurve]) -> Posterior:
         """The posterior given these curves.
 
-        Its hyperparameters are fitted anew once a tenth more trials have finished, and at least 4.
+        Its hyperparameters are refitted, from the prior, whenever a tenth of the finished trials,
+        and at least 4, are new. Before the first fit they are those of the prior.
         """
         cube = UnitCube(self._curves.space)
         prior = prior_kernel(cube)
-        if self._kernel is None or self._kernel.theta.size != prior.theta.size:
+        if self._kernel is None or self._kernel.theta.size != prior.theta.size:  # new parameters
             self._kernel, self._finished_at_fit = prior, 0
         finished = len(self._curves.finished)
         refit = finished - self._finished_at_fit >= max(4, finished // 10)

@@ -1,4 +1,4 @@
-"""`TrialRequest`: what a worker is asked to run. Light to import."""
+"""`TrialRequest`: what a worker is asked to run. Imports neither Ray nor torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,12 @@ from search.record import Repeat
 from spaces import TrialParams
 
 _KEY = "request"
-"""The one key of Ray's trial configuration."""
+"""The only key in Ray Tune's ``config`` of a trial."""
 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """A trial to be run, or to be gone on with."""
+    """A trial to start or to resume."""
 
     number: int
     """Number of the trial in the study."""
@@ -20,16 +20,16 @@ class TrialRequest:
     repeat: Repeat | None = None
     """The trial that it repeats with another seed; None for a trial of the search."""
     from_checkpoint: bool = False
-    """Whether it goes on from its last checkpoint, if there is one."""
-    avoided_nodes: tuple[str, ...] = ()
-    """Ray's ids of the machines that it must not run on."""
+    """Whether to resume from its last checkpoint, if there is one."""
+    excluded_nodes: tuple[str, ...] = ()
+    """Ray ids of the nodes that it must not run on."""
 
     def to_ray(self) -> dict[str, Any]:
-        """The trial configuration that Ray passes around."""
+        """The request as Ray Tune's ``config`` of a trial."""
         return {_KEY: self}
 
     @classmethod
     def from_ray(cls, config: dict[str, Any]) -> "TrialRequest":
-        """The request in a trial configuration of Ray's."""
+        """The request inside a trial's ``config``."""
         request: TrialRequest = config[_KEY]
         return request

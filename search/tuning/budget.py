@@ -1,4 +1,4 @@
-"""`Budget`: ends a search before its trials do, by wall time, GPU hours, or a target."""
+"""`Budget`: says when a search must stop before its number of trials is reached."""
 
 import math
 import time
@@ -13,12 +13,13 @@ from trainables.training import METRICS, EpochReport
 class Budget:
     """A `TrialObserver` that counts what a search spends, and says when its budget is spent.
 
-    The clock starts with the object. GPU hours and the target include earlier runs of the sweep,
-    whose epochs observers are told of too.
+    The time budget starts when the object is created. GPU hours, which are those of reported
+    epochs, and the target also count earlier runs of the sweep, whose epochs are replayed to
+    observers.
 
     Args:
         config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
-        gpus: Share of a GPU that a trial holds.
+        gpus: Gives the share of a GPU that a trial holds.
     """
 
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
@@ -31,7 +32,7 @@ class Budget:
         self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Count a trial of the search from zero; repeats are not counted."""
+        """Start counting a trial's GPU time. Its earlier epochs follow; repeats are not counted."""
         if repeat is None:
             self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
@@ -45,7 +46,7 @@ class Budget:
             self._target_reached |= not metric.better(target, metric.of(report))
 
     def end(self, number: int, status: Status) -> None:
-        """Do nothing: an end costs nothing."""
+        """Nothing to count."""
 
     @property
     def seconds_left(self) -> float:

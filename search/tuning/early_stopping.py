@@ -16,10 +16,10 @@ from search.config import SweepConfig
 from search.record import TrialRecord
 from search.trial import TrialRequest
 from search.tuning.ray_internals import (
-    allow_stopped_again,
-    bracket_chances,
-    bracket_sizes,
+    bracket_probabilities,
+    forget_stop,
     put_into_bracket,
+    rungs_per_bracket,
 )
 from trainables.training import METRICS, EpochReport
 
@@ -109,8 +109,8 @@ class _ReproducibleBrackets(ASHAScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Draw a bracket with the probabilities that Ray uses."""
-        chances = bracket_chances(bracket_sizes(self))
-        bracket = np.random.default_rng(trial.trial_id).choice(len(chances), p=chances)
+        probabilities = bracket_probabilities(rungs_per_bracket(self))
+        bracket = np.random.default_rng(trial.trial_id).choice(len(probabilities), p=probabilities)
         put_into_bracket(self, trial.trial_id, bracket)
 
 
@@ -127,7 +127,7 @@ class _ReplayableMedian(MedianStoppingRule):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide on a trial, whether or not it was stopped before."""
-        allow_stopped_again(self, trial)
+        forget_stop(self, trial)
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 def on_first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` at the first SIGINT or SIGTERM; a second one has its usual effect.
 
-    Tune's own handler is deaf while no machine is left, and Ray's prints a traceback. Does nothing
-    outside of the main thread, which alone can set handlers.
+    Tune's SIGINT handler only sets a flag, which Tune does not look at while it waits for a node;
+    Ray's SIGTERM handler prints a traceback. Outside of the main thread, which alone can set
+    handlers, this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -22,10 +23,12 @@ def on_first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         stop()
 
     def restore() -> None:
-        for number, handler in earlier.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
-    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {
+        number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from search.tuning.ray_internals import give_trials_waiting_workers
+from search.tuning.ray_internals import reuse_prestarted_workers
 
 
 def configure_tune(*, max_pending_trials: int) -> None:
@@ -14,7 +14,7 @@ def configure_tune(*, max_pending_trials: int) -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `interrupts` handles signals
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # the journal is the record
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # else Tune restarts such trials
-    give_trials_waiting_workers()
+    reuse_prestarted_workers()
 
 
 def silence_tune() -> None:

@@ -1,4 +1,4 @@
-"""Private parts of Ray that the search needs, in one place.
+"""Private or undocumented parts of Ray that the search needs, in one place.
 
 Ray may change any of them without notice: ``tests/search/tuning/test_ray_internals.py`` says which
 version was tried.
@@ -14,17 +14,18 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
 
-def give_trials_waiting_workers() -> None:
-    """Have Tune's actors start in the workers that Ray has waiting, which have torch imported.
+def reuse_prestarted_workers() -> None:
+    """Let Tune's actors run in Ray's prestarted workers, which import torch while they wait.
 
-    Tune gives its actors an environment of one variable, for PyTorch Lightning alone, and Ray
-    starts a new worker for every environment: the first result came 5 s later.
+    By default Tune gives actors a ``runtime_env`` of one variable, for PyTorch Lightning, and Ray
+    starts a new worker for every environment: on two cores the first result came 5 s later.
+    Variables that Tune propagates from the driver, such as AWS keys, still force new workers.
     """
     class_cache.DEFAULT_ENV_VARS = {}
 
 
 def forget_metric_history(trial: Trial) -> None:
-    """Drop the running means of each metric that Tune keeps for ever of an ended trial."""
+    """Drop the statistics of each metric, which Tune keeps of ended trials too."""
     trial.run_metadata.metric_analysis.clear()
     trial.run_metadata.metric_n_steps.clear()
 
@@ -35,8 +36,8 @@ def error_files(trial: Trial) -> tuple[Path | None, Path | None]:
     return (Path(pickled) if pickled else None, Path(text) if text else None)
 
 
-def bracket_sizes(scheduler: ASHAScheduler) -> Sequence[int]:
-    """Number of rungs of each of a scheduler's brackets."""
+def rungs_per_bracket(scheduler: ASHAScheduler) -> Sequence[int]:
+    """Number of rungs in each bracket of a scheduler."""
     return [len(bracket._rungs) for bracket in scheduler._brackets]
 
 
@@ -45,13 +46,13 @@ def put_into_bracket(scheduler: ASHAScheduler, trial_id: Any, bracket: int) -> N
     scheduler._trial_info[trial_id] = scheduler._brackets[bracket]
 
 
-def bracket_chances(sizes: Sequence[int]) -> np.ndarray:
-    """Probabilities, ``(brackets,)``, with which Ray draws a trial's bracket: a softmax."""
-    rungs = np.asarray(sizes)
+def bracket_probabilities(rung_counts: Sequence[int]) -> np.ndarray:
+    """Ray's probabilities of a trial's bracket, ``(brackets,)``: a softmax of the rung counts."""
+    rungs = np.asarray(rung_counts)
     chances = np.exp(rungs - rungs.max())
     return np.asarray(chances / chances.sum())
 
 
-def allow_stopped_again(rule: MedianStoppingRule, trial: Trial) -> None:
-    """Let a median rule hear of a trial that it would have stopped."""
+def forget_stop(rule: MedianStoppingRule, trial: Trial) -> None:
+    """Forget that a rule stopped a trial, so that it accepts more results of it."""
     rule._stopped_trials.discard(trial)

@@ -191,7 +191,7 @@ def _make_tuner(
 ) -> tune.Tuner:
     def resources_of(drawn: dict[str, Any]) -> tune.PlacementGroupFactory:
         request = TrialRequest.from_ray(drawn)
-        return resources.request_for(request.params, request.avoided_nodes)
+        return resources.request_for(request.params, request.excluded_nodes)
 
     def name_of(trial: Any) -> str:
         return trial_name(TrialRequest.from_ray(trial.config).number)

@@ -8,13 +8,14 @@ import numpy as np
 def fold_numbers(
     labels: np.ndarray, folds: int = 5, seed: int = 0, *, digests: Sequence[str] | None = None
 ) -> np.ndarray:
-    """``(n,)`` random fold numbers for ``(n,)`` class numbers, each class spread evenly.
+    """``(n,)`` fold indices, 0 to ``folds - 1``, drawn at random and stratified by ``(n,)`` labels.
 
-    With ``(n,)`` ``digests`` of the image files, images of the same digest share a fold.
+    With ``(n,)`` ``digests`` of the image files, images of the same digest share a fold. Classes
+    are then balanced by distinct images, and duplicates count with the label of the first.
     """
     if digests is not None:
-        _, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
-        return fold_numbers(labels[first], folds, seed)[copy_of]
+        _, first, group = np.unique(digests, return_index=True, return_inverse=True)
+        return fold_numbers(labels[first], folds, seed)[group]
     numbers = np.empty(len(labels), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]

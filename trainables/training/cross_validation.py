@@ -11,7 +11,7 @@ from spaces import TrialParams
 from trainables.evaluation import NO_SCORES, scores_of
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
-from trainables.training.evaluate import half
+from trainables.training.evaluate import to_float16
 from trainables.training.fine_tuning import FineTuning
 
 
@@ -58,7 +58,7 @@ class CrossValidation:
         """
         if self._logits is None or not self._early_stopping.improved:
             return None
-        return half(self._logits)
+        return to_float16(self._logits)
 
     def state_dict(self) -> dict[str, Any]:
         """State for `load_state_dict`."""

@@ -1,4 +1,4 @@
-"""Evaluation of a model: from images to logits."""
+"""Evaluation of a model on images: from the features of its frozen layers to logits."""
 
 from functools import partial
 
@@ -18,8 +18,9 @@ def logits_of(
 ) -> np.ndarray:
     """``(n, classes)`` float32 logits of all images, in order. Puts ``model`` in eval mode.
 
-    Without ``autocast`` a GPU computes in full float32 without TF32, so that an export on a CPU
-    gives the same logits.
+    ``inputs`` yields the outputs of the model's frozen layers; the layers that remain, which are
+    its ``split.suffix``, are run here. Without ``autocast`` a GPU computes in full float32 without
+    TF32, so that the exported model gives the same logits on a CPU, up to rounding.
     """
     model.eval()
     device = next(model.parameters()).device.type
@@ -36,6 +37,6 @@ def logits_of(
         return np.asarray(torch.cat(logits).cpu().numpy())
 
 
-def half(logits: np.ndarray) -> np.ndarray:
+def to_float16(logits: np.ndarray) -> np.ndarray:
     """Logits as float16, to be stored or sent at half the size."""
     return np.asarray(np.clip(logits, -_FLOAT16_LIMIT, _FLOAT16_LIMIT), dtype=np.float16)

@@ -32,7 +32,7 @@ from trainables.models import (
 )
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
-from trainables.training.evaluate import half, logits_of
+from trainables.training.evaluate import logits_of, to_float16
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.settings import ComputeSettings, FineTuneSettings
@@ -202,7 +202,7 @@ class FineTuning:
         """`logits` as float16 if the last epoch is the best so far, else None."""
         if self.logits is None or not self._early_stopping.improved:
             return None
-        return half(self.logits)
+        return to_float16(self.logits)
 
     def _train_epoch(self) -> tuple[float, float, int]:
         """Train one epoch: mean loss, last learning-rate factor, number of images seen.

@@ -10,10 +10,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
 from search.tuning.ray_internals import (
-    allow_stopped_again,
-    bracket_chances,
-    bracket_sizes,
+    bracket_probabilities,
+    forget_stop,
     put_into_bracket,
+    rungs_per_bracket,
 )
 
 TRIED = "2.60.0"
@@ -36,15 +36,15 @@ def test_a_trial_keeps_a_history_of_metrics_and_files_of_errors() -> None:
 
 def test_a_trial_goes_into_the_bracket_that_was_drawn() -> None:
     scheduler = ASHAScheduler("epoch", "score", "max", max_t=9, grace_period=1, brackets=2)
-    assert bracket_sizes(scheduler) == [2, 1], MOVED
+    assert rungs_per_bracket(scheduler) == [2, 1], MOVED
     put_into_bracket(scheduler, 7, 1)
     assert scheduler._trial_info[7] is scheduler._brackets[1], MOVED
-    assert bracket_chances([2, 1]) == pytest.approx([0.7311, 0.2689], abs=1e-4)
+    assert bracket_probabilities([2, 1]) == pytest.approx([0.7311, 0.2689], abs=1e-4)
 
 
 def test_a_median_rule_remembers_which_trials_it_stopped() -> None:
     rule = MedianStoppingRule("epoch", "score", "max")
     trial: Any = SimpleNamespace(trial_id="a")
     rule._stopped_trials.add("a")
-    allow_stopped_again(rule, "a")  # type: ignore[arg-type]
+    forget_stop(rule, "a")  # type: ignore[arg-type]
     assert trial.trial_id not in rule._stopped_trials, MOVED
