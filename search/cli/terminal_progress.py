@@ -1,4 +1,4 @@
-"""Progress of a command, as one line of a terminal."""
+"""Progress of a command in a terminal, as one line for each step."""
 
 import sys
 
@@ -6,9 +6,9 @@ from trainables.progress import Progress
 
 
 def terminal_progress() -> Progress:
-    """Progress callback that draws a line on standard error, and draws over it.
+    """Progress callback that writes a line for each step to standard error and updates it in place.
 
-    It draws nothing where standard error is not a terminal.
+    It writes nothing where standard error is not a terminal.
     """
 
     def show(step: str, done: int, total: int) -> None:

@@ -1,6 +1,6 @@
 """Connects to a Ray cluster, or starts one on this machine; lists its nodes.
 
-Imports little: a launch begins with it.
+It imports few modules, because a launch begins by importing it.
 """
 
 import importlib
@@ -15,15 +15,16 @@ import ray
 from spaces import ConfigError
 
 TRAINABLE_MODULE = "search.trial.trainable"
-"""Module that the workers of a local cluster import at their start, which takes seconds."""
+"""Module that workers of a local cluster import when they start; importing it takes seconds."""
 
 
 def connect_to_ray(address: str) -> None:
     """Connect to the cluster at ``address``, or start one on this machine if that is "local".
 
-    Does nothing if this process is connected already. Call it in the main thread: what Ray starts
-    ends with the thread that started it. The first workers of a local cluster import what trials
-    need while the images are read; `search.tuning` makes Tune reuse them.
+    Does nothing if this process is connected already. Call it in the main thread: the processes
+    that Ray starts end when the thread that called it ends. The first workers of a local cluster
+    import `TRAINABLE_MODULE` while the driver reads the images; `search.tuning` makes Tune reuse
+    these workers.
 
     Raises `ConfigError` if no cluster answers at ``address``.
     """
@@ -41,8 +42,9 @@ def connect_to_ray(address: str) -> None:
     except (ConnectionError, ValueError) as error:
         raise ConfigError(
             f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
-            "'ray start --head' or use --address local; if it is up it may ask for its token: set "
-            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' says there."
+            "'ray start --head' or use --address local. If it is running, it may require a token: "
+            "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
+            "on the cluster."
         ) from None
 
 
@@ -56,7 +58,7 @@ def connect_to_ray_while_importing(module: str, address: str) -> None:
 
 @dataclass(frozen=True)
 class Node:
-    """A live node of the cluster, by what Ray says of it."""
+    """A live node of the cluster, as Ray reports it."""
 
     id: str
     ip: str
@@ -64,7 +66,7 @@ class Node:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...] = ()
-    """Ray's names of its GPUs' types; empty if its GPUs were only declared."""
+    """Ray's accelerator types of its GPUs; empty if they were only declared, not detected."""
 
 
 def live_nodes() -> list[Node]:

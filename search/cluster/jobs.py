@@ -1,4 +1,4 @@
-"""Runs a command of this program on the head of a cluster, by Ray's job server."""
+"""Runs a command of this program on the head node of a cluster, through Ray's job server."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ class Job:
     address: str
     """Address of the job server, such as ``http://HEAD:8265``."""
     name: str
-    """The server's id of the job."""
+    """Submission ID of the job."""
 
     @property
     def follow_command(self) -> str:
@@ -36,9 +36,9 @@ class Job:
 def submit_job(
     address: str, arguments: Sequence[str], *, name: str, settings_file: Path | None = None
 ) -> Job:
-    """Run ``finesweep ARGUMENTS`` on the head, in its user's home folder, as over ssh.
+    """Submit ``finesweep ARGUMENTS`` as a job on the head node, and return without waiting for it.
 
-    Returns without waiting for it.
+    It runs in the home folder of the user who started Ray there, as a command over ssh would.
 
     Args:
         address: Address of the job server, such as ``http://HEAD:8265``.
@@ -65,8 +65,8 @@ def submit_job(
 def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = None) -> str:
     """Shell script of the job.
 
-    It contains the settings file. Files sent by Ray's ``working_dir`` would give each worker an
-    environment of its own, which takes several seconds to start.
+    The settings file's text is part of it. Sending the file by Ray's ``working_dir`` would give
+    each worker a runtime environment of its own, which takes several seconds to start.
     """
     command = f"exec {shlex.join(['python', '-m', 'search', *arguments])}"
     if settings_file is None:
@@ -81,7 +81,8 @@ def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = Non
 def follow_job(job: Job, show: Callable[[str], None]) -> None:
     """Pass a job's log to ``show`` while it is written, until the job ends.
 
-    Raises `RunError` if the job failed, or if the connection was lost.
+    Raises `ConfigError` if no job server answers, and `RunError` if the job failed or was stopped,
+    or if the connection was lost.
     """
     client = _client(job.address)
     from aiohttp import ClientError  # a dependency of the client
@@ -103,17 +104,18 @@ def follow_job(job: Job, show: Callable[[str], None]) -> None:
 
 def _connection_lost(job: Job, reason: str) -> RunError:
     return RunError(
-        f"The connection to the server was lost ({reason.strip()}); the job goes on. Follow it:  "
+        f"The connection to the server was lost ({reason.strip()}); that does not stop the job. "
+        "Follow it:  "
         f"{job.follow_command}"
     )
 
 
 def _client(address: str) -> Any:
-    """Client of the job server. Raises `ConfigError` if none answers at ``address``."""
+    """Client of the job server. Raises `ConfigError` if none can be used at ``address``."""
     if "://" not in address:
         raise ConfigError(
-            f"A job server's address begins with http:// or https://, not {address!r}; it is the "
-            "dashboard's on the head, such as http://HEAD:8265."
+            f"A job server's address begins with http:// or https://, unlike {address!r}; give "
+            "the address of the head node's dashboard, such as http://HEAD:8265."
         )
     try:
         from ray.job_submission import JobSubmissionClient
@@ -127,6 +129,6 @@ def _client(address: str) -> Any:
     except (ImportError, RayError, RuntimeError) as error:
         raise ConfigError(
             f"The job server at {address} can't be used ({str(error).strip().splitlines()[0]}); "
-            "this needs pip install 'finesweep[cluster]', and the cluster's token in "
-            "RAY_AUTH_TOKEN with RAY_AUTH_MODE=token if it has one."
+            "this needs pip install 'finesweep[cluster]' and, if the cluster requires a token, "
+            "RAY_AUTH_MODE=token with the token in RAY_AUTH_TOKEN."
         ) from None

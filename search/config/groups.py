@@ -1,7 +1,8 @@
-"""Settings by what they are about, in the order in which the help shows them.
+"""Settings, grouped by topic, in the order in which the help shows them.
 
 A group is a class: its title heads the group in ``--help``, its fields are the settings, and their
-docstrings are their help. `SweepConfig` inherits from all groups, so that its settings are flat.
+docstrings are their help. `SweepConfig` inherits from all groups, so that a setting's name does not
+contain its group's.
 """
 
 import os
@@ -40,7 +41,7 @@ class SettingGroup(Settings):
 
 
 class SplitSettings(Settings):
-    """Split into train, val and test of images that come without one."""
+    """Fractions of val and test for images without a split, and the role of an "eval" split."""
 
     val_fraction: float = Field(0.15, gt=0, lt=0.5)
     """Fraction of each class that is used for validation."""
@@ -54,9 +55,9 @@ class AshaSettings(Settings):
     """ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning")."""
 
     grace_epochs: int = Field(1, ge=1)
-    """Epochs that every trial gets before it can be stopped (r in its paper)."""
+    """Epochs that every trial gets before it can be stopped (r in the ASHA paper)."""
     reduction_factor: int = Field(3, ge=2)
-    """One in this many trials is promoted at each rung (eta in its paper)."""
+    """One in this many trials is promoted at each rung (eta in the ASHA paper)."""
 
 
 class ExportSettings(Settings):
@@ -86,7 +87,7 @@ class DataSettings(SettingGroup):
 
 
 class SpaceSettings(SettingGroup):
-    """Parameters that may be tried, and the points that are tried first."""
+    """Search space, and the points that are tried first."""
 
     TITLE = "Space"
 
@@ -95,15 +96,17 @@ class SpaceSettings(SettingGroup):
     points: Path | None = None
     """JSON file with a list of parameter points to try first, in order."""
     prior: tuple[Path, ...] = ()
-    """Earlier sweeps, by name or folder, separated by commas: try the best points of each next."""
+    """Earlier sweeps, by name or folder, separated by commas: try the best points of each, after
+    those of the points file."""
     starts: bool = True
-    """Then try the space's starting points (if it has none: each backbone head-only, then at its
-    defaults). Points of prior and starts use at most half of the trials."""
+    """Try the space's starting points, after those of points and prior (if the space has none: each
+    backbone head-only, then at its defaults). Points of prior and starts use at most half of the
+    trials."""
 
     @field_validator("space")
     @classmethod
     def _absolute_if_a_file(cls, space: str) -> str:
-        """A preset is a name; a file is found from any working directory."""
+        """Makes a file's path absolute; a preset's name stays as it is."""
         path = Path(space).expanduser()
         return str(path.absolute()) if path.suffix in (".toml", ".json") else space
 
@@ -139,16 +142,16 @@ class SearchSettings(SettingGroup):
     and the winner go by the metric alone; the leaderboard lists the Pareto front."""
     sampler: SamplerName = "mfgp"
     """Sampler that proposes points. mfgp is a multi-fidelity Gaussian process over points and
-    epochs; the others are Optuna's. grid tries the points of a space of choices and steps in random
-    order. gp and nsga2 learn only from trials that run to their end: use them with stopping none.
-    With objectives the default is tpe."""
+    epochs; the others are Optuna's. grid tries, in random order, the points of a space whose
+    parameters are choices or have steps. gp and nsga2 learn only from trials that run to their end:
+    use them with stopping none. With objectives the default is tpe."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
     """Rule that stops weak trials early; with the sampler mfgp it keeps those that could still win.
     hyperband is ASHA with several grace periods."""
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
     """Number of best trials that are trained again with other seeds before the winner is named;
-    unset is 3, or fewer, to add at most a tenth to the search."""
+    unset is 3, or fewer where 3 would add more than a tenth to the search."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the sampler and every trial."""
 
@@ -182,7 +185,7 @@ class TrainingSettings(SettingGroup):
     weights: str = "pretrained"
     """Initial weights of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic; auto is bfloat16 autocast where it is faster (on a CPU by measurement), else
+    """Numerical precision; auto is bfloat16 autocast where it is faster (measured, on a CPU), else
     float32."""
     views: int = Field(4, ge=1)
     """Number of augmented views of an image in the search; the epochs take them in turn."""
@@ -190,7 +193,7 @@ class TrainingSettings(SettingGroup):
     @field_validator("weights")
     @classmethod
     def _absolute_if_a_folder(cls, weights: str) -> str:
-        """The names "pretrained" and "untrained" come before folders of these names."""
+        """Makes a path absolute; "pretrained" and "untrained" stay, even if such folders exist."""
         path = Path(weights).expanduser()
         is_path = path.suffix in (".toml", ".json") or path.is_dir()
         return str(path.absolute()) if is_path and weights not in _WEIGHTS_NAMES else weights
@@ -205,20 +208,20 @@ class ResourceSettings(SettingGroup):
     """Ray cluster: local starts one on this machine, auto finds a running one, HOST:PORT names
     one."""
     concurrent: int | None = Field(None, ge=1)
-    """Most trials that run at the same time; unset is as many as fit."""
+    """Largest number of trials that run at the same time; unset is as many as fit."""
     gpus_per_trial: float | Literal["auto"] = "auto"
-    """Share of a GPU that a trial holds, from 0 to 1; auto follows from its measured peak
-    memory."""
+    """Share of a GPU that a trial holds, from 0 to 1; auto derives it from the trial's measured
+    peak memory."""
     cpus_per_trial: float | None = Field(None, gt=0)
-    """CPU cores of a trial; unset is 1, or an even share of the cores where trials hold GPUs."""
+    """CPU cores of a trial; unset is 1, or, if trials hold GPUs, an even share of the cores."""
     features: Literal["float16", "float32", "off"] = "float16"
     """Data type in which the outputs of frozen layers are stored for later epochs and trials; off
     computes them every time."""
     cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
     """Folder of decoded images, stored features and converted weights, shared by all sweeps."""
     cache_gib: float = Field(50, gt=0)
-    """Most GiB of decoded images and features in cache_dir; the least recently used are removed
-    first."""
+    """Largest size in GiB of the decoded images and features in cache_dir; the least recently used
+    are removed first."""
 
     @property
     def cache_bytes(self) -> int:
@@ -233,7 +236,7 @@ class ResourceSettings(SettingGroup):
     @field_validator("gpus_per_trial", mode="before")
     @classmethod
     def _auto_or_share(cls, value: object) -> object:
-        """One sentence for both types of the union."""
+        """Gives one error message for both types of the union."""
         try:
             if value == "auto" or 0 <= float(str(value)) <= 1:
                 return value
@@ -250,14 +253,14 @@ class FinalModelSettings(SettingGroup):
     retrain: bool = True
     """Train the winner on train and val, test it once, and export it."""
     ensemble: int = Field(1, ge=1)
-    """Most trials in the final model: others join the winner if that improves validation, each
-    retrained."""
+    """Largest number of trials in the final model: others join the winner if that improves
+    validation, and each is retrained."""
     calibrate: bool = False
     """Divide each model's logits by the temperature with the least validation loss, so that its
     probabilities are calibrated (temperature scaling)."""
     sensitivity: str = ""
-    """CLASS=SHARE: of two classes, the one that must not be missed, and the share of it (its
-    recall) to reach; sets its decision threshold by validation."""
+    """CLASS=SHARE, for data of two classes: the class that must not be missed, and the share of its
+    images to be found (its recall), for which its decision threshold is set by validation."""
     export: ExportSettings = ExportSettings()
 
     @field_validator("sensitivity")

@@ -16,9 +16,9 @@ SIDE_PX = 160
 
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
-    """Write a picture with a row for each of `STRENGTHS`, of the same training images.
+    """Write a picture of some training images, the same in each row: a row per strength.
 
-    The picture is ``5 * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
+    The picture is ``len(STRENGTHS) * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
     """
     train_rows = dataset.rows("train")
     rows = train_rows[:: max(1, len(train_rows) // images)][:images]

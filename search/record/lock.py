@@ -29,8 +29,8 @@ def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
         holder = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         raise ConfigError(
             f"The sweep {paths.root.name!r} is being run by process "
-            f"{holder.get('pid', 'unknown')} on {holder.get('host', 'another machine')}; wait for "
-            "it, or stop it, then resume."
+            f"{holder.get('pid', 'unknown')} on {holder.get('host', 'an unknown machine')}; wait "
+            "for it, or stop it, then resume."
         ) from None
     now = datetime.now().isoformat(timespec="seconds")
     try:

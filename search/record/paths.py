@@ -1,4 +1,4 @@
-"""`SweepPaths`: the path of every file that a sweep writes, one property each."""
+"""`SweepPaths`: the path of every file and folder that a sweep writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ MODEL_CARD = "README.md"
 
 @dataclass(frozen=True)
 class SweepPaths:
-    """Files below ``results/<sweep>/``, which ``results/README.md`` describes. Creates none."""
+    """Paths below ``results/<sweep>/``; creates none. ``results/README.md`` describes the files."""
 
     root: Path
 
@@ -25,7 +25,7 @@ class SweepPaths:
             if (root / "sweep.json").is_file():
                 return cls(root.absolute())
         names = sorted(p.parent.name for p in results_dir.glob("*/sweep.json"))
-        there = f"there are {', '.join(names[-5:])}" if names else "there are none yet"
+        there = f"the last by name: {', '.join(names[-5:])}" if names else "there are none yet"
         raise ConfigError(f"No sweep {str(sweep)!r} in {results_dir}; {there}.")
 
     @property
@@ -80,12 +80,15 @@ class SweepPaths:
 
     @property
     def driver(self) -> Path:
-        """Process that runs the sweep; exists only while one does."""
+        """Id and host of the process that runs the sweep.
+
+        The process removes the file when it ends, unless it is killed.
+        """
         return self.root / "driver.json"
 
     @property
     def driver_lock(self) -> Path:
-        """Lock that this process holds."""
+        """Lock file of the process that runs the sweep."""
         return self.root / "driver.lock"
 
     @property
@@ -130,7 +133,7 @@ class SweepPaths:
     def tensorboard_run(self, trial_id: str, backbone: str, repeats: str = "") -> Path:
         """Folder of one trial's run. Its name is what TensorBoard shows.
 
-        ``repeats`` is the id of the trial that it repeats; empty for a trial of the search.
+        ``repeats`` is the id of the trial that this one repeats; empty for a trial of the search.
         """
         suffix = f"-repeats-{repeats}" if repeats else ""
         return self.tensorboard / f"{trial_id}-{backbone}{suffix}"
@@ -177,16 +180,16 @@ class SweepPaths:
 
     @property
     def features(self) -> Path:
-        """Input of the winner's classifier for every test image, ``(n, features)``."""
+        """The winner's pre-logits features of every test image, ``(n, features)``."""
         return self.retrained / "features.npy"
 
     @property
     def final_weights(self) -> Path:
-        """State dict of the final model; of the winner if it is an ensemble."""
+        """State dict of the final model, or of its winner if the final model is an ensemble."""
         return self.member_weights(0)
 
     def member_weights(self, member: int) -> Path:
-        """State dict of an ensemble's member, counted from 0: the winner."""
+        """State dict of one member of the ensemble; member 0 is the winner."""
         return self.retrained / (f"model-{member}.safetensors" if member else "model.safetensors")
 
     @property

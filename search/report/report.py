@@ -79,7 +79,7 @@ def _leaderboard(data: SweepData) -> Table:
     more = f"; trials.csv has all {len(table)}" if len(table) > MAX_ROWS else ""
     confirmed = ""
     if "confirmed_mean" in table:
-        confirmed = " Confirmed means are over three seeds, and order the confirmed trials."
+        confirmed = " Confirmed means are over three seeds and rank the confirmed trials."
     return Table(
         f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),
@@ -88,7 +88,7 @@ def _leaderboard(data: SweepData) -> Table:
 
 
 def _failures_table(data: SweepData) -> list[Table]:
-    """None if no trial failed."""
+    """A table of the failed trials, in a list that is empty if none failed."""
     failed = [trial for trial in data.searched if trial.status == "failed"]
     if not failed:
         return []
@@ -98,7 +98,7 @@ def _failures_table(data: SweepData) -> list[Table]:
 
 
 def final_model_section(data: SweepData) -> list[Section]:
-    """The test of the final model; none before there is one."""
+    """The section on the final model's test, in a list that is empty until there is one."""
     final, predictions = data.final, data.predictions
     if final is None or predictions is None:
         return []
@@ -162,15 +162,15 @@ def cost_section(data: SweepData) -> Section:
             _provenance_table(data),
             Text(f"To launch it again:  {program_name()} {command}"),
             Text(
-                "On other hardware, or with several trials at a time, numbers differ a little: "
-                "which trial is proposed next depends on which ended first."
+                "On other hardware, numbers differ a little. With several trials at a time, other "
+                "points may be tried: which is proposed next depends on which trial ended first."
             ),
         ),
     )
 
 
 def _time_table(data: SweepData) -> list[Table]:
-    """None before a launch has ended."""
+    """A table of times, in a list that is empty until a launch has ended."""
     if not data.paths.profile.exists():
         return []
     profile = json.loads(data.paths.profile.read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ def _time_table(data: SweepData) -> list[Table]:
         (f"worker time: {_WORKER_STAGES[name]}", format_duration(s))
         for name, s in profile["worker_seconds"].items()
     ]
-    return [Table("Time of the last run, without this report.", ("stage", "time"), tuple(rows))]
+    return [Table("Time of the last run, excluding this report.", ("stage", "time"), tuple(rows))]
 
 
 def _provenance_table(data: SweepData) -> Table:

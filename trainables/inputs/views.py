@@ -1,8 +1,8 @@
 """`Views`: numbered augmentations of each image, the same in every trial.
 
 An image has `Views.count` views at each of a few strength levels. All trials share them, so the
-features that a frozen prefix computes from a view can be stored. A trial of another strength
-augments each image at one of the two neighbouring levels, such that the mean is its strength.
+features that frozen layers compute from a view can be stored. A trial whose strength lies between
+two levels augments each image at one of the two, so that the expected level is its strength.
 """
 
 import math
@@ -38,8 +38,8 @@ class Views:
     def levels(self, rows: np.ndarray, view: int) -> np.ndarray:
         """``(n,)`` int64 indices into `LEVELS` for the images at ``(n,)`` dataset ``rows``.
 
-        A trial of higher strength between the same two levels uses the higher level for the same
-        images, and for more.
+        Of two trials with strengths between the same two levels, the stronger uses the upper level
+        for all images for which the weaker does, and for more.
         """
         upper = int(np.searchsorted(LEVELS, self.strength))
         if LEVELS[upper] == self.strength:
@@ -52,12 +52,18 @@ class Views:
     def augment(
         self, images: torch.Tensor, rows: np.ndarray, view: int, levels: np.ndarray
     ) -> torch.Tensor:
-        """View number ``view`` of ``(n, 3, h, w)`` uint8 images at dataset ``rows``."""
+        """View number ``view`` of ``(n, 3, h, w)`` uint8 images at dataset ``rows``.
+
+        ``levels`` are ``(n,)`` indices into `LEVELS`.
+        """
         numbers = self._numbers(rows, view)[:, :NUMBERS_PER_IMAGE]
         return augment(images, np.array(LEVELS)[levels], numbers)
 
     def count_per_image(self) -> float:
-        """Number of views of one image over all levels that are used; infinite without `count`."""
+        """Number of different views of one image over all levels that are used.
+
+        Level 0 has one, each other level has `count`: infinitely many if that is None.
+        """
         upper = int(np.searchsorted(LEVELS, self.strength))
         used = {upper} if LEVELS[upper] == self.strength else {upper - 1, upper}
         return sum(1 if level == 0 else self.count or math.inf for level in used)

@@ -12,11 +12,11 @@ from trainables.models.unfreezing import backbone_groups, is_inside, unfrozen_gr
 
 
 def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, Any]]:
-    """Optimizer groups of all parameters that the trial trains, now or after a gradual unfreeze.
+    """Optimizer groups of all parameters that the trial trains, at once or by gradual unfreezing.
 
     The head trains at ``learning_rate``, the group next to it at ``backbone_lr_scale`` times that,
-    and each further group at ``layer_decay`` times the rate of the one before. Biases,
-    normalisation parameters and those the model exempts have no weight decay.
+    and each further group at ``layer_decay`` times the rate of the one before. Parameters
+    that `is_bias_or_norm` matches or the model's ``no_weight_decay`` names have no weight decay.
     """
     parameters = dict(model.named_parameters())
     no_weight_decay: Any = getattr(model, "no_weight_decay", tuple)
@@ -52,5 +52,8 @@ def make_optimizer(model: nn.Module, params: TrialParams) -> Optimizer:
 
 
 def is_bias_or_norm(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a bias or belongs to a normalisation layer: it is not penalised."""
+    """Whether a parameter is exempt from weight decay: a bias, or of at most one dimension.
+
+    The latter holds for the parameters of normalisation layers.
+    """
     return parameter.ndim <= 1 or name.endswith(".bias")
