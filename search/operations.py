@@ -45,8 +45,6 @@ def retrain_sweep(
     Needs no Ray. ``changes`` to `FINAL_MODEL_SETTINGS` are kept in the sweep's settings; a named
     trial makes no ensemble. Raises `UserError`.
     """
-    from search.report import write_report  # its charts take a second to import
-
     # 1. What the sweep has recorded.
     config = load_sweep_config(paths, changes)
     log_to_file(paths.log)
@@ -60,6 +58,8 @@ def retrain_sweep(
     dataset = Dataset.read(paths.dataset, paths.split)
     spec = select_final_model(best, trials, paths, dataset, selection)
     # 3. The model itself, and what is written about it.
+    from search.report import write_report  # its charts take a second to import
+
     job = _trial_job(config, spec, dataset, paths, progress)
     with mirror_of(config, paths):
         if changes:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from search.cluster import Machine
 from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.final import (
     check_export_packages,
@@ -196,8 +195,10 @@ class Sweep:
             prepared.plan.weights,
             on_gpu=prepared.resources.gpus > 0,
         )
+        for machine in prepared.machines:
+            _log.info("machine %s", machine)
         resources = self._measure_shares(job, prepared)
-        self._log_beginning(prepared.machines, resources)
+        self._log_beginning(resources)
         with self._clock.stage("search"):
             outcome = run_trials(
                 job,
@@ -240,9 +241,7 @@ class Sweep:
             )
             return measure_shares(job, prepared.resources, kinds)
 
-    def _log_beginning(self, machines: Sequence[Machine], resources: Resources) -> None:
-        for machine in machines:
-            _log.info("machine %s", machine)
+    def _log_beginning(self, resources: Resources) -> None:
         unlimited = self.config.trials == UNLIMITED_TRIALS
         _log.info(
             "%s trials, ranked by %s, %s",

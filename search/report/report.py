@@ -196,6 +196,6 @@ def _provenance_table(data: SweepData) -> Table:
         ("seed", str(data.config.seed)),
         ("images", f"fingerprint {data.dataset.fingerprint}, {data.dataset.root}"),
         ("space", f"{data.space.name}, kept in space.json"),
-        ("all settings", "sweep.json"),
+        ("all settings", "sweep.json; what they were resolved to is in resolved.json"),
     )
     return Table("What the result depends on.", ("what", "value"), rows)

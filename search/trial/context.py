@@ -109,7 +109,7 @@ class TrialJob:
             return self._tune(params, train, validated, repeat, patience)
         digests = self.dataset.digests_of(*config.validation_splits)
         numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
-        numbers = np.resize(numbers, len(validated))  # as `ImageSet.first` repeats them
+        numbers = np.resize(numbers, len(validated))  # as `ImageSet.take` repeats them
         tunings = [
             self._tune(
                 params, validated.subset(numbers != k), validated.subset(numbers == k), repeat

@@ -46,8 +46,8 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record the last epoch of a trial. `TuneCallback` records failures."""
-        number = self._numbers.pop(trial_id)
-        if error or result is None or "epoch" not in result:
+        number = self._numbers.pop(trial_id, None)  # Ray calls twice if the first call raised
+        if number is None or error or result is None or "epoch" not in result:
             return
         report = EpochReport.from_dict(result)
         self._lifecycle.complete(number, report, node_ip=result[NODE_IP])

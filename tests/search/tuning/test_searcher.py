@@ -1,6 +1,8 @@
 import pickle
 from pathlib import Path
 
+import pytest
+
 from search.record import read_trials
 from search.trial import TrialRequest
 from search.tuning.searcher import StudySearcher
@@ -19,6 +21,23 @@ def test_a_trial_goes_by_rays_id_and_is_recorded_by_its_number(tmp_path: Path) -
     by_number = {trial.number: trial for trial in read_trials(tmp_path / "study.journal")}
     assert by_number[1].status == "completed"
     assert by_number[0].status == "running", "the callback says what a failure comes to"
+
+
+def test_a_disk_error_in_the_last_epoch_stays_the_only_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune = simulated_tune(tmp_path)
+    searcher = StudySearcher(tune.lifecycle, "val_accuracy")
+    searcher.suggest("ray a")
+
+    def full(*args: object, **given: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tune.journal, "report", full)
+    with pytest.raises(OSError, match="No space left"):
+        searcher.on_trial_complete("ray a", as_told(1, 0.5, is_last=True))
+    searcher.on_trial_complete("ray a", None, error=True)  # as Ray does then
+    assert tune.lifecycle.disk_error is not None
 
 
 def test_ray_may_pickle_it_without_what_it_writes_to(tmp_path: Path) -> None:
