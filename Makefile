@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+TEST := $(BIN)/python -m pytest
 
 .PHONY: demo test fast check bench chaos curves
 
@@ -8,7 +8,7 @@ demo: .venv/demo ## Sweep, retrain, test and export on the ELPV solar cells, off
 	$(BIN)/python examples/datasets.py elpv data/elpv
 	$(BIN)/finesweep launch data/elpv --config examples/elpv.toml
 
-test: .venv/dev ## All tests, two files at a time: a sweep waits as often as it computes
+test: .venv/dev ## All tests
 	$(TEST)
 
 fast: .venv/dev ## The tests that take less than ten seconds each

@@ -11,7 +11,7 @@ from search.record import read_trials
 from search.trial import LOGITS_KEY, STATE_KEY, TrialRequest
 from search.tuning.callback import TuneCallback, failure_of
 from spaces import TrialParams
-from tests.support.simulated_tune import as_told, simulated_tune
+from tests.support.simulated_tune import HERE, as_told, simulated_tune
 
 
 def stand_in(folder: Path, text: str, error: Exception | None = None, number: int = 0) -> Any:
@@ -74,7 +74,7 @@ def test_states_and_logits_are_kept_and_taken_out_of_the_result(tmp_path: Path) 
 def test_a_failure_is_recorded_with_its_traceback(tmp_path: Path) -> None:
     tune = simulated_tune(tmp_path)
     tune.begin("x")
-    error = RayTaskError("step", "Traceback ...", ValueError("boom"))
+    error = RayTaskError("step", "Traceback ...", ValueError("boom"), ip=HERE.ip)
     callback = TuneCallback(tune.lifecycle)
     callback.on_trial_error(1, [], stand_in(tmp_path, "unused", error))
     tune.begin("x again")

@@ -116,17 +116,17 @@ def test_a_share_that_was_given_is_taken(
     config = SweepConfig.parse({**settings, "gpus_per_trial": 0.25, "cpus_per_trial": 0.25})
     given = fit_resources(config)
     assert measure_shares(replace(job, config=config), given, [trial()], probe=StandIn()) == given
-    assert given.of(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
+    assert given.request_for(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
 
 
 def test_cpus_go_with_the_share() -> None:
-    eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
-    assert eighth.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
+    eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.request_for(trial()): 1 / 8})
+    assert eighth.request_for(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert str(eighth) == "8 at a time, each with 2 CPUs and 0.125 of a GPU"
-    assert replace(eighth, cpus=4.0).of(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
+    assert replace(eighth, cpus=4.0).request_for(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
     given = replace(eighth, cpus=2.0, cpus_scale_with_gpus=False)
-    assert given.of(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
-    assert given.of(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
+    assert given.request_for(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
+    assert given.request_for(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
 
 
 def test_a_task_runs_on_no_machine_that_it_is_to_avoid(ray_cluster: None) -> None:
