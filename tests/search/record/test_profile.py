@@ -37,7 +37,7 @@ def test_a_sweep_writes_a_profile_that_adds_up(sweep: SweepResult) -> None:
     assert sum(spent.values()) == pytest.approx(whole, abs=0.1)
     text = str(sweep.profile)
     assert text.startswith(f"{profile['wall_seconds']:.0f} s: ")
-    assert "of the search prefix" in text
+    assert "worker time in the search: prefix" in text
 
 
 def test_durations_are_given_in_seconds_minutes_or_hours() -> None:
