@@ -82,4 +82,4 @@ def test_it_is_resumed(old: SweepPaths, images: Path, tmp_path: Path) -> None:
     for number in range(8):
         assert after[number] == before[number]
     assert json.loads(old.resolved.read_text())["metric"] == "val_accuracy"
-    assert old.card.exists()
+    assert old.model_card.exists()

@@ -41,7 +41,7 @@ def test_the_tree_names_every_module_and_no_other() -> None:
     tree = (ROOT / "CONTRIBUTING.md").read_text().partition("## The house")[2]
     named = set(re.findall(r"\b(\w+\.py)\b", tree.partition("## The rules")[0]))
     there = {p.name for d in ("spaces", "trainables", "search") for p in (ROOT / d).rglob("*.py")}
-    assert named == {name for name in there if not name.startswith("__")}
+    assert named - {"test_house.py", "__init__.py"} == {n for n in there if not n.startswith("__")}
 
 
 @pytest.mark.parametrize("page", GUIDES)

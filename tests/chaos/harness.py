@@ -23,7 +23,7 @@ LIMIT_SECONDS = 900
 """Seconds after which a sweep that has not ended counts as lost."""
 PAUSE_SECONDS = (1.0, 16.0)
 """Shortest and longest pause before a kill."""
-WORKERS = ("ray::ResourceTrainable", "ray::ImplicitFunc")
+WORKERS = ("ray::ResourceTrainable", "ray::FineTuneTrial", "ray::ImplicitFunc")
 """Titles of processes that run trials: a trainable class (ours), and a function (the stock one)."""
 
 _PRELOAD = "RAY_preload_python_modules"

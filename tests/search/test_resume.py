@@ -24,6 +24,9 @@ from trainables.data import Dataset
 
 pytestmark = pytest.mark.slow
 
+WORKER_TITLES = ("ray::ResourceTrainable", "ray::FineTuneTrial")
+"""Titles of a worker's process: in a step of its trial, and between two."""
+
 
 def launch(settings: dict[str, Any], folder: Path, **more: object) -> subprocess.Popen[bytes]:
     """Launch a sweep called "killed" in a process of its own."""
@@ -120,7 +123,7 @@ def test_a_resume_keeps_what_was_asked_for(
     values |= {"max_epochs": 1, "retrain": False}
     asked = SweepConfig.parse({**values, "name": "asked", "prior": ["before"], "trials": 2})
     first = Sweep(asked).run().paths
-    resolved, points = first.resolved.read_bytes(), first.points.read_bytes()
+    resolved, points = first.resolved.read_bytes(), first.initial_points.read_bytes()
     earlier.unlink()
     (results / "before").rename(tmp_path / "gone")
     moved = SweepPaths((results / "asked").rename(tmp_path / "moved"))
@@ -132,7 +135,7 @@ def test_a_resume_keeps_what_was_asked_for(
     assert moved.resolved.read_bytes() == resolved
     assert json.loads(resolved) == {"metric": "val_accuracy", "sampler_seed": asked.sampler_seed}
     assert asked.sampler_seed != asked.seed, "an earlier sweep moves it"
-    assert moved.points.read_bytes() == points
+    assert moved.initial_points.read_bytes() == points
 
 
 @pytest.mark.parametrize("change", ["renamed", "added"])
@@ -228,7 +231,7 @@ def test_a_killed_worker_costs_its_trial_one_epoch_at_most(
         pid, parent, title = line.split(None, 2)
         if int(parent) in family:
             family.add(int(pid))
-            workers += [int(pid)] if title.startswith("ray::ResourceTrainable") else []
+            workers += [int(pid)] if title.startswith(WORKER_TITLES) else []
     assert len(workers) == 1, listed
     os.kill(workers[0], signal.SIGKILL)
     _, err = running.communicate(timeout=300)

@@ -45,7 +45,10 @@ def test_the_script_of_a_job_contains_the_settings_file(tmp_path: Path) -> None:
             "submit runs one of launch, resume, preflight, not nothing",
         ),
         (["--address", "http://h:8265", "predict", "x", "y"], "not predict"),
-        (["--address", "h:8265", "resume", "x"], "begins with http:// or https://, unlike 'h:8265'"),
+        (
+            ["--address", "h:8265", "resume", "x"],
+            "begins with http:// or https://, unlike 'h:8265'",
+        ),
         (["--address", "http://h:8265", "launch", "d", "--trails", "3"], "did you mean '--trials'"),
         (["--address", "http://h:8265", "launch", "d", "--trials", "0"], "trials should be"),
         (["launch", "d"], "The following arguments are required: --address"),

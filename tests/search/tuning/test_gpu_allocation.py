@@ -120,10 +120,11 @@ def test_a_share_that_was_given_is_taken(
 
 
 def test_cpus_go_with_the_share() -> None:
-    eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.request_for(trial()): 1 / 8})
+    eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
     assert eighth.request_for(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert str(eighth) == "8 at a time, each with 2 CPUs and 0.125 of a GPU"
-    assert replace(eighth, cpus=4.0).request_for(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
+    fewer = replace(eighth, cpus=4.0)
+    assert fewer.request_for(trial()).required_resources == {"CPU": 0.5, "GPU": 1 / 8}
     given = replace(eighth, cpus=2.0, cpus_scale_with_gpus=False)
     assert given.request_for(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert given.request_for(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
