@@ -1,8 +1,9 @@
-"""The sweep: what runs where, what is tried next, what becomes of the winner.
+"""Hyperparameter sweeps over timm backbones: planning, search, final model and report.
 
-Rooms, from the ground up: `config` and `cluster`; `record` and `samplers`; `trial` and `ranking`;
-`planning`, `report` and `final`; `tuning`; above them `sweep` and `operations`, and the `cli`.
-Names are loaded when they are first used, for Ray and torch take seconds to import.
+Subpackages, lowest layer first: `config` and `cluster`; `record` and `samplers`; `trial` and
+`ranking`; `planning`, `report` and `final`; `tuning`. The modules `sweep` and `operations` use all
+of these, and `cli` comes last. Exported names are imported on first use, because Ray and torch take
+seconds to import.
 """
 
 import lazy_loader

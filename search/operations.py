@@ -40,16 +40,16 @@ def retrain_sweep(
     changes: Mapping[str, object] | None = None,
     progress: Progress = ignore_progress,
 ) -> SweepResult:
-    """Retrain, test and export the winner of a sweep, or the one trial that ``trial`` names.
+    """Retrain, test and export the final model of a sweep, without Ray.
 
-    Needs no Ray. ``changes`` to `FINAL_MODEL_SETTINGS` are kept in the sweep's settings; a named
-    trial makes no ensemble. Raises `UserError`.
+    With ``trial``, an id or a number, the final model is that trial alone. ``changes`` to
+    `FINAL_MODEL_SETTINGS` are saved in the sweep's settings. Raises `UserError`.
     """
-    # 1. What the sweep has recorded.
+    # 1. Read the record of the sweep.
     config = load_sweep_config(paths, changes)
     log_to_file(paths.log)
     trials = read_trials(paths.journal)
-    # 2. What the final model is made of.
+    # 2. Select the members of the final model.
     if trial is None:
         best, selection = select_winner(trials, config.metric), config
     else:
@@ -57,7 +57,7 @@ def retrain_sweep(
         selection = config.model_copy(update={"ensemble": 1})
     dataset = Dataset.read(paths.dataset, paths.split)
     spec = select_final_model(best, trials, paths, dataset, selection)
-    # 3. The model itself, and what is written about it.
+    # 3. Retrain, test and export them, and write the report.
     from search.report import write_report  # its charts take a second to import
 
     job = _trial_job(config, spec, dataset, paths, progress)
@@ -77,16 +77,16 @@ def _trial_job(
     paths: SweepPaths,
     progress: Progress,
 ) -> TrialJob:
-    """The images and weights that the members of ``spec`` need, made available on this machine.
+    """Job with the images and weights that the members of ``spec`` need, on this machine.
 
     All members share the winner's image size and normalization. Raises `ConfigError` if the weights
-    are not those that the sweep was launched with.
+    have changed since the launch.
     """
     winner = spec.members[0].trial.params
     backbones = {member.trial.params.backbone for member in spec.members}
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     check_weights_unchanged(paths, weights)
-    if isinstance(config.data, str):  # an object store; the cache may have dropped its local copy
+    if isinstance(config.data, str):  # an address; the cache may have deleted its local copy
         read_source(config.data, cache=config.cache_dir, progress=progress)
     pixel_format = Preprocessing.of(winner.backbone).pixel_format(winner.image_size)
     store = build_store(
@@ -101,10 +101,10 @@ def _trial_job(
 
 
 def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
-    """Write the report of a sweep as it is now, also while it runs; see `search.report`.
+    """Write the report of a sweep in its present state, even while it runs; see `search.report`.
 
-    The copy in an object store is updated too, unless ``out`` is given or a driver runs, which
-    does that itself.
+    Also updates the mirror in an object store, unless ``out`` is given. While a driver runs the
+    sweep, that driver updates the mirror.
     """
     from search.report import write_report
 
@@ -118,9 +118,10 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
 def export_sweep(
     paths: SweepPaths, *, formats: Sequence[Format] | None = None, out: Path | None = None
 ) -> tuple[ExportedFormat, ...]:
-    """Export the final model of a sweep again, to ``formats`` and ``out`` in place of its own.
+    """Export the final model of a sweep again, in ``formats`` to the folder ``out``.
 
-    Raises `ConfigError` if the sweep has no retrained model, and what `export_model` raises.
+    By default these are the sweep's own formats and export folder. Raises `ConfigError` if the
+    sweep has no retrained model, and the errors of `export_model`.
     """
     if not paths.metrics.exists():
         raise ConfigError(
@@ -140,7 +141,10 @@ def export_sweep(
 
 
 def _find_trial(trials: Sequence[TrialRecord], name: str, metric: str) -> TrialRecord:
-    """The trial with this id or number. Raises `ConfigError` if none has it and a finite epoch."""
+    """Trial whose id or number is ``name``.
+
+    Raises `ConfigError` if there is none, or if ``metric`` is not finite in any of its epochs.
+    """
     for trial in trials:
         if name in (trial.trial_id, str(trial.number)):
             if trial.best(metric) is None:

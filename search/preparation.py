@@ -1,4 +1,4 @@
-"""What precedes the first trial: plan, Ray, images and resources; and the record of a launch."""
+"""Preparation of a sweep before its first trial: plan, Ray, images, resources, launch record."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is settled before the first trial: the plan, decoded images, and the cluster."""
+    """Plan, decoded images and cluster resources of a sweep that is ready for its first trial."""
 
     plan: Plan
     stores: dict[PixelFormat, PixelStore]
@@ -52,14 +52,15 @@ def prepare_sweep(
     checked: CheckedInputs | None = None,
     recorded_in: SweepPaths | None = None,
 ) -> Preparation:
-    """Settle all that can be before a trial, and start Ray. Raises `UserError`.
+    """Make the plan, connect to Ray, and decode the images. Raises `UserError`.
 
     Args:
-        config: Settings of the sweep; those of the returned plan have the metric resolved.
+        config: Settings of the sweep. The returned plan has a copy with the metric resolved.
         progress: Progress callback.
-        clock: Counts the stages "check", "start", "scan" and "decode".
-        checked: Results of the checks at once, so that they are not made twice.
-        recorded_in: Files of the sweep on a resume, whose images and weights must be the same.
+        clock: Times the stages "check", "start", "scan" and "decode".
+        checked: Results of `check_launch`, if it was called; saves reading the inputs again.
+        recorded_in: Paths of the sweep to resume; None for a launch. The images and weights must
+            be those of the launch.
     """
     recorded: Dataset | None = None
     plan_record: RecordedPlan | None = None
@@ -88,7 +89,7 @@ def prepare_sweep(
 def _read_images(
     prepared: PreparedPlan, recorded: Dataset | None, progress: Progress, clock: StageClock
 ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
-    """Survey the images, and decode them in every format that a trial may ask for."""
+    """Survey the images, and decode them to every pixel format that a trial may need."""
     config = prepared.config
     staged = StagedPixels(config.cache_dir, prepared.pixel_formats)
     with clock.stage("scan"):
@@ -111,9 +112,9 @@ def _read_images(
 def record_launch(
     paths: SweepPaths, plan: Plan, asked: SweepConfig, given: Path | None = None
 ) -> None:
-    """Write what is known of a sweep before its first trial; ``sweep.json`` comes last.
+    """Write the files of a sweep that exist before its first trial; ``sweep.json`` comes last.
 
-    ``asked`` has the settings as the user gave them, ``given`` is the settings file, if any.
+    ``asked`` holds the settings as the user gave them; ``given`` is the user's settings file.
     """
     if given is not None:
         content = given.read_bytes()
@@ -131,7 +132,7 @@ def record_launch(
 
 
 def record_settings(paths: SweepPaths, plan: Plan, asked: SweepConfig) -> None:
-    """Write what the settings were resolved to, then the settings as they were asked for."""
+    """Write the resolved settings, then the settings as the user gave them."""
     resolved = ResolvedSettings(plan.config.metric, plan.sampler_seed)
     write_json(paths.resolved, asdict(resolved))
     write_json(paths.config, asked.model_dump(mode="json"))

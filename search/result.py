@@ -13,20 +13,20 @@ class SweepResult:
     """Outcome of a launch, a resume or a retraining."""
 
     paths: SweepPaths
-    """Where the sweep's files are."""
+    """Paths of the sweep's files."""
     trials: pd.DataFrame
-    """One row per trial, the best first; the columns of ``trials.parquet``."""
+    """Table of one row per trial, the best first, with the columns of ``trials.parquet``."""
     unfinished: int
-    """Number of trials that an interrupt stopped or kept from starting."""
+    """Number of trials that an interruption stopped or kept from starting."""
     unconfirmed: int = 0
-    """Number of repeats of the best trials that an interrupt stopped or kept from starting."""
+    """Number of repeats of the best trials that an interruption stopped or kept from starting."""
     ended_by: str | None = None
-    """The budget or target that ended the search for good before all trials ran, if one did."""
+    """Budget or target that ended the search before all trials had run; None if none did."""
     final: FinalModel | None = None
     """The retrained model and its test result; None without ``retrain``."""
     export: Path | None = None
     """Folder of the exported model."""
     report: Path | None = None
-    """The HTML report; None as long as trials or repeats are still to be run."""
+    """The HTML report; None while trials or repeats are unfinished."""
     profile: Profile | None = None
     """Wall time by stage; None after a retraining."""

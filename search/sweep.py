@@ -1,4 +1,4 @@
-"""`Sweep`: the whole job, from images to an exported model."""
+"""`Sweep`: runs a sweep from images to an exported model."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,16 +46,16 @@ _log = logging.getLogger("finesweep")
 
 
 class Sweep:
-    """One sweep: a search, a final model, its test and its export.
+    """A sweep: searches, then retrains the best model, tests it and exports it.
 
     Args:
         config: The settings to run with.
-        given: A settings file to keep a copy of.
+        given: The user's settings file, which a launch copies to the sweep's folder.
         progress: Progress callback.
-        clock: Clock of the stages, which may have counted some already.
-        search_on: Whether a resume begins more trials though a budget ended the search.
-        asked: The settings to record as the user's, if they differ from ``config``.
-        checked: What `check_launch` has read already, so that a launch does not read it again.
+        clock: Stage clock; it may already have timed earlier stages.
+        search_on: Whether a resume starts more trials even if a budget has ended the search.
+        asked: The settings to record as the user's; ``config`` by default.
+        checked: Results of `check_launch`; by default a launch calls it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Sweep:
         checked: CheckedInputs | None = None,
     ) -> None:
         self.config = config
-        """The settings; the ``metric`` "auto" is replaced once the images are known."""
+        """The settings. The metric "auto" is resolved once the images have been surveyed."""
         self.paths = SweepPaths(config.results_dir / config.name)
         self._given = given
         self._progress = progress
@@ -88,9 +88,9 @@ class Sweep:
         progress: Progress = ignore_progress,
         clock: StageClock | None = None,
     ) -> "Sweep":
-        """A launched sweep, to `resume`, with ``changes`` of settings that may change by then.
+        """Open a launched sweep, in order to `resume` it with ``changes`` to its settings.
 
-        Raises `ConfigError` for a setting that may not change.
+        Raises `ConfigError` if a resume can't change one of these settings.
         """
         changes = changes or {}
         return cls(
@@ -104,11 +104,11 @@ class Sweep:
     def run(self) -> SweepResult:
         """Search, then retrain the winner, test it once and export it.
 
-        Starts Ray, unless this process is connected to a cluster already.
+        Starts Ray, unless this process is already connected to a cluster.
 
         Raises:
-            UserError: A mistake in the settings or the data, before a trial starts.
-            RunError: No trial, or no export, was usable, or a disk failed.
+            UserError: The settings or the data have a mistake. No trial has started.
+            RunError: The trials, the retraining, the export or a disk failed.
         """
         self._check_packages()
         checked = self._checked or check_launch(self.config)
@@ -121,10 +121,10 @@ class Sweep:
                 return self._search(prepared, before=[])
 
     def resume(self) -> SweepResult:
-        """Go on where the sweep was broken off, or run more trials.
+        """Continue an interrupted sweep, or run more trials.
 
-        Finished trials stay as they are; interrupted ones go on from their checkpoints. Raises what
-        `run` does, and `ConfigError` if the images have changed since the launch.
+        Finished trials stay as they are; interrupted ones continue from their checkpoints. Raises
+        the errors of `run`, and `ConfigError` if the images have changed since the launch.
         """
         self._check_packages()
         with self._explaining_disk_errors(), hold_driver_lock(self.paths):
@@ -152,15 +152,15 @@ class Sweep:
 
     @contextmanager
     def _explaining_disk_errors(self) -> Iterator[None]:
-        """Turn an `OSError` into a `RunError` that says how to go on."""
+        """Turn an `OSError` into a `RunError` that says how to continue the sweep."""
         try:
             yield
         except OSError as error:
             launched = self.paths.config.exists()
             again = sweep_command("resume", self.paths) if launched else "launch it again"
             raise RunError(
-                f"The sweep can't go on ({error}). What is in {self.paths.root} is kept; if a disk "
-                f"is full or gone, mend that, then:  {again}"
+                f"The sweep can't continue ({error}). All files in {self.paths.root} are kept. If "
+                f"a disk is full or missing, fix that, then:  {again}"
             ) from error
 
     def _prepare(
@@ -181,12 +181,12 @@ class Sweep:
                 "choose another --name."
             ) from None
 
-    # The trials, and what follows them
+    # Search, final model and report
 
     def _search(self, prepared: Preparation, before: Sequence[TrialRecord]) -> SweepResult:
-        """Run the trials that are left; then finalize the model and write the report.
+        """Run the remaining trials, then make the final model and the report.
 
-        ``before`` has the trials of earlier runs.
+        ``before`` holds the trials as earlier runs left them.
         """
         job = TrialJob(
             self.config,
@@ -230,7 +230,7 @@ class Sweep:
         )
 
     def _measure_shares(self, job: TrialJob, prepared: Preparation) -> Resources:
-        """Resources with the share of a GPU that each kind of trial needs."""
+        """Measure the share of a GPU that each kind of trial needs."""
         plan = prepared.plan
         with self._clock.stage("start"):
             kinds = one_trial_per_kind(
@@ -251,7 +251,7 @@ class Sweep:
         )
 
     def _count_unfinished(self, trials: Sequence[TrialRecord], ended_by: str | None) -> int:
-        """Number of trials that an interruption left running or kept from starting; logs it."""
+        """Count and log the trials that an interruption stopped or kept from starting."""
         done = sum(trial.status != "running" and not trial.repeat for trial in trials)
         if ended_by:
             _log.info("the search ended after %d trials: %s", done, ended_by)
@@ -261,14 +261,14 @@ class Sweep:
         return self.config.trials - done
 
     def _count_unconfirmed(self, trials: Sequence[TrialRecord]) -> int:
-        """Number of repeats of the best trials that are running or still to be run."""
+        """Count the repeats of the best trials that are running or have not started."""
         running = sum(trial.status == "running" for trial in trials)
         return running + len(pending_repeats(trials, self.config))
 
     def _finalize(
         self, job: TrialJob, trials: Sequence[TrialRecord], *, avoid: Sequence[str]
     ) -> FinalModel:
-        """Make the final model, unless an earlier run made the same one."""
+        """Make the final model, or reuse what an earlier run has retrained of the same model."""
         winner = select_winner(trials, self.config.metric)
         spec = select_final_model(winner, trials, self.paths, job.dataset, self.config)
         return finalize_model(
@@ -285,7 +285,7 @@ class Sweep:
     def _write_profile(
         self, before: Sequence[TrialRecord], trials: Sequence[TrialRecord], resources: Resources
     ) -> Profile:
-        """Where the time of this run went. Written only if it trained or exported something."""
+        """Profile of this run's time; written to disk if the run trained or exported a model."""
         known = {trial.number: len(trial.reports) for trial in before}
         new = [r for trial in trials for r in trial.reports[known.get(trial.number, 0) :]]
         profile = self._clock.profile(new, resources.concurrent)

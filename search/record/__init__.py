@@ -1,6 +1,6 @@
-"""The record of a sweep: every file it writes, and how each is read back.
+"""The record of a sweep: the files that it writes, and the code that reads them back.
 
-Values, paths, locks and copies; no decisions about trials, and no training.
+It makes no decisions about trials, and it trains nothing.
 """
 
 import lazy_loader

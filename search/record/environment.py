@@ -21,9 +21,9 @@ _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow",
 
 
 def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
-    """Contents of ``environment.json``: whatever a result depends on besides the settings.
+    """Contents of ``environment.json``: what else a result depends on, besides the settings.
 
-    ``weights`` are the pretrained weights by backbone; a hash of each is recorded.
+    ``weights`` are the initial weights by backbone; a hash of each is recorded.
     """
     return {
         "finesweep": package_version("finesweep"),
@@ -38,9 +38,9 @@ def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
 
 
 def check_weights_unchanged(paths: SweepPaths, weights: Mapping[str, Weights]) -> None:
-    """Raises `ConfigError` if a backbone's weights are not those that the sweep started with.
+    """Raises `ConfigError` if a backbone's weights have changed since the launch.
 
-    Their contents are compared, by hash; the files may have moved.
+    Compares hashes of their contents, so the files may have moved.
     """
     recorded = json.loads(paths.environment.read_text(encoding="utf-8")).get("weights", {})
     for backbone, current in weights.items():

@@ -20,21 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetrainedTrial:
-    """One trial, retrained: the final model, or a member of it if that is an ensemble."""
+    """A retrained trial: the whole final model, or one member of an ensemble."""
 
     trial_id: str
     epochs: int
-    """Number of epochs that it was retrained for."""
+    """Number of epochs of the retraining."""
     val_accuracy: float
-    """Validation accuracy of the trial's best epoch. Optimistic: the trial was selected by it."""
+    """Validation accuracy of the trial's best epoch. Optimistic, because it selected the trial."""
     params: TrialParams
     weight: float = 1.0
-    """Weight of its probabilities in the ensemble; those of all members sum to 1."""
+    """Weight of its probabilities in the ensemble; the weights of all members sum to 1."""
     temperature: float = 1.0
-    """Temperature that its logits were divided by; the stored last layer includes it."""
+    """Temperature of its logits. The stored last layer is already divided by it."""
 
     def load(self, file: Path, classes: int, *, exportable: bool = False) -> "nn.Module":
-        """The trained model from its weights ``file``, on the CPU, in eval mode."""
+        """Load the trained model from its weights ``file``, on the CPU, in eval mode.
+
+        ``classes`` is the number of classes; ``exportable`` chooses timm layers that can be
+        exported.
+        """
         from safetensors.torch import load_file  # reading the test result needs no torch
 
         from trainables.models import Weights, build_model
@@ -47,13 +51,13 @@ class RetrainedTrial:
 
 @dataclass(frozen=True)
 class FinalModel:
-    """Contents of ``metrics.json``: what the final model was made from, and its test result."""
+    """Contents of ``metrics.json``: members and test metrics of the final model."""
 
     test: TestMetrics
     majority_accuracy: float
     """Test accuracy of always predicting the most frequent class."""
     members: tuple[RetrainedTrial, ...]
-    """The winner first, then the other members of the ensemble, if it is one."""
+    """The winner first, then the other members if the model is an ensemble."""
     rates: SensitivitySpecificity | None = None
     """Sensitivity and specificity on the test images, if a sensitivity was required."""
 
@@ -64,7 +68,7 @@ class FinalModel:
 
     @property
     def name(self) -> str:
-        """Name for people: "trial 0007" or "the mean of trials 0007, 0012"."""
+        """Readable name: "trial 0007" or "the mean of trials 0007, 0012"."""
         names = [member.trial_id for member in self.members]
         return f"the mean of trials {', '.join(names)}" if len(names) > 1 else f"trial {names[0]}"
 
@@ -82,7 +86,7 @@ class FinalModel:
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
-        """The final model of a sweep. Raises `FileNotFoundError` before it is retrained."""
+        """Read the final model of a sweep. Raises `FileNotFoundError` if none was retrained."""
         values = json.loads(paths.metrics.read_text(encoding="utf-8"))
         test = values["test"]
         low, high = test.pop("accuracy_ci95")
@@ -94,7 +98,10 @@ class FinalModel:
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
-        """The trained model, on the CPU, in eval mode: timm's, or an `Ensemble` of such models."""
+        """Load the trained model, on the CPU, in eval mode: a timm model, or an `Ensemble` of them.
+
+        ``classes`` and ``exportable`` are those of `RetrainedTrial.load`.
+        """
         from trainables.inference import Ensemble
 
         models = [

@@ -1,4 +1,4 @@
-"""The command line as messages quote it, and versions of installed packages."""
+"""Command lines for messages to the user, and versions of installed packages."""
 
 import importlib.metadata
 import os
@@ -18,9 +18,9 @@ def program_name() -> str:
 
 
 def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
-    """A command line that can be pasted: the command ``name`` on a sweep, with more arguments.
+    """Command line for the user to paste: the command ``name`` on a sweep, with ``arguments``.
 
-    It gives ``--results-dir`` if the sweep lies elsewhere than in ``results``.
+    It includes ``--results-dir``, unless the sweep lies in ``results`` of the working directory.
     """
     default = paths.root.parent == Path("results").absolute()
     location = [] if default else ["--results-dir", str(paths.root.parent)]
@@ -28,7 +28,7 @@ def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
 
 
 def package_version(package: str) -> str | None:
-    """Version of an installed package; None if it is not installed, as in a mere checkout."""
+    """Version of an installed package; None if it is not installed, as in a source checkout."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
 """Reads the study journal, the one source of truth about the trials of a sweep.
 
-The journal is an append-only Optuna journal file. Each trial carries its `TrialParams`, the
-`EpochReport` of every epoch and its end as user attributes; tables, reports and TensorBoard files
-can be made again from them. `search.tuning.study` writes it.
+The journal is an append-only Optuna journal file, which `search.tuning.study` writes. Each trial
+has its `TrialParams` and the `EpochReport` of every epoch as user attributes. Tables, reports and
+TensorBoard files can be rebuilt from the journal.
 """
 
 import logging
@@ -22,11 +22,11 @@ from trainables.training import EpochReport
 STUDY = "finesweep"
 """Name of the study in the journal."""
 PARAMS_KEY, REPEAT_KEY, COST_KEY, ERROR_KEY = "params", "repeat", "footprint", "error"
-"""User attributes of a trial."""
+"""Names of a trial's user attributes."""
 EPOCH_KEY = "epoch_"
-"""Prefix of the user attributes that hold a trial's epochs: the epoch follows, in four digits."""
+"""Prefix of a trial's user attributes with one epoch each; the epoch follows as four digits."""
 ENDED_BY_KEY = "ended_by"
-"""User attribute of the study: the limit that ended the search before its number of trials."""
+"""User attribute of the study: the budget or target that ended the search before all trials ran."""
 
 STATUS_OF_STATE: Mapping[TrialState, Status] = {
     TrialState.RUNNING: "running",
@@ -37,7 +37,7 @@ STATUS_OF_STATE: Mapping[TrialState, Status] = {
 
 
 def read_trials(file: Path) -> list[TrialRecord]:
-    """Every trial of a journal file, by number; empty if there is no file.
+    """Every trial of a journal file, in the order of their numbers; empty if there is no file.
 
     Trials without parameters are left out: their driver was killed while they were proposed.
     """
@@ -51,7 +51,7 @@ def read_trials(file: Path) -> list[TrialRecord]:
 
 
 def trial_records(study: optuna.Study) -> list[TrialRecord]:
-    """Every trial of an open study that has its parameters, by number."""
+    """Every trial of an open study that has its parameters, in the order of their numbers."""
     return [_record(t) for t in study.get_trials(deepcopy=False) if PARAMS_KEY in t.user_attrs]
 
 

@@ -16,7 +16,7 @@ from trainables.files import write_json
 
 @contextmanager
 def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
-    """Hold the sweep's lock, and say in ``driver.json`` which process does.
+    """Hold the sweep's lock, and name this process in ``driver.json`` meanwhile.
 
     Raises `ConfigError` if another process holds it. The operating system frees the lock of a
     process that dies.

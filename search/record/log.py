@@ -7,7 +7,7 @@ _log = logging.getLogger("finesweep")
 
 
 def log_to_file(file: Path) -> None:
-    """Append the log of this process to ``file``, and no longer to that of an earlier sweep."""
+    """Append this process's log messages to ``file`` from now on, instead of any earlier file."""
     for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
         _log.removeHandler(old)
         old.close()

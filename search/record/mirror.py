@@ -1,13 +1,12 @@
 """`Mirror`: a copy of a sweep's folder in an object store, kept up to date while the sweep runs.
 
 A sweep can be resumed from its mirror on another machine. The folder on the driver's disk stays the
-original. The mirror is consistent at any moment, because it is written in this order:
+original. Each upload keeps the mirror consistent at any moment:
 
-1. the journal, so that no checkpoint in the mirror is of an epoch that its journal lacks:
-   checkpoints are opened before the journal is read, and copied as they were then;
-2. every other file;
-3. ``sweep.json``, whose presence makes the mirror a sweep;
-4. deletion of files that are gone from the folder.
+1. It opens the checkpoints, so that later steps copy them as they are now.
+2. It uploads the journal, which therefore has every epoch that a mirrored checkpoint needs.
+3. It uploads all other files, and last ``sweep.json``, whose presence makes the mirror a sweep.
+4. It deletes objects whose files have been deleted from the folder.
 
 A lease, the object ``driver.sign``, names the driver that keeps the mirror up to date.
 """
@@ -39,27 +38,27 @@ from trainables.files import write_atomically
 _log = logging.getLogger("finesweep")
 
 UPLOAD_INTERVAL_SECONDS = 15.0
-"""Time between two uploads of what has changed, and between renewals of the lease."""
+"""Time between two uploads of changed files, and between two renewals of the lease."""
 LEASE_SECONDS = 120.0
-"""Time without a renewal after which the driver that holds the lease is taken for dead."""
+"""A driver that has not renewed its lease for this time is presumed dead."""
 _LEASE = "driver.sign"
-"""Object that names the driver; the store's time of its last change is the time of the renewal."""
+"""Object that names the driver. Its modification time in the store is that of the last renewal."""
 _CLOCK = "driver.sign.now"
-"""Object that is written to read the store's clock."""
+"""Empty object: once written, its modification time is the present time by the store's clock."""
 _TOKEN = secrets.token_hex(8)
-"""Token of this process in the lease."""
+"""Random token by which this process recognizes its own lease."""
 
 
 def mirror_of(config: SweepConfig, paths: SweepPaths) -> AbstractContextManager[object]:
-    """The `Mirror` at the settings' ``storage_path``, for a ``with``; without one, nothing."""
+    """Context manager: the `Mirror` at ``config.storage_path``; does nothing if that is unset."""
     return Mirror(paths, config.storage_path) if config.storage_path else nullcontext()
 
 
 def download_sweep(uri: str, results_dir: Path) -> tuple[SweepPaths, str]:
     """Download the sweep ``s3://BUCKET/PREFIX/SWEEP`` to ``results_dir``.
 
-    Returns its paths and its ``storage_path``, the address without the sweep's name. Raises
-    `ConfigError` as `Mirror.download` does.
+    Returns its paths and its ``storage_path``, which is the address without the sweep's name.
+    Raises the `ConfigError` of `Mirror.download`.
     """
     address, mark, query = uri.partition("?")
     parent, _, name = address.rstrip("/").rpartition("/")
@@ -72,15 +71,15 @@ def download_sweep(uri: str, results_dir: Path) -> tuple[SweepPaths, str]:
 class Mirror:
     """The mirror of one sweep, below ``storage_path``.
 
-    Within a ``with`` a thread uploads what changes, and a last time at the end. An upload that
-    fails does not stop the sweep: it is logged, and the next one makes up for it. If another driver
-    takes over the lease, this one uploads nothing more.
+    Within a ``with`` block, a thread uploads changed files at intervals; the end of the block
+    uploads them a last time. A failed upload does not stop the sweep: it is logged, and the next
+    upload repeats it. If another driver takes over the lease, this one uploads nothing more.
 
     Args:
         paths: Files of the sweep.
         storage_path: ``s3://BUCKET/PREFIX``, or another address that pyarrow can open.
 
-    Raises `ConfigError` if the address is none, or is that of the results folder itself.
+    Raises `ConfigError` if the address can't be opened, or is that of the results folder itself.
     """
 
     def __init__(self, paths: SweepPaths, storage_path: str) -> None:
@@ -93,19 +92,19 @@ class Mirror:
         self.uri = f"{address.rstrip('/')}/{paths.root.name}{mark}{query}"
         """Address of the mirror."""
         self._uploaded: dict[str, tuple[int, int]] = {}
-        """Size and time of change of each file in the mirror, by its path in the folder."""
+        """Size in bytes and modification time in ns of each mirrored file, by its path."""
         self._renewed = 0.0
-        """Time of the last renewal of the lease, by the monotonic clock."""
+        """Time of the last renewal of the lease, in seconds of the monotonic clock."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._upload_until_ended, daemon=True)
         self._failure = ""
-        """Why the last upload failed; empty if it did not."""
+        """Reason why the last upload failed; empty if it succeeded."""
 
     def check(self) -> None:
         """Raises `ConfigError` if this process can't keep the mirror up to date.
 
-        It can't if the store can't be written, if another driver holds the lease, or if the
-        mirror's journal has lines that the folder's lacks.
+        The reason is that the store can't be written, that another driver holds the lease, or that
+        the mirror's journal has lines that the folder's journal lacks.
         """
         with self._errors_explained():
             self._put(_CLOCK, b"")
@@ -115,9 +114,9 @@ class Mirror:
             local = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
             if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
                 raise ConfigError(
-                    f"{self.uri} has another or a longer record than {self._paths.root}; move that "
-                    f"folder away, then go on by 'finesweep resume {self.uri}', or choose another "
-                    "name."
+                    f"The journal at {self.uri} differs from that in {self._paths.root}, or is "
+                    f"longer. Move that folder away and run 'finesweep resume {self.uri}', or "
+                    "choose another name."
                 )
 
     def download(self) -> None:
@@ -133,7 +132,7 @@ class Mirror:
                 raise ConfigError(f"There is no sweep at {self.uri}.")
             if root.exists():
                 raise ConfigError(
-                    f"{root} exists: go on with it by 'finesweep resume {root}', or move it away."
+                    f"{root} exists: continue it with 'finesweep resume {root}', or move it away."
                 )
             self._check_lease()
             self._renew_lease()
@@ -148,7 +147,7 @@ class Mirror:
             partial.rename(root)
 
     def __enter__(self) -> Self:
-        with suppress(OSError, ConfigError):  # the first upload will log it
+        with suppress(OSError, ConfigError):  # the first upload will log the error
             self._uploaded = {name: (-1, -1) for name in self._list() if name != _LEASE}
             self._check_lease()
             self._renew_lease()
@@ -163,7 +162,7 @@ class Mirror:
             _log.warning("the copy at %s is incomplete: %s", self.uri, self._failure)
 
     def upload(self) -> None:
-        """Upload what has changed, in the order that the module describes.
+        """Upload the changed files, in the order that the module's docstring describes.
 
         Raises `OSError` if the store fails, and `FileNotFoundError` if the folder has lost its
         journal or its settings.
@@ -172,7 +171,7 @@ class Mirror:
         files = dict(self._local_files())
         missing = {self._paths.config.name, self._paths.journal.name} - set(files)
         if missing & set(self._uploaded):
-            raise FileNotFoundError(f"{self._paths.root} is no longer whole")
+            raise FileNotFoundError(f"{self._paths.root} has lost its journal or its settings")
         with ExitStack() as stack:
             checkpoints = self._opened_checkpoints(files, stack)
             for name in sorted(files, key=self._upload_order):
@@ -187,11 +186,11 @@ class Mirror:
             del self._uploaded[name]
 
     def _opened_checkpoints(self, files: dict[str, Path], stack: ExitStack) -> dict[str, IO[bytes]]:
-        """Every checkpoint, opened: what is read later is the file as it is now."""
+        """Open every checkpoint, so that later reads return its present content."""
         opened: dict[str, IO[bytes]] = {}
         for name, file in files.items():
             if file.parent == self._paths.checkpoints:
-                with suppress(FileNotFoundError):  # its trial has ended since
+                with suppress(FileNotFoundError):  # deleted because its trial has just ended
                     opened[name] = stack.enter_context(file.open("rb"))
         return opened
 
@@ -207,14 +206,14 @@ class Mirror:
             self._try_upload()
 
     def _try_upload(self, *, last: bool = False) -> None:
-        """Upload if this driver still holds the lease; log the first of several failures.
+        """Upload if this driver still holds the lease. The ``last`` upload releases the lease.
 
-        The ``last`` upload gives the lease up.
+        Logs a failure, unless the upload before failed too.
         """
         failed_before = bool(self._failure)
         try:
             if self._lease().get("token", _TOKEN) != _TOKEN:
-                self._failure = "another driver has taken it over"
+                self._failure = "another driver has taken over the lease"
             else:
                 self.upload()
                 self._failure = ""
@@ -226,7 +225,10 @@ class Mirror:
             _log.warning("nothing is copied to %s for now: %s", self.uri, self._failure)
 
     def _local_files(self) -> Iterator[tuple[str, Path]]:
-        """The files to be mirrored, by path in the folder: not Ray's, locks or partial ones."""
+        """Yield the path in the folder, and on disk, of each file to mirror.
+
+        Leaves out Ray's files, locks, partial files and ``driver.json``.
+        """
         paths = self._paths
         for folder, below, names in os.walk(paths.root, onerror=_raise):
             below[:] = [name for name in below if Path(folder, name) != paths.ray]
@@ -262,9 +264,9 @@ class Mirror:
         self._delete(_CLOCK)
         if age_seconds < LEASE_SECONDS:
             raise ConfigError(
-                f"The sweep at {self.uri} is being run: its driver was there {age_seconds:.0f} s "
-                f"ago. Wait for it, or stop it; a driver that was killed is taken for dead after "
-                f"{LEASE_SECONDS:.0f} s."
+                f"The sweep at {self.uri} is being run: its driver renewed its lease "
+                f"{age_seconds:.0f} s ago. Wait for that driver, or stop it. If it was killed, "
+                f"try again {LEASE_SECONDS:.0f} s after the last renewal."
             )
 
     @contextmanager
@@ -299,11 +301,11 @@ class Mirror:
         if isinstance(self._files, LocalFileSystem):
             write_atomically(Path(path), lambda partial: partial.write_bytes(content))
             return
-        with self._files.open_output_stream(path) as stream:  # an object store is atomic itself
+        with self._files.open_output_stream(path) as stream:  # object stores write atomically
             stream.write(content)
 
     def _read(self, name: str) -> bytes | None:
-        """Content of an object; None if there is none."""
+        """Content of an object; None if the object does not exist."""
         try:
             with self._files.open_input_stream(f"{self._folder}/{name}") as stream:
                 content: bytes = stream.read()

@@ -11,7 +11,7 @@ MODEL_CARD = "README.md"
 
 @dataclass(frozen=True)
 class SweepPaths:
-    """Paths below ``results/<sweep>/``; creates none. ``results/README.md`` describes the files."""
+    """Paths below ``results/<sweep>/``, described in ``results/README.md``. It creates no files."""
 
     root: Path
 
@@ -25,17 +25,17 @@ class SweepPaths:
             if (root / "sweep.json").is_file():
                 return cls(root.absolute())
         names = sorted(p.parent.name for p in results_dir.glob("*/sweep.json"))
-        there = f"the last by name: {', '.join(names[-5:])}" if names else "there are none yet"
+        there = f"existing ones: {', '.join(names[-5:])}" if names else "there are none yet"
         raise ConfigError(f"No sweep {str(sweep)!r} in {results_dir}; {there}.")
 
     @property
     def given_settings(self) -> Path:
-        """Settings file as it was given with ``--config``."""
+        """Copy of the settings file that was given with ``--config``."""
         return self.root / "sweep.toml"
 
     @property
     def config(self) -> Path:
-        """Every setting, as it was requested. Its presence makes the folder a sweep."""
+        """Every setting as the user gave it. A folder with this file is a sweep."""
         return self.root / "sweep.json"
 
     @property
@@ -50,7 +50,7 @@ class SweepPaths:
 
     @property
     def initial_points(self) -> Path:
-        """Points that are tried before the sampler proposes any, every field filled in."""
+        """Initial points, which are tried before the sampler proposes any, with every field."""
         return self.root / "points.json"
 
     @property
@@ -70,7 +70,7 @@ class SweepPaths:
 
     @property
     def bad_images(self) -> Path:
-        """Images that were left out, and suspicious ones, with the reason."""
+        """Images that were left out, and images that were kept but look wrong, with the reason."""
         return self.root / "bad_images.csv"
 
     @property
@@ -93,17 +93,17 @@ class SweepPaths:
 
     @property
     def log(self) -> Path:
-        """Log of the sweep."""
+        """Log of all runs of the sweep."""
         return self.root / "sweep.log"
 
     @property
     def profile(self) -> Path:
-        """Wall time by stage."""
+        """Wall time by stage, of the last run that trained or exported."""
         return self.root / "profile.json"
 
     @property
     def ray(self) -> Path:
-        """Folder of Ray Tune's own files. Nothing is read back from it."""
+        """Folder of Ray Tune's own files. Finesweep reads none of them."""
         return self.root / "ray"
 
     @property
@@ -122,7 +122,7 @@ class SweepPaths:
         return self.root / "failures"
 
     def traceback(self, trial_id: str) -> Path:
-        """Tracebacks of one trial, one for each time it failed."""
+        """Tracebacks of one trial, one for each of its failures."""
         return self.failures / f"{trial_id}.txt"
 
     @property
@@ -131,7 +131,7 @@ class SweepPaths:
         return self.root / "tensorboard"
 
     def tensorboard_run(self, trial_id: str, backbone: str, repeats: str = "") -> Path:
-        """Folder of one trial's run. Its name is what TensorBoard shows.
+        """Log folder of one trial. TensorBoard shows its name as the name of the run.
 
         ``repeats`` is the id of the trial that this one repeats; empty for a trial of the search.
         """
@@ -170,7 +170,7 @@ class SweepPaths:
 
     @property
     def metrics(self) -> Path:
-        """Members and test result of the final model (`search.record.FinalModel`)."""
+        """Members and test metrics of the final model (`search.record.FinalModel`)."""
         return self.retrained / "metrics.json"
 
     @property

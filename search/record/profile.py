@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass
 from trainables.training import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
-"""Stages in order: "check" of the settings and models; "start" of Ray, while modules are imported;
-"scan" and "decode" of the images; the others are what they are called."""
+"""Stages in order: "check" settings and models; "start" Ray and import modules; "scan" and "decode"
+the images; "search"; "retrain" and test the final model; "export" it."""
 
 
 @dataclass(frozen=True)
 class WorkerSeconds:
-    """Time of all workers together during the search, in seconds."""
+    """Time that workers spend on each activity during the search, in seconds over all workers."""
 
     prefix: float
     """Computing the outputs of frozen layers."""
     train: float
     evaluate: float
     wait: float
-    """The rest: setting up models, idle workers, overhead of Ray and Optuna."""
+    """All other time: model setup, idle workers, overhead of Ray and Optuna."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the ``with`` block to the stage ``name``, also if it raises."""
+        """Add the time of the ``with`` block to the stage ``name``, even if the block raises."""
         assert name in STAGES
         began = time.perf_counter()
         try:
@@ -64,7 +64,7 @@ class StageClock:
     def profile(self, reports: Sequence[EpochReport], workers: int) -> Profile:
         """The profile so far.
 
-        ``reports`` are the epochs of this search, by ``workers`` that ran side by side throughout.
+        ``reports`` has the epochs that this run trained, in ``workers`` parallel trials.
         """
         prefix = sum(report.prefix_seconds for report in reports)
         evaluate = sum(report.evaluate_seconds for report in reports)
@@ -84,7 +84,7 @@ class StageClock:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration for people: "90.0 s", "5.0 min" or "2.5 h"."""
+    """Duration in a readable unit: "90.0 s", "5.0 min" or "2.5 h"."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

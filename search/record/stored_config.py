@@ -1,4 +1,4 @@
-"""Settings of a launched sweep, read back and changed by a resume. Imports no torch and no Ray."""
+"""Settings of a launched sweep, with the changes of a resume. Imports neither torch nor Ray."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _SEARCH_BUDGETS = ("trials", "time_budget", "gpu_hours", "target")
 
 @dataclass(frozen=True)
 class ResolvedSettings:
-    """Settings whose value is only known once a sweep is launched: ``resolved.json``."""
+    """Contents of ``resolved.json``: values of settings that a launch has determined."""
 
     metric: str
     """Metric that trials are ranked by; never "auto"."""
     sampler_seed: int
-    """Seed of the sampler. The number of trials that have begun is added at each start."""
+    """Base seed of the sampler. Each resume adds the number of trials that have begun."""
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
@@ -34,25 +34,27 @@ class ResolvedSettings:
 
 
 def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
-    """Settings of a launched sweep as its user gave them, with ``changes`` by dotted name.
+    """Settings of a launched sweep as its user gave them, with ``changes`` applied.
 
-    Raises `ConfigError` if a setting is changed that a resume can't change.
+    ``changes`` has new values by dotted name. Raises `ConfigError` if a resume can't change one of
+    these settings.
     """
     fixed = [name for name in changes or {} if name not in RESUMABLE_SETTINGS]
     if fixed:
         raise ConfigError(
-            f"{', '.join(fixed)} can't change in a sweep that has begun, or its trials could not "
-            f"be compared; launch another one, or change only {', '.join(RESUMABLE_SETTINGS)}."
+            f"{', '.join(fixed)} can't change in a sweep that has begun, because its trials must "
+            "stay comparable; launch another sweep, or change only "
+            f"{', '.join(RESUMABLE_SETTINGS)}."
         )
     stored = json.loads(paths.config.read_text(encoding="utf-8"))
     return SweepConfig.parse(overlay(stored, changes or {}))
 
 
 def load_sweep_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
-    """Settings that a launched sweep runs with.
+    """Settings that a launched sweep runs with, including ``changes``.
 
-    Those of `requested_config`, but with the resolved ``metric``, and with ``name`` and
-    ``results_dir`` by where the sweep's folder lies now. Raises `ConfigError` as that does.
+    Like `requested_config`, but with the resolved ``metric``, and with the ``name`` and
+    ``results_dir`` of the folder's present location. Raises the same `ConfigError`.
     """
     location = {"name": paths.root.name, "results_dir": paths.root.parent}
     requested = requested_config(paths, changes)
@@ -60,5 +62,5 @@ def load_sweep_config(paths: SweepPaths, changes: Mapping[str, Any] | None = Non
 
 
 def extends_search(changes: Mapping[str, Any]) -> bool:
-    """Whether a resume with these changes sets a new budget, so that an ended search goes on."""
+    """Whether ``changes`` set a new budget, so that a resume continues a search that has ended."""
     return not set(_SEARCH_BUDGETS).isdisjoint(changes)

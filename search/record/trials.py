@@ -1,4 +1,4 @@
-"""Values that describe trials, shared by all rooms. Imports neither Optuna nor torch."""
+"""Values that describe trials, for all of `search`. Imports neither Optuna nor torch."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,28 +9,28 @@ from trainables.models import ModelCost
 from trainables.training import EpochReport, best_of
 
 Status = Literal["running", "completed", "stopped", "failed"]
-"""State of a trial. "stopped" is ended early by its scheduler, "completed" by itself."""
+"""State of a trial. "stopped": a stopping rule ended it early. "completed": it ended by itself."""
 
 
 def trial_name(number: int) -> str:
-    """The id of a trial in every table, file and message: its number with four digits or more."""
+    """Id of a trial in every table, file and message: its number, padded to four digits."""
     return f"{number:04d}"
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A trial that runs an earlier one again with another seed, to measure the spread of scores."""
+    """How a trial repeats an earlier one: with another seed, to measure the spread of scores."""
 
     of: int
     """Number of the trial that is repeated."""
     seed: int
     epochs: int
-    """Epochs to run. The learning rate schedule is the repeated trial's, and may be longer."""
+    """Number of epochs to run. The learning-rate schedule of the repeated trial may be longer."""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """Everything that the journal knows about one trial."""
+    """Everything that the journal records about one trial."""
 
     number: int
     """Number in the study, counted from 0."""
@@ -39,37 +39,37 @@ class TrialRecord:
     reports: tuple[EpochReport, ...]
     """Metrics of each finished epoch, in order."""
     error: str
-    """Reason why it failed; empty if it did not."""
+    """Reason why the trial failed; empty if it did not."""
     repeat: Repeat | None = None
-    """The trial that it repeats; None for a trial of the search."""
+    """The trial that this one repeats; None for a trial of the search."""
     model_cost: ModelCost | None = None
-    """Parameters, size and latency of its model; None unless one of them is an objective."""
+    """Parameters, size and latency of the model; None unless one of them is an objective."""
     ended: datetime | None = None
-    """Time of its end by the driver's clock; None while it runs."""
+    """End of the trial by the driver's clock; None while it runs."""
 
     @property
     def trial_id(self) -> str:
-        """Its number as `trial_name` writes it."""
+        """The number, padded to four digits; see `trial_name`."""
         return trial_name(self.number)
 
     @property
     def seconds(self) -> float:
-        """Wall time of all its epochs, in seconds."""
+        """Wall time of all epochs, in seconds."""
         return sum(report.seconds for report in self.reports)
 
     def best(self, metric: str) -> EpochReport | None:
-        """Its best epoch by ``metric``; None if no epoch has a finite value."""
+        """The best epoch by ``metric``; None if no epoch has a finite value."""
         return best_of(self.reports, metric)
 
 
 class TrialObserver(Protocol):
-    """Listener to the progress of trials. Each event arrives once, those of one trial in order.
+    """Observer of trials. Each event arrives once; the events of a trial arrive in order.
 
     A resumed sweep first replays the events of the journal.
     """
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """A trial starts, perhaps as the repeat of another."""
+        """A trial starts; ``repeat`` is set if it repeats another trial."""
 
     def report(self, number: int, report: EpochReport) -> None:
         """A trial finished an epoch."""

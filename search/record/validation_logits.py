@@ -1,7 +1,7 @@
 """Validation logits of the best trials, in files on the driver's machine.
 
-Ensembles are selected by them, and temperatures are fitted to them. A file holds the logits of its
-trial's best epoch so far, with the class of each column and the hash of each row's image.
+Ensemble selection and temperature scaling use them. A file holds the logits of its trial's best
+epoch so far, with the class of each column and the hash of each row's image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,21 @@ from trainables.files import write_atomically
 from trainables.training import EpochReport, merit
 
 MAX_KEPT_TRIALS = 16
-"""Number of best trials whose logits are kept. Those of all trials could fill a disk."""
+"""Number of best trials whose logits are kept. The logits of all trials could fill a disk."""
 _ACCURACY_TOLERANCE = 0.01
-"""Largest difference in accuracy between stored logits (float16) and the epoch they belong to."""
+"""Largest accepted difference between an epoch's accuracy and that of its stored float16 logits."""
 
 
 class ValidationLogitsStore:
     """Keeps the validation logits of the best trials, one file each.
 
     Args:
-        folder: Folder of the files; it is made.
+        folder: Folder of the files; created if it is missing.
         metric: Name of the metric that trials are ranked by.
         records: Trials that may have a file already, from an earlier run of the sweep.
         classes: Name of the class of each column.
         digests: Hash of the image of each row, as in `Dataset`.
-        max_trials: Most trials that have a file.
+        max_trials: Largest number of trials that have a file.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ValidationLogitsStore:
         self._classes = np.array(classes)
         self._digests = np.array(digests)
         self._merits: dict[int, tuple[float, float]] = {}
-        """Merit of the best epoch of each trial that has a file, by number."""
+        """Sort key (`merit`) of the best epoch of each trial that has a file, by trial number."""
         for record in records:
             best = record.best(metric)
             if best is not None and _existing_file(folder, record.number):
@@ -57,7 +57,8 @@ class ValidationLogitsStore:
     def keep(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
         """Keep the ``(n, classes)`` logits of a trial's best epoch so far.
 
-        If that makes one trial too many, the file of the worst goes; of equal ones the earliest.
+        If more than ``max_trials`` trials then have a file, deletes that of the worst trial; among
+        equally bad trials, that of the earliest.
         """
         self._merits[number] = merit(report, self._metric)
         worst = min(self._merits, key=lambda other: (self._merits[other], other))
@@ -87,8 +88,8 @@ def read_validation_logits(
     """Validation logits by trial number, ``(n, classes)`` float32 each.
 
     Rows are in the order of the dataset's images in ``splits``, columns in that of its classes.
-    Repeats and failed trials are left out, and so are files that do not match their trial's best
-    epoch: a driver that is killed may have recorded a better epoch, but not written its logits.
+    Repeats and failed trials are left out. So are files that do not match their trial's best epoch:
+    a killed driver may have recorded a better epoch without writing its logits.
     """
     labels = dataset.labels[dataset.rows(*splits)]
     logits_by_trial: dict[int, np.ndarray] = {}
@@ -105,9 +106,9 @@ def read_validation_logits(
 
 
 def _read_aligned(file: Path, dataset: Dataset, splits: Sequence[SplitName]) -> np.ndarray | None:
-    """The logits in the dataset's order; None if an image or a class of it is missing."""
+    """Logits in the dataset's order; None if the file lacks one of its images or classes."""
     digests = dataset.digests_of(*splits)
-    if file.suffix == ".npy":  # of a version that recorded no names: in the dataset's order
+    if file.suffix == ".npy":  # earlier format: logits alone, in the dataset's order
         logits = np.asarray(np.load(file), dtype=np.float32)
         return logits if logits.shape == (len(digests), len(dataset.classes)) else None
     with np.load(file) as stored:
@@ -130,5 +131,5 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def _unnamed_file(folder: Path, number: int) -> Path:
-    """File of an earlier version, without the names of rows and columns."""
+    """File in the earlier format, without class names and image hashes."""
     return folder / f"{trial_name(number)}.npy"
