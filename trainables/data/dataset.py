@@ -17,14 +17,14 @@ from trainables.files import write_atomically, write_json
 class Dataset:
     """Manifest of a sweep's images, in a fixed order. Never opens an image file.
 
-    ``paths`` are relative to ``root`` where they lie below it. ``labels[i]`` indexes ``classes``.
+    ``paths`` below ``root`` are relative to it; all others are absolute.
     """
 
     root: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
-    """Class numbers, ``(n,)`` int64."""
+    """Class of each image as an index into ``classes``, ``(n,)`` int64."""
     splits: np.ndarray
     """Split of each image, ``(n,)`` str: "train", "val" or "test"."""
     digests: tuple[str, ...]
@@ -53,10 +53,10 @@ class Dataset:
         return dict(zip(self.classes, per_class.tolist(), strict=True))
 
     def reordered_like(self, other: "Dataset") -> "Dataset":
-        """The same dataset, with images and classes in the order of ``other``.
+        """Copy of this dataset with images and classes in the order of ``other``.
 
-        Both must have the same `fingerprint`. Keeps recorded rows and class numbers valid when
-        files were renamed, or when another version of this code orders the classes differently.
+        Both must have the same `fingerprint`. Rows and class numbers recorded for ``other`` stay
+        valid, even if files were renamed or this version of the code orders classes differently.
         """
         number = {name: k for k, name in enumerate(other.classes)}
         labels = np.array([number[name] for name in self.classes])[self.labels]
@@ -76,7 +76,7 @@ class Dataset:
         )
 
     def write(self, manifest: Path, table: Path) -> None:
-        """Write ``dataset.json`` and ``split.csv``."""
+        """Write the ``manifest`` (JSON) and the ``table`` of images and splits (CSV)."""
         frame = pd.DataFrame(
             {
                 "path": self.paths,

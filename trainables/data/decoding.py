@@ -21,15 +21,15 @@ IMAGE_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
-"""Exceptions of Pillow for files that are no images, truncated, damaged or far too large."""
+"""Exceptions that Pillow raises for files that are truncated, damaged, too large or not images."""
 
 
 def describe_image_error(error: Exception) -> str:
-    """Reason why an image can't be read, in a few words; ``error`` is one of `IMAGE_ERRORS`."""
+    """Short reason why an image can't be read. ``error`` is one of `IMAGE_ERRORS`."""
     if isinstance(error, FileNotFoundError):
         return "file not found"
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known kind"
+        return "not an image in a known format"
     return str(error) or type(error).__name__
 
 
@@ -53,10 +53,10 @@ def read_rgb(source: Path | bytes, *, side: int | None = None) -> Image.Image:
     white. CMYK and palettes are converted. EXIF orientation is applied. Of several frames, the
     first is decoded.
 
-    ``side`` announces that the image will be resized to ``side`` pixels. A JPEG of at least four
-    times that is then decoded at a half, a quarter or an eighth of its size (see `jpeg_reduction`).
-    This halves the decoding time, with hardly a visible difference after resizing. The file is
-    read completely at any size, so a damaged one is always refused.
+    ``side`` is the size in pixels to which the caller will resize the image. A JPEG at least four
+    times as large is decoded at 1/2, 1/4 or 1/8 of its size (see `jpeg_reduction`). This halves
+    the decoding time, with hardly a visible difference after resizing. The whole file is read in
+    any case, so a damaged file is always refused.
 
     Raises one of `IMAGE_ERRORS`.
     """
@@ -90,9 +90,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def jpeg_reduction(content: bytes, side: int) -> Literal[1, 2, 4, 8]:
-    """Factor by which `read_rgb` shrinks an image that will be resized to ``side`` pixels.
+    """Factor by which `read_rgb` reduces a JPEG that will be resized to ``side`` pixels.
 
-    The result is at least twice ``side``. 1 for everything but an upright grey or RGB JPEG.
+    The reduced image's shorter side is at least ``2 * side``. The factor is 1 for other formats,
+    for rotated JPEGs, and for JPEGs that are neither grey nor RGB.
     """
     if not content.startswith(b"\xff\xd8"):
         return 1
@@ -106,7 +107,7 @@ def jpeg_reduction(content: bytes, side: int) -> Literal[1, 2, 4, 8]:
 
 
 def resize_square(image: Image.Image, side: int, interpolation: str) -> np.ndarray:
-    """Resize the whole image to ``(side, side, 3)`` uint8, without cropping or keeping its aspect.
+    """Resize to ``(side, side, 3)`` uint8. Does not crop, and does not keep the aspect ratio.
 
     Equal to timm's evaluation transform with ``crop_mode="squash"`` and ``crop_pct=1``.
     ``interpolation`` is timm's name: "bilinear", "bicubic", "lanczos" or "nearest".

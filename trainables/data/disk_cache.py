@@ -1,4 +1,4 @@
-"""Byte budget of the cache: the least recently used files are evicted."""
+"""Disk cache with a size limit: the least recently used files are evicted."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ from typing import NamedTuple
 from filelock import FileLock
 
 PIXEL_FILES, FEATURE_FILES = "pixels/*.npy", "features/*/*.float??"
-"""Patterns of the cache's finished files, relative to it. Files being written do not match."""
+"""Glob patterns of finished files, relative to the cache folder. Partial files do not match."""
 RESERVED_DISK_BYTES = 2**31
-"""Disk space that the cache leaves free, for the sweep's own files."""
+"""Disk space that the cache leaves free for the sweep's own files."""
 
 
 def free_bytes(cache: Path) -> int:
-    """Bytes that may still be written on the cache's disk; negative if it is too full."""
+    """Free bytes on the cache's disk minus `RESERVED_DISK_BYTES`; may be negative."""
     cache.mkdir(parents=True, exist_ok=True)
     return shutil.disk_usage(cache).free - RESERVED_DISK_BYTES
 
@@ -27,11 +27,12 @@ def make_room(
     *evictable: str,
     keep: Collection[Path] = (),
 ) -> bool:
-    """Evict files until ``size_bytes`` more fit, and return whether they do.
+    """Evict files until ``size_bytes`` more bytes fit. Returns whether they fit.
 
-    All files in the cache count against ``budget_bytes``; the disk may allow less. Only files that
-    match an ``evictable`` pattern and are not in ``keep`` are deleted, least recently used first,
-    and none if that would not be enough. A process that has mapped a deleted file can read on.
+    All finished files count against ``budget_bytes``; free disk space is a second limit. Only files
+    that match an ``evictable`` pattern and are not in ``keep`` are deleted, least recently used
+    first. If deleting all of them would not suffice, none is deleted. A process that has
+    memory-mapped a deleted file can still read it.
     """
     disk_bytes = free_bytes(cache)
     with FileLock(cache / "room.lock"):
@@ -53,7 +54,7 @@ def make_room(
 
 
 class _CachedFile(NamedTuple):
-    """A file of the cache. Sorts by time of last use."""
+    """A file in the cache. Sorting orders files by their last use, oldest first."""
 
     last_used: float
     size_bytes: int
@@ -72,9 +73,9 @@ def _files(cache: Path, pattern: str) -> list[_CachedFile]:
 
 
 def preallocate(descriptor: int, size_bytes: int) -> None:
-    """Allocate all of a file's disk space now. Raises `OSError` if the disk is full.
+    """Reserve ``size_bytes`` on disk for an open file. Raises `OSError` if the disk is full.
 
-    Without this, writing to a mapped file on a full disk would kill the process.
+    Otherwise, a write to the memory-mapped file on a full disk would kill the process (SIGBUS).
     """
     os.ftruncate(descriptor, size_bytes)
     if hasattr(os, "posix_fallocate"):

@@ -1,4 +1,4 @@
-"""Hugging Face image datasets, saved on disk or on the hub. Needs the extra ``hf``."""
+"""Hugging Face image datasets, from disk or from the Hub. Needs ``finesweep[hf]``."""
 
 import io
 import logging
@@ -14,27 +14,27 @@ from trainables.data.listing import DataSource, Listing, Row, SplitName, eval_no
 from trainables.progress import Progress
 
 HUB_SCHEME = "hf://"
-"""Prefix of an address on the hub: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
+"""Prefix of a dataset's address: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
 
 
 class HuggingFaceSource(DataSource):
     """An image dataset with an ``Image`` column and a ``ClassLabel`` column.
 
-    ``data`` is a folder written by ``datasets.save_to_disk``, or an address on the hub. The images
-    lie inside Arrow files; `read` writes them below ``cache``, in their own encoding.
+    ``data`` is a folder written by ``save_to_disk``, or an address on the Hub. The images lie
+    inside Arrow files. `read` extracts them to files below ``cache``, without re-encoding them.
     """
 
     def __init__(self, data: Path | str, cache: Path) -> None:
         self._data, self._cache = data, cache
 
     def check(self) -> None:
-        """See `DataSource.check`: an address must be well formed, and the library installed."""
+        """See `DataSource.check`. An address must be well formed, and ``datasets`` installed."""
         if isinstance(self._data, Path):
             return
         if not re.fullmatch(rf"{HUB_SCHEME}[^@]*[^@/](@[^@]+)?", self._data):
             raise DataError(
-                f"A dataset of the hub is {HUB_SCHEME}OWNER/NAME, or with @REVISION, "
-                f"not {self._data!r}."
+                f"A Hugging Face address is {HUB_SCHEME}OWNER/NAME or "
+                f"{HUB_SCHEME}OWNER/NAME@REVISION, not {self._data!r}."
             )
         self._library()
 
@@ -47,14 +47,14 @@ class HuggingFaceSource(DataSource):
             split = split_name(name, eval_is) if name else None
             if name and split is None:
                 raise DataError(
-                    f"{self._data} has the split {name!r}; a split is train, val or test."
+                    f"{self._data} has the split {name!r}; call its splits train, val and test."
                 )
             rows += self._extract_images(part, split)
         notes = (eval_note(eval_is),) if "eval" in parts else ()
         return Listing(self._cache, "a Hugging Face dataset", tuple(rows), notes=notes)
 
     def _library(self) -> Any:
-        """Module `datasets`, which takes a second to import. Raises `DataError` if missing."""
+        """Import ``datasets``, which takes a second. Raises `DataError` if it is not installed."""
         try:
             import datasets
         except ImportError:
@@ -64,21 +64,21 @@ class HuggingFaceSource(DataSource):
         return datasets
 
     def _load(self) -> Any:
-        """`Dataset` or `DatasetDict`, from disk, the library's cache or the network."""
+        """``Dataset`` or ``DatasetDict``, from disk, the library's cache or the network."""
         if isinstance(self._data, Path):
             return self._library().load_from_disk(str(self._data))
         name, _, revision = self._data.removeprefix(HUB_SCHEME).partition("@")
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # hides a line per retry
         try:
             return self._library().load_dataset(name, revision=revision or None)
-        except (OSError, ValueError) as error:  # missing, gated, offline, or several tables
+        except (OSError, ValueError) as error:  # missing, gated, offline, or ambiguous
             raise DataError(
                 f"The dataset {self._data} can't be loaded ({first_line(error)}); check its name, "
-                "log in if it is private, or save it to a disk and give that folder."
+                "log in if it is private, or save it with save_to_disk and give that folder."
             ) from None
 
     def _extract_images(self, part: Any, split: SplitName | None) -> list[Row]:
-        """Write the images of one split below the cache; those already there are kept."""
+        """Write one split's images below the cache, unless they are there. Returns their rows."""
         datasets = self._library()
         features = part.features
         images = [n for n, f in features.items() if isinstance(f, datasets.Image)]
@@ -86,7 +86,7 @@ class HuggingFaceSource(DataSource):
         if not images or not labels:
             raise DataError(
                 f"{self._data} has the columns {', '.join(features)}; "
-                "it needs an Image and a ClassLabel one."
+                "it needs an Image column and a ClassLabel column."
             )
         names = features[labels[0]].names
         encoded = part.cast_column(images[0], datasets.Image(decode=False))

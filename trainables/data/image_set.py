@@ -18,13 +18,13 @@ class ImageSet:
     rows: np.ndarray
     """Rows of the store, ``(n,)`` int64."""
     labels: np.ndarray
-    """Class numbers, ``(n,)`` int64."""
+    """Class number of each image, ``(n,)`` int64."""
     parent_rows: np.ndarray | None = None
-    """Rows of the set that this one is a subset of; the two share stored features."""
+    """`rows` of the full set, if this set is a subset. Both sets share stored features."""
 
     @classmethod
     def of(cls, dataset: Dataset, store: PixelStore, *splits: SplitName) -> "ImageSet":
-        """Images of some splits of a dataset."""
+        """All images in the given splits of a dataset."""
         rows = dataset.rows(*splits)
         return cls(store, rows, dataset.labels[rows])
 
@@ -32,17 +32,17 @@ class ImageSet:
         return len(self.rows)
 
     def take(self, count: int | None) -> "ImageSet":
-        """First ``count`` images, repeated from the start if there are fewer; all if None."""
+        """First ``count`` images, cycling if there are fewer; all images if ``count`` is None."""
         if count is None:
             return self
         positions = np.arange(count) % len(self)
         return ImageSet(self.store, self.rows[positions], self.labels[positions])
 
     def subset(self, positions: np.ndarray) -> "ImageSet":
-        """Images at ``positions``, ``(m,)`` int64, or where a ``(n,)`` bool array is True."""
+        """Subset at ``positions``: indices, ``(m,)`` int64, or a mask, ``(n,)`` bool."""
         parent = self.rows if self.parent_rows is None else self.parent_rows
         return ImageSet(self.store, self.rows[positions], self.labels[positions], parent)
 
     def images(self, positions: np.ndarray) -> torch.Tensor:
-        """Images at ``positions``, ``(m,)`` int64, as ``(m, 3, side, side)`` uint8."""
+        """Pixels of the images at ``positions``, ``(m,)`` int64: ``(m, 3, side, side)`` uint8."""
         return self.store.read(self.rows[positions])

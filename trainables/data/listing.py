@@ -1,4 +1,4 @@
-"""`Listing`: the labelled images that a data source names, before any is opened."""
+"""`Listing`: paths, labels and splits of a data source's images, before any is opened."""
 
 import re
 from abc import ABC, abstractmethod
@@ -24,12 +24,12 @@ _SPLIT_SPELLINGS: dict[str, SplitName] = {
     "testing": "test",
     "holdout": "test",
 }
-"""Names that folders and tables give to the splits, in lower case."""
+"""Accepted names of splits, in lower case."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One listed image: its path, its label, and the split it was given to (if any)."""
+    """Path and label of one image. ``split`` is None if the source does not give a split."""
 
     path: Path
     label: str
@@ -38,45 +38,45 @@ class Row:
 
 @dataclass(frozen=True)
 class Listing:
-    """Contents of a data source; no image has been opened yet."""
+    """List of a data source's images. None of them has been opened yet."""
 
     root: Path
     """Folder that the dataset's paths are relative to."""
     kind: str
-    """Layout in words: "a folder per class", "train/val/test folders", "a table", ..."""
+    """Layout of the source in words, such as "a folder per class"."""
     rows: tuple[Row, ...]
     ignored: dict[str, int] = field(default_factory=dict)
-    """Number of files passed over, by reason."""
+    """Number of skipped files and folders, by reason."""
     notes: tuple[str, ...] = ()
-    """Ambiguities, and how each was resolved."""
+    """Ambiguities in the source, and how each was resolved."""
 
 
 class DataSource(ABC):
-    """A place that lists labelled images: a folder, a table, a library's dataset, a bucket."""
+    """Labelled images in a folder, a table, a Hugging Face dataset or an object store."""
 
     @abstractmethod
     def check(self) -> None:
-        """Validate what can be seen at a glance, without listing all images.
+        """Check the source quickly, without listing all of its images.
 
         Raises `DataError`.
         """
 
     @abstractmethod
     def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
-        """List all images, without opening them; a split called "eval" becomes ``eval_is``.
+        """List all images without opening them. A split called "eval" becomes ``eval_is``.
 
         Raises `DataError`.
         """
 
 
 def split_name(spelling: str, eval_is: Literal["val", "test"]) -> SplitName | None:
-    """Split that the name of a folder or a table's value stands for; None if for none."""
+    """Split for a folder's name or a table's value; None if it names no split."""
     name = spelling.strip().lower()
     return eval_is if name == "eval" else _SPLIT_SPELLINGS.get(name)
 
 
 def single_class_error(name: str) -> DataError:
-    """Error for images that all have one label."""
+    """Error for a dataset whose images all have the same label."""
     return DataError(f"Only one class was found ({name}); a classifier needs two or more.")
 
 
@@ -89,8 +89,8 @@ def eval_note(eval_is: str) -> str:
 def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     """Sort key that orders numbers in names by value: "2" before "10".
 
-    The name itself comes last in the key, so that "1" and "01" do not tie. With a tie, the order of
-    a set of names would depend on Python's string hashing, which differs between processes.
+    The name itself comes last in the key, so that "1" and "01" do not tie. Sorting a set leaves
+    ties in the set's order, which differs between processes (Python's string hashing is random).
     """
     parts = re.split(r"([0-9]+)", name)
     return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p), name

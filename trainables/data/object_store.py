@@ -1,7 +1,7 @@
-"""Images in an object store: a local copy, synchronized whenever it is asked for.
+"""Images in an object store, such as S3, and their local copy.
 
-The images are opened more than once (for another size, or after the cache evicted them), so they
-are copied rather than streamed. The copy is then read like any local folder or table.
+Images are opened more than once (for another size, or after the cache has evicted their pixels), so
+they are copied rather than streamed. The copy is then read like any local folder or table.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from trainables.files import write_atomically
 from trainables.progress import Progress
 
 _PARALLEL_DOWNLOADS = 16
-"""Number of concurrent downloads: a store answers slowly, however small the object is."""
+"""Number of concurrent downloads. They hide the store's latency, which dominates small files."""
 
 
 def open_object_store(address: str, setting: str) -> tuple[Any, str]:
-    """File system and path that an address such as ``s3://BUCKET/PREFIX`` denotes.
+    """PyArrow file system, and path in it, for an address such as ``s3://BUCKET/PREFIX``.
 
-    Raises `ConfigError`, which names the ``setting``, if the address is malformed, contains a
-    secret, or can't be reached.
+    Raises `ConfigError` if the address is malformed, contains a secret, or can't be reached. The
+    error names the ``setting`` that holds the address.
     """
     wrong = f"{setting} must be an address such as s3://BUCKET/PREFIX, not {address!r}"
     _, _, rest = address.partition("://")
@@ -45,7 +45,7 @@ def open_object_store(address: str, setting: str) -> tuple[Any, str]:
     except OSError as error:
         raise ConfigError(
             f"{setting} {address!r} can't be reached ({first_line(error)}); check the network, and "
-            "name the region, as ?region=eu-west-1 at its end."
+            "append the region to the address, such as ?region=eu-west-1."
         ) from None
     return store, path.rstrip("/")
 
@@ -55,15 +55,15 @@ def _refuse_secrets(address: str, setting: str) -> None:
     user, _, _ = urlsplit(address).netloc.rpartition("@")
     if ":" in user or (user and scheme == "s3"):
         raise ConfigError(
-            f"{setting} must hold no secrets, for it is written down; give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3)."
+            f"{setting} must hold no secrets, because it is saved to disk; set environment "
+            "variables instead (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3)."
         )
 
 
 class RemoteData:
-    """A folder of images, or a table of images, in an object store, with its local copy.
+    """A folder or a table of images in an object store, and its local copy.
 
-    Raises `ConfigError` if the address is malformed; the methods raise `DataError`.
+    The constructor raises `ConfigError` like `open_object_store`; the methods raise `DataError`.
     """
 
     def __init__(self, address: str, cache: Path) -> None:
@@ -74,11 +74,11 @@ class RemoteData:
         identity = f"{self._store.type_name} {self._parent} {query}".encode()
         name = hashlib.blake2b(identity, digest_size=12).hexdigest()
         self._root = cache.resolve() / "copies" / name
-        """Local copy of `_parent`."""
+        """Local folder that mirrors `_parent`."""
 
     @property
     def local_path(self) -> Path:
-        """Path of the local copy; `synchronize` makes it."""
+        """Path of the local copy, which `synchronize` creates."""
         return self._root / self._path.rpartition("/")[2]
 
     def check(self) -> None:
@@ -86,10 +86,10 @@ class RemoteData:
         self._info()
 
     def synchronize(self, progress: Progress) -> None:
-        """Make the local copy equal to the folder or the table at the address.
+        """Make the local copy equal to the folder or table at the address.
 
-        Copies new and changed files, and deletes those that are gone from the store. Does not copy
-        the images that a table lists: `synchronize_images` does.
+        Copies new and changed files, and deletes local files that the store no longer has. Does not
+        copy the images that a table lists; see `synchronize_images`.
         """
         info = self._info()
         with self._locked(progress), self._store_errors_as_data_errors():
@@ -103,7 +103,7 @@ class RemoteData:
             self._mirror(remote, self.local_path.rglob("*"), progress)
 
     def synchronize_images(self, paths: Iterable[Path], progress: Progress) -> None:
-        """Copy the images that the copied table lists, to the local ``paths`` it gives for them.
+        """Copy the images that a table lists. ``paths`` are the local paths of their copies.
 
         Images that the store does not have are skipped. Raises `DataError` if a path is not below
         the table's own folder.
@@ -120,7 +120,7 @@ class RemoteData:
             remote: dict[Path, FileInfo] = {}
             local = set(wanted)
             for folder in {path.parent for path in wanted}:
-                local |= set(folder.glob("*.partial"))  # of a dead process, as we hold the lock
+                local |= set(folder.glob("*.partial"))  # left by a dead process
                 parts = [self._parent, *folder.relative_to(self._root).parts]
                 selector = FileSelector("/".join(filter(None, parts)), allow_not_found=True)
                 remote |= self._local_paths(self._store.get_file_info(selector))
@@ -128,7 +128,7 @@ class RemoteData:
             self._mirror(remote, local, progress)
 
     def _info(self) -> FileInfo:
-        """Entry at the address. Raises `DataError` if there is none."""
+        """File information for the address. Raises `DataError` if nothing is there."""
         with self._store_errors_as_data_errors():
             info = self._store.get_file_info(self._path)
             if info.type == FileType.NotFound:
@@ -138,28 +138,32 @@ class RemoteData:
         return info
 
     def _local_paths(self, infos: Iterable[FileInfo]) -> dict[Path, FileInfo]:
-        """Files of the store, by the path of their copy. Raises `DataError` if a name has none."""
+        """Files in the store by the local path of their copy.
+
+        Raises `DataError` if a name in the store can't be a local path.
+        """
         by_path = {}
         for info in infos:
             if info.type == FileType.File:
                 parts = info.path[len(self._parent) :].strip("/").split("/")
                 if ".." in parts:
                     raise DataError(
-                        f"{self._address} has {info.path!r}, whose name leaves it; rename it."
+                        f'{self._address} has the file {info.path!r} with ".."; rename it.'
                     )
                 by_path[self._root.joinpath(*parts)] = info
         for path, info in by_path.items():
             if path.parent in by_path:
                 raise DataError(
-                    f"{self._address} has a file where {info.path!r} needs a folder; rename it."
+                    f"{self._address} has a file with the same name as the folder of "
+                    f"{info.path!r}; rename one of them."
                 )
         return by_path
 
     def _mirror(
         self, remote: Mapping[Path, FileInfo], local: Iterable[Path], progress: Progress
     ) -> None:
-        """Delete ``local`` files that ``remote`` lacks, and download what is new or changed."""
-        for path in sorted(local, reverse=True):  # the contents of a folder before the folder
+        """Delete ``local`` files that ``remote`` lacks, and download new and changed files."""
+        for path in sorted(local, reverse=True):  # contents before their folder
             if path.is_dir():
                 if not any(path.iterdir()):
                     path.rmdir()
@@ -169,9 +173,9 @@ class RemoteData:
         size_bytes, room_bytes = sum(i.size for i in missing.values()), free_bytes(self._cache)
         if missing and size_bytes > room_bytes:
             raise DataError(
-                f"{self._address} has {size_bytes / 2**30:.1f} GiB that are not here yet, and "
-                f"{self._cache} has room for {max(room_bytes, 0) / 2**30:.1f}; "
-                "name another cache_dir."
+                f"{self._address} has {size_bytes / 2**30:.1f} GiB still to be copied, and "
+                f"{self._cache} has room for {max(room_bytes, 0) / 2**30:.1f} GiB; "
+                "choose another cache_dir."
             )
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             downloads = pool.map(self._download, missing.values(), missing)
@@ -189,7 +193,7 @@ class RemoteData:
 
     @contextmanager
     def _locked(self, progress: Progress) -> Iterator[None]:
-        """Hold the copy's lock, so that one process at a time changes it."""
+        """Hold the local copy's lock, so that only one process at a time changes the copy."""
         self._root.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._root.with_suffix(".lock"))
         try:
@@ -211,12 +215,12 @@ class RemoteData:
         except (OSError, ValueError) as error:  # ValueError: a file name that pyarrow rejects
             raise DataError(
                 f"The data at {self._address} can't be read ({first_line(error)}); check the "
-                "address, the credentials, the names there and the disk of cache_dir."
+                "address, the credentials, the file names and the disk of cache_dir."
             ) from None
 
 
 def _is_copy(path: Path, info: FileInfo) -> bool:
-    """Whether a local file has the size and, if the store knows it, the time of the remote one."""
+    """Whether a local file has the remote file's size and (if known) modification time."""
     try:
         stat = path.stat()
     except FileNotFoundError:

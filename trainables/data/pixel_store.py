@@ -30,14 +30,14 @@ from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
 
 _DECODER_VERSION = f"2, pillow {PIL.__version__}"
-"""Part of a store's name, changed whenever the same file would decode to other pixels."""
+"""Part of a store's file name. Change it whenever the same image decodes to other pixels."""
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """Size and resampling of a backbone's input images: squares of ``side`` pixels.
+    """Size and interpolation of a backbone's input images, ``side`` by ``side`` pixels.
 
-    Its `repr` is part of a store's name on disk.
+    Its `repr` is part of the key that names a store's file.
     """
 
     side: int
@@ -51,24 +51,24 @@ class PixelFormat:
 
 @dataclass(frozen=True)
 class PixelStore:
-    """All images of a dataset in one format, by the dataset's rows.
+    """All images of a dataset in one format, in the dataset's order.
 
-    On disk ``(n, side, side, 3)`` uint8. Only the file's name is sent between processes; the
-    operating system's page cache shares the contents.
+    The file holds an array ``(n, side, side, 3)`` uint8. Pickling a store sends only its path:
+    processes map the same file and share its pages in the operating system's page cache.
     """
 
     file: Path
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Images ``rows`` as ``(m, 3, side, side)`` uint8, channels last in memory."""
+        """Images at ``rows``, ``(m,)``: ``(m, 3, side, side)`` uint8, channels last in memory."""
         return torch.from_numpy(_mapped(self.file)[rows]).permute(0, 3, 1, 2)
 
 
 class StagedPixels:
     """Temporary store of the images that a scan decodes, before the dataset's rows are known.
 
-    `build_store` takes images from here, so that a first sweep decodes nothing twice. The arrays
-    lie in unnamed temporary files, which vanish with the process.
+    `build_store` takes images from here, so that a first sweep decodes each image only once. The
+    arrays lie in unnamed temporary files, which vanish with the process.
     """
 
     def __init__(self, cache: Path, formats: Sequence[PixelFormat]) -> None:
@@ -78,9 +78,9 @@ class StagedPixels:
         self._arrays: dict[PixelFormat, np.ndarray] = {}
 
     def allocate(self, count: int) -> None:
-        """Make room for ``count`` images in all formats; on a full disk, nothing is staged."""
+        """Reserve disk space for ``count`` images in every format. Does nothing on a full disk."""
         size_bytes = count * sum(wanted.bytes_per_image for wanted in self._wanted)
-        if count == 0 or free_bytes(self._cache) < 2 * size_bytes:  # the stores need as much again
+        if count == 0 or free_bytes(self._cache) < 2 * size_bytes:  # stores need it again
             return
         try:
             for wanted in self._wanted:
@@ -93,11 +93,11 @@ class StagedPixels:
 
     @property
     def formats(self) -> tuple[PixelFormat, ...]:
-        """Formats that are staged; none on a full disk."""
+        """Formats that are staged; empty if the disk was too full."""
         return tuple(self._arrays)
 
     def add(self, row: int, digest: str, pixel_format: PixelFormat, image: Image.Image) -> None:
-        """Resize and keep an image. Threads may call it at once, each with rows of its own."""
+        """Resize and stage an image. Threads may call this concurrently for different rows."""
         self._arrays[pixel_format][row] = resize_square(
             image, pixel_format.side, pixel_format.interpolation
         )
@@ -122,12 +122,12 @@ def build_store(
     staged: StagedPixels | None = None,
     progress: Progress = ignore_progress,
 ) -> PixelStore:
-    """Decode ``dataset`` into a file below ``cache``, or find the file of an earlier sweep.
+    """Decode ``dataset`` into a file below ``cache``, or reuse the file of an earlier sweep.
 
     The file's name is a hash of the images' bytes in the dataset's order, so labels and splits do
-    not matter. A file of that name is complete. Of several processes that want the same store, one
-    makes it and the others wait. To stay within ``budget_bytes``, the least recently used files of
-    the cache are deleted, but not those in ``keep``.
+    not matter. A file with that name is always complete. Of several processes that need the same
+    store, one builds it while the others wait. To stay within ``budget_bytes``, the cache's least
+    recently used files are deleted, except those in ``keep``.
 
     Raises `DataError` if an image has changed since the survey, or if there is no room.
     """
@@ -139,14 +139,14 @@ def build_store(
     with _locked(lock, lambda: progress("decoding images", 0, count)):
         if not store.file.exists():
             for leftover in store.file.parent.glob(f"{store.file.name}.*.partial"):
-                leftover.unlink()  # of a dead process, as we hold the lock
+                leftover.unlink()  # left by a dead process
             size_bytes = count * pixel_format.bytes_per_image
             evictable = (PIXEL_FILES, FEATURE_FILES)
             if not make_room(cache, size_bytes, budget_bytes, *evictable, keep=keep):
                 raise DataError(
-                    f"{count} images of {pixel_format.side} pixels take "
+                    f"{count} images of {pixel_format.side}x{pixel_format.side} pixels take "
                     f"{size_bytes / 2**30:.1f} GiB in {cache}, and there is no room; "
-                    "raise cache_gib, name another cache_dir, or lower image_size."
+                    "raise cache_gib, choose another cache_dir, or lower image_size."
                 )
             write_atomically(
                 store.file,
@@ -158,7 +158,7 @@ def build_store(
 
 @contextmanager
 def _locked(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock. Until it is free, ``on_wait`` is called every second; it may raise."""
+    """Hold a lock. Calls ``on_wait`` every second until the lock is free."""
     file_lock = FileLock(lock)
     while True:
         try:
@@ -179,7 +179,7 @@ def _decode_all(
     staged: StagedPixels | None,
     progress: Progress,
 ) -> None:
-    """Write all images to ``file`` as one array, taking those that are staged."""
+    """Write all images to ``file`` as one array. Staged images are not decoded again."""
     side = pixel_format.side
     shape = (len(dataset), side, side, 3)
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
@@ -202,16 +202,16 @@ def _decode_all(
 def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image:
     """Decode image ``row`` of a dataset with `read_rgb`.
 
-    Raises `DataError` if its file is missing, unreadable, or not the one that was surveyed.
+    Raises `DataError` if the file is missing or unreadable, or has changed since the survey.
     """
     try:
         content = dataset.file(row).read_bytes()
     except OSError as error:
-        raise DataError(f"{dataset.file(row)} is gone ({error.strerror}); bring it back.") from None
+        raise DataError(f"{dataset.file(row)} is missing ({error.strerror}); restore it.") from None
     if content_digest(content) != dataset.digests[row]:
         raise DataError(
-            f"{dataset.file(row)} has changed since the data were read; launch a new sweep, "
-            "or bring the file back."
+            f"{dataset.file(row)} has changed since the data were read; restore the file, "
+            "or launch a new sweep."
         )
     try:
         return read_rgb(content, side=side)
@@ -221,6 +221,6 @@ def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image
 
 @lru_cache(maxsize=8)
 def _mapped(file: Path) -> np.ndarray:
-    """Memory map of a store's file, made once in a process."""
+    """Memory map of a store's file, opened once per process."""
     mapped: np.ndarray = np.load(file, mmap_mode="r")
     return mapped

@@ -1,7 +1,7 @@
-"""Scan image files: decode each one once, to know its digest and whether it can be read.
+"""Scan of image files: decode each file once, hash it, and find unreadable and odd images.
 
-Results are cached by the file's size and times, so that the next sweep over a folder opens only
-files that are new or have changed.
+Results are cached by each file's size and timestamps, so that the next sweep over a folder opens
+only files that are new or have changed.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from trainables.files import write_json
 from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15
-"""Largest 8-bit value of an image whose 12-bit pixels were saved unscaled in 16 bits."""
+"""Largest 8-bit value of a nearly black image: 12-bit white, if saved unscaled in 16 bits."""
 _MIN_SIDE = 16
-"""Images with a shorter side, in pixels, are reported as odd."""
+"""Width and height, in pixels, below which an image is reported as odd."""
 
 FileStamp = tuple[int, ...]
-"""Size in bytes, modification and change time in ns of a file; empty if there is no file."""
+"""A file's size in bytes, and its modification and change times in ns; empty if it is missing."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class ScannedImage:
     """Result of decoding one file."""
 
     digest: str = ""
-    """Hash of the file's bytes; empty if it can't be read."""
+    """Hash of the file's bytes; empty if the image can't be read."""
     error: str = ""
-    """Reason why it can't be read; empty if it can."""
+    """Reason why the image can't be read; empty if it can."""
     oddity: str = ""
-    """Reason why a person should look at it; empty if there is none."""
+    """Reason why a person should look at the image; empty if there is no reason."""
 
 
 def scan_images(
@@ -55,11 +55,10 @@ def scan_images(
     staged: StagedPixels | None = None,
     progress: Progress = ignore_progress,
 ) -> list[ScannedImage]:
-    """Decode every file that is new or has changed, in threads; one result for each path.
+    """Decode all new and changed files in a thread pool. Returns one result per path.
 
-    ``staged`` keeps the decoded images in its formats. Unreadable files give a result with an
-    ``error``, and are read again by the next scan. Pillow releases Python's global lock while it
-    decodes.
+    Decoded images are added to ``staged`` in each of its formats. An unreadable file gives a result
+    with an ``error``; the next scan reads it again. Pillow releases the GIL while it decodes.
     """
     results = _ScanCache(cache, paths)
     to_open = [path for path in paths if results.get(path) is None]
@@ -67,7 +66,7 @@ def scan_images(
         staged.allocate(len(to_open))
 
     def scan(row: int) -> tuple[FileStamp, ScannedImage]:
-        stamp = _stamp(to_open[row])  # before reading: a change meanwhile is seen by the next scan
+        stamp = _stamp(to_open[row])  # before reading, so that the next scan sees a change
         return stamp, _scan_file(to_open[row], row, staged)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -79,7 +78,7 @@ def scan_images(
 
 
 class _ScanCache:
-    """Scan results of unchanged files, in one JSON file for each folder and Pillow version."""
+    """Scan results of unchanged files, in one JSON file per folder and Pillow version."""
 
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
@@ -94,17 +93,17 @@ class _ScanCache:
                     self._results[path] = (tuple(stamp), ScannedImage(**fields))
 
     def get(self, path: Path) -> ScannedImage | None:
-        """Result for an unchanged file; None if it has to be scanned."""
+        """Result for an unchanged file; None if the file has to be scanned."""
         result = self._results.get(str(path))
         return result[1] if result else None
 
     def add(self, path: Path, stamp: FileStamp, image: ScannedImage) -> None:
-        """Add a result for a file that had this stamp before it was read."""
+        """Add a file's result. ``stamp`` must have been taken before the file was read."""
         self._results[str(path)] = (stamp, image)
         self._changed = True
 
     def write(self) -> None:
-        """Save the results, except errors, which may have been the disk's and not the file's."""
+        """Save all results except errors, which may come from the disk and not from the file."""
         if self._changed:
             readable = {p: (s, asdict(i)) for p, (s, i) in self._results.items() if not i.error}
             write_json(self._file, readable)
@@ -119,11 +118,11 @@ def _stamp(path: Path) -> FileStamp:
 
 
 def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImage:
-    """Decode a file, and keep it as ``row`` of ``staged``."""
+    """Decode a file, and stage the image in ``row`` of ``staged``."""
     try:
         content = path.read_bytes()
         digest = content_digest(content)
-        decoded: dict[int, Image.Image] = {}  # by reduction: formats of one size share a decoding
+        decoded: dict[int, Image.Image] = {}  # by reduction factor, to decode once per factor
         if staged is not None:
             for pixel_format in staged.formats:
                 factor = jpeg_reduction(content, pixel_format.side)
@@ -136,12 +135,12 @@ def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImag
 
 
 def _oddity(image: Image.Image, frames: int) -> str:
-    """Reason why an image looks wrong, or ""."""
+    """Reason why an image looks wrong; empty if there is no reason."""
     if image.getcolors(maxcolors=1) is not None:
         return "all pixels have one colour"
-    if min(image.size) < _MIN_SIDE:  # its full size: so small an image is not decoded smaller
+    if min(image.size) < _MIN_SIDE:  # the full size: so small an image is never reduced
         return f"only {image.width}x{image.height} pixels"
     brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
     if brightest <= _NEARLY_BLACK:
-        return f"nearly black, {brightest} of 255 at most; 12 bits in 16 have to be scaled first"
-    return f"{frames} frames, of which the first is taken" if frames > 1 else ""
+        return f"nearly black, {brightest} of 255 at most; scale 12-bit pixels to 16 bits first"
+    return f"{frames} frames, of which only the first is used" if frames > 1 else ""

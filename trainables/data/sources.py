@@ -31,7 +31,7 @@ _COLUMN_NAMES = {
     "label": ("label", "class", "target", "category"),
     "split": ("split", "subset", "fold"),
 }
-"""Accepted names of a table's columns, in lower case and in order of preference."""
+"""Accepted names of each table column, in lower case and in order of preference."""
 
 
 def read_source(
@@ -44,9 +44,9 @@ def read_source(
     """List the images of ``data`` without opening them.
 
     A `Path` is a folder, a table or a saved Hugging Face dataset. A string is an address:
-    ``hf://OWNER/NAME`` on the Hugging Face hub, or one of an object store. Images of Hugging Face
-    datasets and object stores are copied below ``cache``, and the copy is brought up to date.
-    ``eval_is`` is the meaning of a split called "eval".
+    ``hf://OWNER/NAME`` on the Hugging Face Hub, or ``s3://BUCKET/PREFIX`` in an object store.
+    Images from Hugging Face datasets and object stores are copied below ``cache``; every call
+    updates the copy. A split called "eval" becomes ``eval_is``.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
@@ -55,7 +55,7 @@ def read_source(
 
 
 def check_source(data: Path | str, *, cache: Path) -> None:
-    """Validate ``data`` at a glance, without listing all of its images.
+    """Check ``data`` quickly, without listing all of its images.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
@@ -63,7 +63,10 @@ def check_source(data: Path | str, *, cache: Path) -> None:
 
 
 def image_files(path: Path) -> list[Path]:
-    """``path`` itself, or all images below it if it is a folder. Raises `DataError`."""
+    """All images below a folder, or ``path`` itself if it is a file.
+
+    Raises `DataError` if it does not exist.
+    """
     if path.is_dir():
         return list(_images_below(path, Counter()))
     if not path.exists():
@@ -72,7 +75,7 @@ def image_files(path: Path) -> list[Path]:
 
 
 def _source_of(data: Path | str, cache: Path) -> DataSource:
-    """Source that ``data`` denotes. Raises `DataError` or `ConfigError` if it denotes none."""
+    """`DataSource` for ``data``. Raises `DataError` or `ConfigError` if there is none."""
     if isinstance(data, str):
         if data.startswith(HUB_SCHEME):
             return HuggingFaceSource(data, cache)
@@ -96,7 +99,7 @@ class FolderSource(DataSource):
         self._ignored: Counter[str] = Counter()
 
     def check(self) -> None:
-        """See `DataSource.check`: there must be two class folders, or a split folder."""
+        """See `DataSource.check`. The folder needs two class folders, or a split folder."""
         self._subfolders()
 
     def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
@@ -119,7 +122,7 @@ class FolderSource(DataSource):
         return Listing(self._root, kind, tuple(rows), ignored, notes)
 
     def _subfolders(self) -> list[Path]:
-        """Folders of the first level, by name. Raises `DataError` if they can't be classes."""
+        """Subfolders of the root, by name. Raises `DataError` if they can't be classes."""
         folders = [p for p in sorted(self._root.iterdir()) if p.is_dir() and not _is_hidden(p)]
         if not folders:
             raise self._no_images_error()
@@ -154,12 +157,12 @@ class FolderSource(DataSource):
         return rows
 
     def _refuse_unknown_splits(self, folders: Sequence[Path]) -> None:
-        """Raise `DataError` if the folders hold equal sets of folders: splits, not classes."""
+        """Raise `DataError` if all folders have the same subfolders, as splits have."""
         inner = [{p.name for p in folder.iterdir() if p.is_dir()} for folder in folders]
         if len(folders) > 1 and inner[0] and all(names == inner[0] for names in inner):
             raise DataError(
-                f"The folders {', '.join(f.name for f in folders)} of {self._root} hold the same "
-                "folders; if they are splits, call them train, val and test."
+                f"The folders {', '.join(f.name for f in folders)} of {self._root} have the same "
+                "subfolders; if they are splits, call them train, val and test."
             )
 
     def _no_images_error(self) -> DataError:
@@ -170,7 +173,7 @@ class FolderSource(DataSource):
 
 
 class TableSource(DataSource):
-    """A CSV or Parquet table with a path and a label per row, and perhaps a split.
+    """A CSV or Parquet table with the path, label and (optional) split of one image per row.
 
     Relative paths start at the table's own folder.
     """
@@ -179,7 +182,7 @@ class TableSource(DataSource):
         self._file = file
 
     def check(self) -> None:
-        """Check nothing: reading the table is as quick as checking it."""
+        """Do nothing, because reading the table is as quick as checking it."""
 
     def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
         """See `DataSource.read`."""
@@ -217,7 +220,7 @@ class TableSource(DataSource):
             raise DataError(f"{self._file} can't be read as a table: {error}.") from None
 
     def _columns(self, table: "pd.DataFrame") -> dict[str, str | None]:
-        """Name of the path, label and split columns; None if there is no split column."""
+        """Names of the "path", "label" and "split" columns. "split" may be None."""
         by_lower = {str(column).lower(): column for column in table.columns}
         columns = {
             role: next((by_lower[name] for name in names if name in by_lower), None)
@@ -239,7 +242,7 @@ class TableSource(DataSource):
         if unknown:
             raise DataError(
                 f"{self._file} has the splits {', '.join(map(repr, sorted(unknown)))}; "
-                "a split is train, val or test."
+                "call them train, val and test."
             )
         return splits
 
@@ -257,11 +260,11 @@ class ObjectStoreSource(DataSource):
         self._remote = RemoteData(address, cache)
 
     def check(self) -> None:
-        """See `DataSource.check`: there must be something at the address."""
+        """See `DataSource.check`. The address must exist."""
         self._remote.check()
 
     def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
-        """See `DataSource.read`. Brings the copy up to date first."""
+        """See `DataSource.read`. Updates the local copy first."""
         self._remote.synchronize(progress)
         copy = self._remote.local_path
         try:
@@ -278,7 +281,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _images_below(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Image files below ``folder``, at any depth, by name; counts the others in ``ignored``."""
+    """Images at any depth below ``folder``, by name. Counts skipped files in ``ignored``."""
     for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name)):
         if _is_hidden(path):
             ignored["hidden folders" if path.is_dir() else "hidden files"] += 1
@@ -287,4 +290,4 @@ def _images_below(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
         elif path.suffix.lower() in _IMAGE_SUFFIXES:
             yield path
         else:
-            ignored["files that are no images"] += 1
+            ignored["files that are not images"] += 1

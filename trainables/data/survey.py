@@ -25,15 +25,15 @@ from trainables.data.sources import read_source
 from trainables.progress import Progress, ignore_progress
 
 MAX_UNREADABLE_SHARE = 0.1
-"""Largest share of unreadable images that is tolerated."""
+"""Largest share of unreadable images that a survey tolerates."""
 
 _ReadableImages = Sequence[tuple[Row, ScannedImage]]
-"""Listed images that could be decoded, each with its scan."""
+"""Listed images that could be decoded, each with its scan result."""
 
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """How to divide the images into train, val and test where the source does not say."""
+    """Fractions and seed for drawing the splits that the source does not give."""
 
     val_fraction: float = 0.15
     test_fraction: float = 0.15
@@ -44,17 +44,17 @@ class SplitSpec:
 
 @dataclass(frozen=True)
 class ImageIssue:
-    """A problem with one image, which was left out ("bad") or kept ("odd")."""
+    """Problem with one image: "bad" if the image was left out, "odd" if it was kept."""
 
     path: str
-    """Relative to the dataset's root where the image lies below it."""
+    """Path of the image, relative to the dataset's root if it lies below the root."""
     kind: Literal["bad", "odd"]
     reason: str
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A dataset and how it was made: what `finesweep plan` shows."""
+    """A dataset, and how it was made from its source. `finesweep plan` shows this."""
 
     dataset: Dataset
     kind: str
@@ -62,9 +62,9 @@ class Survey:
     split_description: str
     """How the split was made, in words."""
     ignored: dict[str, int]
-    """Number of files passed over, by reason."""
+    """Number of skipped files and folders, by reason."""
     notes: tuple[str, ...]
-    """Ambiguities of the source, and how each was resolved."""
+    """Ambiguities in the source, and how each was resolved."""
     issues: tuple[ImageIssue, ...]
     """Images that were left out, and images that look wrong."""
 
@@ -79,9 +79,9 @@ def survey_images(
 ) -> Survey:
     """List, decode and split the images of ``data``, a path or an address as in `read_source`.
 
-    Every image is decoded once and, if ``staged`` is given, kept there in the staged formats.
-    Unreadable images are left out. A split that the source does not give is drawn at random,
-    stratified by class; images with the same bytes are never in two splits.
+    Every image is decoded once and, if ``staged`` is given, added to it. Unreadable images are left
+    out. A split that the source does not give is drawn at random, stratified by class. Images with
+    the same bytes are never in two splits.
 
     Raises `DataError`.
     """
@@ -92,7 +92,7 @@ def survey_images(
     # 2. Leave out images that can't be read.
     readable, issues = _readable_images(listing, scanned)
     _refuse_too_many_unreadable(listing, issues)
-    # 3. Leave out copies that cross the given splits; note the other copies.
+    # 3. Leave out copies of an image that another given split has too. Report all other copies.
     readable, leaked = _drop_copies_across_splits(readable, listing.root)
     issues = [*issues, *leaked, *_copy_issues(readable, listing.root)]
     # 4. Number the classes, and assign each image to a split.
@@ -139,7 +139,10 @@ def _refuse_too_many_unreadable(listing: Listing, issues: Sequence[ImageIssue]) 
 def _drop_copies_across_splits(
     readable: _ReadableImages, root: Path
 ) -> tuple[_ReadableImages, list[ImageIssue]]:
-    """Remove copies of an image from all given splits but one: test before val before train."""
+    """Keep the copies of an image in one given split only: test, else val, else train.
+
+    Returns the remaining images, and an issue for each removed image.
+    """
     rank = {"test": 0, "val": 1, "train": 2, None: 3}
     split_of: dict[str, SplitName | None] = {}
     for row, image in readable:
@@ -149,7 +152,7 @@ def _drop_copies_across_splits(
         ImageIssue(
             _relative(row.path, root),
             "bad",
-            f"same bytes as an image of {split_of[image.digest]}, left out of {row.split}",
+            f"same bytes as a {split_of[image.digest]} image, left out of {row.split}",
         )
         for row, image in readable
         if row.split != split_of[image.digest]
@@ -158,7 +161,7 @@ def _drop_copies_across_splits(
 
 
 def _copy_issues(readable: _ReadableImages, root: Path) -> list[ImageIssue]:
-    """Images with the same bytes: under two labels, or several times under one."""
+    """Issues for images with the same bytes, whether they have one label or several."""
     copies: dict[str, list[Row]] = defaultdict(list)
     for row, image in readable:
         copies[image.digest].append(row)
@@ -174,7 +177,7 @@ def _copy_issues(readable: _ReadableImages, root: Path) -> list[ImageIssue]:
 
 
 def _class_names(listing: Listing, readable: _ReadableImages) -> tuple[str, ...]:
-    """Class names in natural order, those of train if splits were given.
+    """Class names in natural order; those of train if the source gives splits.
 
     Raises `DataError` if a class has no readable image, if two given splits differ in their
     classes, or if there is only one class.
@@ -203,9 +206,9 @@ def _class_names(listing: Listing, readable: _ReadableImages) -> tuple[str, ...]
 
 
 def _assign_splits(readable: _ReadableImages, spec: SplitSpec) -> tuple[list[SplitName], str]:
-    """Split of each image, and in words how it was made.
+    """Split of each image, and a description of how the split was made.
 
-    Raises `DataError` if a class has too few images to be divided.
+    Raises `DataError` if a class has too few images to be split.
     """
     given: list[SplitName | None] = [row.split for row, _ in readable]
     if given and None not in given and set(given) == set(SPLITS):
@@ -230,9 +233,9 @@ def _assign_splits(readable: _ReadableImages, spec: SplitSpec) -> tuple[list[Spl
 def _positions_by_class(
     readable: _ReadableImages, source: SplitName | None
 ) -> dict[str, dict[str, list[int]]]:
-    """Positions of the images given to ``source``, by class and then by digest.
+    """Positions of the images whose given split is ``source``, by class and then by digest.
 
-    Copies under several labels count with the first one's class, so that they stay together.
+    Copies with different labels all count as the first copy's class, so that they stay together.
     """
     by_class: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     first_label: dict[str, str] = {}
@@ -249,9 +252,10 @@ def _draw_class(
     fractions: Mapping[SplitName, float],
     seed: int,
 ) -> dict[SplitName, list[int]]:
-    """Positions of a class's images that each split in ``fractions`` gets; the rest train.
+    """Draw a class's images for each split in ``fractions``; the other images stay in train.
 
-    ``copies`` holds the positions of every distinct image, by digest.
+    ``copies`` maps the digest of each distinct image to the positions of its copies. Returns the
+    drawn positions by split.
     """
     digests = sorted(copies)
     if len(digests) < len(fractions) + 1:
@@ -303,12 +307,12 @@ def _fingerprint(readable: _ReadableImages, splits: Sequence[SplitName]) -> str:
 def _refuse_empty_classes(dataset: Dataset) -> None:
     """Raise `DataError` if a class has no image in some split.
 
-    Copies under two labels are split with the first label, which can leave the second without.
+    Copies with two labels are split under the first label, so the second may be left without images.
     """
     for split in SPLITS:
         for name, images in dataset.counts(split).items():
             if images == 0:
                 raise DataError(
-                    f"Class {name!r} has no image in {split}: those it has are copies of another "
-                    "class's; give each image one label, or remove the class."
+                    f"Class {name!r} has no image in {split}, because its images are copies of "
+                    "another class's images; give each image one label, or remove the class."
                 )

@@ -166,7 +166,7 @@ def test_a_wrong_address_is_refused_at_once(bucket: str, endpoint: str, tmp_path
         ConfigError, match="data must be an address such as s3://BUCKET/PREFIX, not"
     ):
         check_source("nowhere://x", cache=tmp_path)
-    with pytest.raises(ConfigError, match="data must hold no secrets, for it is written down"):
+    with pytest.raises(ConfigError, match="data must hold no secrets, because it is saved to disk"):
         check_source("s3://key:secret@bucket/x", cache=tmp_path)
 
 
@@ -179,9 +179,7 @@ def test_too_small_a_disk_is_refused_before_it_is_full(
 ) -> None:
     put(digits, below(bucket, "digits"))
     monkeypatch.setattr(object_store, "free_bytes", lambda cache: 1000)
-    with pytest.raises(
-        DataError, match=r"GiB that are not here yet, and .* name another cache_dir"
-    ):
+    with pytest.raises(DataError, match=r"GiB still to be copied, and .* choose another cache_dir"):
         read_source(below(bucket, "digits"), cache=tmp_path)
     assert downloaded == []
     monkeypatch.undo()

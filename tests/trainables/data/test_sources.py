@@ -49,7 +49,7 @@ def test_hidden_folders_and_other_files_are_ignored_and_counted(tmp_path: Path) 
     assert len(result.rows) == 2
     assert result.ignored == {
         "hidden folders": 2,
-        "files that are no images": 1,
+        "files that are not images": 1,
         "files outside classes": 1,
     }
 

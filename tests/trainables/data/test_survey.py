@@ -77,9 +77,7 @@ def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, ca
     assert survey.split_description == "as given"
     assert "train/one/leak.png" not in survey.dataset.paths
     assert f"test/one/{leak.name}" in survey.dataset.paths
-    assert [s.reason for s in survey.issues] == [
-        "same bytes as an image of test, left out of train"
-    ]
+    assert [s.reason for s in survey.issues] == ["same bytes as a test image, left out of train"]
 
 
 def test_one_image_under_two_labels_is_reported(copy: Path, cache: Path) -> None:
@@ -163,8 +161,8 @@ def test_several_frames_and_twelve_bits_in_sixteen_are_reported(copy: Path, cach
     Image.fromarray(64 * ramp).save(copy / "one" / "bright.tif")
     reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).issues}
     assert reasons == {
-        "one/pages.tif": "3 frames, of which the first is taken",
-        "one/dim.png": "nearly black, 15 of 255 at most; 12 bits in 16 have to be scaled first",
+        "one/pages.tif": "3 frames, of which only the first is used",
+        "one/dim.png": "nearly black, 15 of 255 at most; scale 12-bit pixels to 16 bits first",
     }
 
 
