@@ -307,7 +307,7 @@ def _fingerprint(readable: _ReadableImages, splits: Sequence[SplitName]) -> str:
 def _refuse_empty_classes(dataset: Dataset) -> None:
     """Raise `DataError` if a class has no image in some split.
 
-    Copies with two labels are split under the first label, so the second may be left without images.
+    Copies with two labels are split under the first label; the second may then have no images.
     """
     for split in SPLITS:
         for name, images in dataset.counts(split).items():
