@@ -1,4 +1,4 @@
-"""Audit of a finished sweep: which promise is broken. Uses none of the readers in `search`."""
+"""Audit of a finished sweep for faults. Reads the files directly, without code of `search`."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ _EPOCH = "epoch_"
 
 
 def audit(sweep: Path, *, trials: int) -> list[str]:
-    """Faults of a sweep that claims to have run ``trials`` trials; empty if there are none."""
+    """Faults of a finished sweep that should have run ``trials`` trials; empty if it has none."""
     storage = JournalStorage(JournalFileBackend(str(sweep / "study.journal")))
     study = optuna.load_study(study_name="finesweep", storage=storage)
     launched = [trial for trial in study.trials if "params" in trial.user_attrs]
@@ -33,9 +33,9 @@ def audit(sweep: Path, *, trials: int) -> list[str]:
     if left:
         faults.append(f"checkpoints are left: {', '.join(left)}")
     if (sweep / "driver.json").exists():
-        faults.append("somebody still drives it")
+        faults.append("driver.json is left, as if a driver were running")
     if not (sweep / "trials.parquet").exists():
-        faults.append("there are no tables")
+        faults.append("trials.parquet is missing")
     return faults
 
 
@@ -61,7 +61,7 @@ def _trial_faults(trial: FrozenTrial) -> list[str]:
 
 
 def _curve_faults(trial: FrozenTrial, sweep: Path) -> list[str]:
-    """The difference between the curve in TensorBoard and the one in the study, if any."""
+    """Fault if the epochs in TensorBoard differ from those in the study."""
     (folder,) = (sweep / "tensorboard").glob(f"{trial.number:04d}-*")
     events = EventAccumulator(str(folder))
     events.Reload()
@@ -71,7 +71,7 @@ def _curve_faults(trial: FrozenTrial, sweep: Path) -> list[str]:
 
 
 def _epoch_entries(sweep: Path) -> Counter[tuple[int, str]]:
-    """Number of times each epoch of each trial was written into the journal."""
+    """Number of times that the journal has each epoch, by trial id and attribute name."""
     lines = [json.loads(x) for x in (sweep / "study.journal").read_text("utf-8").splitlines()]
     return Counter(
         (line["trial_id"], key)

@@ -1,4 +1,4 @@
-"""A sweep that logs the epochs it runs, launched or resumed: the process that the harness kills.
+"""Driver of a sweep that logs its epochs; the harness kills this process and starts it again.
 
 python -m tests.chaos.driver SETTINGS.json
 """
@@ -16,15 +16,15 @@ from search.sweep import Sweep
 from search.trial import FineTuneTrial
 
 PAUSE_SECONDS = 0.3
-"""Pause after each epoch, so that a kill meets a running trial."""
+"""Pause after each epoch, so that a kill is likely to hit a running trial."""
 EPOCH_LOG = "epochs.log"
 
 
 class CountedTrial(FineTuneTrial):
-    """A trial that logs every epoch it finished, whether or not the driver hears of it."""
+    """Trial that logs every epoch it finishes, even if the driver never receives the result."""
 
     def step(self) -> dict[str, Any]:
-        """Run an epoch."""
+        """Run an epoch, log its number, and pause."""
         result = super().step()
         with (self._job.config.cache_dir / EPOCH_LOG).open("a") as log:
             log.write(f"{self._request.number} {result['epoch']}\n")
@@ -33,7 +33,7 @@ class CountedTrial(FineTuneTrial):
 
 
 def main() -> None:
-    """Launch the sweep of the settings file, or resume it if its folder exists."""
+    """Launch the settings file's sweep, or resume it if it was launched before."""
     search.tuning.tuner.FineTuneTrial = CountedTrial  # type: ignore[misc]
     config = SweepConfig.parse(json.loads(Path(sys.argv[1]).read_text("utf-8")))
     paths = SweepPaths(config.results_dir / config.name)

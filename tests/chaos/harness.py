@@ -1,4 +1,4 @@
-"""Kills of drivers, workers and nodes of real sweeps, at random moments drawn from a seed."""
+"""Chaos harness: kills drivers, workers and nodes of a real sweep at random moments."""
 
 import json
 import os
@@ -20,31 +20,34 @@ from tests.chaos.driver import EPOCH_LOG
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 900
-"""Seconds after which a sweep that has not ended counts as lost."""
+"""Time after which a sweep that has not ended counts as lost."""
 PAUSE_SECONDS = (1.0, 16.0)
 """Shortest and longest pause before a kill."""
 WORKERS = ("ray::ResourceTrainable", "ray::FineTuneTrial", "ray::ImplicitFunc")
-"""Titles of processes that run trials: a trainable class (ours), and a function (the stock one)."""
+"""Start of the process title of Ray workers that run trials.
+
+Finesweep's trials are a trainable class; the stock script's are a function.
+"""
 
 _PRELOAD = "RAY_preload_python_modules"
 
 
 @dataclass
-class Story:
-    """The kills that a sweep suffered, and its outcome."""
+class SweepRecord:
+    """Record of one sweep: the kills it suffered, and its outcome."""
 
     kills: Counter[str] = field(default_factory=Counter)
     drivers: int = 0
     """Number of driver processes that were started."""
     seconds: float = 0.0
     lost: bool = False
-    """Whether it never ended by itself."""
+    """Whether the sweep never finished."""
     stderr: str = ""
-    """Standard error of all its drivers."""
+    """Standard error of all drivers, one after another."""
 
 
 class Machines:
-    """Three raylets on this machine: the driver's head node, and two that may be killed."""
+    """Three raylets on this machine: the driver's head node, and two nodes that may be killed."""
 
     def __init__(self) -> None:
         os.environ.setdefault(_PRELOAD, "search.trial.trainable")
@@ -59,7 +62,7 @@ class Machines:
         return address
 
     def lose_one(self, chance: random.Random) -> None:
-        """Kill a raylet with its workers; another one joins."""
+        """Kill a random node with its workers, and add a new one."""
         node = self._nodes.pop(chance.randrange(len(self._nodes)))
         self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=1))
@@ -83,7 +86,7 @@ class Machines:
         os.environ.pop(_PRELOAD, None)
 
 
-def torment(
+def run_under_kills(
     machines: Machines,
     command: Sequence[str],
     kills: Sequence[str],
@@ -91,53 +94,53 @@ def torment(
     log: Path,
     chance: random.Random,
     pause_seconds: tuple[float, float] = PAUSE_SECONDS,
-) -> Story:
-    """Run ``command`` until it ends with status 0, and kill the processes that ``kills`` names.
+) -> SweepRecord:
+    """Run the driver ``command`` until it exits with status 0, and kill processes meanwhile.
 
-    Each kill comes after a pause that is drawn between the two ``pause_seconds``. A driver that was
-    killed, or that ended with another status, is started again. Its standard error is appended to
-    the file ``log``.
+    ``kills`` lists the kinds to kill: "driver", "worker" or "node". Before each kill is a pause,
+    drawn from the range ``pause_seconds``. A driver that was killed or exits with another status
+    is started again. Standard error of all drivers goes to the file ``log``.
     """
-    story, began = Story(), time.monotonic()
+    record, began = SweepRecord(), time.monotonic()
     left = list(kills)
     log.unlink(missing_ok=True)
     driver = _start(command, log)
-    story.drivers = 1
+    record.drivers = 1
     while time.monotonic() - began < LIMIT_SECONDS:
         if left and driver.poll() is None:
             _wait(driver, chance.uniform(*pause_seconds))
         if driver.poll() == 0:
             break
         if driver.poll() is not None:
-            if story.drivers > len(kills) + 3:  # it keeps ending by itself
-                story.lost = True
+            if record.drivers > len(kills) + 3:  # it keeps failing by itself
+                record.lost = True
                 break
             driver = _start(command, log)
-            story.drivers += 1
+            record.drivers += 1
         elif left:
             kind = left.pop(0)
             if _kill(kind, driver, machines, chance):
-                story.kills[kind] += 1
+                record.kills[kind] += 1
             else:
-                left.append(kind)  # there was none to kill; try again later
+                left.append(kind)  # no such process now; try again later
         else:
             _wait(driver, LIMIT_SECONDS)
     else:
-        story.lost = True
+        record.lost = True
     driver.kill()
     driver.wait()
-    story.seconds, story.stderr = time.monotonic() - began, log.read_text("utf-8")
-    return story
+    record.seconds, record.stderr = time.monotonic() - began, log.read_text("utf-8")
+    return record
 
 
 def repeated_epochs(cache: Path) -> int:
-    """Number of epochs that were run to their end again."""
+    """Number of finished epochs that had been finished before."""
     runs = Counter((cache / EPOCH_LOG).read_text("utf-8").splitlines())
     return sum(count - 1 for count in runs.values())
 
 
 def settings_file(folder: Path, *, data: Path, address: str, seed: int, trials: int) -> Path:
-    """The settings file of one small sweep in ``folder``, which is emptied first."""
+    """Empty ``folder``, and write the settings file of a small sweep into it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     space = folder / "space.toml"
@@ -178,7 +181,7 @@ def _wait(driver: "subprocess.Popen[bytes]", seconds: float) -> None:
 def _kill(
     kind: str, driver: "subprocess.Popen[bytes]", machines: Machines, chance: random.Random
 ) -> bool:
-    """Kill a process of this kind; False if there is none."""
+    """Kill a process of this kind. Returns False if there is none."""
     if kind == "driver":
         driver.kill()
         driver.wait()

@@ -1,9 +1,10 @@
-"""The stock way to survive a crash: OptunaSearch on a stored study, ASHA, and `Tuner.restore`.
+"""Stock script for comparison: `OptunaSearch` on a stored study, ASHA, and `Tuner.restore`.
 
 python -m tests.chaos.stock ADDRESS FOLDER TRIALS SEED
 
-Its trials train nothing, but last as long and write a checkpoint each epoch: only what a restore
-brings back is compared. Ends with 0 and writes ``stock.json`` when `Tuner.fit` returns.
+Its trials train nothing: they sleep and write a checkpoint in each epoch, because the comparison is
+only about what a restore recovers. When `Tuner.fit` returns, the script writes ``stock.json`` and
+exits with status 0.
 """
 
 import json
@@ -23,7 +24,7 @@ EPOCHS = 6
 
 
 def train(config: dict[str, Any]) -> None:
-    """A trial that continues from its checkpoint, if it has one."""
+    """Trial that resumes from its checkpoint, if it has one."""
     start, checkpoint = 0, tune.get_checkpoint()
     if checkpoint:
         with checkpoint.as_directory() as folder:

@@ -8,7 +8,7 @@ import pytest
 
 from search import SweepResult
 from tests.chaos.auditor import audit
-from tests.chaos.harness import Machines, repeated_epochs, settings_file, torment
+from tests.chaos.harness import Machines, repeated_epochs, run_under_kills, settings_file
 
 pytestmark = pytest.mark.slow
 
@@ -23,25 +23,27 @@ def machines() -> Iterator[Machines]:
 def test_a_sweep_whose_driver_workers_and_machines_are_killed_loses_nothing(
     digits: Path, machines: Machines, tmp_path: Path
 ) -> None:
-    """The short run of `python -m tests.chaos`."""
+    """Short version of `python -m tests.chaos`."""
     kills = ["driver", "worker", "node", "driver"]
     file = settings_file(tmp_path, data=digits, address=machines.address, seed=0, trials=8)
     command = ["-m", "tests.chaos.driver", str(file)]
     log = tmp_path / "stderr.txt"
-    pause_seconds = (1.0, 8.0)  # a driver takes about five to begin its trials
-    story = torment(
+    pause_seconds = (1.0, 8.0)  # a driver needs about 5 s to start its trials
+    record = run_under_kills(
         machines, command, kills, log=log, chance=random.Random(0), pause_seconds=pause_seconds
     )
-    assert not story.lost, story.stderr
+    assert not record.lost, record.stderr
     assert audit(tmp_path / "sweep", trials=8) == []
-    assert repeated_epochs(tmp_path / "cache") <= 3 * len(kills), "one of each trial that ran"
+    assert repeated_epochs(tmp_path / "cache") <= 3 * len(kills), (
+        "one epoch of each trial that was running"
+    )
 
 
-def test_the_auditor_finds_nothing_wrong_with_an_undisturbed_sweep(sweep: SweepResult) -> None:
+def test_the_auditor_finds_no_faults_in_an_undisturbed_sweep(sweep: SweepResult) -> None:
     assert audit(sweep.paths.root, trials=5) == []
 
 
-def test_the_auditor_finds_what_is_wrong(sweep: SweepResult, tmp_path: Path) -> None:
+def test_the_auditor_finds_every_kind_of_fault(sweep: SweepResult, tmp_path: Path) -> None:
     root = tmp_path / "sweep"
     shutil.copytree(sweep.paths.root, root)
     assert audit(root, trials=6) == ["5 trials instead of 6"]

@@ -1,4 +1,4 @@
-"""The command line as tests run it."""
+"""Runs of the `finesweep` command inside a test's process."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from search.cli import main
 
 
 def finesweep(*arguments: object) -> int:
-    """Run a command in this process; its exit status."""
+    """Run a command in this process, and return its exit status."""
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
 
 
 def flags(settings: dict[str, Any]) -> list[str]:
-    """Flags that give ``settings``, without the data."""
+    """Command-line flags for ``settings``, except for "data"."""
     arguments: list[str] = []
     for name, value in settings.items():
         flag = name.replace("_", "-")

@@ -1,9 +1,10 @@
-"""Epoch reports of given accuracies."""
+"""Epoch reports with a given accuracy."""
 
 from trainables.training import EpochReport
 
 
 def report(epoch: int, accuracy: float, *, is_last: bool = False) -> EpochReport:
+    """Report of an epoch with this accuracy; a NaN makes it a diverged epoch."""
     diverged = accuracy != accuracy
     return EpochReport(
         epoch=epoch,

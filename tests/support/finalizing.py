@@ -1,4 +1,4 @@
-"""Final models made of given trials, whichever trial has won."""
+"""Final models made from trials that a test chooses."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from trainables.training import merit
 def finalize_from_untrained(
     paths: SweepPaths, members: Sequence[EnsembleMember], point: OperatingPoint | None = None
 ) -> FinalModel:
-    """Make a sweep's final model of given members, starting from untrained weights."""
+    """Make a sweep's final model from the given members, starting from untrained weights."""
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
     params = [member.trial.params for member in members]
     forms = {Preprocessing.of(p.backbone).pixel_format(p.image_size) for p in params}
@@ -35,9 +35,9 @@ def finalize_from_untrained(
 
 
 def finalize_best_two(sweep: SweepPaths, copy: Path) -> SweepPaths:
-    """A copy of a sweep whose final model is the mean of its two best trials, 3 to 1.
+    """Copy a sweep, and make an ensemble of its two best trials the final model of the copy.
 
-    The logits of the best are divided by 2.
+    The best trial has weight 0.75 and temperature 2, the second 0.25 and 1.
     """
     paths = SweepPaths(Path(shutil.copytree(sweep.root, copy)))
     metric = load_sweep_config(paths).metric

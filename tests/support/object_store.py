@@ -1,4 +1,4 @@
-"""Files of tests in object stores."""
+"""Upload and delete files in an object store."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
 
 def below(address: str, name: str) -> str:
-    """The address of an object or a prefix below ``address``; its query stays at the end."""
+    """Append ``name`` to an address, before the query string if it has one."""
     place, mark, query = address.partition("?")
     return f"{place}/{name}{mark}{query}"
 

@@ -1,4 +1,4 @@
-"""A second machine for tests: the other node of the test cluster, which shares this disk."""
+"""Second machine for tests: the test cluster's other node, which shares this machine's disk."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 def elsewhere(function: Any) -> Any:
-    """The function as a Ray task that runs on the node that is not the driver's."""
+    """Make a function a Ray task that runs on the other node, not on the driver's."""
     here = ray.get_runtime_context().get_node_id()
     other = next(node["NodeID"] for node in ray.nodes() if node["NodeID"] != here)
     there = NodeAffinitySchedulingStrategy(other, soft=False)

@@ -1,4 +1,4 @@
-"""Predictions of given quality, and the final models that would have made them."""
+"""Random predictions, and a final model with their test metrics."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from trainables.evaluation import Predictions, test_metrics
 
 
 def random_predictions(classes: int, images: int = 200, *, absent: int = 0) -> Predictions:
-    """Mostly right predictions; the last ``absent`` classes have no images."""
+    """Predictions that are mostly right. The last ``absent`` classes have no images."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes - absent, images)
     logits = rng.normal(size=(images, classes)) + 2 * np.eye(classes)[labels]
@@ -17,6 +17,6 @@ def random_predictions(classes: int, images: int = 200, *, absent: int = 0) -> P
 
 
 def final_model_of(predictions: Predictions) -> FinalModel:
-    """A final model of one trial with these predictions for its test images."""
+    """Final model of one trial, with the test metrics of these predictions."""
     test = test_metrics(predictions.probabilities, predictions.labels, predictions.classes)
     return FinalModel(test, 0.5, (RetrainedTrial("0000", 3, 0.9, TrialParams(backbone="a")),))

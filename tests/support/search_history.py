@@ -1,4 +1,4 @@
-"""Trials and search histories of given accuracies."""
+"""Trials with given accuracies, and search histories made of them."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ BEGAN = datetime(2026, 1, 1)
 
 
 def trial_of(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
-    """A trial with these accuracies in its epochs, of backbone "a" if its number is even."""
+    """Trial with one accuracy per epoch. Its backbone is "a" if the number is even, else "b"."""
     params = TrialParams(
         backbone="ab"[number % 2], unfreeze=number / 20, learning_rate=1e-3 * (1 + number)
     )
@@ -29,5 +29,5 @@ def trial_of(number: int, *accuracies: float, status: Status = "completed") -> T
 
 
 def history_of(trials: list[TrialRecord], metric: str = "val_accuracy") -> SearchHistory:
-    """Their history, in `SPACE`."""
+    """Search history of these trials, over `SPACE`."""
     return SearchHistory.of(trials, metric, SPACE, {})

@@ -1,4 +1,4 @@
-"""Images that are drawn, as files whose bytes depend on no library."""
+"""Drawn images of shapes, whose file contents do not depend on any library's version."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SIDE = 32
 
 
 def draw_shapes(root: Path, each: int = 12) -> Path:
-    """A folder per class below ``root``: discs, frames and stripes as PGM files."""
+    """Draw three classes below ``root``: ``each`` discs, frames and stripes, as PGM files."""
     y, x = np.mgrid[:SIDE, :SIDE]
     for name in ("disc", "frame", "stripes"):
         (root / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A search over a real journal, driven as Ray Tune drives it, for tests without Ray."""
+"""Simulation of Ray Tune for tests: drives a searcher that has a real journal, without Ray."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,9 +42,9 @@ LOST = Failure("The actor died.", "The actor died.\nIts node is gone.", is_excep
 
 
 class SimulatedTune:
-    """Asks a `StudySearcher` for trials and passes results back, as Ray Tune does.
+    """Asks a `StudySearcher` for trials and passes results to it, as Ray Tune does.
 
-    Trials go by names of the test's, as by Ray's ids.
+    A test names its trials; the names take the place of Ray's trial ids.
     """
 
     def __init__(self, journal: StudyJournal, lifecycle: SearchLifecycle, writer: Any) -> None:
@@ -53,7 +53,7 @@ class SimulatedTune:
         self._requests: dict[str, TrialRequest] = {}
 
     def suggest(self, name: str) -> TrialRequest | str | None:
-        """What Tune is told: a request, None for later, or "FINISHED"."""
+        """Answer of the searcher: a request, None (ask again later), or "FINISHED"."""
         config = self._searcher.suggest(name)
         if not isinstance(config, dict):
             return config
@@ -61,26 +61,26 @@ class SimulatedTune:
         return self._requests[name]
 
     def begin(self, name: str) -> TrialRequest:
-        """The same where there must be a trial."""
+        """Ask for a trial, and assert that there is one."""
         request = self.suggest(name)
         assert isinstance(request, TrialRequest)
         return request
 
     def result(self, name: str, *args: Any, **given: Any) -> None:
-        """Report an epoch after which the trial goes on."""
+        """Report an epoch that is not the trial's last."""
         self._searcher.on_trial_result(name, as_told(*args, **given))
 
     def complete(self, name: str, *args: Any, **given: Any) -> None:
-        """Report the last epoch of a trial."""
+        """Report a trial's last epoch."""
         self._searcher.on_trial_complete(name, as_told(*args, **given))
 
     def fail(self, name: str, failure: Failure) -> None:
-        """Report a failure, to the searcher and to the callback."""
+        """Report a trial's failure to the searcher and to the lifecycle, as the callback does."""
         self._searcher.on_trial_complete(name, None, error=True)
         self.lifecycle.fail(self._requests[name].number, failure)
 
     def resume(self, number: int) -> None:
-        """Take up a trial that the journal has as running."""
+        """Resume a trial that is running according to the journal."""
         (record,) = [r for r in self.journal.records if r.number == number]
         self.lifecycle.restore(record, stopped=False)
 
@@ -94,7 +94,7 @@ def simulated_tune(
     settings: Mapping[str, Any] = MappingProxyType({}),
     observers: Sequence[TrialObserver] = (),
 ) -> SimulatedTune:
-    """A search with the sampler "tpe" over `SPACE`, its journal in ``folder``."""
+    """Simulated search over `SPACE` with the sampler "tpe" and a journal in ``folder``."""
     paths = SweepPaths(folder)
     config = SweepConfig.parse({**CONFIG, "data": folder, "trials": trials, **settings})
     journal = StudyJournal.open(
@@ -117,12 +117,12 @@ def simulated_tune(
 
 
 def as_told(*args: Any, **given: Any) -> dict[str, Any]:
-    """The result of an epoch as Ray passes it on."""
+    """Result of an epoch, as Ray Tune passes it to a searcher."""
     return {**report(*args, **given).to_dict(), NODE_IP: HERE.ip}
 
 
 def run(tune: SimulatedTune, name: str, *accuracies: float, ends: bool = True) -> None:
-    """Run a trial of given accuracies; it ``ends`` by itself, or is stopped by ASHA."""
+    """Run a trial with one accuracy per epoch. If it does not end by itself, ASHA stops it."""
     tune.begin(name)
     for epoch, accuracy in enumerate(accuracies[:-1], start=1):
         tune.result(name, epoch, accuracy)
@@ -130,7 +130,10 @@ def run(tune: SimulatedTune, name: str, *accuracies: float, ends: bool = True) -
 
 
 def write_journal(folder: Path) -> Path:
-    """Journal of a sweep with a completed, stopped, diverged, crashed and running trial."""
+    """Write the journal of a sweep with five trials, and return its path.
+
+    The trials are completed, stopped, diverged, crashed and running, in this order.
+    """
     tune = simulated_tune(folder)
     run(tune, "x", 0.5, 0.9, 0.7)
     run(tune, "y", 0.6, ends=False)

@@ -1,7 +1,7 @@
 """Two simulated hosts without a shared disk, for tests of a Ray cluster.
 
-They are Linux network namespaces, with mounts and processes of their own. They need root, ``ip``
-and ``unshare``.
+Each host is a Linux network namespace. Commands on it may have their own mounts and process ids.
+This needs root, ``ip`` and ``unshare``.
 """
 
 import os
@@ -39,14 +39,14 @@ while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
 
 @dataclass(frozen=True)
 class Hosts:
-    """The two hosts. A command on one sees that host's network, and its own disks if asked for."""
+    """The two hosts, and ways to run commands and a Ray cluster on them."""
 
     ray_folder: Path
-    """Folder of Ray's files. Its path is short, because those of sockets must be."""
+    """Folder of Ray's files. Its path is short, because paths of Unix sockets must be short."""
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment with the token of the cluster."""
+        """Environment variables of this process and the cluster's access token."""
         return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
 
     def within(
@@ -56,10 +56,10 @@ class Hosts:
         disks: Mapping[Path, str] | None = None,
         isolated: bool = False,
     ) -> list[str]:
-        """Command line that runs a command on a host.
+        """Command line that runs the command ``words`` on a host.
 
-        ``disks`` are folders over which empty disks are mounted, with their sizes. A command that
-        is ``isolated`` sees only its own processes, which end with it.
+        ``disks`` maps folders to sizes (such as "50%"); an empty disk is mounted over each folder.
+        An ``isolated`` command sees only its own processes, which end with it.
         """
         mounts = "".join(
             f"mkdir -p {folder} && mount -t tmpfs -o size={size} none {folder} && "
@@ -80,9 +80,9 @@ class Hosts:
 
     @contextmanager
     def cluster(self, disks: Mapping[Path, str]) -> Iterator["subprocess.Popen[bytes]"]:
-        """A Ray cluster with a node of one CPU on each host; the second has the ``disks``.
+        """Ray cluster with a one-CPU node on each host. ``disks`` are mounted on the second host.
 
-        Yields the process of the second node.
+        Yields the process of the second host's node.
         """
         ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
         head = self.within(
@@ -111,7 +111,7 @@ class Hosts:
         return subprocess.Popen(words, stdout=_QUIET, stderr=_QUIET, env=self.env)
 
     def finesweep(self, *words: object, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
-        """Run a command of ours on the first host."""
+        """Run a `finesweep` command on the first host."""
         command = [sys.executable, "-m", "search", *map(str, words)]
         return subprocess.run(
             self.within(NAMES[0], *command),
@@ -122,7 +122,7 @@ class Hosts:
         )
 
     def _wait_for(self, nodes: int) -> None:
-        """Wait until the cluster has this number of live nodes."""
+        """Wait until the cluster has this many live nodes."""
         done = subprocess.run(
             self.within(
                 NAMES[0], sys.executable, "-c", _WAIT_FOR_NODES, f"{HEAD}:{PORT}", str(nodes)

@@ -1,6 +1,6 @@
-"""Mistakes of users: cases, and the table of the answers that they get.
+"""Commands with users' mistakes, and a table of the error messages that they get.
 
-``python -m tests.support.user_mistakes`` writes results/benchmarks/answers.md.
+``python -m tests.support.user_mistakes`` writes the table to results/benchmarks/answers.md.
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from search.cli import parser as cli
 from search.cli.commands import MISTAKE
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "answers.md"
-"""Where the answers are written."""
+"""File of the table."""
 SMALL = ["--space", "space.toml", "--weights", "untrained", "--cache-dir", "cache"]
-"""Flags of a small plan that needs no network."""
+"""Flags for a small plan that needs no network."""
 
 
 def picture(file: Path, seed: int) -> None:
-    """Write a small image of noise that depends on the seed."""
+    """Write a small image of random noise drawn from ``seed``."""
     file.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file)
 
 
 def pictures(folder: Path, classes: str = "ab", each: int = 8) -> None:
-    """Write a folder of images for each class, whose names are letters."""
+    """Write a folder of ``each`` images per class. Each letter of ``classes`` names a class."""
     for name in classes:
         for i in range(each):
             file = folder / name / f"{i}.png"
@@ -44,27 +44,27 @@ def pictures(folder: Path, classes: str = "ab", each: int = 8) -> None:
 
 
 def nothing(folder: Path) -> None:
-    """Prepare nothing but what every case has."""
+    """Prepare nothing: the mistake needs no files besides those of every case."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A mistake."""
+    """A command with a mistake."""
 
     name: str
     arguments: list[str]
     """Arguments of the command line."""
     prepare: Callable[[Path], object] = field(default=nothing)
-    """Writes files into the folder in which the command is run."""
+    """Writes files that the mistake needs into the folder where the command runs."""
 
 
 def text(name: str, content: str) -> Callable[[Path], object]:
-    """Prepare a text file."""
+    """Prepare a text file called ``name``."""
     return lambda folder: (folder / name).write_text(content)
 
 
 def table(*rows: str) -> Callable[[Path], object]:
-    """Prepare ``t.csv`` beside the images."""
+    """Prepare the table ``t.csv`` with these rows."""
     return text("t.csv", "\n".join(rows) + "\n")
 
 
@@ -73,7 +73,7 @@ def _all_but(name: str) -> Callable[[str, list[str]], list[str]]:
 
 
 def sweep(**settings: object) -> Callable[[Path], object]:
-    """Prepare a folder that looks like a sweep's, with some settings."""
+    """Prepare the folder of a launched sweep called "s" with these settings."""
 
     def make(folder: Path) -> None:
         root = folder / "results" / "s"
@@ -85,12 +85,12 @@ def sweep(**settings: object) -> Callable[[Path], object]:
 
 
 def plan(name: str, prepare: Callable[[Path], object] = nothing, *arguments: str) -> Case:
-    """A mistake in the data or the space, which a plan finds."""
+    """A mistake in the data or the space that `finesweep plan` finds."""
     return Case(name, ["plan", *(arguments or ("data",)), *SMALL], prepare)
 
 
 def setting(name: str, *flags: str) -> Case:
-    """A wrong setting of a launch."""
+    """A wrong setting of `finesweep launch`."""
     return Case(name, ["launch", "data", *flags])
 
 
@@ -100,7 +100,7 @@ def space(name: str, content: str) -> Case:
 
 
 def spoil(name: str, content: bytes, count: int) -> Callable[[Path], object]:
-    """Prepare a class whose first ``count`` images are overwritten."""
+    """Overwrite the first ``count`` images of class ``name`` with ``content``."""
 
     def make(folder: Path) -> None:
         for file in sorted((folder / "data" / name).iterdir())[:count]:
@@ -298,7 +298,7 @@ CASES = [
 
 
 def answer(case: Case, folder: Path) -> tuple[int, str]:
-    """Exit status and standard error of a case, run in an empty ``folder``."""
+    """Run a case in an empty ``folder``, and return its exit status and standard error."""
     (folder / "space.toml").write_text('backbone = "test_efficientnet"\nimage_size = 32\n')
     pictures(folder / "data")
     case.prepare(folder)
@@ -316,7 +316,7 @@ def answer(case: Case, folder: Path) -> tuple[int, str]:
 
 
 def as_table(answers: dict[str, tuple[Case, str]]) -> str:
-    """Markdown page of cases and their answers."""
+    """Markdown page with a table of cases and error messages."""
     lines = [
         "# Answers to users' mistakes",
         "",
@@ -336,7 +336,7 @@ def as_table(answers: dict[str, tuple[Case, str]]) -> str:
 
 
 def main() -> None:
-    """Write the table."""
+    """Run all cases, and write the table."""
     answers = {}
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Trials with saved validation logits, made without training."""
+"""Trials with validation logits, made without training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ METRIC = "val_accuracy"
 def trial_with_logits(
     number: int, logits: np.ndarray, labels: np.ndarray, **fields: object
 ) -> TrialRecord:
-    """A trial of one epoch, whose accuracy is that of ``(n, classes)`` logits."""
+    """Trial of one epoch with the accuracy of these logits, ``(n, classes)``."""
     accuracy = scores_of(logits.astype(np.float32), labels).accuracy
     params = TrialParams.parse({"backbone": "test_vit", "image_size": 32, **fields})
     return TrialRecord(number, params, "completed", (report(1, accuracy),), "")
 
 
 def validation_dataset(labels: np.ndarray) -> Dataset:
-    """A dataset whose images, each of other bytes, are all in the validation split."""
+    """Dataset of distinct images, all of them in the validation split."""
     digests = tuple(f"{row:03d}" for row in range(len(labels)))
     classes = tuple(f"class {k}" for k in range(labels.max() + 1))
     splits = np.full(len(labels), "val")
@@ -34,7 +34,7 @@ def validation_dataset(labels: np.ndarray) -> Dataset:
 def logits_store(
     paths: SweepPaths, dataset: Dataset, records: Sequence[TrialRecord] = ()
 ) -> ValidationLogitsStore:
-    """The store of a sweep over a dataset."""
+    """Store for the validation logits of a sweep over ``dataset``."""
     digests = dataset.digests_of("val")
     return ValidationLogitsStore(
         paths.validation_logits, METRIC, records, classes=dataset.classes, digests=digests
