@@ -21,7 +21,6 @@ from search.record import (
 from search.trial import Checkpoints, CheckpointWriter, FineTuneTrial, TrialJob, TrialRequest
 from search.tuning.budget import Budget
 from search.tuning.callback import TuneCallback
-from search.tuning.early_stopping import StoppingRule, stopping_rule
 from search.tuning.gpu_allocation import Resources
 from search.tuning.interrupts import on_first_interrupt
 from search.tuning.lifecycle import SearchLifecycle, Termination
@@ -32,6 +31,7 @@ from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
 from search.tuning.tensorboard import TensorBoardWriter
 from search.tuning.trial_queue import TrialQueue
+from search.tuning.trial_scheduler import StoppingRule, stopping_rule
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")

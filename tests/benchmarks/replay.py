@@ -33,9 +33,9 @@ from search.ranking.repeats import MAX_SHARE_OF_SEARCH
 from search.record import Repeat, TrialRecord
 from search.trial import TrialRequest
 from search.tuning.budget import Budget
-from search.tuning.early_stopping import stopping_rule
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
+from search.tuning.trial_scheduler import stopping_rule
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN

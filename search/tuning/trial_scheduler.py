@@ -1,4 +1,4 @@
-"""Early stopping: Ray's schedulers, which here know trials by their number in the study.
+"""Early stopping of trials: Ray Tune's schedulers, which here identify a trial by its number.
 
 A number survives a resume, where Ray's own ids do not, so that a scheduler can be brought to where
 an earlier run of the sweep left it.

@@ -7,7 +7,7 @@ import pytest
 from search.config import SweepConfig
 from search.record import TrialRecord
 from search.trial import TrialRequest
-from search.tuning.early_stopping import Asha, StoppingRule, stopping_rule
+from search.tuning.trial_scheduler import Asha, StoppingRule, stopping_rule
 from spaces import TrialParams
 from tests.support.epoch_reports import report
 
