@@ -1,6 +1,6 @@
-"""Makes the final model: selects its members, retrains them, tests it once and exports it.
+"""Makes the final model from the best trials: selects, retrains, tests once and exports.
 
-It runs no search; the trials are those of the journal.
+It runs no search: its trials are those that the search recorded.
 """
 
 import lazy_loader

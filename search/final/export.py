@@ -30,9 +30,9 @@ from trainables.inference import SIDECAR, SPEC, ModelSpec
 from trainables.models import timm_model_args
 
 TOLERANCE = 1e-3
-"""Largest difference from the model that an export may have, in logits."""
+"""Largest absolute difference allowed from the trained model's logits or probabilities."""
 CHECKED_IMAGES = 16
-"""Number of test images that an export is compared and timed on."""
+"""Number of test images on which an export is compared with the model and timed."""
 TIMING_RUNS = 5
 """Number of timed runs; the fastest counts."""
 _MODEL_FILES: dict[Format, str] = {
@@ -42,10 +42,10 @@ _MODEL_FILES: dict[Format, str] = {
     "torchscript": "model.torchscript",
 }
 _OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.txt", MODEL_CARD}
-"""Names of every file that an export can consist of."""
+"""Names of all files that an export may contain."""
 
 Run = Callable[[torch.Tensor], np.ndarray]
-"""Inference by an exported file: ``(n, 3, h, w)`` float32 images to ``(n, classes)`` logits."""
+"""Inference function of an export: preprocessed ``(n, 3, h, w)`` to ``(n, classes)`` logits."""
 
 _log = logging.getLogger("finesweep")
 
@@ -59,13 +59,14 @@ def export_model(
     formats: Sequence[Format],
     out: Path,
 ) -> tuple[ExportedFormat, ...]:
-    """Write the model in each of ``formats``, ``labels.txt`` and the model card below ``out``.
+    """Write the model in each of ``formats``, ``labels.txt`` and the model card to ``out``.
 
-    ``trials`` are all of the sweep, for the card. Raises `ConfigError` if a format needs a package
-    that is not installed, `RunError` if an export differs from the model by more than `TOLERANCE`.
+    The card needs all ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
+    that is not installed, and `RunError` if the outputs of an export differ from the model's by
+    more than `TOLERANCE`.
     """
     check_export_packages(formats)
-    # 1. The model as it was tested.
+    # 1. Load the model, and check that it predicts what it predicted in the test.
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point)
     model = final.load(paths, len(dataset.classes), exportable=True)
@@ -73,7 +74,7 @@ def export_model(
     with torch.inference_mode():
         expected = model(images).numpy()
     _compare_with_test(expected, dataset.classes, paths)
-    # 2. Each format, in a folder of its own until all are written and checked.
+    # 2. Write and check each format, in a temporary folder.
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -86,7 +87,7 @@ def export_model(
         size_mib = _size_mib(partial) - size_before
         backbone = final.winner.params.backbone
         exported.append(_check(name, backbone, run, images, expected, size_mib))
-    # 3. The card, which says how the checks went; then the folder takes its place.
+    # 3. Write the model card, which reports the checks, and replace the earlier export.
     card = model_card(
         final, trials, dataset, spec, paths, exported, batch_size=len(images), notes=notes
     )
@@ -96,7 +97,7 @@ def export_model(
 
 
 def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool:
-    """Whether ``out`` holds a whole export in all of ``formats`` that the model can have."""
+    """Whether ``out`` holds a complete export in all ``formats`` that support the model."""
     files = [out / _MODEL_FILES[name] for name in _possible(final, formats)]
     return (out / MODEL_CARD).exists() and all(file.exists() for file in files)
 
@@ -110,12 +111,12 @@ def _test_images(dataset: Dataset, spec: ModelSpec) -> torch.Tensor:
 
 
 def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
-    """The formats that can hold the model: timm's only holds plain timm models."""
+    """The formats that support the model; the timm format supports plain timm models only."""
     return [name for name in formats if name != "timm" or not _why_not_timm(final)]
 
 
 def _notes(final: FinalModel, formats: Sequence[Format]) -> list[str]:
-    """Sentences on formats that are left out, which are logged too."""
+    """Sentences for the model card about formats that are left out; they are also logged."""
     if "timm" not in formats or not (why := _why_not_timm(final)):
         return []
     note = f"The timm folder is left out: {why} is not a plain timm model."
@@ -154,7 +155,7 @@ def _size_mib(folder: Path) -> float:
 
 
 def _milliseconds_per_image(run: Run, images: torch.Tensor) -> float:
-    """The fastest of `TIMING_RUNS` runs, divided by the number of images."""
+    """Time of the fastest of `TIMING_RUNS` runs, divided by the number of images."""
     seconds = []
     for _ in range(TIMING_RUNS):
         began = time.perf_counter()
@@ -172,22 +173,26 @@ def _why_not_timm(final: FinalModel) -> str:
 
 
 def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepPaths) -> None:
-    """Raise `RunError` if the model that was loaded differs from the one that was tested."""
+    """Raise `RunError` if the loaded model does not predict what it predicted in the test.
+
+    ``logits`` are those of the first test images, ``(n, classes)``.
+    """
     if not paths.predictions.exists():
         return
     tested = Predictions.read(paths.predictions, classes).probabilities[: len(logits)]
     difference = float(np.abs(softmax(logits, axis=1) - tested).max())
     if difference > TOLERANCE:
         raise RunError(
-            f"The model in {paths.final_weights} predicts other probabilities than it did in the "
-            f"test, by up to {difference:.2g}; run 'finesweep retrain {paths.root.name}'."
+            f"The probabilities of the model in {paths.final_weights} differ from those of its "
+            f"test by up to {difference:.2g}; run 'finesweep retrain {paths.root.name}'."
         )
 
 
 def _put_in_place(partial: Path, out: Path) -> None:
-    """Move a checked export over an earlier one; other files in ``out`` are left alone.
+    """Replace an earlier export in ``out`` by the one in ``partial``; keep all other files.
 
-    The model card goes first and comes back last: its presence says that the rest is whole.
+    The old model card is deleted first and the new one is moved last. A model card therefore
+    means that the export is complete.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / MODEL_CARD).unlink(missing_ok=True)
@@ -195,7 +200,7 @@ def _put_in_place(partial: Path, out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     mode = (partial / "labels.txt").stat().st_mode
     for path in sorted(partial.iterdir(), key=lambda path: path.name == MODEL_CARD):
-        path.chmod(mode)  # safetensors makes files that only their owner can read
+        path.chmod(mode)  # safetensors writes files that only their owner can read
         path.replace(out / path.name)
     partial.rmdir()
 
@@ -264,7 +269,7 @@ def _write_torchscript(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
     file = str(out / "model.torchscript")
-    with warnings.catch_warnings():  # TorchScript is deprecated, which whoever asks for it knows
+    with warnings.catch_warnings():  # TorchScript is deprecated, but the user asked for it
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(model, images[:2])  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file, _extra_files={SIDECAR: spec.to_json()})
@@ -278,7 +283,7 @@ _WRITERS: dict[Format, Callable[[nn.Module, FinalModel, ModelSpec, torch.Tensor,
     "pt2": _write_pt2,
     "torchscript": _write_torchscript,
 }
-"""A function for each format: writes the file, loads it again, and returns its inference."""
+"""Writer of each format: writes the file, loads it again, and returns its inference function."""
 
 
 def check_export_packages(formats: Sequence[Format]) -> None:

@@ -1,4 +1,4 @@
-"""Finalization: retrains the selected members, tests the final model once, and exports it."""
+"""Finalization of a sweep: retrains the members of the final model, tests it once, exports it."""
 
 import logging
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ def finalize_model(
     """Retrain the members of ``spec``, test the final model, and export it.
 
     Args:
-        job: What trials share: settings, images and weights.
-        spec: What the final model is made of.
-        trials: Every trial of the journal, for the model card.
-        paths: Where the sweep's files are.
+        job: Settings, images and weights that all trials share.
+        spec: Members and decision threshold of the final model.
+        trials: All trials of the sweep, for the model card.
+        paths: Paths of the sweep's files.
         progress: Progress callback.
         clock: Measures the stages ``retrain`` and ``export``.
-        reusable: A final model that is not retrained, and exported only if a format is missing.
-        avoid: Ids of Ray nodes on which nothing is retrained.
+        reusable: An earlier final model to keep. It is exported only if a format is missing.
+        avoid: Ids of Ray nodes that must not be used.
 
-    Raises `RunError` if training diverges or an export differs, `ConfigError` if a format needs a
-    package that is not installed.
+    Raises `RunError` if training diverges or an export differs from the model, and `ConfigError`
+    if a format needs a package that is not installed.
     """
     final, formats = reusable, job.config.export.formats
     if final is None:
@@ -48,12 +48,14 @@ def finalize_model(
         progress("exporting", 0, 0)
         with clock.stage("export"):
             export_model(final, trials, job.dataset, paths, formats=formats, out=paths.export)
-    _log.info("%s: test accuracy %.4f; %s", final.name, final.test.accuracy, paths.export)
+    _log.info(
+        "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
+    )
     return final
 
 
 def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:
-    """The final model on disk, if an earlier run of the sweep made it to the same ``spec``."""
+    """The final model on disk if an earlier run made it from the same ``spec``, else None."""
     if not paths.metrics.exists():
         return None
     final = FinalModel.read(paths)

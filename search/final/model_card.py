@@ -1,4 +1,7 @@
-"""The model card (Mitchell et al. 2019) of an export: test result, limits, use, files, training."""
+"""Model card of an export: test result, limits, input and output, files, training.
+
+See Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
 
 import json
 import os
@@ -26,15 +29,15 @@ from trainables.inference import ModelSpec
 
 @dataclass(frozen=True)
 class ExportedFormat:
-    """A format that the model was exported to, with what its check measured."""
+    """One exported format: size, agreement with the trained model, and latency."""
 
     format: str
     size_mib: float
-    """Size of its files."""
+    """Size of the format's files."""
     max_logit_difference: float
     """Largest absolute difference from the trained model's logits."""
     latency_ms: float
-    """Time for one image alone, float32 on all cores of this machine."""
+    """Time for a single image, in float32 on all cores of this machine."""
     batch_latency_ms: float
     """Time per image in a batch."""
 
@@ -50,10 +53,10 @@ def model_card(
     batch_size: int,
     notes: Sequence[str],
 ) -> str:
-    """The card as Markdown.
+    """The model card as Markdown.
 
-    ``batch_size`` is the number of images in the batches that the ``exported`` formats were timed
-    on; ``notes`` are sentences on formats that were left out.
+    ``batch_size`` is the batch size at which the ``exported`` formats were timed; ``notes`` are
+    sentences about formats that were left out.
     """
     config = load_sweep_config(paths)
     environment = json.loads(paths.environment.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Retraining of the final model's members on train and val, and its one test on the test images."""
+"""Retraining of the final model's members on train and val, then its only test."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class RetrainedMember:
-    """A retrained member and its outputs for the test images, before anything is written."""
+    """A retrained member of the final model, with its outputs for the test images."""
 
     state_dict: dict[str, torch.Tensor]
     """Parameters and buffers, on the CPU."""
@@ -52,10 +52,10 @@ class RetrainedMember:
 
 
 def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
-    """Fine-tune with a trial's parameters on train and val, up to its best epoch; then test.
+    """Fine-tune on train and val with the parameters of the member's trial, then test.
 
-    The learning-rate schedule is the trial's, cut off at that epoch, and no augmented view is
-    shown twice. Raises `RunError` if training diverges.
+    Training ends after the trial's best epoch. The learning-rate schedule is that of the trial,
+    cut off at this epoch. No augmented view is shown twice. Raises `RunError` if training diverges.
     """
     return _log_epochs(_retrain_steps(job, member, threads=threads), member, job.config.metric)
 
@@ -91,8 +91,8 @@ def _retrain_steps(
         yield report
         if report.diverged:
             raise RunError(
-                f"The loss was no longer finite in epoch {report.epoch} of retraining trial "
-                f"{trial.trial_id}; retrain another trial with --trial ID."
+                f"Retraining trial {trial.trial_id} diverged: the loss was no longer finite in "
+                f"epoch {report.epoch}; retrain another trial with --trial ID."
             )
     apply_temperature(tuning.model, member.temperature)
     test = ImageSet.of(job.dataset, store, "test")
@@ -128,11 +128,11 @@ def _log_epochs(
 def retrain_final_model(
     job: TrialJob, spec: FinalModelSpec, paths: SweepPaths, *, avoid: Sequence[str] = ()
 ) -> FinalModel:
-    """Retrain all members, test their weighted mean, and write everything below ``retrained/``.
+    """Retrain all members, test their weighted mean, and write the results to ``retrained/``.
 
-    Runs on a GPU of the cluster if the trials did and Ray is up, else here with every core. Ray
-    nodes whose ids are in ``avoid`` are not used. Raises `RunError` if training diverges or every
-    attempt is lost.
+    Retraining runs on a GPU of the cluster if the trials ran on GPUs and Ray is connected, else in
+    this process on all cores. Ray nodes whose ids are in ``avoid`` are not used. Raises `RunError`
+    if training diverges or its Ray task fails.
     """
     retrained = [_retrain_somewhere(job, member, paths, avoid) for member in spec.members]
     weights = [member.weight for member in spec.members]
@@ -156,9 +156,9 @@ def _write(
     job: TrialJob,
     paths: SweepPaths,
 ) -> None:
-    """Write weights, predictions and features; ``metrics.json`` last, as a sign that all is whole.
+    """Write weights, predictions, features, and last ``metrics.json``, which marks them complete.
 
-    The model card of an earlier final model goes first: its export is out of date.
+    The model card of an earlier final model is deleted first, because its export is out of date.
     """
     paths.model_card.unlink(missing_ok=True)
     paths.metrics.unlink(missing_ok=True)
@@ -182,7 +182,7 @@ def _retrain_somewhere(
     on_a_gpu: Any = ray.remote(
         num_gpus=1,
         num_returns="streaming",
-        max_retries=2,  # of lost workers and machines
+        max_retries=2,  # after the loss of a worker or a machine
         label_selector=selector_excluding(avoid),
     )
     steps = on_a_gpu(_retrain_steps).remote(job, member, threads=1)
@@ -194,7 +194,7 @@ def _retrain_somewhere(
         reason = str(error).strip().splitlines()[-1]
         raise RunError(
             f"Retraining trial {member.trial.trial_id} failed ({reason}). The trials are kept; "
-            f"once that is mended, go on:  {sweep_command('resume', paths)}"
+            f"repair the cause, then go on:  {sweep_command('resume', paths)}"
         ) from error
 
 
@@ -221,5 +221,5 @@ def _member(member: EnsembleMember, metric: str) -> RetrainedTrial:
 
 
 def _save(features: np.ndarray, file: Path) -> None:
-    with file.open("wb") as opened:  # given a name, NumPy would append ".npy" to it
+    with file.open("wb") as opened:  # given a path, NumPy would append ".npy" to it
         np.save(opened, features)

@@ -1,7 +1,7 @@
 """Selection of the final model's members: the winner alone, or an ensemble of several trials.
 
-Members are selected greedily by their validation logits (Caruana et al. 2004), and only if an
-ensemble selected so is better than the winner on images that it was not selected on.
+Members are selected greedily by their validation logits (Caruana et al. 2004). An ensemble is used
+only if it beats the winner on validation images that were held out from the selection.
 """
 
 import logging
@@ -23,7 +23,7 @@ from trainables.training import METRICS, EpochReport
 _log = logging.getLogger("finesweep")
 
 MAX_PICKS = 12
-"""Largest number of picks. A trial may be picked again; its share of the picks is its weight."""
+"""Largest number of greedy picks. A trial may be picked several times, which adds weight."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EnsembleMember:
     weight: float = 1.0
     """Weight in the mean of the members' probabilities; the weights sum to 1."""
     temperature: float = 1.0
-    """Temperature that the logits are divided by; 1 leaves them as they are."""
+    """Temperature that the logits are divided by; 1 leaves them unchanged."""
 
     def best(self, metric: str) -> EpochReport:
         """The trial's best epoch by ``metric``."""
@@ -48,9 +48,9 @@ class FinalModelSpec:
     """Members and decision threshold of a final model, before anything is retrained."""
 
     members: tuple[EnsembleMember, ...]
-    """The winner first."""
+    """Members, the winner first."""
     operating_point: OperatingPoint | None = None
-    """Decision threshold for the class of `sensitivity`; None if that is unset."""
+    """Decision threshold for the class that `sensitivity` names; None if that setting is unset."""
 
 
 def select_final_model(
@@ -62,9 +62,9 @@ def select_final_model(
 ) -> FinalModelSpec:
     """Select members, temperatures and decision threshold by the saved validation logits.
 
-    Only trials with the winner's image size and normalization can join it, because all members get
-    the same pixels. Raises `ConfigError` if `sensitivity` does not name one of two classes, or if
-    calibration or a threshold is asked for and the winner has no saved logits.
+    All members have the winner's image size and normalization, because all get the same pixels.
+    Raises `ConfigError` if `sensitivity` does not name one of two classes. Also raises it if the
+    settings ask for calibration or a threshold, and the winner has no saved logits.
     """
     positive = positive_class_index(config, dataset.classes)
     if config.ensemble == 1 and not config.calibrate and positive is None:
@@ -75,7 +75,9 @@ def select_final_model(
     )
     if winner.number not in logits:
         _check_needs_no_logits(winner, paths, config)
-        _log.warning("trial %s has no saved validation logits: no ensemble", winner.trial_id)
+        _log.warning(
+            "trial %s has no saved validation logits, so no ensemble is made", winner.trial_id
+        )
         return FinalModelSpec((EnsembleMember(winner),))
     candidates = [winner]
     if config.ensemble > 1:
@@ -92,11 +94,11 @@ def select_final_model(
     probabilities = np.stack([softmax(each, axis=1) for each in divided])
     # 3. Members by greedy selection.
     picks = pick_members(probabilities, labels, folds, config.metric, config.ensemble)
-    counts = [f"trial {candidates[k].trial_id} ({n} of {picks.total()})" for k, n in picks.items()]
-    _log.info("the final model is made of %s", ", ".join(counts))
+    total = picks.total()
+    counts = [f"trial {candidates[k].trial_id} ({n} of {total} picks)" for k, n in picks.items()]
+    _log.info("members of the final model: %s", ", ".join(counts))
     members = tuple(
-        EnsembleMember(candidates[k], count / picks.total(), temperatures[k])
-        for k, count in picks.items()
+        EnsembleMember(candidates[k], count / total, temperatures[k]) for k, count in picks.items()
     )
     # 4. A threshold for the class that must not be missed.
     if positive is None:
@@ -119,15 +121,16 @@ def _check_needs_no_logits(winner: TrialRecord, paths: SweepPaths, config: Sweep
     if refused:
         raise ConfigError(
             f"Trial {winner.trial_id} has no saved validation logits (only the best trials keep "
-            f"them), so it can't {' or '.join(refused)}. Choose another by "
-            f"'finesweep retrain {paths.root.name} --trial ID', or give {' '.join(ways_out)} there."
+            f"them), so it can't {' or '.join(refused)}. Choose another trial with "
+            f"'finesweep retrain {paths.root.name} --trial ID', or retrain this one with "
+            f"{' '.join(ways_out)}."
         )
 
 
 def _alike(
     trials: Sequence[TrialRecord], winner: TrialRecord, dataset: Dataset
 ) -> list[TrialRecord]:
-    """The trials, other than the winner, whose images are preprocessed as the winner's are."""
+    """The trials, except the winner, that preprocess images in the same way as the winner."""
     spec = ModelSpec.of(winner.params, dataset.classes)
     return [
         trial
@@ -143,17 +146,18 @@ def pick_members(
     metric: str,
     max_members: int,
 ) -> Counter[int]:
-    """How often each candidate is picked, by its index; the first, the winner, always is.
+    """Number of picks of each candidate, by index; the winner, index 0, has at least one.
 
     Args:
         probabilities: ``(candidates, n, classes)`` on the validation images.
         labels: ``(n,)`` class numbers.
-        folds: ``(n,)`` fold numbers, for the comparison with the winner alone.
+        folds: ``(n,)`` fold numbers, for the cross-validated comparison with the winner.
         metric: The metric to improve; ties go to the lower loss.
         max_members: Largest number of different candidates to pick.
 
-    Returns the winner alone unless members that are picked without a fold are better than it on
-    that fold, all folds taken together.
+    The selection is cross-validated: for each fold, members are picked on the other folds and
+    predict this one. If these predictions are no better than the winner's, the winner is returned
+    alone.
     """
     held_out = np.empty_like(probabilities[0])
     for fold in np.unique(folds):
@@ -168,7 +172,10 @@ def pick_members(
 def _pick_greedily(
     probabilities: np.ndarray, labels: np.ndarray, metric: str, max_members: int
 ) -> Counter[int]:
-    """Add the candidate that improves the mean most, until none does or `MAX_PICKS` are picked."""
+    """Add the candidate that most improves the score of the mean; stop if none improves it.
+
+    At most `MAX_PICKS` are picked.
+    """
     picks, best = Counter([0]), _score(probabilities[0], labels, metric)
     while picks.total() < MAX_PICKS:
         allowed = range(len(probabilities)) if len(picks) < max_members else list(picks)
@@ -192,6 +199,6 @@ def _ensemble_mean(probabilities: np.ndarray, picks: Counter[int]) -> np.ndarray
 
 
 def _score(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
-    """Sort key, highest for the best: the metric, then the lower loss."""
+    """Sort key, higher is better: the metric, then the negative loss."""
     scores = scores_of(np.log(np.maximum(probabilities, 1e-12)), labels)
     return METRICS[metric].sign * METRICS[metric].of_scores(scores), -scores.loss
