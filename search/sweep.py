@@ -13,11 +13,7 @@ from search.final import (
     reusable_final_model,
     select_final_model,
 )
-from search.planning import (
-    CheckedInputs,
-    check_launch,
-    check_storage,
-)
+from search.planning import CheckedInputs, check_launch, check_storage
 from search.preparation import Preparation, prepare_sweep, record_launch, record_settings
 from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (

@@ -1,6 +1,6 @@
 """Ray clusters: connecting, checking machines, moving files between them, submitting jobs.
 
-Knows nothing of sweeps or trials, and reads no settings.
+It does not know about sweeps or trials, and reads no settings.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 """Connects to a Ray cluster, or starts one on this machine; lists its nodes.
 
-It imports few modules, because a launch begins by importing it.
+It imports few modules, because every launch imports it first.
 """
 
 import importlib
@@ -22,7 +22,7 @@ def connect_to_ray(address: str) -> None:
     """Connect to the cluster at ``address``, or start one on this machine if that is "local".
 
     Does nothing if this process is connected already. Call it in the main thread: the processes
-    that Ray starts end when the thread that called it ends. The first workers of a local cluster
+    that Ray starts end when the calling thread ends. The first workers of a local cluster
     import `TRAINABLE_MODULE` while the driver reads the images; `search.tuning` makes Tune reuse
     these workers.
 
@@ -49,7 +49,7 @@ def connect_to_ray(address: str) -> None:
 
 
 def connect_to_ray_while_importing(module: str, address: str) -> None:
-    """`connect_to_ray`, while a thread imports ``module``."""
+    """Call `connect_to_ray` while a second thread imports ``module``."""
     with ThreadPoolExecutor(1) as pool:
         imported = pool.submit(importlib.import_module, module)
         connect_to_ray(address)
@@ -66,11 +66,11 @@ class Node:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...] = ()
-    """Ray's accelerator types of its GPUs; empty if they were only declared, not detected."""
+    """Ray's accelerator types of the node's GPUs; empty if the GPUs were declared, not detected."""
 
 
 def live_nodes() -> list[Node]:
-    """The live nodes of the cluster that this process is connected to."""
+    """List the live nodes of the cluster that this process is connected to."""
     return [
         Node(
             node["NodeID"],
@@ -90,9 +90,12 @@ def live_nodes() -> list[Node]:
 
 
 def selector_excluding(node_ids: Sequence[str]) -> dict[str, str]:
-    """Ray label selector that matches every node but these; empty if there are none."""
+    """Ray label selector that matches every node but ``node_ids``; empty without any."""
     return {"ray.io/node-id": f"!in({','.join(node_ids)})"} if node_ids else {}
 
 
 PendingCheck = Callable[[], str | None]
-"""Polls the check of a node: None while it runs, then "" if trials can run there, or why not."""
+"""Function that polls the check of a node.
+
+It returns None while the check runs, then "" if trials can run there, else the reason why not.
+"""

@@ -17,9 +17,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from trainables.files import write_atomically
 
 CHUNK_BYTES = 64 * 2**20
-"""Size of the chunks that a file is transferred in."""
+"""Size of the chunks in which a file is transferred."""
 PREFETCHED_CHUNKS = 3
-"""Chunks that are requested ahead of the one that is waited for."""
+"""Number of chunks that are requested before the previous chunk has arrived."""
 
 _T = TypeVar("_T")
 
@@ -33,11 +33,11 @@ class DriverMachine:
     """
 
     node_id: str
-    """Ray's id of the node; empty without Ray."""
+    """Ray's id of the driver's node; empty without Ray."""
 
     @classmethod
     def current(cls) -> "DriverMachine":
-        """A handle of the machine of this process; call it in the driver."""
+        """Make a handle of this process's machine. The driver calls it."""
         return cls(_current_node_id())
 
     @property
@@ -48,7 +48,7 @@ class DriverMachine:
     def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         """Call a function on the driver's machine, and return its result.
 
-        A worker on another machine has it run as a Ray task, not in the driver's own process.
+        Called on another machine, it runs the function as a Ray task, outside the driver's process.
         """
         if self.is_this_machine:
             return function(*args, **kwargs)
@@ -56,14 +56,14 @@ class DriverMachine:
         return result
 
     def read_bytes(self, file: Path) -> bytes | None:
-        """Content of a small file of the driver's machine; None if there is no such file."""
+        """Content of a small file on the driver's machine; None if there is no such file."""
         return self.call(_content_of, file)
 
     def fetch(self, source: Path, target: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
-        """Copy a file of the driver's machine to ``target`` on this machine, unless that exists.
+        """Copy a file of the driver's machine to ``target`` on this machine, if that is missing.
 
-        If several processes of this machine ask for it, one fetches it and the others wait. Raises
-        `FileNotFoundError` if ``target`` is missing here and ``source`` on the driver's machine.
+        If several processes of this machine request the file, one fetches it and the others wait.
+        Raises `FileNotFoundError` if it must be copied but the driver's machine has no ``source``.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
@@ -73,7 +73,7 @@ class DriverMachine:
                 )
 
     def size_bytes(self, file: Path) -> int:
-        """Size of a file of the driver's machine. Raises `FileNotFoundError` if there is none."""
+        """Size of a file on the driver's machine. Raises `FileNotFoundError` if there is none."""
         size = self.call(_size_of, file)
         if size is None:
             raise FileNotFoundError(f"{file} is not on the machine the sweep is run from.")
@@ -85,7 +85,7 @@ class DriverMachine:
                 file.write(chunk.data)
 
     def _chunks(self, source: Path, chunk_bytes: int) -> Iterator[np.ndarray]:
-        """The bytes of a file in order, ``(up to chunk_bytes,)`` uint8 each."""
+        """Yield the bytes of a file in order, as uint8 arrays of at most ``chunk_bytes``."""
         size = self.size_bytes(source)
         read_chunk = self._task(_chunk_of)
         requested: deque[Any] = deque()

@@ -15,7 +15,7 @@ from spaces import ConfigError, RunError
 
 @dataclass(frozen=True)
 class Job:
-    """A submitted job."""
+    """A job that was submitted to Ray's job server."""
 
     address: str
     """Address of the job server, such as ``http://HEAD:8265``."""
@@ -24,12 +24,12 @@ class Job:
 
     @property
     def follow_command(self) -> str:
-        """Command line that shows its log."""
+        """Command line that shows the job's log."""
         return f"ray job logs --follow --address {self.address} {self.name}"
 
     @property
     def stop_command(self) -> str:
-        """Command line that stops it."""
+        """Command line that stops the job."""
         return f"ray job stop --address {self.address} {self.name}"
 
 
@@ -38,13 +38,13 @@ def submit_job(
 ) -> Job:
     """Submit ``finesweep ARGUMENTS`` as a job on the head node, and return without waiting for it.
 
-    It runs in the home folder of the user who started Ray there, as a command over ssh would.
+    The job runs in the home folder of the user who started Ray there, as a command over ssh would.
 
     Args:
         address: Address of the job server, such as ``http://HEAD:8265``.
         arguments: Arguments of the command line.
         name: Name of the job; characters that Ray does not allow become underscores.
-        settings_file: Settings file of this machine that is sent along and given as ``--config``.
+        settings_file: Local settings file, which is sent with the job and given as ``--config``.
 
     Raises `ConfigError` if no job server answers, or if it rejects the job.
     """
@@ -63,10 +63,10 @@ def submit_job(
 
 
 def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = None) -> str:
-    """Shell script of the job.
+    """Shell script of the job, which contains the text of the settings file.
 
-    The settings file's text is part of it. Sending the file by Ray's ``working_dir`` would give
-    each worker a runtime environment of its own, which takes several seconds to start.
+    Ray's ``working_dir`` could send the file instead, but each worker would then get a runtime
+    environment of its own, which takes several seconds to start.
     """
     command = f"exec {shlex.join(['python', '-m', 'search', *arguments])}"
     if settings_file is None:
@@ -79,7 +79,7 @@ def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = Non
 
 
 def follow_job(job: Job, show: Callable[[str], None]) -> None:
-    """Pass a job's log to ``show`` while it is written, until the job ends.
+    """Pass a job's log to ``show`` as it grows, until the job ends.
 
     Raises `ConfigError` if no job server answers, and `RunError` if the job failed or was stopped,
     or if the connection was lost.
@@ -104,7 +104,7 @@ def follow_job(job: Job, show: Callable[[str], None]) -> None:
 
 def _connection_lost(job: Job, reason: str) -> RunError:
     return RunError(
-        f"The connection to the server was lost ({reason.strip()}); that does not stop the job. "
+        f"The connection to the server was lost ({reason.strip()}). The job keeps running. "
         "Follow it:  "
         f"{job.follow_command}"
     )

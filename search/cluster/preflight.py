@@ -1,4 +1,4 @@
-"""Checks whether the machines of a cluster can run trials, before a sweep runs or as they join."""
+"""Checks whether a cluster's machines can run trials: all before a sweep, others as they join."""
 
 import hashlib
 import importlib.metadata
@@ -26,12 +26,12 @@ _log = logging.getLogger("finesweep")
 PACKAGES = ("torch", "ray", "timm", "numpy")
 """Packages whose versions must be the same on all machines.
 
-Otherwise trials could not be compared, nor moved between machines.
+Otherwise trials could not be compared, and could not move between machines.
 """
 NODE_LOSS_SECONDS = 10.0
 """Time within which Ray notices that a machine is gone."""
 LOW_CACHE_GIB = 2.0
-"""Free space for the cache below which a machine gets a warning, unless the cache is smaller."""
+"""Free space for the cache below which a machine gets a warning, unless ``cache_gib`` is less."""
 _ROOT = Path(__file__).parents[2]
 _GIB = 2**30
 
@@ -46,16 +46,16 @@ class Machine:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...]
-    """Ray's names of its GPUs' types; empty if its GPUs were only declared."""
+    """Ray's accelerator types of the node's GPUs; empty if the GPUs were declared, not detected."""
     versions: Mapping[str, str]
     """Versions of Python and of `PACKAGES`; for "finesweep" a hash of its source code."""
     free_memory_gib: float
     free_cache_gib: float
     """Free space of the disk that the cache folder is on."""
     cuda: bool
-    """Whether its torch is built with CUDA."""
+    """Whether torch is built with CUDA on this machine."""
     trouble: str = ""
-    """Why no trial can run there; empty if trials can."""
+    """Reason why no trial can run on this machine; empty if trials can."""
 
     def __str__(self) -> str:
         names = ", ".join(self.gpu_names) or "logical"
@@ -70,8 +70,8 @@ class Machine:
 def check_machines(cache: Path) -> list[Machine]:
     """Check every machine of the connected cluster, this one first.
 
-    Machines that leave the cluster meanwhile are left out. Raises `ConfigError`, with a sentence
-    for each problem, if the cache folder can't be written somewhere or if versions differ.
+    Leaves out machines that leave the cluster during their check. Raises `ConfigError`, with a
+    sentence for each problem, if a machine can't write the cache folder or if versions differ.
     """
     local, *others = _nodes_local_first()
     machines = [_examine(cache, local)]
@@ -101,7 +101,7 @@ class NodeChecker:
         self._local = _examine(cache, _nodes_local_first()[0])
 
     def __call__(self, node: Node) -> PendingCheck:
-        """Start the check of a node."""
+        """Start the check of a node, and return a function that polls it."""
         reference = _examine_remotely(self._cache, node)
         verdicts: list[str] = []
 
@@ -122,7 +122,7 @@ class NodeChecker:
 
 
 def version_differences(machines: Sequence[Machine]) -> list[str]:
-    """A sentence for each machine whose versions differ from those of the first one."""
+    """List a sentence for each machine whose versions differ from those of the first machine."""
     first, sentences = machines[0], []
     for machine in machines[1:]:
         differences = [
@@ -139,9 +139,9 @@ def version_differences(machines: Sequence[Machine]) -> list[str]:
 
 
 def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]:
-    """A sentence for each problem that a sweep can run with.
+    """List a sentence for each problem that does not prevent a sweep.
 
-    ``cache_gib`` is the size that the cache may grow to.
+    ``cache_gib`` is the largest size of the cache.
     """
     sentences = []
     for machine in machines:
@@ -159,20 +159,23 @@ def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]
 
 
 def _nodes_local_first() -> list[Node]:
-    """All live nodes, that of this process first."""
+    """All live nodes, the node of this process first."""
     local_id = ray.get_runtime_context().get_node_id()
     return sorted(live_nodes(), key=lambda node: node.id != local_id)
 
 
 def _examine_remotely(cache: Path, node: Node) -> Any:
-    """Ray's reference to the result of `_examine`, run on that node."""
+    """Start `_examine` on a node, and return Ray's reference to its result."""
     task: Any = ray.remote(num_cpus=0, max_retries=0)(_examine)
     on_node = NodeAffinitySchedulingStrategy(node.id, soft=False)
     return task.options(scheduling_strategy=on_node).remote(cache, node)
 
 
 def _has_left(node: Node, error: RayError) -> bool:
-    """Whether a check failed because its node left the cluster. Waits until Ray would know."""
+    """Whether a check failed because its node left the cluster.
+
+    Ray may need up to `NODE_LOSS_SECONDS` to notice a lost node, so this waits as long.
+    """
     until = time.monotonic() + (0 if isinstance(error, RayTaskError) else NODE_LOSS_SECONDS)
     while node.id in [live.id for live in live_nodes()]:
         if time.monotonic() > until:
@@ -184,13 +187,13 @@ def _has_left(node: Node, error: RayError) -> bool:
 def _cannot_run(node: Node, error: RayError) -> str:
     reason = str(error).strip().splitlines()[-1]
     return (
-        f"{node.host} can't run our code ({reason}); install there what is installed here, at the "
-        "same versions."
+        f"{node.host} can't run Finesweep's code ({reason}); install the same packages there, at "
+        "the same versions as here."
     )
 
 
 def _examine(cache: Path, node: Node) -> Machine:
-    """Check the machine that this runs on, which is ``node``."""
+    """Check the machine that this function runs on. ``node`` is Ray's description of it."""
     trouble = ""
     try:
         check_writable(cache)
@@ -215,10 +218,10 @@ def _examine(cache: Path, node: Node) -> Machine:
 
 
 def _source_hash() -> str:
-    """Short hash of the source code of our three packages on this machine."""
+    """Short hash of Finesweep's source code on this machine."""
     digest = hashlib.blake2b(digest_size=4)
     for package in ("search", "spaces", "trainables"):
         sources = [f for f in (_ROOT / package).rglob("*.py*") if f.suffix in (".py", ".pyi")]
-        for file in sorted(sources):  # doors are stubs, which are read at run time
+        for file in sorted(sources):  # lazy_loader reads the .pyi stubs at run time
             digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Settings of a sweep: flags, TOML keys, defaults and checks. Reads no images, starts nothing."""
+"""Settings of a sweep: flags, TOML keys, defaults and checks. It reads no images."""
 
 import lazy_loader
 

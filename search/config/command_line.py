@@ -1,4 +1,4 @@
-"""Settings in a TOML file, and as arguments of the command line."""
+"""Settings in a TOML file, and settings as arguments of the command line."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from search.config.settings import Setting, SweepConfig, all_settings
 from spaces import ConfigError
 
 _LOCATIONS = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
-"""Settings that say where things are, which differ between machines."""
+"""Settings that differ between machines or sweeps: locations, and the sweep's name."""
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def overlay(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of the nested ``base`` in which the values at ``dotted`` names are replaced."""
+    """Copy of the nested ``base``, with values replaced or added by their ``dotted`` names."""
     merged = {key: dict(v) if isinstance(v, dict) else v for key, v in base.items()}
     for name, value in dotted.items():
         *tables, key = name.split(".")
@@ -35,9 +35,9 @@ def overlay(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any
 
 
 def launch_arguments(config: SweepConfig) -> list[str]:
-    """Arguments of ``launch`` that give these settings, without its name and any locations.
+    """Arguments of ``launch`` that give these settings.
 
-    A setting at its default is left out.
+    Leaves out defaults, the sweep's name, and all locations but that of the data.
     """
     arguments, values = [str(config.data)], config.model_dump(mode="json")
     has_budget = bool(config.time_budget or config.gpu_hours)
@@ -45,7 +45,7 @@ def launch_arguments(config: SweepConfig) -> list[str]:
         value = _value_at(values, setting.name)
         default = setting.field.default
         is_default = value == (list(default) if isinstance(default, tuple) else default)
-        if setting.name == "trials" and has_budget:  # its default is then another one
+        if setting.name == "trials" and has_budget:  # a budget changes the default of trials
             is_default = False
         if setting.name not in _LOCATIONS and not is_default:
             arguments += _flag_with_value(setting, value)

@@ -1,8 +1,8 @@
 """Settings, grouped by topic, in the order in which the help shows them.
 
 A group is a class: its title heads the group in ``--help``, its fields are the settings, and their
-docstrings are their help. `SweepConfig` inherits from all groups, so that a setting's name does not
-contain its group's.
+docstrings are their help. `SweepConfig` inherits from all groups, so the name of a setting does not
+include that of its group.
 """
 
 import os
@@ -34,21 +34,21 @@ class Settings(BaseModel):
 
 
 class SettingGroup(Settings):
-    """A group of settings."""
+    """Settings under one heading of the help."""
 
     TITLE: ClassVar[str]
     """Heading of the group in the help."""
 
 
 class SplitSettings(Settings):
-    """Fractions of val and test for images without a split, and the role of an "eval" split."""
+    """Fractions of val and test for data without a split, and the role of a split named "eval"."""
 
     val_fraction: float = Field(0.15, gt=0, lt=0.5)
     """Fraction of each class that is used for validation."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
     """Fraction of each class that is held out for the final test."""
     eval_is: Literal["val", "test"] = "val"
-    """Role of a split that is called "eval"."""
+    """Role of a split that is named "eval"."""
 
 
 class AshaSettings(Settings):
@@ -81,7 +81,7 @@ class DataSettings(SettingGroup):
     @field_validator("data")
     @classmethod
     def _absolute_path_or_address(cls, data: Path | str) -> Path | str:
-        """An address stays a string."""
+        """Makes a path absolute; an address stays a string."""
         is_address = isinstance(data, str) and "://" in data
         return data if is_address else Path(data).expanduser().absolute()
 
@@ -96,12 +96,12 @@ class SpaceSettings(SettingGroup):
     points: Path | None = None
     """JSON file with a list of parameter points to try first, in order."""
     prior: tuple[Path, ...] = ()
-    """Earlier sweeps, by name or folder, separated by commas: try the best points of each, after
-    those of the points file."""
+    """Earlier sweeps, by name or folder, separated by commas; the best points of each are tried
+    after the points file."""
     starts: bool = True
-    """Try the space's starting points, after those of points and prior (if the space has none: each
-    backbone head-only, then at its defaults). Points of prior and starts use at most half of the
-    trials."""
+    """Try the space's starting points after those of points and prior; if the space has none, try
+    each backbone head-only, then at its defaults. Points from prior and starts use at most half of
+    the trials."""
 
     @field_validator("space")
     @classmethod
@@ -125,11 +125,10 @@ class SearchSettings(SettingGroup):
     """Number of trials, each at one parameter point; if only a budget is given, as many as it
     allows."""
     time_budget: float | None = None
-    """End the search after this time, such as 90m, 2h or 3600 (seconds); each resume gets it
-    anew."""
+    """End the search after this time, such as 90m, 2h or 3600 (seconds); it restarts on resume."""
     gpu_hours: float | None = Field(None, gt=0)
-    """End the search when its trials have held GPUs for this long; a trial that holds a share of a
-    GPU counts by that share."""
+    """End the search when its trials have used this many GPU hours; a trial on half a GPU uses half
+    a GPU hour per hour."""
     target: float | None = None
     """End the search once a trial reaches this value of the metric."""
     metric: Literal["auto", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = (
@@ -151,7 +150,7 @@ class SearchSettings(SettingGroup):
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
     """Number of best trials that are trained again with other seeds before the winner is named;
-    unset is 3, or fewer where 3 would add more than a tenth to the search."""
+    unset is 3, or fewer if 3 would add more than a tenth to the search time."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the sampler and every trial."""
 
@@ -176,19 +175,19 @@ class TrainingSettings(SettingGroup):
     """Epochs of a trial that is not stopped early; also the length of its learning-rate
     schedule."""
     patience: int | None = Field(None, ge=1)
-    """End a trial after this many epochs without a better metric; unset never does."""
+    """End a trial after this many epochs without a better metric; unset is no limit."""
     folds: int = Field(0, ge=0)
     """Cross-validate every trial over this many folds of the training and validation images, for
     small data; the cost grows with the folds. 0 validates on the validation images alone."""
     image_size: int | None = Field(None, ge=16)
-    """Side of the input in pixels for every backbone; unset is as the space says."""
+    """Side of the input in pixels for every backbone; unset takes it from the space."""
     weights: str = "pretrained"
     """Initial weights of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Numerical precision; auto is bfloat16 autocast where it is faster (measured, on a CPU), else
-    float32."""
+    """Numerical precision; auto is bfloat16 autocast on GPUs that support it, and on CPUs where a
+    measurement finds it faster; else float32."""
     views: int = Field(4, ge=1)
-    """Number of augmented views of an image in the search; the epochs take them in turn."""
+    """Number of augmented views of each image in the search; epochs cycle through them."""
 
     @field_validator("weights")
     @classmethod
@@ -259,8 +258,8 @@ class FinalModelSettings(SettingGroup):
     """Divide each model's logits by the temperature with the least validation loss, so that its
     probabilities are calibrated (temperature scaling)."""
     sensitivity: str = ""
-    """CLASS=SHARE, for data of two classes: the class that must not be missed, and the share of its
-    images to be found (its recall), for which its decision threshold is set by validation."""
+    """CLASS=SHARE, for data of two classes: the class that must not be missed, and the recall that
+    it needs. Its decision threshold is set for that recall on the validation images."""
     export: ExportSettings = ExportSettings()
 
     @field_validator("sensitivity")
@@ -278,7 +277,7 @@ class OutputSettings(SettingGroup):
     TITLE = "Output"
 
     name: str = ""
-    """Name of the sweep's folder; unset is made of the data's name and the time."""
+    """Name of the sweep's folder; unset combines the data's name and the time."""
     results_dir: Path = Path("results")
     """Folder in which the sweep's own folder is made."""
     storage_path: str = ""
@@ -293,7 +292,7 @@ class OutputSettings(SettingGroup):
     @field_validator("name")
     @classmethod
     def _default_name(cls, name: str, info: ValidationInfo) -> str:
-        """``name``, or the data's name with the time if it is empty."""
+        """Fills an empty name with the data's name and the time."""
         if name or "data" not in info.data:
             return name
         stem = Path(str(info.data["data"]).partition("?")[0]).stem

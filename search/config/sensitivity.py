@@ -9,7 +9,7 @@ from spaces import ConfigError
 def positive_class_index(config: SweepConfig, classes: Sequence[str]) -> int | None:
     """Index in ``classes`` of the class that ``config.sensitivity`` names; None if it is unset.
 
-    Raises `ConfigError` if there are not two classes, or none has that name.
+    Raises `ConfigError` unless there are two classes and one of them has that name.
     """
     if not config.sensitivity:
         return None

@@ -1,4 +1,4 @@
-"""`SweepConfig`: every setting of a sweep, from flags over TOML over defaults, checked at once."""
+"""`SweepConfig`: every setting of a sweep, with its default and the checks of all settings."""
 
 import re
 import zlib
@@ -37,10 +37,10 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 """Groups of settings, in the order of the help."""
 
 UNLIMITED_TRIALS = 10_000
-"""Number of trials of a sweep that has a budget and no number of trials."""
+"""Number of trials of a sweep that has a budget but no explicit number of trials."""
 
 FINAL_MODEL_SETTINGS = ("ensemble", "calibrate", "sensitivity")
-"""Settings that a retraining may change: they say how the final model is made of the trials."""
+"""Settings that a retraining may change: they determine how the final model is made from trials."""
 
 RESUMABLE_SETTINGS = (
     "data",
@@ -61,9 +61,9 @@ RESUMABLE_SETTINGS = (
     *FINAL_MODEL_SETTINGS,
     "export.formats",
 )
-"""Settings that a resume may change: no trial's numbers depend on them.
+"""Settings that a resume may change, because no trial's results depend on them.
 
-``data`` and ``weights`` may be at another place, but not differ.
+``data`` and ``weights`` may name another location, but the contents must be the same.
 """
 
 
@@ -82,14 +82,14 @@ class SweepConfig(  # pydantic takes the fields of the last base first
     def sampler_seed(self) -> int:
         """Seed of the sampler: ``seed``, with an offset that depends on the names in ``prior``.
 
-        Without it a sweep would draw the random points of its earlier sweep again.
+        Without the offset, a sweep would draw the same random points as an earlier sweep.
         """
         names = " ".join(map(str, self.prior))
         return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
 
     @property
     def validation_splits(self) -> "tuple[SplitName, ...]":
-        """Splits on whose images trials are validated."""
+        """Splits whose images validate the trials."""
         return ("train", "val") if self.folds else ("val",)
 
     @model_validator(mode="before")
@@ -110,7 +110,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         return self
 
     def _problems(self) -> Iterator[str]:
-        """A sentence for each rule between settings that is broken."""
+        """Yield a sentence for each rule across settings that these settings break."""
         if self.target is not None and self.metric != "val_loss" and not 0 < self.target <= 1:
             yield (
                 f"target must be above 0 and at most 1, not {self.target:g}; only val_loss can be "
@@ -127,8 +127,8 @@ class SweepConfig(  # pydantic takes the fields of the last base first
             yield "confirm must be 0 (none), or 2 or more trials to choose between, not 1."
         if self.objectives and self.sampler in ("cmaes", "mfgp"):
             yield (
-                f"The sampler {self.sampler} knows one objective; leave objectives out, or choose "
-                "nsga2 or tpe."
+                f"The sampler {self.sampler} supports only one objective; leave objectives out, or "
+                "choose nsga2 or tpe."
             )
         if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
             yield (
@@ -165,22 +165,22 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """Its flag, such as ``--asha.grace-epochs``."""
+        """The flag, such as ``--asha.grace-epochs``."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off, as ``--retrain`` and ``--no-retrain``."""
+        """Whether it is boolean, with two flags such as ``--retrain`` and ``--no-retrain``."""
         return self.field.annotation is bool
 
     @property
     def is_list(self) -> bool:
-        """Whether its flag takes several values, separated by commas."""
+        """Whether the flag takes several values, separated by commas."""
         return get_origin(self.field.annotation) is tuple
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Values it may have; empty if they can't be listed."""
+        """Allowed values; empty if the setting is not limited to a list."""
         is_literal = get_origin(self.field.annotation) is Literal
         return get_args(self.field.annotation) if is_literal else ()
 

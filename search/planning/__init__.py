@@ -1,7 +1,7 @@
 """The plan of a sweep: checked inputs, space, initial points, weights, images, expected cost.
 
-Everything that is settled before a trial runs. It starts no Ray, and trains nothing but a few steps
-that are timed.
+The plan is complete before any trial runs. Planning does not start Ray, and trains only a few steps
+to time the backbones.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A picture of what each augmentation strength does to training images."""
+"""Preview of augmentation: a picture of training images at several strengths."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SIDE_PX = 160
 
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
-    """Write a picture of some training images, the same in each row: a row per strength.
+    """Write a picture with a row for each strength and a column for each of some training images.
 
     The picture is ``len(STRENGTHS) * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
     """

@@ -1,4 +1,4 @@
-"""Facts of the backbones of a plan: size, trainable share, training speed."""
+"""Size, trainable share and training speed of the backbones of a plan."""
 
 import time
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from trainables.models import (
 )
 
 UNFREEZE_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Unfreeze fractions at which the trainable share is given."""
+"""Unfreeze fractions at which the trainable share is computed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class BackboneFacts:
 
 
 def measure_backbones(plan: Plan) -> list[BackboneFacts]:
-    """Build and time every backbone of a plan, a few seconds each."""
+    """Build and time every backbone of a plan, which takes a few seconds for each."""
     class_count = len(plan.survey.dataset.classes)
     facts = []
     for name, weights in plan.weights.items():
@@ -68,7 +68,7 @@ def measure_backbones(plan: Plan) -> list[BackboneFacts]:
 def _training_rate(
     model: torch.nn.Module, params: TrialParams, *, batch_size: int = 16, timed_steps: int = 2
 ) -> float:
-    """Training images per second on one core, over ``timed_steps`` after one that is not timed."""
+    """Training images per second on one core, over ``timed_steps`` steps after a warm-up step."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))

@@ -1,4 +1,4 @@
-"""Checks of a launch that take a moment, before torch and Ray are imported."""
+"""Quick checks of a launch, made before torch and Ray are imported."""
 
 import json
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from trainables.data import check_source
 
 @dataclass(frozen=True)
 class CheckedInputs:
-    """Inputs of a launch that were found and read, so that nobody reads them again."""
+    """Inputs of a launch that the checks have read, for later steps to use."""
 
     space: SearchSpace
     points: list[dict[str, object]]
-    """Given points, as they stand in their file."""
+    """Points of the points file, not yet checked against the space."""
 
 
 def check_launch(config: SweepConfig) -> CheckedInputs:
-    """Check the inputs of a new sweep, and that its folder and its object store can be written.
+    """Check that a new sweep's inputs are usable, its folder new and its object store writable.
 
     Raises `UserError`.
     """
@@ -48,15 +48,15 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
 
 
 def check_inputs(config: SweepConfig) -> CheckedInputs:
-    """Check that the data are there, and read the space and the points. Raises `UserError`."""
+    """Check that the data exist, and read the space and the points. Raises `UserError`."""
     check_source(config.data, cache=config.cache_dir)
     return CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
 
 
 def read_points(file: Path | None) -> list[dict[str, object]]:
-    """Read a JSON file of points, of which only the shape is checked; none without a file.
+    """Read a JSON file of points; returns no points if ``file`` is None.
 
-    Raises `ConfigError`.
+    Raises `ConfigError` unless the file holds a list of objects. Their contents are not checked.
     """
     if file is None:
         return []
@@ -74,7 +74,7 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 
 
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
-    """Check that the object store of ``storage_path`` can be written. Raises `ConfigError`."""
+    """Check that the mirror at ``storage_path``, if set, can be kept. Raises `ConfigError`."""
     if config.storage_path:
         from search.record import Mirror
 

@@ -13,7 +13,7 @@ from trainables.data import SPLITS, ImageIssue
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """Expected cost of a search."""
+    """Epochs and training time that a search is expected to take."""
 
     trials: int
     expected_epochs: float
@@ -26,16 +26,16 @@ class ExpectedCost:
 
 @dataclass(frozen=True)
 class PlanDocument:
-    """A plan as people and programs read it; its fields are the keys of the JSON."""
+    """Contents of the output of `finesweep plan`; its fields are the keys of the JSON."""
 
     data: str
     kind: str
-    """Layout of the source, in words."""
+    """Layout of the data source, such as "a folder per class"."""
     classes: list[str]
     counts: dict[str, dict[str, int]]
     """Number of images by split and class."""
     split: str
-    """The split and its origin, in words."""
+    """Description of how the split was made."""
     folds: int
     fingerprint: str
     ignored: dict[str, int]
@@ -44,7 +44,7 @@ class PlanDocument:
     bad_images: list[ImageIssue]
     """Images that were left out."""
     odd_images: list[ImageIssue]
-    """Images that were kept and look wrong."""
+    """Images that were kept although they look wrong."""
     metric: str
     unevenness: float
     """Class imbalance: see `class_imbalance`."""
@@ -65,7 +65,7 @@ class PlanDocument:
 
 
 def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
-    """Document of a plan whose ``backbones`` were measured."""
+    """Describe a plan, with the measurements of its ``backbones``."""
     survey, config = plan.survey, plan.config
     return PlanDocument(
         data=str(config.data),
@@ -90,14 +90,14 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
 
 
 def _imbalance_note(plan: Plan) -> list[str]:
-    """Advice for imbalanced classes, if the space leaves ``balance`` at none."""
-    is_unbalanced = plan.space.dimensions["balance"] == Fixed(value="none")
-    if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not is_unbalanced:
+    """Advice for imbalanced classes, if ``balance`` is fixed to "none" in the space."""
+    never_balances = plan.space.dimensions["balance"] == Fixed(value="none")
+    if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not never_balances:
         return []
     return [
-        "The classes are uneven, and the space does not balance them; "
-        'balance = "weighted" in a space of your own gained 3 to 12 points of balanced accuracy '
-        "where it was measured."
+        "The classes are imbalanced, and the space does not balance them. In our measurements "
+        'balance = "weighted" in a custom space raised balanced accuracy by 3 to 12 percentage '
+        "points."
     ]
 
 
@@ -105,7 +105,7 @@ def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
     config, dataset = plan.config, plan.survey.dataset
     epochs = expected_epochs(config)
     images_per_epoch = len(dataset.rows("train"))
-    if config.folds:  # each image is left out of training once
+    if config.folds:  # each fold trains on all images but its own
         images_per_epoch = (config.folds - 1) * len(dataset.rows(*config.validation_splits))
     rates = [facts.train_images_per_second for facts in backbones]
     seconds = epochs * images_per_epoch * sum(1 / rate for rate in rates) / len(rates)
@@ -118,10 +118,10 @@ def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
 
 
 def expected_epochs(config: SweepConfig) -> float:
-    """Epochs that all trials of a sweep train together.
+    """Total number of epochs that the trials of a sweep are expected to train.
 
-    ASHA is expected to promote one trial in eta at every rung. Other stopping rules are counted as
-    if they stopped none.
+    Assumes that ASHA promotes one trial in eta at every rung, and that other stopping rules stop no
+    trial.
     """
     if config.stopping != "asha":
         return float(config.trials * config.max_epochs)

@@ -11,7 +11,7 @@ from search.record import SweepPaths, TrialRecord, load_sweep_config, read_trial
 from spaces import ConfigError, SearchSpace, TrialParams
 
 POINTS_PER_SWEEP = 3
-"""Number of points taken from each earlier sweep."""
+"""Largest number of points taken from each earlier sweep."""
 
 
 def choose_initial_points(
@@ -22,9 +22,10 @@ def choose_initial_points(
 ) -> tuple[TrialParams, ...]:
     """Initial points of a new sweep, in the order in which they are tried.
 
-    First the ``given`` points. With the sampler "grid" the rest of the grid follows; else the
-    points of earlier sweeps and the starting points of the space, for half of the trials that are
-    left. ``native_sizes`` has the native input side of each backbone in pixels.
+    The ``given`` points come first. With the sampler "grid", the rest of the grid follows.
+    Otherwise the best points of earlier sweeps and the space's starting points follow; these use at
+    most half of the remaining trials. ``native_sizes`` has each backbone's native input side in
+    pixels.
 
     Raises `UserError`.
     """
@@ -43,10 +44,10 @@ def recorded_initial_points(
     given: Sequence[Mapping[str, object]],
     native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """The ``given`` points, at most one for each trial.
+    """The ``given`` points, without those of earlier sweeps and without starting points.
 
-    With the sampler "grid", points of the grid follow until every trial has one. Raises
-    `UserError`.
+    Returns one point per trial at most. With the sampler "grid", points of the grid follow until
+    every trial has a point. Raises `UserError`.
     """
     points = tuple(space.params(p, native_image_size=native_sizes) for p in given[: config.trials])
     if config.sampler != "grid":
@@ -60,16 +61,19 @@ def _rest_of_grid(
     config: SweepConfig,
     native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """Points of the grid that are not ``given``, shuffled by the seed, for the trials left."""
+    """Points of the grid that are not ``given``, in random order, one for each remaining trial.
+
+    Raises `ConfigError` if the grid has too few.
+    """
     grid = [space.params(point, native_image_size=native_sizes) for point in space.grid()]
     random.Random(config.seed).shuffle(grid)
     rest = [point for point in grid if point not in given]
     missing = config.trials - len(given)
     if missing > len(rest):
         raise ConfigError(
-            f"The grid of the space {space.name!r} has {len(grid)} points, which with those of "
-            f"the points file make {len(given) + len(rest)} trials, not {config.trials}; "
-            f"set trials to {len(given) + len(rest)} or fewer."
+            f"The grid of the space {space.name!r} has {len(grid)} points. Together with the "
+            f"points file that is enough for {len(given) + len(rest)} trials, not "
+            f"{config.trials}; set trials to {len(given) + len(rest)} or fewer."
         )
     return tuple(rest[:missing])
 
@@ -83,7 +87,7 @@ def prior_points(
 ) -> list[TrialParams]:
     """The best points of earlier sweeps: the best of each, then the second best of each, ...
 
-    Raises `ConfigError` if there is no such sweep.
+    Raises `ConfigError` if one of the sweeps does not exist.
     """
     best_of_each = []
     for sweep in sweeps:
@@ -96,9 +100,9 @@ def prior_points(
 def best_points(
     trials: Sequence[TrialRecord], metric: str, space: SearchSpace, native_sizes: Mapping[str, int]
 ) -> list[TrialParams]:
-    """The `POINTS_PER_SWEEP` best points of a sweep, each moved to the nearest that is in a space.
+    """The `POINTS_PER_SWEEP` best points of a sweep, each replaced by the nearest in ``space``.
 
-    Failed trials are left out, and points that the space has no room for.
+    Failed trials are left out, and so are points whose backbone is not in ``space``.
     """
     params = {trial.trial_id: trial.params for trial in trials}
     table = trial_table(trials, metric)
@@ -109,5 +113,5 @@ def best_points(
 
 
 def interleave(lists: Sequence[Sequence[TrialParams]]) -> list[TrialParams]:
-    """The first point of each list, then the second of each, ..., without repetition."""
+    """The first point of each list, then the second of each, ..., without duplicates."""
     return list(dict.fromkeys(point for point in chain(*zip_longest(*lists)) if point))

@@ -1,4 +1,4 @@
-"""The plan of a sweep: a prepared plan with its images surveyed, before any trial."""
+"""The plan of a sweep: a prepared plan, and the survey of the images."""
 
 from dataclasses import dataclass, replace
 
@@ -11,13 +11,13 @@ from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_ima
 from trainables.progress import Progress, ignore_progress
 
 IMBALANCE_THRESHOLD = 3.0
-"""Class imbalance above which ``metric = auto`` is balanced accuracy: accuracy would be that of the
-most frequent class."""
+"""Class imbalance above which the metric "auto" is balanced accuracy, because the most frequent
+class would dominate accuracy."""
 
 
 @dataclass(frozen=True)
 class Plan(PreparedPlan):
-    """Everything that is settled before a sweep: a prepared plan, and its images."""
+    """A prepared plan, and the survey of the images."""
 
     survey: Survey
 
@@ -29,14 +29,14 @@ def complete_plan(
     staged: StagedPixels | None = None,
     recorded: Dataset | None = None,
 ) -> Plan:
-    """Survey the images, and settle the metric.
+    """Survey the images, and resolve the metric "auto".
 
     Args:
         prepared: The plan so far.
         progress: Progress callback.
-        staged: Keeps the pixels of every image that is opened, to be stored later.
-        recorded: Dataset of a sweep that is resumed. The images must be the same, and are put into
-            its order, whatever their files are called now.
+        staged: Receives the pixels of every opened image, for `build_store` to use later.
+        recorded: Recorded dataset of a resumed sweep. The images must be the same, though their
+            files may have other names; they are put into the recorded order.
 
     Raises `UserError`.
     """
@@ -85,7 +85,7 @@ def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> 
 
 
 def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
-    """Raises `ConfigError` if a class has fewer different images than there are folds."""
+    """Raises `ConfigError` if a class has fewer distinct images than there are folds."""
     labels = dataset.labels[dataset.rows(*config.validation_splits)].tolist()
     digests = dataset.digests_of(*config.validation_splits)
     label_of_digest = dict(zip(digests, labels, strict=True))
@@ -99,6 +99,6 @@ def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
 
 
 def class_imbalance(dataset: Dataset) -> float:
-    """Training images of the most frequent class over those of the rarest."""
+    """Number of training images of the most frequent class, divided by that of the rarest."""
     counts = dataset.counts("train").values()
     return max(counts) / min(counts)

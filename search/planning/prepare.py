@@ -1,4 +1,4 @@
-"""The prepared plan: space, initial points and weights, settled before any image is read."""
+"""The prepared plan: space, initial points and weights, chosen before any image is read."""
 
 import logging
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class PreparedPlan:
     points: tuple[TrialParams, ...]
     """Initial points, tried in this order before the sampler proposes any."""
     weights: dict[str, Weights]
-    """Initial weights by backbone: for those of the space, and those that ``points`` name."""
+    """Initial weights of every backbone that a trial may use, by backbone."""
     preprocessing: dict[str, Preprocessing]
     """Preprocessing by backbone."""
     sampler_seed: int
@@ -52,7 +52,7 @@ class PreparedPlan:
 
     @property
     def pixel_formats(self) -> list[PixelFormat]:
-        """Pixel formats that a trial may ask for, each once."""
+        """Distinct pixel formats that trials may need."""
         inputs = [(point.backbone, point.image_size) for point in self.points]
         if len(inputs) < self.config.trials:
             inputs += self.space.backbone_sizes(self.native_image_size)
@@ -62,11 +62,11 @@ class PreparedPlan:
 
 @dataclass(frozen=True)
 class RecordedPlan:
-    """The part of its plan that a launched sweep has recorded, and that a resume uses again."""
+    """The part of a launched sweep's plan that is on disk, for a resume to use again."""
 
     space: SearchSpace
     points: list[dict[str, object]]
-    """All initial points: the given ones, and those that the settings added."""
+    """All initial points: those of the points file, and those that other settings added."""
     sampler_seed: int
 
     @classmethod
@@ -82,10 +82,10 @@ def prepare_plan(
     *,
     checked: CheckedInputs | None = None,
 ) -> PreparedPlan:
-    """Settle the space, the initial points and the weights, and build every model once.
+    """Choose the space, the initial points and the weights, and build every model once.
 
-    A resume uses what the sweep ``recorded``. A launch uses the inputs that were ``checked``
-    before, or checks them now. Raises `UserError`.
+    A resume passes the ``recorded`` plan of its sweep. A launch may pass the ``checked`` inputs;
+    otherwise they are checked here. Raises `UserError`.
     """
     # 1. Read the space and the points that are given.
     _check_cache(config.cache_dir)
@@ -112,10 +112,10 @@ def prepare_plan(
         used = list(dict.fromkeys([*used, *space.backbones]))
     weights = {name: find_weights(name, config.weights, cache=config.cache_dir) for name in used}
 
-    # 4. Build every model once, so that what timm refuses is known now.
-    with single_torch_thread():  # Ray's workers import meanwhile, and waiting threads would spin
+    # 4. Build every model once, so that errors of timm appear before any trial.
+    with single_torch_thread():  # idle torch threads would spin while Ray's workers import
         _check_models(space, points, weights, native_sizes)
-    _warn_of_untaught_sampler(config)
+    _warn_if_few_trials_teach(config)
     return PreparedPlan(
         config,
         space,
@@ -126,19 +126,19 @@ def prepare_plan(
     )
 
 
-def _warn_of_untaught_sampler(config: SweepConfig) -> None:
-    """Warn if the sampler learns from finished trials only, and few trials will finish."""
+def _warn_if_few_trials_teach(config: SweepConfig) -> None:
+    """Warn if the sampler learns only from completed trials, and few trials will complete."""
     if config.sampler in ("gp", "nsga2") and config.stopping != "none":
         _log.warning(
-            "The sampler %s learns only from trials that run to their end, and %s ends most of "
-            "them before: consider --stopping none.",
+            "The sampler %s learns only from trials that run to their end, but %s stops most "
+            "trials earlier: consider --stopping none.",
             config.sampler,
             config.stopping,
         )
 
 
 def _check_cache(cache: Path) -> None:
-    """Make the cache folder, and write a file into it. Raises `ConfigError`."""
+    """Create the cache folder, and check that it is writable. Raises `ConfigError`."""
     try:
         check_writable(cache)
     except OSError as error:
@@ -153,9 +153,9 @@ def _check_models(
     weights: dict[str, Weights],
     native_sizes: dict[str, int],
 ) -> None:
-    """Build the models that trials may build, once each, with the widest hidden head.
+    """Build every model of the space with the widest hidden head, and those of the points.
 
-    Raises `UserError` if weights do not fit, or a backbone can't take an image size.
+    Raises `UserError` if weights do not fit, or if a backbone can't take an image size.
     """
     widest_head = max(space.dimensions["head_hidden"].extremes, key=float)
     to_build = [
@@ -175,9 +175,9 @@ def _check_models(
 
 
 def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[float]:
-    """Cuts of `CUT_FRACTIONS` that some trial may use, by the unfreeze fractions that it may have.
+    """The `CUT_FRACTIONS` at which some trial may split its model.
 
-    A trial is cut at the lowest fraction that is not below its own.
+    A trial splits at the lowest cut that is not below its unfreeze fraction.
     """
     unfreeze = [point.unfreeze for point in points]
     unfreeze += [float(value) for value in space.dimensions["unfreeze"].extremes]
@@ -189,8 +189,8 @@ def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[
 def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[float]) -> None:
     """Run a model on one blank image, and split it at each of ``fractions``.
 
-    Warns where it can't be split: such trials compute all of it in every epoch. Raises `SpaceError`
-    if the image size does not fit.
+    Logs a warning if it can't be split there: trials then compute the whole model in every epoch.
+    Raises `SpaceError` if the image size does not fit.
     """
     try:
         model = build_model(params, weights, 2).eval()
@@ -206,8 +206,8 @@ def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[floa
             split_model(model, unfrozen_group_count(model, fraction), params.image_size)
         except CannotSplitError as reason:
             _log.warning(
-                "%s can't be split at %g of its depth (%s): such trials compute all of it in every "
-                "epoch.",
+                "%s can't be split at the unfreeze fraction %g (%s): trials that need this split "
+                "compute the whole model in every epoch.",
                 params.backbone,
                 fraction,
                 reason,

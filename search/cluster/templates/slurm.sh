@@ -1,7 +1,7 @@
 #!/bin/bash
 # One sweep over the nodes of a SLURM job:  sbatch search/cluster/templates/slurm.sh
-# If it is preempted or reaches its time limit it is requeued, and resumes the sweep called NAME.
-# So does a job that is submitted again under the same NAME.
+# A job that is preempted or reaches its time limit is requeued, and resumes the sweep called NAME.
+# A job that is submitted again with the same NAME resumes it too.
 #SBATCH --job-name=finesweep
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1

@@ -61,7 +61,7 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"name": "a/b"}, "name must begin with a letter or digit"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
         ({"confirm": 1}, "or 2 or more trials to choose between, not 1"),
-        ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp knows one objective"),
+        ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp supports only one objective"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:

@@ -62,7 +62,7 @@ def test_balancing_is_advised_where_classes_are_uneven_and_the_space_is_not(
     plan = complete_plan(prepare_plan(config))
     measured = [facts("test_vit", 40)]
     notes = describe_plan(plan, measured).notes
-    assert any("classes are uneven" in note for note in notes) is advised
+    assert any("classes are imbalanced" in note for note in notes) is advised
     balanced = replace(plan, space=plan.space.with_fixed(balance="weighted"))
     assert describe_plan(balanced, measured).notes == []
 

@@ -45,7 +45,7 @@ def test_samplers_get_every_objective_and_cope_with_stopped_trials(
 
 @pytest.mark.parametrize("sampler", ["cmaes", "mfgp"])
 def test_a_sampler_for_one_objective_is_refused(sampler: SamplerName) -> None:
-    with pytest.raises(ConfigError, match=f"{sampler} knows one objective"):
+    with pytest.raises(ConfigError, match=f"{sampler} supports only one objective"):
         SweepConfig.parse({"data": "d", "objectives": ["parameters"], "sampler": sampler})
 
 
