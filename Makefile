@@ -19,7 +19,7 @@ check: .venv/dev ## Lint, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/benchmarks
+bench: .venv/dev ## The shorter benchmarks, in fifteen minutes; tables in results/benchmarks
 	$(BIN)/python examples/datasets.py elpv data/elpv
 	$(BIN)/python examples/datasets.py foods data/foods
 	$(BIN)/python -m tests.benchmarks.input_pipeline
@@ -27,11 +27,11 @@ bench: .venv/dev ## The benchmarks that fit fifteen minutes; tables in results/b
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.efficiency
 
-curves: .venv/dev ## Another hour of learning curves for searches to be replayed on
+curves: .venv/dev ## Record learning curves for one more hour; benchmarks replay searches on them
 	for set in elpv foods fashion digits emoji; do $(BIN)/python examples/datasets.py $$set data/$$set; done
 	$(BIN)/python -m tests.benchmarks.record_curves
 
-chaos: .venv/dev ## A hundred kills over twenty sweeps, then over a stock script's; an hour
+chaos: .venv/dev ## Kill processes a hundred times in twenty sweeps, then in those of a plain Ray Tune script; an hour
 	$(BIN)/python examples/datasets.py elpv data/elpv
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos --who stock

@@ -21,7 +21,7 @@ from PIL import Image
 
 
 def elpv(folder: Path) -> str:
-    """2,223 photographs of solar cells, certainly sound or certainly defective."""
+    """2,223 photographs of solar cells, each labelled sound or defective with certainty."""
     spec = importlib.util.find_spec("elpv_dataset")
     if spec is None or spec.origin is None:
         raise SystemExit("pip install elpv-dataset first (it is in the extra 'demo').")
@@ -108,7 +108,7 @@ def emoji(folder: Path) -> str:
                 drawing = image.convert("RGBA")
                 white = Image.new("RGBA", drawing.size, "white")
                 Image.alpha_composite(white, drawing).convert("RGB").save(kept / drawn["image"])
-    return "Twemoji, Twitter and contributors, CC BY 4.0; the list of them by Cal Henderson, MIT"
+    return "Twemoji, Twitter and contributors, CC BY 4.0; list of the emoji by Cal Henderson, MIT"
 
 
 def _unpack_npm(package: str, folder: str) -> None:
@@ -119,21 +119,21 @@ def _unpack_npm(package: str, folder: str) -> None:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """The values of an idx file, its header left out."""
+    """Values of an IDX file, flattened, without the header."""
     content = path.read_bytes()
     content = gzip.decompress(content) if path.suffix == ".gz" else content
     return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
 
 
 def main() -> None:
-    """Make one of the sets, unless its folder is there already."""
+    """Make one of the image sets, unless its folder already exists."""
     sets = {make.__name__: make for make in (elpv, foods, fashion, digits, emoji)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sets)
     parser.add_argument("folder", type=Path)
     args = parser.parse_args()
     if args.folder.exists():
-        print(f"{args.folder} is there already.")
+        print(f"{args.folder} already exists.")
         return
     partial = args.folder.with_name(args.folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

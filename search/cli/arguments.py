@@ -1,4 +1,4 @@
-"""Arguments of each command, and the typed call that they make of `search.cli.commands`."""
+"""Arguments of each command, and the call of its function in `search.cli.commands`."""
 
 import argparse
 from argparse import ArgumentParser, Namespace
@@ -24,7 +24,7 @@ class Command:
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], None]
     usage: str | None = None
-    """Usage line of the help, where the one that argparse makes would list every setting."""
+    """Usage line of the help; None is argparse's own, which lists every flag."""
 
 
 def _add_plan(parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def _add_plan(parser: ArgumentParser) -> None:
         "--augment-preview",
         metavar="FILE.png",
         type=Path,
-        help="Draw training images under each strength of augmentation.",
+        help="Draw training images at each augmentation strength.",
     )
     add_setting_flags(parser, data_is_positional=True)
 
@@ -86,7 +86,7 @@ def _add_submit(parser: ArgumentParser) -> None:
         "inner",
         metavar="COMMAND ...",
         nargs=argparse.REMAINDER,
-        help=f"{', '.join(commands.SUBMITTABLE)}, with its flags; paths are those of the head.",
+        help=f"One of {', '.join(commands.SUBMITTABLE)}, with its flags; paths are on the head.",
     )
 
 
@@ -120,10 +120,10 @@ def _add_compare(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--where",
         metavar="EXPR",
-        help='Show the trials for which this is true: "unfreeze > 0.5 and '
+        help='Show only trials for which this is true: "unfreeze > 0.5 and '
         "status == 'completed'\".",
     )
-    parser.add_argument("--csv", metavar="FILE", type=Path, help="Write all of them to a table.")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="Write all trials to a CSV file.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     board = parser.add_mutually_exclusive_group()
     board.add_argument(
@@ -157,7 +157,7 @@ def _compare(arguments: Namespace) -> None:
 def _add_report(parser: ArgumentParser) -> None:
     _add_sweep(parser)
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, help="Page to write; unset is the sweep's report.html."
+        "--out", metavar="FILE", type=Path, help="File to write [report.html of the sweep]."
     )
 
 
@@ -185,10 +185,10 @@ def _add_export(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--formats",
         metavar="A,B",
-        help=f"Some of {','.join(get_args(Format))}; unset is as launched.",
+        help=f"Formats to write, from {','.join(get_args(Format))} [those of the launch].",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="Folder to write; unset is the sweep's export."
+        "--out", metavar="DIR", type=Path, help="Folder to write [export/ of the sweep]."
     )
 
 
@@ -210,7 +210,11 @@ def _add_predict(parser: ArgumentParser) -> None:
         "--grad-cam", metavar="DIR", type=Path, help="Draw a Grad-CAM heat map of each image."
     )
     parser.add_argument(
-        "--top", metavar="K", type=int, default=1, help="Classes to print for each image [1]."
+        "--top",
+        metavar="K",
+        type=int,
+        default=1,
+        help="Number of classes to print per image [1].",
     )
 
 
@@ -241,14 +245,14 @@ def _add_results_dir(parser: ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         default=Path("results"),
-        help="Folder in which a sweep is looked for by name [results].",
+        help="Folder that holds the sweeps given by name [results].",
     )
 
 
 def _changes(arguments: Namespace) -> dict[str, Any]:
-    """Settings that a launched sweep is to change."""
+    """Settings to change in a launched sweep."""
     given = settings_from_flags(arguments)
-    given.pop("results_dir")  # says where the sweep is
+    given.pop("results_dir")  # only locates the sweep
     return given
 
 
@@ -283,7 +287,7 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "Run a command on the head of a cluster, by Ray's job server.",
+        "Run a command on the head of a cluster, through Ray's job server.",
         _add_submit,
         _submit,
     ),

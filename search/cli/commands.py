@@ -1,4 +1,4 @@
-"""The commands as typed functions. Heavy imports lie within them, after the quick checks."""
+"""The commands as typed functions. Each makes its quick checks before its heavy imports."""
 
 import json
 import signal
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from trainables.progress import Progress
 
 DONE, FAULT, MISTAKE = 0, 1, 2
-"""Exit statuses: done; a fault that could not be foreseen; a mistake of the user."""
+"""Exit statuses: done; failed or interrupted; a mistake of the user."""
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".json")
-"""Suffixes of files that a table can be written to."""
+"""File suffixes of the table formats that can be written."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""Suffixes of files that a picture can be written to."""
+"""File suffixes of the image formats that can be written."""
 
 SUBMITTABLE = ("launch", "resume", "preflight")
 """Commands that `submit_job` can run on a cluster."""
@@ -114,21 +114,21 @@ def submit(
 ) -> None:
     """Run a command, given by its ``arguments``, as a job on the head of a cluster.
 
-    With ``wait``, print the job's log until it ends. Ctrl-C ends that, not the job.
+    With ``wait``, print the job's log until the job ends. Ctrl-C stops the printing, not the job.
     """
     from search.cluster import follow_job, submit_job
 
     job = submit_job(
         address, [*arguments, "--address", "auto"], name=job_name, settings_file=config_file
     )
-    print(f"Submitted {job.name}; Ctrl-C ends following it, not the job.")
+    print(f"Submitted {job.name}. Ctrl-C stops this log, not the job.")
     print(f"Follow it:  {job.follow_command}\nStop it:    {job.stop_command}")
     if not wait:
         return
     try:
         follow_job(job, lambda lines: print(lines, end="", flush=True))
     except KeyboardInterrupt:
-        print(f"{job.name} goes on.")
+        print(f"{job.name} continues.")
 
 
 def compare(
@@ -207,10 +207,10 @@ def export(
             raise ConfigError(unknown("format", name, known))
     from search.operations import export_sweep
 
-    asked = cast("Sequence[Format] | None", formats)  # as checked above
-    for made in export_sweep(paths, formats=asked, out=out):
+    checked = cast("Sequence[Format] | None", formats)
+    for made in export_sweep(paths, formats=checked, out=out):
         print(
-            f"{made.format}: {made.size_mib:.1f} MiB, {made.latency_ms:.1f} ms for an image, "
+            f"{made.format}: {made.size_mib:.1f} MiB, {made.latency_ms:.1f} ms for one image, "
             f"largest difference in logits {made.max_logit_difference:.1e}"
         )
     print(f"Export: {out or paths.export}")
@@ -232,7 +232,7 @@ def predict(
     if grad_cam and predictor.model is None:
         raise ConfigError(
             "--grad-cam needs the timm folder of an export, which an ensemble or a model with a "
-            "hidden head layer does not have; leave it out."
+            "hidden head layer does not have; leave the flag out."
         )
     predictions = predictor.predict(files, _progress())
     for file, reason in predictions.unreadable.items():
@@ -279,7 +279,7 @@ def _write_predictions(predictions: "FilePredictions", spec: "ModelSpec", out: P
 
 
 def _start_ray(config: SweepConfig, clock: "StageClock") -> None:
-    """Start Ray while the modules of a sweep are imported."""
+    """Connect to Ray or start it, and import the modules of a sweep meanwhile."""
     from search.cluster import connect_to_ray_while_importing
 
     _progress()("starting Ray", 0, 0)
@@ -288,13 +288,13 @@ def _start_ray(config: SweepConfig, clock: "StageClock") -> None:
 
 
 def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
-    """Run a sweep and print its result; exit with `FAULT` if it is not finished.
+    """Run a sweep and print its result; exit with `FAULT` if the sweep is not finished.
 
-    Raises `RunError` with the command that resumes it, if it is interrupted after its start.
+    If it is interrupted after its start, raises `RunError` with the command that resumes it.
     """
     from search.record import sweep_command
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's; as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it; as Ctrl-C
     try:
         result = run()
     except KeyboardInterrupt:
@@ -308,9 +308,9 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
 
 
 def _check_file(flag: str, file: Path | None, suffixes: Sequence[str] = ()) -> None:
-    """Check that the file of a ``flag`` can be written, before its content is computed.
+    """Check the suffix and the folder of an output file before its content is computed.
 
-    Raises `ConfigError`.
+    Raises `ConfigError`, which names the ``flag``.
     """
     if file is None:
         return
@@ -331,7 +331,7 @@ def _print_result(result: "SweepResult", config: SweepConfig) -> None:
 def _print_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, rows: int
 ) -> None:
-    """Print the first ``rows`` of the leaderboard, and with objectives the Pareto front."""
+    """Print the first ``rows`` of the leaderboard, then the Pareto front if there are objectives."""
     from search.cli.output import print_table
     from search.ranking import leaderboard_columns, pareto_front
 

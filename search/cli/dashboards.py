@@ -10,11 +10,11 @@ from spaces import ConfigError, RunError
 HOST = "127.0.0.1"
 """Loopback address: other machines can't connect."""
 DASHBOARD_PORT = 8080
-"""Port of optuna-dashboard, if it is free."""
+"""Preferred port of optuna-dashboard; another is taken if this one is in use."""
 
 
 def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
-    """Serve the curves of sweeps until Ctrl-C."""
+    """Serve the TensorBoard runs of sweeps until Ctrl-C."""
     from tensorboard import program
 
     if len(sweeps) == 1:
@@ -30,8 +30,8 @@ def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
 def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
     """Serve optuna-dashboard for one sweep until Ctrl-C, also while the sweep runs.
 
-    It prints its own address, and can't change the study. Raises `ConfigError` for several sweeps,
-    or if the package is not installed.
+    The server prints its address. It can't change the study. Raises `ConfigError` if there are
+    several sweeps, or if the package is not installed.
     """
     if len(sweeps) > 1:
         raise ConfigError(f"--dashboard shows one sweep, not {len(sweeps)}; name one.")
@@ -56,11 +56,13 @@ def _free_port(preferred: int = DASHBOARD_PORT) -> int:
                 return int(server.getsockname()[1])
         except OSError:
             continue
-    raise RunError("optuna-dashboard finds no free port on this machine; end what holds them.")
+    raise RunError(
+        "optuna-dashboard finds no free port on this machine; end a program that uses one."
+    )
 
 
 class _ReadOnlyJournal(JournalFile):
-    """A journal that another process may be writing."""
+    """Journal that can only be read, because another process may be writing it."""
 
     def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
         raise RunError("The dashboard is read-only: the study can't be changed.")

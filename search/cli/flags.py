@@ -1,4 +1,4 @@
-"""Settings as flags of the command line, in groups, and from a TOML file."""
+"""Flags for all settings, in groups, and the settings that flags and a TOML file give."""
 
 import argparse
 from collections.abc import Collection
@@ -16,7 +16,7 @@ _METAVARS = {
     "cpus_per_trial": "X",
     "concurrent": "N",
 }
-"""Placeholders of values in the help, where the setting's own name would say less."""
+"""Placeholders of values in the help, for settings whose own name is a poor placeholder."""
 
 
 def add_setting_flags(
@@ -26,10 +26,11 @@ def add_setting_flags(
     without: Collection[str] = (),
     data_is_positional: bool = False,
 ) -> None:
-    """Add a flag for every setting but those ``without``, grouped as the settings are.
+    """Add a flag for every setting except those in ``without``, in the groups of the settings.
 
-    A flag that is not given sets nothing. With ``shown``, the help lists only these settings, and
-    the others are still accepted, so that a command can say why it refuses them.
+    A flag that is not given leaves no value in the namespace. With ``shown``, the help lists only
+    these settings. The other flags are still accepted, so that a command can explain why it refuses
+    them.
     """
     settings = [setting for setting in all_settings() if setting.name not in without]
     is_shown = {setting.name: shown is None or setting.name in shown for setting in settings}
@@ -49,7 +50,7 @@ def add_setting_flags(
 
 
 def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: str) -> None:
-    """Add the flag of a setting; ``argparse.SUPPRESS`` as its help hides it."""
+    """Add the flag of a setting; with ``argparse.SUPPRESS`` as help text it is hidden."""
     if setting.is_switch:
         section.add_argument(
             setting.flag,
@@ -73,7 +74,7 @@ def _metavar(setting: Setting) -> str:
 
 
 def _help(setting: Setting, *, with_default: bool) -> str:
-    """The documentation of a setting, its default, and the values that it may have."""
+    """Help text of a setting: its documentation, default, choices and presets."""
     sentences = [str(setting.field.description)]
     if with_default and not setting.is_switch:
         sentences.append(f"[{_default(setting)}]")

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from search.result import SweepResult
 
 _CELL_BORDER = 3
-"""Characters between two cells of a table."""
+"""Width of border and padding between two cells of a table, in characters."""
 _MAX_CLASSES = 8
-"""Most classes of a split that are listed."""
+"""Largest number of classes listed for a split."""
 _MAX_LINES = 5
-"""Most lines of a list: of images, or of initial points."""
+"""Largest number of lines in a list of images or of initial points."""
 
 
 def print_table(table: pd.DataFrame) -> None:
     """Print a table of strings.
 
-    A terminal gets the leading columns that fit its width, and the names of the others; a file gets
-    all columns.
+    On a terminal, print the leading columns that fit its width, then the names of the others. In a
+    file, print all columns.
     """
     console, text = Console(), table.astype(str)
     widths = [max(cell_len(cell) for cell in [str(name), *text[name]]) for name in text]
@@ -51,7 +51,7 @@ def print_table(table: pd.DataFrame) -> None:
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """Print a row for each of several sweeps, and the tests between their final models."""
+    """Print a row for each sweep, and McNemar's tests between the final models."""
     sweeps = comparison.sweeps
     text = sweeps.astype(object).where(sweeps.notna(), "")
     for name in sweeps.select_dtypes("float").columns:
@@ -62,7 +62,7 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def plan_text(plan: "PlanDocument") -> str:
-    """The document of a plan as text."""
+    """The plan as text."""
     return "\n".join(
         [
             *_data_lines(plan),
@@ -96,7 +96,7 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
 
 
 def _issue_lines(plan: "PlanDocument") -> list[str]:
-    """Files that were passed over, notes, and images with issues."""
+    """Files that are ignored, notes, and images with issues."""
     lines = [f"Ignored     {count} {reason}" for reason, count in plan.ignored.items()]
     lines += [f"Note        {note}" for note in plan.notes]
     for title, issues in (("Left out", plan.bad_images), ("Suspicious", plan.odd_images)):
@@ -118,7 +118,7 @@ def _initial_points_lines(points: Sequence[TrialParams], varying: Iterable[str])
     for values, names in list(backbones.items())[:_MAX_LINES]:
         lines.append(f"  {', '.join(dict.fromkeys(names))}" + f": {values}" * bool(values))
     if len(backbones) > _MAX_LINES:
-        lines.append(f"  and others in {len(backbones) - _MAX_LINES} ways; --json lists them all")
+        lines.append(f"  and {len(backbones) - _MAX_LINES} more settings; --json lists them all")
     return lines
 
 
@@ -146,17 +146,17 @@ def _cost_line(plan: "PlanDocument") -> str:
     cost = plan.cost
     if cost.trials == UNLIMITED_TRIALS:
         per_trial = format_duration(3600 * cost.core_hours / UNLIMITED_TRIALS)
-        time = f"about {per_trial} of one core a trial, until the budget is spent"
+        time = f"about {per_trial} of one core per trial, until the budget is spent"
     else:
         time = (
             f"about {format_duration(3600 * cost.core_hours)} of one core: {cost.trials} trials, "
-            f"{cost.expected_epochs:.0f} epochs in all"
+            f"{cost.expected_epochs:.0f} epochs in total"
         )
     return f"Cost        {time} (measured on {cost.measured_on})"
 
 
 def result_text(result: "SweepResult", config: SweepConfig) -> str:
-    """The outcome of a sweep, where its files are, and which commands may follow."""
+    """The outcome of a sweep, the paths of its files, and commands to run next."""
     lines = [*_ending_lines(result, config)]
     if result.final is not None:
         lines += _test_lines(result.final, config)
@@ -164,13 +164,13 @@ def result_text(result: "SweepResult", config: SweepConfig) -> str:
 
 
 def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
-    """The reason why the search ended, if not all trials ran, and how to continue."""
+    """The reason why the search ended early, if it did, and the commands that continue it."""
     paths, lines = result.paths, []
     if result.unfinished or result.unconfirmed:
         lines += [
-            f"Stopped early: {_missing(result, config)}; all that did is kept in {paths.root}.",
+            f"Stopped early: {_missing(result, config)}; finished work is kept in {paths.root}.",
             f"Go on:  {sweep_command('resume', paths)}",
-            f"Or retrain and export the best so far:  {sweep_command('retrain', paths)}",
+            f"Or retrain and export the best trial so far:  {sweep_command('retrain', paths)}",
         ]
     if result.ended_by:
         lines.append(f"The search ended after {len(result.trials)} trials: {result.ended_by}.")
@@ -178,7 +178,7 @@ def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
 
 
 def _missing(result: "SweepResult", config: SweepConfig) -> str:
-    """The part that an interrupted sweep has not done."""
+    """The unfinished part of an interrupted sweep."""
     if result.unconfirmed:
         return f"{result.unconfirmed} repeats of the best trials did not finish"
     if config.trials == UNLIMITED_TRIALS:
@@ -187,27 +187,27 @@ def _missing(result: "SweepResult", config: SweepConfig) -> str:
 
 
 def _test_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
-    """The test of the final model, beside the validation of its winner."""
+    """The test result of the final model, and the winner's validation score."""
     test, winner = final.test, final.winner
     low, high = test.accuracy_ci95
     return [
         f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
         f"always predicting the most frequent class has {final.majority_accuracy:.4f}.",
         f"Trial {winner.trial_id} had {winner.val_accuracy:.4f} in "
-        f"{'cross-validation' if config.folds else 'validation'}: "
-        "scores of a search are optimistic, the test is the honest one.",
+        f"{'cross-validation' if config.folds else 'validation'}. "
+        "Scores of a search are optimistic; the test result is not.",
         *_composition_lines(final, config),
     ]
 
 
 def _composition_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
-    """Outcome of the ensemble, the calibration and the sensitivity that were asked for."""
+    """Outcome of the ensemble, calibration and sensitivity, if the settings ask for them."""
     lines = []
     if len(final.members) > 1:
         weights = ", ".join(f"{m.trial_id} ({m.weight:.2f})" for m in final.members)
         lines.append(f"Ensemble      the mean of trials {weights}")
     elif config.ensemble > 1:
-        lines.append("Ensemble      none: no ensemble was found that is better in validation")
+        lines.append("Ensemble      none: no ensemble was better in validation")
     if config.calibrate:
         temperatures = ", ".join(f"{m.temperature:.2f} (trial {m.trial_id})" for m in final.members)
         lines.append(f"Calibrated    logits divided by {temperatures}")
@@ -238,11 +238,11 @@ def _file_lines(result: "SweepResult") -> list[str]:
 
 
 def _next_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
-    """Commands that may follow."""
+    """Commands that the user may want to run next."""
     paths = result.paths
     lines = ["Next:", f"  {sweep_command('compare', paths, '--tensorboard')}"]
     if result.export is not None:
-        if {"timm", "pt2", "onnx"} & set(config.export.formats):  # those that predict can load
+        if {"timm", "pt2", "onnx"} & set(config.export.formats):  # formats that predict loads
             lines.append(f"  {program_name()} predict {result.export} IMAGES --top 3")
         lines.append(f"  {sweep_command('retrain', paths, '--trial ID')}")
     return lines

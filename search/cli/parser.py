@@ -1,4 +1,4 @@
-"""The command line: its arguments parsed, its command run, mistakes and faults told."""
+"""Entry point of the command line: parses arguments, runs the command, reports errors."""
 
 import argparse
 import logging
@@ -22,14 +22,15 @@ class _Parser(argparse.ArgumentParser):
 
     @property
     def flags(self) -> list[str]:
-        """Long flags that it knows."""
+        """Long flags that the parser knows."""
         return [f for action in self._actions for f in action.option_strings if f[:2] == "--"]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its status: `DONE`, `FAULT` or `MISTAKE`."""
-    # Threads of a retraining that wait for one another should not spin for long: with a neighbour
-    # on one of two cores it is 1.7 times as fast, with two 3 times, and alone no slower.
+    # Limits how long OpenMP threads spin while they wait for one another. On two cores, this makes
+    # a retraining 1.7 times as fast beside one other busy process, 3 times beside two, and no
+    # slower alone.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _log_to_terminal()
     try:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _log_to_terminal() -> None:
-    """Show warnings on a terminal, where progress is drawn; in a batch job's log, every line."""
+    """Log to standard error: on a terminal, which shows progress, warnings only; else all lines."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -67,9 +68,10 @@ def _run(argv: list[str]) -> None:
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    """Arguments of the command line, parsed.
+    """Parse the arguments of the command line.
 
-    Raises `ConfigError` if a command, a flag or an argument is unknown, with the nearest valid one.
+    Raises `ConfigError` if a command, a flag or an argument is unknown; the error suggests the
+    nearest valid command or flag.
     """
     parser, commands = make_parsers()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:

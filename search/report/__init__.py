@@ -1,6 +1,6 @@
-"""Reports what a sweep found, for people: ``report.html``, and figures in TensorBoard.
+"""Reports the results of a sweep to people: ``report.html``, and figures in TensorBoard.
 
-It reads what the sweep has left on disk and trains nothing.
+It reads the files of the sweep and trains nothing.
 """
 
 import lazy_loader

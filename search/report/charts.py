@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from search.report.html import Picture
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A5195", "#4D4D4D")
-"""Colours of categories: those of Okabe and Ito (2008), but for the yellow and the last two."""
+"""Colours of categories: six colours of Okabe and Ito (2008), then two of our own."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Markers of categories, one for each colour, so that colour is never the only distinction."""
 GREY = "#B8BEC5"
 COLOUR_MAP = "cividis"
-"""Colour map of numbers: perceptually uniform, also for the colour-blind."""
+"""Colour map of numbers: perceptually uniform, also for colour-blind readers."""
 
 _STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: the reader's fonts have glyphs for every class name
+    "svg.fonttype": "none",  # keep text as text: the browser's fonts can show any class name
     "svg.hashsalt": "finesweep",  # the same chart gives the same file
     "text.parse_math": False,  # a class may be named "$5"
     "font.family": "sans-serif",
@@ -43,14 +43,14 @@ _SIZES_INCHES = {False: (5.2, 3.7), True: (10.4, 4.2)}
 def chart_style() -> Iterator[None]:
     """Context in which charts are drawn in the common style."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's fonts have it
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the browser's fonts have it
         yield
 
 
 class Chart:
-    """A figure with one pair of axes to draw on; `picture` then makes it part of the page.
+    """A figure with one pair of axes; `picture` turns it into a block of the report.
 
-    ``wide`` charts take the whole width of the page; ``height_inches`` replaces the usual height.
+    A ``wide`` chart takes the whole width of the page. ``height_inches`` replaces the usual height.
     """
 
     def __init__(self, *, wide: bool = False, height_inches: float | None = None) -> None:
@@ -60,7 +60,7 @@ class Chart:
         self.axes: Axes = self.figure.add_subplot()
 
     def legend(self) -> None:
-        """Add a legend of everything that has a label, below the axes so that it hides nothing."""
+        """Add a legend of all labelled artists below the axes, where it hides nothing."""
         names = self.axes.get_legend_handles_labels()[1]
         columns = max(1, min(3, len(names), 66 // (7 + max(map(len, names), default=0))))
         self.figure.legend(loc="outside lower center", ncols=columns)
@@ -73,7 +73,7 @@ class Chart:
 
 
 def shorten(names: Sequence[str], length: int = 28) -> list[str]:
-    """Names of at most ``length`` characters, without their middle where they were longer.
+    """Names of at most ``length`` characters; an ellipsis replaces the middle of longer ones.
 
     A name that begins with an underscore gets a space before it: Matplotlib leaves labels with a
     leading underscore out of legends.

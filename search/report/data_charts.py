@@ -1,4 +1,4 @@
-"""Charts of the data."""
+"""Chart of the dataset: images per class and split."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from search.report.html import Picture
 from trainables.data import SPLITS, Dataset
 
 MAX_CLASSES = 30
-"""Largest number of classes that are drawn."""
+"""Largest number of classes in the chart."""
 
 
 def class_balance_picture(dataset: Dataset) -> Picture:

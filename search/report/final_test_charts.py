@@ -21,7 +21,7 @@ from trainables.evaluation import (
 )
 
 MAX_CURVES = 8
-"""Largest number of classes that get a curve, or a colour of their own."""
+"""Largest number of classes with a curve, or with a colour of their own in the t-SNE map."""
 MAX_NAMED_CLASSES = 40
 """Largest number of classes whose names are written beside a confusion matrix."""
 MAX_COUNTED_CLASSES = 12
@@ -29,28 +29,29 @@ MAX_COUNTED_CLASSES = 12
 MAX_MAP_IMAGES = 1000
 """Largest number of images in the t-SNE map."""
 MAX_CONFUSIONS = 10
-"""Number of confusions that are listed."""
+"""Largest number of confusions in the table."""
 _SQUARE_INCHES = 4.4
-"""Height that makes the axes of a chart about square."""
+"""Height of a chart whose axes are about square."""
 
 
 class Confusion(NamedTuple):
-    """Images of one class that are predicted as another."""
+    """Images of one class that the model predicts as another class."""
 
     true: str
     predicted: str
     images: int
     share: float
-    """Share of the true class's images."""
+    """Share of the true class's images that these are, from 0 to 1."""
 
 
 def final_test_blocks(
     predictions: Predictions, final: FinalModel, features: np.ndarray | None
 ) -> list[Block]:
-    """All charts and tables of a test.
+    """All charts and tables of the final model's test.
 
-    ``features`` are ``(n, d)`` inputs of the classifier layer, for the t-SNE map. Curves need test
-    images of two classes, the map more than ten images; without these they are left out.
+    ``features`` are ``(n, d)`` inputs of the classifier layer, for the t-SNE map. The curves are
+    left out unless there are test images of two classes; the map is left out unless there are more
+    than ten images.
     """
     blocks: list[Block] = [_metrics_table(predictions, final), _confusion_picture(predictions)]
     if len(np.unique(predictions.labels)) > 1:
@@ -67,7 +68,7 @@ def final_test_blocks(
 
 
 def most_frequent_confusions(predictions: Predictions) -> list[Confusion]:
-    """The most frequent confusions, ties in the order of true, then predicted class."""
+    """The most frequent confusions; ties are ordered by true class, then predicted class."""
     classes, matrix = predictions.classes, predictions.confusion
     class_sizes = matrix.sum(axis=1)
     errors = matrix * (1 - np.eye(len(classes), dtype=int))
@@ -115,7 +116,7 @@ def _metrics_table(predictions: Predictions, final: FinalModel) -> Table:
 
 
 def _interval_cells(interval: tuple[float, float] | None) -> tuple[str, str]:
-    """Interval and method; 200 resamples don't warrant a fourth decimal."""
+    """Cells for a bootstrap interval and its method; 200 resamples warrant three decimals only."""
     return ("", "") if interval is None else ("{:.3f} to {:.3f}".format(*interval), "bootstrap")
 
 
@@ -154,10 +155,10 @@ def confusion_chart(predictions: Predictions) -> Chart:
 
 
 def _curve_classes(predictions: Predictions) -> list[int]:
-    """Numbers of the classes to draw curves of.
+    """Numbers of the classes whose curves are drawn.
 
-    Of two classes it is the rarer one, or the first if they are equal; of more, those of lowest
-    recall that have test images.
+    With two classes: the one with fewer test images, or the first if they are equal. With more:
+    the classes of lowest recall among those that have test images, `MAX_CURVES` at most.
     """
     if len(predictions.classes) == 2:
         return [int(np.bincount(predictions.labels, minlength=2).argmin())]
@@ -173,18 +174,18 @@ def _curve_note(predictions: Predictions) -> str:
         return f"The positive class is {classes[drawn[0]]}."
     if len(drawn) < len(classes):
         return (
-            f"Each class against the rest, for the {len(drawn)} classes of lowest recall out of "
-            f"{len(classes)}."
+            f"Each curve is one class against the rest, for the {len(drawn)} of {len(classes)} "
+            "classes with the lowest recall."
         )
-    return "Each class against the rest."
+    return "Each curve is one class against the rest."
 
 
 Curve = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]]
-"""``(n,)`` truth and scores to the x and y of a curve, and the number that sums it up."""
+"""Function of ``(n,)`` true labels and scores; returns a curve's x and y, and a summary number."""
 
 
 def _draw_curves(predictions: Predictions, curve: Curve) -> tuple[Chart, str]:
-    """One curve per class of `_curve_classes`, and the classes with their numbers as text."""
+    """Draw the curve of each of `_curve_classes`; also return their summary numbers as text."""
     chart, numbers = Chart(height_inches=_SQUARE_INCHES), []
     for colour, k in zip(COLOURS, _curve_classes(predictions), strict=False):
         x, y, number = curve(predictions.labels == k, predictions.probabilities[:, k])
@@ -259,7 +260,7 @@ def _reliability_picture(predictions: Predictions) -> Picture:
 
 
 def _map_picture(predictions: Predictions, features: np.ndarray) -> Picture:
-    """t-SNE map (van der Maaten and Hinton 2008), after PCA to 50 dimensions."""
+    """t-SNE map of ``(n, d)`` features (van der Maaten and Hinton 2008), after PCA to 50 dims."""
     rng, count = np.random.default_rng(0), len(predictions.labels)
     chosen = np.sort(rng.choice(count, min(count, MAX_MAP_IMAGES), replace=False))
     positions = _tsne(features[chosen].astype(np.float32))
@@ -290,9 +291,9 @@ def _map_picture(predictions: Predictions, features: np.ndarray) -> Picture:
 
 
 def _tsne(features: np.ndarray) -> np.ndarray:
-    """``(n, 2)`` positions of ``(n, d)`` features."""
+    """Positions ``(n, 2)`` of ``(n, d)`` features on the map."""
     perplexity = min(30.0, (len(features) - 1) / 3)
-    with threadpool_limits(1):  # threads waiting for one another are slow on a busy machine
+    with threadpool_limits(1):  # several threads wait for one another on a busy machine
         reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=0)
         return np.asarray(tsne.fit_transform(reduced))
@@ -311,4 +312,4 @@ def _per_class_table(predictions: Predictions, final: FinalModel) -> Table:
         precision, f1 = f"{scores['precision']:.3f}", f"{scores['f1']:.3f}"
         rows.append((name, precision, recall, interval, f1, str(images)))
     columns = ("class", "precision", "recall", "95% interval of recall", "F1", "test images")
-    return Table("Metrics of each class; intervals are Wilson's.", columns, tuple(rows))
+    return Table("Metrics of each class, with Wilson intervals.", columns, tuple(rows))

@@ -16,18 +16,18 @@ from trainables.evaluation import Predictions, likely_label_errors
 from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
 
 MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
-"""Largest number of images in each gallery; of Grad-CAM, correct and wrong ones each."""
+"""Largest number of images in each gallery; for Grad-CAM, of correct and wrong ones each."""
 THUMBNAIL_PX = 176
 """Longer side of a thumbnail."""
 
 
 def images_available(dataset: Dataset) -> bool:
-    """Whether the first test image is still there and unchanged."""
+    """Whether test images can be shown: the first one still exists and is unchanged."""
     return bool(_open_images([0], dataset, THUMBNAIL_PX))
 
 
 def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
-    """The most confident mistakes; None if there are none, or their images are not available."""
+    """Gallery of the most confident mistakes; None if no image can be shown."""
     wrong = _mistakes_by_confidence(predictions)
     caption = f"{counted(len(wrong), 'misclassified test image')}, most confident first."
     return _gallery(caption, wrong, MAX_MISTAKES, predictions, dataset)
@@ -36,7 +36,7 @@ def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | No
 def mistakes_figure(
     predictions: Predictions, dataset: Dataset, *splits: SplitName
 ) -> Figure | None:
-    """The most confident mistakes among the images of ``splits``; None if there are none."""
+    """Figure of the most confident mistakes among the images of ``splits``; None if none."""
     worst = _mistakes_by_confidence(predictions)[:MAX_MISTAKES].tolist()
     opened = _open_images(worst, dataset, THUMBNAIL_PX, *splits)
     if not opened:
@@ -54,12 +54,12 @@ def mistakes_figure(
 
 
 def label_errors_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
-    """Test images whose label is likely wrong; None if there are none."""
+    """Gallery of test images whose label is likely wrong; None if there are none."""
     suspected = likely_label_errors(predictions.probabilities, predictions.labels)
     return _gallery(
         f"{counted(len(suspected), 'test image')} with a label that may be wrong, most likely "
-        "first, by confident learning (Northcutt et al. 2021). Mistakes of the model look the "
-        "same, so have an expert check them.",
+        "first, found by confident learning (Northcutt et al. 2021). Some may be mistakes of the "
+        "model instead, so have an expert check them.",
         suspected,
         MAX_LABEL_ERRORS,
         predictions,
@@ -70,7 +70,7 @@ def label_errors_gallery(predictions: Predictions, dataset: Dataset) -> Gallery 
 def grad_cam_gallery(
     predictions: Predictions, dataset: Dataset, model: nn.Module, spec: ModelSpec
 ) -> Gallery | None:
-    """Grad-CAM of random correct predictions and of the most confident mistakes.
+    """Gallery of Grad-CAM for random correct predictions and for the most confident mistakes.
 
     None if no image is available, or the model has no feature map to weight.
     """
@@ -93,8 +93,7 @@ def grad_cam_gallery(
         thumbnails.append(_thumbnail(side_by_side, index, predictions, dataset))
     return Gallery(
         "Where the model looks: Grad-CAM (Selvaraju et al. 2017) of correct predictions and of the "
-        "most confident mistakes. The brighter a region, the more it speaks for the predicted "
-        "class.",
+        "most confident mistakes. Brighter regions contribute more to the predicted class.",
         tuple(thumbnails),
     )
 
@@ -115,7 +114,7 @@ def _alternate_classes(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _open_images(
     indices: Sequence[int], dataset: Dataset, side_px: int, *splits: SplitName
 ) -> list[tuple[int, Image.Image]]:
-    """Images by their indices within ``splits``, by default the test split.
+    """Pairs of index and image, for indices within ``splits`` (by default the test split).
 
     Images that are missing or have changed are left out.
     """
@@ -131,7 +130,7 @@ def _open_images(
 def _gallery(
     caption: str, indices: np.ndarray, maximum: int, predictions: Predictions, dataset: Dataset
 ) -> Gallery | None:
-    """The first images, ``maximum`` at most; None if none of them is available."""
+    """Gallery of the first ``maximum`` images; None if none of these is available."""
     if len(indices) > maximum:
         caption += f" The first {maximum} are shown."
     thumbnails = []

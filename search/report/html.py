@@ -1,4 +1,4 @@
-"""Building blocks of the report, and the page: one HTML file that opens without a network."""
+"""Blocks of the report, and their rendering as one HTML file that needs no network."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart."""
+    """A chart with a caption."""
 
     kind: ClassVar[str] = "picture"
     svg: str
@@ -29,7 +29,7 @@ class Picture:
     """Text alternative: what the chart shows, for readers who can't see it."""
     caption: str
     wide: bool = False
-    """Whether it takes the whole width of the page instead of one half."""
+    """Whether the chart takes the whole width of the page instead of one half."""
 
     @property
     def data_url(self) -> str:
@@ -90,7 +90,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Fragment of the URL that leads to it."""
+        """URL fragment that links to the section."""
         return self.title.lower().replace(" ", "-")
 
 
@@ -100,7 +100,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def render(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
-    """The page as HTML. ``summary`` is its first paragraphs; all text is escaped."""
+    """Render the page as HTML. ``summary`` has its first paragraphs. All text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("search.report", "."),
         autoescape=True,

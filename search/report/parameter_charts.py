@@ -15,16 +15,19 @@ from trainables.training import METRICS
 MIN_IMPORTANCE_TRIALS = 10
 """Smallest number of trials from which the importance of parameters is estimated."""
 MAX_IMPORTANCE_TRIALS = 300
-"""Largest number of trials that the estimate uses; it takes long for more."""
+"""Largest number of trials that the estimate uses, to limit its run time."""
 MAX_BACKBONES = 16
 """Largest number of backbones in the chart of scores by backbone."""
 
 Ticks = list[tuple[float, str]]
-"""Labels of an axis at positions from 0 to 1."""
+"""Ticks of an axis: positions from 0 to 1, with their labels."""
 
 
 def parameter_pictures(history: SearchHistory) -> list[Picture]:
-    """The charts that have trials enough; the wide one comes last, so that the others pair up."""
+    """All charts for which there are enough trials.
+
+    The wide chart comes last, so that the others fill rows of two.
+    """
     pictures = [_by_backbone(history)]
     if "unfreeze" in history.space.open:
         pictures.append(_by_unfreeze(history))
@@ -34,10 +37,10 @@ def parameter_pictures(history: SearchHistory) -> list[Picture]:
 
 
 def _scaled_values(history: SearchHistory, field: str) -> tuple[np.ndarray, Ticks]:
-    """``(trials,)`` values of a parameter, scaled to 0 to 1, with the ticks of their axis.
+    """Values ``(trials,)`` of a parameter, scaled to [0, 1], and the ticks of its axis.
 
-    Values outside the space, as given points may have, are drawn at its edge or as choices of
-    their own.
+    Points given by the user may have values outside the space. Numbers are then drawn at the edge
+    of the range, and other values as additional choices.
     """
     points = [
         {**trial.params.model_dump(), **history.sampled_values(trial)} for trial in history.trials
@@ -85,14 +88,14 @@ def _parallel_coordinates(history: SearchHistory) -> Picture:
     values = ", ".join(f"{field} {_formatted(getattr(top, field))}" for field in fields)
     return chart.picture(
         f"Parallel coordinates of {len(history.trials)} trials over {', '.join(fields)}; the best "
-        f"has {values}.",
+        f"trial has {values}.",
         "Parallel coordinates: each line is a trial; the best tenth is drawn thick."
         f"{history.line_note}",
     )
 
 
 def _draw_axes(chart: Chart, all_ticks: list[Ticks]) -> None:
-    """The vertical axes of parallel coordinates, each with its ticks."""
+    """Draw the vertical axes of parallel coordinates, each with its ticks."""
     for column, ticks in enumerate(all_ticks):
         chart.axes.axvline(column, color="#57606A", linewidth=0.8)
         for position, label in ticks:
@@ -132,7 +135,7 @@ def _by_backbone(history: SearchHistory) -> Picture:
     return chart.picture(
         f"The best {history.metric_label} by backbone: {', '.join(reversed(best_scores))}.",
         f"Each point is a trial (grey: {history.incomplete_label}); the bar is the backbone's "
-        "best. A backbone with more trials also had more chances of a lucky one."
+        "best score. A backbone with more trials also had more chances of a lucky score."
         f"{_left_out_note(len(history.backbones) - len(names))}",
     )
 
@@ -156,7 +159,7 @@ def _by_unfreeze(history: SearchHistory) -> Picture:
         )
         chart.axes.plot([], [], marker, color=colour, label=shorten([name])[0])
     chart.axes.set(
-        xlabel="unfreeze: share of the backbone's groups that train", ylabel=history.metric_label
+        xlabel="unfreeze: fraction of parameter groups that train", ylabel=history.metric_label
     )
     chart.axes.set_xlim(-0.02, None)
     chart.legend()
@@ -169,10 +172,10 @@ def _by_unfreeze(history: SearchHistory) -> Picture:
 
 
 def _importances(history: SearchHistory) -> list[Picture]:
-    """fANOVA importances of the score after an early epoch; none if there is too little to go by.
+    """Chart of parameter importances by fANOVA, for the score after an early epoch.
 
-    The epoch is one that nine in ten trials have reached, because only the best trials have whole
-    learning curves.
+    Nine in ten trials have reached this epoch; early stopping ends most trials before their last
+    one. The list is empty if there are too few trials, or if all have the same score.
     """
     lengths = [sum(not r.diverged for r in trial.reports) for trial in history.trials]
     epoch = max(1, int(np.percentile(lengths, 10)))
@@ -204,9 +207,10 @@ def _importances(history: SearchHistory) -> list[Picture]:
 
 
 def _importance_study(history: SearchHistory, lengths: list[int], epoch: int) -> optuna.Study:
-    """An Optuna study of trials that have reached ``epoch``, in random order, at most the maximum.
+    """Optuna study of random trials that have reached ``epoch``, `MAX_IMPORTANCE_TRIALS` at most.
 
-    Trials with values outside the space are left out. ``lengths`` are finite epochs per trial.
+    Trials with values outside the space are left out. ``lengths`` are the trials' numbers of
+    epochs with a finite loss.
     """
     distributions = history.space.distributions()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,4 +1,4 @@
-"""The report of a sweep, finished, running or interrupted: one function for each section."""
+"""Report of a finished, running or interrupted sweep, with a function for each section."""
 
 import json
 import shlex
@@ -42,10 +42,10 @@ _WORKER_STAGES = {
 
 
 def write_report(paths: SweepPaths, trials: Sequence[TrialRecord], out: Path | None = None) -> Path:
-    """Write the report to ``out``, or else beside the sweep's other files; return where it is.
+    """Write the report to ``out``, by default into the sweep's folder, and return its path.
 
-    ``trials`` are those of the sweep's journal. What the sweep has not produced yet is left out,
-    and the report says so. Thumbnails are read from where the images were at the launch.
+    ``trials`` are those of the sweep's journal. Results that the sweep has not produced yet are
+    left out, and the report says so. Thumbnails are made from the images at their launch paths.
     """
     data = SweepData.read(paths, trials)
     with chart_style():
@@ -62,7 +62,7 @@ def write_report(paths: SweepPaths, trials: Sequence[TrialRecord], out: Path | N
 
 
 def search_section(data: SweepData) -> Section:
-    """Charts of the search, the best trials, and the failed ones."""
+    """Section on the search: charts, the best trials, and the failed trials."""
     failures = _failures_table(data)
     try:
         history = data.history()
@@ -79,7 +79,7 @@ def _leaderboard(data: SweepData) -> Table:
     more = f"; trials.csv has all {len(table)}" if len(table) > MAX_ROWS else ""
     confirmed = ""
     if "confirmed_mean" in table:
-        confirmed = " Confirmed means are over three seeds and rank the confirmed trials."
+        confirmed = " Confirmed trials are ranked by their mean over three seeds."
     return Table(
         f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),
@@ -88,7 +88,7 @@ def _leaderboard(data: SweepData) -> Table:
 
 
 def _failures_table(data: SweepData) -> list[Table]:
-    """A table of the failed trials, in a list that is empty if none failed."""
+    """Table of the failed trials, in a list that is empty if no trial failed."""
     failed = [trial for trial in data.searched if trial.status == "failed"]
     if not failed:
         return []
@@ -98,7 +98,7 @@ def _failures_table(data: SweepData) -> list[Table]:
 
 
 def final_model_section(data: SweepData) -> list[Section]:
-    """The section on the final model's test, in a list that is empty until there is one."""
+    """Section on the final model, in a list that is empty until the model is tested."""
     final, predictions = data.final, data.predictions
     if final is None or predictions is None:
         return []
@@ -114,15 +114,15 @@ def final_model_section(data: SweepData) -> list[Section]:
             )
         )
     if len(final.members) > 1:
-        winner = f"of trial {final.winner.trial_id} alone, the winner among the members."
-        blocks.append(Text(f"The t-SNE map and Grad-CAM are {winner}"))
+        winner = f"trial {final.winner.trial_id}, the winner among the members."
+        blocks.append(Text(f"The t-SNE map and Grad-CAM show only {winner}"))
     return [Section("The final model", tuple(blocks))]
 
 
 def _final_model_galleries(
     data: SweepData, final: FinalModel, predictions: Predictions
 ) -> list[Gallery]:
-    """Mistakes and Grad-CAM; of an ensemble, the winner's Grad-CAM."""
+    """Galleries of mistakes and of Grad-CAM; Grad-CAM of an ensemble shows the winner alone."""
     classes = data.dataset.classes
     spec = ModelSpec.of(final.winner.params, classes)
     model = final.winner.load(data.paths.final_weights, len(classes))
@@ -134,7 +134,7 @@ def _final_model_galleries(
 
 
 def data_section(data: SweepData) -> Section:
-    """Class balance, images that were left out or look suspicious, and likely label errors."""
+    """Section on the data: class balance, bad or suspicious images, and likely label errors."""
     blocks: list[Block] = [class_balance_picture(data.dataset)]
     issues = pd.read_csv(data.paths.bad_images, dtype=str, keep_default_na=False)
     for kind, description in (("bad", "left out"), ("odd", "kept, but suspicious")):
@@ -152,7 +152,7 @@ def data_section(data: SweepData) -> Section:
 
 
 def cost_section(data: SweepData) -> Section:
-    """Where the time went, what the result depends on, and how to launch the sweep again."""
+    """Section on time, on what the result depends on, and on how to launch the sweep again."""
     relaunch = data.config.model_copy(update={"space": str(data.paths.space)})
     command = shlex.join(["launch", *launch_arguments(relaunch)])
     return Section(
@@ -160,17 +160,17 @@ def cost_section(data: SweepData) -> Section:
         (
             *_time_table(data),
             _provenance_table(data),
-            Text(f"To launch it again:  {program_name()} {command}"),
+            Text(f"To launch the sweep again:  {program_name()} {command}"),
             Text(
-                "On other hardware, numbers differ a little. With several trials at a time, other "
-                "points may be tried: which is proposed next depends on which trial ended first."
+                "On other hardware, numbers differ a little. With several trials at a time, the "
+                "search may try other points, because each proposal depends on which trials ended."
             ),
         ),
     )
 
 
 def _time_table(data: SweepData) -> list[Table]:
-    """A table of times, in a list that is empty until a launch has ended."""
+    """Table of times, in a list that is empty until the first run has ended."""
     if not data.paths.profile.exists():
         return []
     profile = json.loads(data.paths.profile.read_text(encoding="utf-8"))
@@ -196,6 +196,6 @@ def _provenance_table(data: SweepData) -> Table:
         ("seed", str(data.config.seed)),
         ("images", f"fingerprint {data.dataset.fingerprint}, {data.dataset.root}"),
         ("space", f"{data.space.name}, kept in space.json"),
-        ("all settings", "sweep.json; what they were resolved to is in resolved.json"),
+        ("all settings", "sweep.json; resolved.json has the metric and sampler seed used"),
     )
     return Table("What the result depends on.", ("what", "value"), rows)

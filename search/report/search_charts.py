@@ -1,4 +1,4 @@
-"""Charts of the course of a search: scores against time and cost, and learning curves."""
+"""Charts of a search in progress: scores against time and cost, and learning curves."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,12 +25,12 @@ def _best_against_cost(history: SearchHistory) -> Picture:
         history.trials,
         seconds,
         "of training",
-        "Each point is a trial's best epoch, against the training time of all trials up to it.",
+        "Each point is a trial's best score, at the summed training time of all trials up to it.",
     )
 
 
 def _best_against_time(history: SearchHistory) -> list[Picture]:
-    """None before two trials have ended."""
+    """Chart of scores against wall time, in a list that is empty until two trials have ended."""
     ended = [trial for trial in history.trials if trial.ended is not None]
     if len(ended) < 2:
         return []
@@ -43,7 +43,7 @@ def _best_against_time(history: SearchHistory) -> list[Picture]:
             ended,
             ends - began,
             "since the search began",
-            "Each point is a trial's best epoch, at the time when the trial ended. The time of a "
+            "Each point is a trial's best score, at the time when the trial ended. The time of a "
             "resumed sweep includes its pauses.",
         )
     ]
@@ -56,7 +56,10 @@ def _best_so_far(
     time_label: str,
     caption: str,
 ) -> Picture:
-    """Scores of ``trials`` at their ascending ``(trials,)`` seconds, and the best score so far."""
+    """Chart of the scores of ``trials``, and of the best score so far, against ``seconds``.
+
+    ``seconds`` are ``(trials,)`` in ascending order.
+    """
     chart = Chart()
     unit, seconds_per_unit = ("hours", 3600) if seconds[-1] > 7200 else ("minutes", 60)
     time = seconds / seconds_per_unit

@@ -1,4 +1,4 @@
-"""The first paragraphs of the report: what was searched, what was tried, and what came out best."""
+"""First paragraphs of the report: the task, the trials, the winner, and the test result."""
 
 from search.config import UNLIMITED_TRIALS
 from search.ranking import select_winner
@@ -14,7 +14,7 @@ _STATUSES = {"stopped": "stopped early", "failed": "failed", "running": "running
 
 
 def summary(data: SweepData) -> list[str]:
-    """Up to five sentences, fewer as long as there is less to say."""
+    """Up to five short paragraphs; fewer until there are a winner and a test result."""
     sentences = [_searched(data), _tried(data)]
     try:
         sentences.append(_winner(data))
@@ -57,8 +57,8 @@ def _winner(data: SweepData) -> str:
     assert best is not None, "the winner has a finite epoch"
     return (
         f"The winner is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
-        f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. That is "
-        "optimistic, because the best of many trials was selected by it."
+        f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. This "
+        "score is optimistic, because the best of many trials was selected by it."
     )
 
 
@@ -74,8 +74,8 @@ def _test_result(data: SweepData) -> list[str]:
     )
     if data.config.metric != "val_accuracy":
         sentence += (
-            f" The balanced accuracy is {test.balanced_accuracy:.4f} (by that constant prediction "
-            f"{1 / len(test.classes):.4f}) and the macro F1 {test.macro_f1:.4f}."
+            f" The balanced accuracy is {test.balanced_accuracy:.4f}, where a constant prediction "
+            f"gives {1 / len(test.classes):.4f}. The macro F1 is {test.macro_f1:.4f}."
         )
     sentences = [sentence]
     if confusions := most_frequent_confusions(predictions):

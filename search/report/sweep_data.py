@@ -1,4 +1,4 @@
-"""`SweepData`: all that the report is made from, read once; `SearchHistory`: its search."""
+"""`SweepData`: the data of a report, read from disk once; `SearchHistory`: the trials to draw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ MAX_VECTOR_POINTS = 2000
 
 @dataclass(frozen=True)
 class SearchHistory:
-    """The trials of a search that could win, and how they were sampled."""
+    """Trials of a search that are eligible to win, and the space that they were sampled from."""
 
     trials: tuple[TrialRecord, ...]
-    """In order of their numbers, each with a finite epoch; without repeats and failed trials."""
+    """Trials with a finite epoch, ordered by number; without repeats and failed trials."""
     metric: str
     space: SearchSpace
     native_image_size: Mapping[str, int]
@@ -42,13 +42,13 @@ class SearchHistory:
         space: SearchSpace,
         native_image_size: Mapping[str, int],
     ) -> Self:
-        """The history of all trials of a sweep. Raises `RunError` if none of them could win."""
+        """The history of a sweep, from all its ``trials``. Raises `RunError` if none can win."""
         searched = [t for t in trials if t.repeat is None and t.status != "failed"]
         eligible = tuple(t for t in searched if t.best(metric))
         return cls(eligible, metric, space, native_image_size, select_winner(trials, metric))
 
     def sampled_values(self, trial: TrialRecord) -> dict[str, object]:
-        """A trial's values as the sampler draws them; values outside the space are left out."""
+        """A trial's parameters as the sampler draws them, without values outside the space."""
         return self.space.sampler_values(trial.params, native_image_size=self.native_image_size)
 
     def score(self, trial: TrialRecord) -> float:
@@ -59,7 +59,7 @@ class SearchHistory:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """``(trials,)`` scores."""
+        """Scores of all trials, ``(trials,)``."""
         return np.array([self.score(trial) for trial in self.trials])
 
     @property
@@ -70,14 +70,17 @@ class SearchHistory:
 
     @property
     def line_indices(self) -> np.ndarray:
-        """Indices of the trials to draw as lines, worst to best: the best, and a random sample."""
+        """Indices of the best trials and of a random sample of the others, worst to best.
+
+        Charts draw these trials as lines.
+        """
         order, rng = self.worst_to_best, np.random.default_rng(0)
         others = rng.permutation(order[:-BEST_LINES])[: MAX_LINES - BEST_LINES]
         return order[np.isin(order, [*order[-BEST_LINES:], *others])]
 
     @property
     def line_note(self) -> str:
-        """A sentence on which trials are drawn as lines; empty if all are."""
+        """Sentence that says which trials are drawn as lines; empty if all are."""
         drawn = len(self.line_indices)
         if drawn == len(self.trials):
             return ""
@@ -88,12 +91,12 @@ class SearchHistory:
 
     @property
     def rasterized(self) -> bool:
-        """Whether points are drawn as pixels, because there are many."""
+        """Whether charts draw the points as pixels, because there are many."""
         return len(self.trials) > MAX_VECTOR_POINTS
 
     @property
     def backbones(self) -> list[str]:
-        """The backbones that were tried, ordered by their best trials."""
+        """The backbones that were tried, ordered by their best trials, best first."""
         return list(dict.fromkeys(self.trials[i].params.backbone for i in self.worst_to_best[::-1]))
 
     @property
@@ -149,7 +152,7 @@ class SweepData:
         return sum(trial.seconds for trial in self.trials)
 
     def history(self) -> SearchHistory:
-        """The search. Raises `RunError` if no trial could win yet."""
+        """The history of the search. Raises `RunError` if no trial can win yet."""
         backbones = {trial.params.backbone for trial in self.trials}
         native_image_size = {name: Preprocessing.of(name).image_size for name in backbones}
         return SearchHistory.of(self.trials, self.config.metric, self.space, native_image_size)

@@ -15,13 +15,13 @@ from trainables.evaluation import Predictions
 from trainables.training import merit
 
 MAX_TRIALS = 3
-"""Number of trials that get figures."""
+"""Largest number of trials with figures."""
 
 
 def log_validation_figures(paths: SweepPaths, trials: Sequence[TrialRecord]) -> None:
-    """Add a confusion matrix and the most confident mistakes to the curves of the best trials.
+    """Add a confusion matrix and the most confident mistakes to the runs of the best trials.
 
-    Only trials with saved validation logits get any.
+    Trials without saved validation logits get no figures.
     """
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
     splits = config.validation_splits

@@ -221,7 +221,7 @@ def test_export_and_retrain_work_alone(
 ) -> None:
     root = sweep.paths.root
     assert finesweep("export", root, "--formats", "pt2", "--out", tmp_path / "hand") == 0
-    assert "ms for an image, largest difference in logits" in capsys.readouterr().out
+    assert "ms for one image, largest difference in logits" in capsys.readouterr().out
     assert (tmp_path / "hand" / "model.pt2").exists()
     assert finesweep("export", root, "--formats", "onx") == 2
     assert "Unknown format 'onx'; did you mean 'onnx'" in capsys.readouterr().err

@@ -99,13 +99,13 @@ def test_a_plan_lists_a_few_of_many_things_and_counts_the_others() -> None:
     text = output.plan_text(plan(bad_images=issues, counts=counts, points=points))
     assert "  train     10 images: class0 1, " in text and ", and 2 more classes" in text
     assert "Left out    7 images\n  0.png: torn\n" in text and "  and 2 more; --json" in text
-    assert "  and others in 3 ways; --json lists them all" in text
+    assert "  and 3 more settings; --json lists them all" in text
 
 
 def test_a_plan_with_a_budget_has_a_cost_for_each_trial() -> None:
     budget = ExpectedCost(UNLIMITED_TRIALS, 9.0, UNLIMITED_TRIALS / 60, "one core")
-    assert "of one core a trial, until the budget is spent" in output.plan_text(plan(cost=budget))
-    assert "of one core: 9 trials, 9 epochs in all" in output.plan_text(plan())
+    assert "of one core per trial, until the budget is spent" in output.plan_text(plan(cost=budget))
+    assert "of one core: 9 trials, 9 epochs in total" in output.plan_text(plan())
 
 
 def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:

@@ -88,7 +88,7 @@ def test_the_terminal_shows_what_the_final_model_is_made_of(
     careful: SweepResult, ensemble: SweepPaths
 ) -> None:
     text = shown_text(careful, ensemble=3, calibrate=True, folds=5)
-    assert "Ensemble      none: no ensemble was found" in text
+    assert "Ensemble      none: no ensemble was better" in text
     assert "Calibrated    logits divided by " in text
     assert "in cross-validation: scores" in text
     text = shown_text(replace(careful, final=FinalModel.read(ensemble)))

@@ -24,7 +24,7 @@ def test_the_charts_name_the_best() -> None:
     backbones, depths, parallel = alts(trials)
     assert "a 0.9000, b 0.6000" in backbones
     assert "winner trains 0 of" in depths
-    assert "the best has unfreeze 0, learning_rate 0.001, backbone a" in parallel
+    assert "the best trial has unfreeze 0, learning_rate 0.001, backbone a" in parallel
 
 
 def test_the_lowest_loss_is_the_best() -> None:

@@ -70,5 +70,5 @@ def test_the_test_result_comes_with_its_most_frequent_confusion() -> None:
     )
     *_, result, confusion = summary(tested)
     assert f"trial 0000 has a test accuracy of {predictions.correct.mean():.4f}" in result
-    assert "the macro F1" in result
+    assert "The macro F1" in result
     assert confusion.startswith("The most frequent confusion is class ")
