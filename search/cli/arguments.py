@@ -210,11 +210,7 @@ def _add_predict(parser: ArgumentParser) -> None:
         "--grad-cam", metavar="DIR", type=Path, help="Draw a Grad-CAM heat map of each image."
     )
     parser.add_argument(
-        "--top",
-        metavar="K",
-        type=int,
-        default=1,
-        help="Number of classes to print per image [1].",
+        "--top", metavar="K", type=int, default=1, help="Number of classes to print [1]."
     )
 
 

@@ -331,7 +331,7 @@ def _print_result(result: "SweepResult", config: SweepConfig) -> None:
 def _print_trials(
     table: "pd.DataFrame", metric: str, objectives: "Sequence[Objective]", *, rows: int
 ) -> None:
-    """Print the first ``rows`` of the leaderboard, then the Pareto front if there are objectives."""
+    """Print the first ``rows`` of the leaderboard, and the Pareto front if there are objectives."""
     from search.cli.output import print_table
     from search.ranking import leaderboard_columns, pareto_front
 

@@ -1,4 +1,4 @@
-"""Charts of a search in progress: scores against time and cost, and learning curves."""
+"""Charts of the progress of a search: scores against time and cost, and learning curves."""
 
 from collections.abc import Sequence
 from datetime import datetime
