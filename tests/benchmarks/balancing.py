@@ -1,9 +1,9 @@
-"""Test scores of the ways to balance uneven classes.
+"""Test scores of each method to balance uneven classes.
 
     python -m tests.benchmarks.balancing [--seeds 3]
 
-One fine-tune per way, with equal parameters but for balancing, on three image sets made uneven:
-one class keeps all its training images, another a tenth, the others shares between.
+The fine-tunes differ only in the balancing method. Three image sets are made uneven: one class
+keeps all of its training images, another one a tenth, and the others keep shares in between.
 """
 
 import argparse
@@ -34,22 +34,22 @@ WAYS: dict[str, dict[str, object]] = {
 
 
 def uneven(images: ImageSet, classes: int, seed: int) -> ImageSet:
-    """Training images of which one class keeps all, another `LEAST`, the others shares between.
+    """Drop training images: classes keep shares from 1 down to `LEAST`, spaced geometrically.
 
-    The seed draws the order of the classes. Every class keeps at least four images.
+    The seed draws which class keeps which share. Every class keeps at least four images.
     """
     rng = np.random.default_rng(seed)
     shares = np.geomspace(1, LEAST, classes)
     kept = []
     for share, k in zip(shares, rng.permutation(classes), strict=True):
-        members = rng.permutation(np.flatnonzero(images.labels == k))  # files lie in some order
+        members = rng.permutation(np.flatnonzero(images.labels == k))  # files may be sorted
         kept.append(members[: max(4, round(share * len(members)))])
     rows = np.sort(np.concatenate(kept))
     return ImageSet(images.store, images.rows[rows], images.labels[rows])
 
 
 def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, float, float]:
-    """Accuracy, balanced accuracy and macro F1 on the test images after the last epoch."""
+    """Fine-tune, and return accuracy, balanced accuracy and macro F1 on the test images."""
     params = TrialParams.parse(
         {"backbone": BACKBONE, "image_size": 96, "unfreeze": 0.25, "learning_rate": 2e-3, **way}
     )
@@ -76,16 +76,16 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
 
 
 def main() -> None:
-    """Run every image set, seed and way, and write the table."""
+    """Run every image set, seed and method, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds
     torch.set_num_threads(1)
     lines = [
-        f"{BACKBONE} at 96 px, a quarter open, {EPOCHS} epochs; of the training images from all of "
-        f"one class down to {LEAST:g} of another, which is which drawn by the seed, and the split "
-        "too; the test is as it was. Points more than with nothing, mean over "
-        f"{seeds} seeds (least to most).",
+        f"{BACKBONE} at 96 px, a quarter of the backbone unfrozen, {EPOCHS} epochs. Each class "
+        f"keeps a share of its training images, from 1 down to {LEAST:g}. The seed draws the share "
+        "of each class and the split; the test set is not reduced. Gain over no balancing in "
+        f"percentage points: mean over {seeds} seeds (least to most).",
     ]
     for name in SETS:
         scores_of_way: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
@@ -104,9 +104,9 @@ def main() -> None:
         lines += [
             "",
             f"{name}, {len(dataset.classes)} classes: accuracy, balanced accuracy and macro F1 are "
-            f"{plain} with nothing.",
+            f"{plain} % without balancing.",
             "",
-            "| way | accuracy | balanced accuracy | macro F1 |",
+            "| method | accuracy | balanced accuracy | macro F1 |",
             "| --- | --- | --- | --- |",
         ]
         for way in list(WAYS)[1:]:
@@ -114,7 +114,7 @@ def main() -> None:
             cells = [f"{g.mean():+.1f} ({g.min():+.1f} to {g.max():+.1f})" for g in gains.T]
             lines.append(f"| {way} | {' | '.join(cells)} |")
     command = "python -m tests.benchmarks.balancing"
-    write_table("balancing", "Ways against uneven classes", command, lines, rounds=False)
+    write_table("balancing", "Methods to balance uneven classes", command, lines, rounds=False)
 
 
 if __name__ == "__main__":

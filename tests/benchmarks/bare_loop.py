@@ -1,7 +1,7 @@
-"""Lower bound of a trial's time: its steps in a bare loop on tensors, channels_last, float32.
+"""Bare training loop: the same steps as a trial, on tensors in memory (channels_last, float32).
 
-No Ray, no decoding, no augmentation and no stored features; two such loops run side by side, as
-workers do.
+There is no Ray, decoding, augmentation or stored feature. Two such loops run side by side, as two
+workers of a sweep do.
 """
 
 import queue
@@ -27,7 +27,7 @@ WORKERS = 2
 
 
 def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epochs: int) -> float:
-    """Wall seconds of ``epochs`` epochs: ``train`` images in training steps, ``val`` forward."""
+    """Wall seconds of ``epochs`` epochs that train on ``train`` images and evaluate ``val``."""
     configure_process(threads=1)
     untrained = Weights(params.backbone, "none", None)
     model = build_model(params, untrained, classes).to(memory_format=torch.channels_last)
@@ -53,12 +53,12 @@ def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epo
 
 
 def bare_times(trials: Sequence[TrialParams], **work: int) -> list[float]:
-    """`bare_seconds` of every trial, two trials at a time."""
+    """`bare_seconds` of each trial, with `WORKERS` trials at a time."""
     context = get_context("spawn")
     todo, done = context.Queue(), context.Queue()
     for number, params in enumerate(trials):
         todo.put((number, params))
-    time.sleep(1)  # the queue is filled by a thread
+    time.sleep(1)  # a background thread fills the queue
     workers = [context.Process(target=_worker, args=(todo, done, work)) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()

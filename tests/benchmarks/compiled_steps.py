@@ -1,18 +1,18 @@
-"""Training steps of a bare loop: eager, compiled, and in a CUDA graph of the whole step.
+"""Speed of training steps: eager, with `torch.compile`, and with the whole step as a CUDA graph.
 
     python -m tests.benchmarks.compiled_steps cold MODEL BATCH_SIZE
     python -m tests.benchmarks.compiled_steps warm MODEL BATCH_SIZE [--autotune]
 
-``cold`` compiles once, with the default mode, into the folder that ``TORCHINDUCTOR_CACHE_DIR``
-names, which should be empty. ``warm``, in a second process, then measures each kind of step with
-that cache. Both print rows of a Markdown table; results/benchmarks/gpu_compiled_steps.md was put
-together from those of four models. A ``warm`` run takes about half a minute a model before
-``reduce-overhead``, which has not been seen to end: give it a time limit. Where device time is
-short, run ``tests.benchmarks.on_a_gpu FOLDER roof`` first.
+``cold`` compiles once, in the default mode. Set ``TORCHINDUCTOR_CACHE_DIR`` to an empty folder for
+it. ``warm``, in a second process, then measures every variant of the step with that cache. Both
+print rows of a Markdown table; results/benchmarks/gpu_compiled_steps.md combines the rows of four
+models. A ``warm`` run takes about half a minute per model before ``reduce-overhead``, which never
+ended in our runs: set a time limit. Where device time is short, run
+``tests.benchmarks.on_a_gpu FOLDER roof`` first.
 
-Needs no network: models start untrained. Images are random, and one batch of them stays on the
-device. It does not compare the numbers that the kinds of step compute. Without a CUDA device it
-takes the CPU and 32 px images, which says only that the script runs.
+Needs no network: models start untrained. Images are random, and one batch stays on the device. The
+script does not compare the results of the variants. Without a CUDA device it uses the CPU and 32 px
+images, which only shows that the script runs.
 """
 
 import argparse
@@ -44,7 +44,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run a training step."""
+    """Variant of a training step: eager or compiled, with or without a CUDA graph."""
 
     label: str
     mode: str | None = None
@@ -52,7 +52,7 @@ class Variant:
     graph: bool = False
     """Whether the whole step is captured in a CUDA graph."""
     measured: bool = True
-    """Whether its images per second are measured, and not its first steps alone."""
+    """Whether to measure images per second, besides the time of the first steps."""
 
 
 COLD = Variant("compile, empty cache", "default", measured=False)
@@ -66,7 +66,10 @@ AUTOTUNE = Variant("compile max-autotune-no-cudagraphs", "max-autotune-no-cudagr
 
 
 def training_step(name: str, batch_size: int, mode: str | None) -> Callable[[bool], object]:
-    """A training step of the whole model; its argument says whether autocast may cache casts."""
+    """Build a function that runs one training step of the whole model.
+
+    Its argument is autocast's ``cache_enabled``.
+    """
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=2)
     model = model.to(DEVICE, memory_format=torch.channels_last).train()
@@ -91,7 +94,7 @@ def training_step(name: str, batch_size: int, mode: str | None) -> Callable[[boo
 
 
 def captured(step: Callable[[bool], object]) -> Step:
-    """The step as one CUDA graph, captured after a warm-up on a side stream."""
+    """Capture the step as a CUDA graph, after a warm-up on a side stream; return its replay."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -105,7 +108,7 @@ def captured(step: Callable[[bool], object]) -> Step:
 
 
 def device_seconds(run: Step, times: int = 1) -> float:
-    """Wall seconds of so many calls, until the device has done its work."""
+    """Wall seconds of ``times`` calls, until the device has finished."""
     _synchronize()
     began = time.perf_counter()
     for _ in range(times):
@@ -115,7 +118,7 @@ def device_seconds(run: Step, times: int = 1) -> float:
 
 
 def images_per_second(step: Step, batch_size: int) -> list[float]:
-    """Rate of each round, after a warm-up."""
+    """Images per second in each round, after a warm-up."""
     for _ in range(WARM_UP_STEPS):
         step()
     steps = max(3, int(ROUND_SECONDS / device_seconds(step)))
@@ -123,7 +126,7 @@ def images_per_second(step: Step, batch_size: int) -> list[float]:
 
 
 def measure(name: str, batch_size: int, variant: Variant) -> None:
-    """Print the row of a variant; where it fails, the error instead."""
+    """Measure a variant, and print its row of the table, or its error if it fails."""
     began = time.perf_counter()
     try:
         _forget_the_last_model()
@@ -137,7 +140,7 @@ def measure(name: str, batch_size: int, variant: Variant) -> None:
             took += f"; capture {time.perf_counter() - capture_began:.1f}"
         rate = spread(images_per_second(run, batch_size)) if variant.measured else ""
         row = f"{rate} | {took} | {_peak_mib():.0f} | {time.perf_counter() - began:.0f} s in all |"
-    except Exception as error:  # the other variants are still worth having
+    except Exception as error:  # go on with the other variants
         traceback.print_exc()
         row = f"FAILED {type(error).__name__}: {str(error)[-300:]!r} | | | |"
     print(f"| {name} | {batch_size} | {variant.label} | {row}", flush=True)
@@ -161,7 +164,7 @@ def _peak_mib() -> float:
 
 
 def main() -> None:
-    """Measure the variants of one model and batch size."""
+    """Measure all variants for one model and batch size."""
     parser = argparse.ArgumentParser()
     parser.add_argument("cache", choices=["cold", "warm"])
     parser.add_argument("model")

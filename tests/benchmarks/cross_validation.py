@@ -1,9 +1,9 @@
-"""Test scores with and without `--folds` where images are few, after searches of equal length.
+"""Test scores of sweeps on few images, with and without cross-validation (`--folds`).
 
     python -m tests.benchmarks.cross_validation [--seeds 5] [--trials 12]
 
-Whole sweeps, as a user would launch them, on a few images of three sets; all the other images are
-the test.
+Whole sweeps, launched as a user would, learn from a few images of each of three sets. All other
+images of the set are the test set.
 """
 
 import argparse
@@ -28,7 +28,7 @@ IMAGES, FOLDS, EPOCHS = 240, 5, 6
 
 
 def few_images(name: str, seed: int, work: Path) -> Path:
-    """A CSV of `IMAGES` training and validation images (4:1), and of all others as the test."""
+    """Write a CSV with `IMAGES` training and validation images (4:1) and all others as test."""
     dataset = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     table = pd.DataFrame(
         {
@@ -51,12 +51,12 @@ def few_images(name: str, seed: int, work: Path) -> Path:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Scores of a sweep, in the search and in the test."""
+    """Outcome of a sweep."""
 
     test: float
-    """Accuracy of what it hands over."""
+    """Test accuracy of the final model."""
     val: float
-    """The winner's in validation."""
+    """Validation accuracy of the winner."""
     trials: int
     seconds: float
     """Wall time of the search."""
@@ -80,7 +80,7 @@ def swept(table: Path, weights: Path, *flags: str) -> Outcome:
 
 
 def by_way(name: str, seed: int, trials: int, weights: Path, work: Path) -> dict[str, Outcome]:
-    """The outcome of each way of validating, on one draw of images."""
+    """Outcome of each validation method, on the images that ``seed`` draws."""
     table = few_images(name, seed, work)
     shared_flags = ("--seed", str(seed))
     outcomes = {"one split": swept(table, weights, *shared_flags, "--trials", str(trials))}
@@ -94,7 +94,7 @@ def by_way(name: str, seed: int, trials: int, weights: Path, work: Path) -> dict
 
 
 def main() -> None:
-    """Run every image set, seed and way, and write the table."""
+    """Run every image set, seed and validation method, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=12)
@@ -102,11 +102,12 @@ def main() -> None:
     work, weights = fresh(SCRATCH / "folds"), link_weights(3)
     lines = [
         f"Sweeps of {args.trials} trials of {EPOCHS} epochs at 96 px over the demo space, on "
-        f"{IMAGES} images drawn by a seed: four in five to train on and one to validate on, or "
-        f"{FOLDS} folds of them; and as many trials as fit into the time that the search with "
-        "folds took. The winner is retrained on all of them, and the test is every other image. "
-        f"{args.seeds} seeds: mean (least to most). Points more are than one split has, seed by "
-        "seed; too kind is by how much the winner looked better in validation than in the test.",
+        f"{IMAGES} images drawn by a seed. One split: 80% of them train and 20% validate. "
+        f"`--folds {FOLDS}`: cross-validation on all of them. One split, as long: one split, with "
+        "as many trials as fit into the search time of the sweep with folds. The winner is "
+        f"retrained on all {IMAGES} images and tested on all others. {args.seeds} seeds: mean "
+        "(least to most). Gain: test accuracy minus that of one split with the same seed. "
+        "Optimism: the winner's validation accuracy minus its test accuracy.",
     ]
     for name in SETS:
         drawn = [by_way(name, seed, args.trials, weights, work) for seed in range(args.seeds)]
@@ -114,7 +115,7 @@ def main() -> None:
             "",
             f"{name}:",
             "",
-            "| way | test accuracy, % | points more | too kind, points | trials | search, s |",
+            "| method | test accuracy, % | gain, points | optimism, points | trials | search, s |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         base = np.array([outcomes["one split"].test for outcomes in drawn])
@@ -130,7 +131,7 @@ def main() -> None:
             lines.append(f"| {way} | {' | '.join(cells)} |")
     write_table(
         "cross_validation",
-        "Cross-validation of trials where images are few",
+        "Cross-validation with few images",
         "python -m tests.benchmarks.cross_validation",
         lines,
         rounds=False,

@@ -1,11 +1,11 @@
-"""B9, in part: time to propose the n-th trial, and the driver's memory by then.
+"""B9, first part: time to propose and record the n-th trial, and the driver's memory at that time.
 
     python -m tests.benchmarks.decisions [--trials 10000]
 
-Compared: our searcher with its journal on disk, with its own sampler and with TPE; Ray's
-OptunaSearch and Optuna's TPE alone, both in memory. The default space; trials of three epochs whose
-scores come from a formula; no workers. Trials before the timed ones are at random points, because
-TPE alone would take an hour to propose them.
+Compares Finesweep's searcher (journal on disk; its own sampler, or TPE), Ray's OptunaSearch and
+Optuna's TPE alone (both in memory). The space is the default one. There are no workers: trials have
+three epochs with scores from a formula. Trials before the timed ones are at random points, because
+TPE would take an hour to propose them.
 """
 
 import argparse
@@ -46,20 +46,20 @@ SPACE = SearchSpace.load("default")
 
 
 def score(values: dict[str, Any], epoch: int) -> float:
-    """A noisy score in [0, 1], best at a learning rate of 2e-3 and an unfreeze fraction of 0.6."""
+    """Noisy score in [0, 1], highest at a learning rate of 2e-3 and an unfreeze fraction of 0.6."""
     miss = abs(math.log10(float(values["learning_rate"])) + 2.7) + abs(values["unfreeze"] - 0.6)
     return max(0.0, 0.9 - 0.2 * miss) * (1 - 0.5**epoch) + random.uniform(0, 0.02)
 
 
 def epoch_result(value: float, epoch: int) -> dict[str, Any]:
-    """An epoch's result as Ray passes it to a searcher."""
+    """Result of an epoch, as Ray Tune passes it to a searcher."""
     last = epoch == EPOCHS
     report = EpochReport(epoch, 0.5, 0.5, value, value, value, 1e-3, 0, 0, 0, 1, 1, last)
     return {**report.to_dict(), NODE_IP: "10.0.0.1"}
 
 
 class Ours:
-    """Our searcher, whose journal is on disk."""
+    """Finesweep's searcher, with its journal on disk."""
 
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
         config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
@@ -159,7 +159,7 @@ KINDS = {"ours": Ours, "tpe": partial(Ours, sampler="tpe"), "stock": Stock, "raw
 
 
 def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
-    """Milliseconds of bookkeeping per trial, and the process's MiB, at each number in ``marks``."""
+    """Driver's milliseconds per trial ("ms") and memory in MiB ("mib") after ``marks`` trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     random.seed(0)
     points = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -184,10 +184,10 @@ def measure(kind: str, marks: list[int]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Measure each searcher in a process of its own, and write the table."""
+    """Measure each searcher in its own process, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--kind", choices=KINDS, help="This one alone, as JSON.")
+    parser.add_argument("--kind", choices=KINDS, help="Measure only this searcher, and print JSON.")
     args = parser.parse_args()
     marks = [n for n in (100, 1_000, 10_000) if n <= args.trials]
     if args.kind:
@@ -206,10 +206,11 @@ def main() -> None:
         "raw": "Optuna's TPE alone",
     }
     lines = [
-        f"Trials of {EPOCHS} epochs of the default space, no workers. Milliseconds are of all that "
-        f"a trial asks of the driver: proposing it and recording its {EPOCHS} epochs and its end; "
-        f"the median of the last {WINDOW}, which the sampler proposes where those before are at "
-        "random. Ours writes its journal to disk and syncs it, the others keep all in memory.",
+        f"Trials of {EPOCHS} epochs in the default space, no workers. Time: what the driver spends "
+        f"on one trial, to propose it and to record its {EPOCHS} epochs and its end. It is the "
+        f"median of the last {WINDOW} trials up to n; the sampler proposes these, while earlier "
+        "trials are at random points. Finesweep writes its journal to disk and syncs it; the "
+        "others keep everything in memory.",
         "",
         "| | "
         + " | ".join(f"ms at n = {n}" for n in marks)

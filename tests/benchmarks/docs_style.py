@@ -1,11 +1,11 @@
-"""A fine-tuning sweep written as in Ray Tune's PyTorch guide: the baseline of Finesweep.
+"""Baseline for Finesweep: a fine-tuning sweep in the style of Ray Tune's PyTorch guide.
 
     python tests/benchmarks/docs_style.py FOLDER --weights DIR --out FILE.json [--points FILE.json]
 
-Function trainable, timm, ImageFolder, DataLoader, torchvision v2. It shares Finesweep's recipe, a
-head that starts at zero and frozen BatchNorm, so that the two differ in speed and not in what they
-train (without these it scored 14 points lower on ELPV). With ``--points``
-it runs a fixed list of trials, without it OptunaSearch and ASHA over the space of `demo`.
+Uses a function trainable, timm, ImageFolder, DataLoader and torchvision v2. Like Finesweep, it
+starts the head at zero and freezes BatchNorm, so that the two differ in speed and not in what they
+train (without these it scored 14 points lower on ELPV). With ``--points`` it runs a fixed list of
+trials; without, it runs OptunaSearch and ASHA over the space of the preset `demo`.
 """
 
 import argparse
@@ -88,7 +88,10 @@ def train(config: dict) -> None:
 
 
 def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:
-    """Freeze all but the head and the last ``unfreeze`` of the backbone; the trainable parts."""
+    """Freeze the backbone except for its last ``unfreeze`` share of parameter groups.
+
+    Returns the parameters of the head, and the trainable ones of the backbone.
+    """
     head = set(model.get_classifier().parameters())
     named = dict(model.named_parameters())
     groups = group_parameters(model, model.group_matcher(coarse=False))
@@ -102,7 +105,7 @@ def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:
 
 
 def search_of(args: argparse.Namespace) -> tuple[dict, tune.TuneConfig]:
-    """The space and the search: the points of a file, or OptunaSearch and ASHA."""
+    """Search space and settings: a grid of the points file, or OptunaSearch with ASHA."""
     if args.points:
         points = json.loads(args.points.read_text())
         settings = tune.TuneConfig(metric="val_accuracy", mode="max")
@@ -127,14 +130,16 @@ def search_of(args: argparse.Namespace) -> tuple[dict, tune.TuneConfig]:
 
 
 def main() -> None:
-    """Run the sweep; write every trial's scores and times."""
+    """Run the sweep, and write the configuration and learning curve of every trial."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--points", type=Path)
     parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--seconds", type=float, help="Instead of a number of trials.")
+    parser.add_argument(
+        "--seconds", type=float, help="Time budget in seconds, instead of a number of trials."
+    )
     parser.add_argument("--max-epochs", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
@@ -162,7 +167,7 @@ def main() -> None:
     trials = []
     for result in results:
         frame = result.metrics_dataframe
-        if frame is None or "val_accuracy" not in frame:  # the time ended in its first epoch
+        if frame is None or "val_accuracy" not in frame:  # stopped in its first epoch
             continue
         config = result.config.get("point", result.config)
         curve = list(zip(frame["val_accuracy"], frame["now"] - began, strict=True))

@@ -1,9 +1,9 @@
-"""B2: share of the workers' time that is training, stores off; beside plain Ray Tune.
+"""B2: share of the workers' time that is pure training, without stored features.
 
     python -m tests.benchmarks.efficiency
 
-E = sum of the trials' bare times / (workers x wall of the search). The bare time is that of the
-same steps in a loop on tensors in memory, two such loops side by side as the workers are.
+Efficiency E = sum of the trials' bare times / (workers x wall time of the search). A trial's bare
+time is that of the same steps in `bare_loop`. Plain Ray Tune is measured for comparison.
 """
 
 import json
@@ -34,7 +34,7 @@ EPOCHS, TRIALS, IMAGES = 3, 8, 800
 
 
 def main() -> None:
-    """Run bare loops, our sweep and plain Tune in turn, and write the table."""
+    """Run the bare loops, Finesweep and plain Ray Tune in turn, and write the table."""
     folder, dataset = split_folder("elpv", IMAGES)
     train, val = len(dataset.rows("train")), len(dataset.rows("val"))
     chosen = [p for p in points() if p["unfreeze"]][:TRIALS]
@@ -76,15 +76,15 @@ def main() -> None:
     seconds_of = alternate({"bare": bare, "ours": ours, "plain": plain})
     lines = [
         f"{TRIALS} trials of {EPOCHS} epochs on {train} images of ELPV at 96 px, none head-only, "
-        f"{WORKERS} workers, float32, features off: ours decodes nothing here (an earlier sweep "
-        "did) but augments; the bare loop and plain Tune, which runs that loop, have one batch in "
-        "memory and augment nothing. Bare: "
-        f"{spread(seconds_of['bare'], 3)} s of work.",
+        f"{WORKERS} workers, float32, no stored features. E is the bare loops' time over the "
+        "workers' time. Finesweep augments images, but does not decode (an earlier sweep did). "
+        "Plain Ray Tune runs the bare loop, which reuses one batch in memory and does not augment. "
+        f"The bare loops take {spread(seconds_of['bare'], 3)} s in all.",
         "",
-        "| | wall of the search, s | E | aim |",
+        "| | wall time of the search, s | E | aim |",
         "| --- | --- | --- | --- |",
     ]
-    for name, label in (("ours", "Finesweep"), ("plain", "plain Ray Tune, bare loop inside")):
+    for name, label in (("ours", "Finesweep"), ("plain", "plain Ray Tune with the bare loop")):
         share = ratios(seconds_of["bare"], [WORKERS * wall for wall in seconds_of[name]])
         aim = "0.9" if name == "ours" else ""
         lines.append(

@@ -1,9 +1,9 @@
-"""Exports opened by their own tools, each in an environment without Finesweep; speed of predict.
+"""Check of exports in environments without Finesweep, and speed of `predict`.
 
     python -m tests.benchmarks.exports results/SWEEP
 
-Makes three virtual environments, with timm, onnxruntime or torch and what these need; takes minutes
-and needs a package registry, and a sweep with a timm, an ONNX and a ``.pt2`` export.
+The sweep needs timm, ONNX and ``.pt2`` exports. Creates three virtual environments, with timm,
+onnxruntime or torch; this takes minutes and needs a package registry.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from trainables.inference import Predictor
 from trainables.inference.predictor import BATCH_SIZE
 
 IMAGES = 200
-"""Whose answers are compared."""
+"""Number of test images whose predictions are compared."""
 PACED = 1000
-"""Images that the pace is measured on."""
+"""Number of images on which speed is measured."""
 
 _OPENED = """
 import json, sys
@@ -93,7 +93,10 @@ _TOOLS = {
 
 
 def opened_by(tool: str, export: Path, files: list[str]) -> tuple[np.ndarray, str]:
-    """Probabilities computed in an environment without Finesweep; and the packages in it."""
+    """Predict with an export in a new environment without Finesweep.
+
+    Returns the probabilities ``(n, classes)``, and a description of the installed packages.
+    """
     packages, code = _TOOLS[tool]
     home = fresh(SCRATCH / "environments" / tool)
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
@@ -113,7 +116,7 @@ def opened_by(tool: str, export: Path, files: list[str]) -> tuple[np.ndarray, st
 
 
 def plain_loop(export: Path, files: list[Path]) -> None:
-    """Classify the files with the loop of timm's documentation, in batches."""
+    """Classify files in batches with timm alone, as its documentation shows."""
     model = timm.create_model(f"local-dir:{export}", pretrained=True).eval()
     transform = create_transform(**resolve_model_data_config(model))
     with torch.inference_mode():
@@ -123,7 +126,7 @@ def plain_loop(export: Path, files: list[Path]) -> None:
 
 
 def main() -> None:
-    """Open every export, compare its probabilities, time predict, and write the table."""
+    """Compare the predictions of every export, time `predict`, and write the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("sweep", type=Path)
     paths = SweepPaths(parser.parse_args().sweep.absolute())
@@ -132,10 +135,10 @@ def main() -> None:
     tested = table.filter(regex=r"^p\.").to_numpy()
     files = [str(dataset.root / path) for path in table["path"]]
     lines = [
-        f"{len(files)} test images of {dataset.root.name}; the largest difference in probability "
-        "from the test's own answers, and how many get another class.",
+        f"{len(files)} test images of {dataset.root.name}: the largest difference in probability "
+        "from the sweep's own test predictions, and the number of images with another class.",
         "",
-        "| opened by | in an environment of | largest difference | other answers |",
+        "| opened with | packages | largest difference | other classes |",
         "| --- | --- | --- | --- |",
     ]
     for tool in _TOOLS:
@@ -154,16 +157,21 @@ def main() -> None:
     rates_of = alternate({name: lambda run=run: PACED / seconds(run) for name, run in ways.items()})
     lines += [
         "",
-        f"Images per second of {PACED} files with loading the model, {torch.get_num_threads()} "
-        "threads.",
+        f"Images per second on {PACED} files, including the time to load the model, "
+        f"{torch.get_num_threads()} threads.",
         "",
-        "| way | images/s | times the plain loop |",
+        "| code | images/s | relative to the plain loop |",
         "| --- | --- | --- |",
     ]
     for name, rates in rates_of.items():
         gain = spread(ratios(rates, rates_of["plain timm loop"]), 3)
         lines.append(f"| {name} | {spread(rates, 3)} | {gain} |")
-    write_table("exports", "The exports in use", "python -m tests.benchmarks.exports SWEEP", lines)
+    write_table(
+        "exports",
+        "Exports without Finesweep, and speed of predict",
+        "python -m tests.benchmarks.exports SWEEP",
+        lines,
+    )
 
 
 if __name__ == "__main__":

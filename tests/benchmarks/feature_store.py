@@ -1,6 +1,6 @@
-"""B6: epochs from stored features against recomputed ones; the error of half precision and views.
+"""B6: speed of epochs with stored features against recomputed ones, and the error in the loss.
 
-python -m tests.benchmarks.feature_store [--guard-seeds 5]
+python -m tests.benchmarks.feature_store
 """
 
 from spaces import TrialParams
@@ -38,7 +38,7 @@ def run(
     store: FeatureStore | None,
     seed: int = 0,
 ) -> list[EpochReport]:
-    """The epochs of one fine-tune in float32."""
+    """Run a fine-tune in float32, and return the reports of its epochs."""
     form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     tuning = FineTuning(
@@ -54,13 +54,14 @@ def run(
 
 
 def by_depth(dataset: Dataset) -> list[str]:
-    """Speed of ResNet-18 at 128 px, by depth: stored features against recomputed ones."""
+    """Speed with stored and recomputed features, by the unfrozen part of ResNet-18."""
     lines = [
-        f"ResNet-18 (weights do not matter for time) at 128 px, batch 32, float32, one thread, "
-        f"{len(dataset.rows('train'))} images of ELPV, augmentation strength 0.3 with one view, "
-        "features in float16. An epoch with its validation, after a first one.",
+        f"ResNet-18 (untrained) at 128 px, batch 32, float32, one thread, "
+        f"{len(dataset.rows('train'))} training images of ELPV, augmentation strength 0.3 with one "
+        "view, features in float16. Training images per second of the last epoch, with its "
+        "validation.",
         "",
-        "| trains | kept, images/s | computed again, images/s | times as fast | aim |",
+        "| unfrozen | stored, images/s | recomputed, images/s | speed-up | aim |",
         "| --- | --- | --- | --- | --- |",
     ]
     untrained = Weights("resnet18", "none", None)
@@ -85,11 +86,12 @@ def by_depth(dataset: Dataset) -> list[str]:
 
 
 def errors(dataset: Dataset) -> list[str]:
-    """Difference in training loss between stored and recomputed features."""
+    """Relative difference in loss between stored and recomputed features."""
     weights = find_weights("tf_efficientnet_lite0", "pretrained", cache=SCRATCH / "survey")
     lines = [
-        "Largest relative difference of an epoch's training or validation loss from the same trial "
-        "with the store off; lite0 at 96 px, 4 epochs, 2 views.",
+        "Largest relative difference in an epoch's training or validation loss from the same trial "
+        "without stored features; EfficientNet-Lite0 at 96 px, 4 epochs, 2 views. Columns: "
+        "precision of the stored features.",
         "",
         "| unfreeze | float32 | float16 |",
         "| --- | --- | --- |",

@@ -1,9 +1,9 @@
-"""Test scores of an ensemble, of temperature scaling and of a model soup, beside the winner alone.
+"""Test scores of final models: ensemble, temperature scaling and model soup, against the winner.
 
     python -m tests.benchmarks.final_models [--seeds 3] [--trials 12]
 
-Real sweeps over three image sets, every seed with its own split; then every kind of final model
-is made from the same trials.
+Runs sweeps on three image sets; every seed draws its own split. Every kind of final model is made
+from the same trials.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MOST = 4
 
 
 def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> SweepPaths:
-    """Run a sweep that makes no final model."""
+    """Run a sweep without a final model."""
     command = [sys.executable, "-m", "search", "launch", str(ROOT / "data" / name)]
     command += ["--space", "demo", "--name", f"{name}-{seed}", "--seed", str(seed)]
     command += ["--trials", str(trials), "--max-epochs", "6", "--confirm", "0", "--no-retrain"]
@@ -55,7 +55,10 @@ def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> Swee
 
 
 def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
-    """Test probabilities of the mean of retrained weights of trials with equal shapes."""
+    """Model soup: retrain trials of one architecture, average their weights, predict the test set.
+
+    Returns probabilities, ``(n, classes)``.
+    """
     states = [retrain_member(job, EnsembleMember(trial), threads=2).state_dict for trial in trials]
     mean = {
         name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype)
@@ -72,7 +75,7 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
 
 
 def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
-    """Test probabilities of each kind of final model; and the test labels."""
+    """Test probabilities of each kind of final model, and the test labels as "labels"."""
     config = load_sweep_config(paths)
     dataset, trials = Dataset.read(paths.dataset, paths.split), read_trials(paths.journal)
     best = select_winner(trials, config.metric)
@@ -125,7 +128,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """Accuracy, cross-entropy and calibration error."""
+    """Accuracy, cross-entropy and expected calibration error."""
     losses = -log_softmax(np.log(np.maximum(probabilities, 1e-12)), axis=1)
     right = probabilities.argmax(axis=1) == labels
     loss = losses[np.arange(len(labels)), labels].mean()
@@ -133,7 +136,7 @@ def scored(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float,
 
 
 def main() -> None:
-    """Run every image set and seed, and write a row for each kind of final model."""
+    """Run every image set and seed, and write the table of final models."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=12)
@@ -141,9 +144,9 @@ def main() -> None:
     work, weights = fresh(SCRATCH / "final"), link_weights(3)
     lines = [
         f"Sweeps of {args.trials} trials of 6 epochs at 96 px over the demo space, {args.seeds} "
-        f"seeds, each with a split of its own; ensembles of {MOST} trials at most. In points of "
-        "accuracy, and in loss and expected calibration error: the difference from the winner "
-        "retrained alone, mean over the seeds (least to most).",
+        f"seeds, each with its own split; ensembles of at most {MOST} trials. Differences in "
+        "accuracy (percentage points), loss and expected calibration error from the retrained "
+        "winner alone: mean over the seeds (least to most).",
     ]
     for name in SETS:
         gains: dict[str, list[tuple[float, ...]]] = {}
@@ -163,7 +166,7 @@ def main() -> None:
             f"{name}: the winner alone has an accuracy of {accuracy}, a loss of {loss} and a "
             f"calibration error of {error}.",
             "",
-            "| way | accuracy, points | loss | calibration error |",
+            "| final model | accuracy, points | loss | calibration error |",
             "| --- | --- | --- | --- |",
         ]
         for way in [*WAYS[1:], SOUP]:
@@ -177,7 +180,7 @@ def main() -> None:
                 lines.append(f"| {way}{seeds} | {' | '.join(cells)} |")
     write_table(
         "final_models",
-        "Ways to make the final model",
+        "Kinds of final model",
         "python -m tests.benchmarks.final_models",
         lines,
         rounds=False,

@@ -1,9 +1,10 @@
-"""B1: the same twenty trials by Finesweep and by a docs-style Ray Tune script.
+"""B1: time of the same twenty trials in Finesweep and in a docs-style Ray Tune script.
 
     python -m tests.benchmarks.fixed_trials [elpv|fashion] [--images 800] [--rounds 3]
 
-40% head only, 30% a quarter, 10% a half, 20% all of an EfficientNet-Lite, without early stopping;
-whole processes from a cold start and an empty cache, two workers each.
+The trials fine-tune EfficientNet-Lites without early stopping: 40% head only, and 30%, 10% and 20%
+with a quarter, half and all of the backbone. Each side runs as a new process with an empty cache
+and two workers.
 """
 
 import argparse
@@ -39,7 +40,7 @@ DEPTHS = [0.0] * 8 + [0.25] * 6 + [0.5] * 2 + [1.0] * 4
 
 
 def points(seed: int = 0) -> list[dict[str, object]]:
-    """The points of the twenty trials, in a random order."""
+    """Points of the twenty trials, in random order."""
     rng = np.random.default_rng(seed)
     trials = [
         {
@@ -58,7 +59,7 @@ def points(seed: int = 0) -> list[dict[str, object]]:
 
 
 def link_weights(count: int) -> Path:
-    """A folder with the ImageNet weights of the first EfficientNet-Lites."""
+    """Folder with links to the ImageNet weights of EfficientNet-Lite 0 to ``count - 1``."""
     folder = fresh(SCRATCH / "weights")
     for k in range(count):
         weights = find_weights(f"tf_efficientnet_lite{k}", "pretrained", cache=SCRATCH / "survey")
@@ -69,17 +70,17 @@ def link_weights(count: int) -> Path:
 
 @dataclass
 class Measured:
-    """Measurements of one side: a list entry for each round."""
+    """Measurements of one side (Finesweep, docs-style or bare loop); one list entry per round."""
 
     first_result: list[float] = field(default_factory=list)
-    """Seconds from the start of the process to the first epoch's result."""
+    """Seconds from the start of the process to the result of the first epoch."""
     scores: list[dict[float, list[float]]] = field(default_factory=list)
     """Best validation accuracy of each trial, by unfreeze fraction."""
     busy: list[dict[float, float]] = field(default_factory=list)
-    """Seconds of the trials' epochs, by unfreeze fraction."""
+    """Total seconds of the trials' epochs, by unfreeze fraction."""
 
     def add(self, trials: Iterable[tuple[float, float | None, float]]) -> None:
-        """Add a round of trials: unfreeze fraction, best score if there is one, and seconds."""
+        """Add one round. Each trial is (unfreeze fraction, best score or None, seconds)."""
         scores: dict[float, list[float]] = {}
         busy: dict[float, float] = {}
         for depth, score, seconds in trials:
@@ -90,7 +91,7 @@ class Measured:
         self.busy.append(busy)
 
     def mean_score(self, depth: float) -> float:
-        """Mean over the rounds of the mean score at an unfreeze fraction."""
+        """Mean score of the trials with an unfreeze fraction, over all rounds."""
         return statistics.mean(statistics.mean(scores[depth]) for scores in self.scores)
 
     def mean_of_all(self) -> float:
@@ -101,7 +102,7 @@ class Measured:
 
 
 class FixedTrials:
-    """The twenty trials, run by Finesweep, by the docs-style script and in a bare loop."""
+    """Runs the twenty trials in Finesweep, in the docs-style script and in a bare loop."""
 
     def __init__(self, data: str, images: int, epochs: int) -> None:
         self._folder, self.dataset = split_folder(data, images)
@@ -111,7 +112,7 @@ class FixedTrials:
         self.sides = {name: Measured() for name in ("ours", "docs", "bare")}
 
     def ours(self) -> float:
-        """Run a sweep; its wall seconds."""
+        """Run the trials in Finesweep, and return the wall seconds."""
         work = self._work
         fresh(work / "cache")
         fresh(work / "results")
@@ -130,7 +131,7 @@ class FixedTrials:
         return wall
 
     def docs(self) -> float:
-        """Run the docs-style script; its wall seconds."""
+        """Run the trials in the docs-style script, and return the wall seconds."""
         out = fresh(self._work / "docs") / "out.json"
         command = [sys.executable, str(ROOT / "tests/benchmarks/docs_style.py"), str(self._folder)]
         command += ["--weights", str(self._weights), "--points", str(self._work / "points.json")]
@@ -147,7 +148,7 @@ class FixedTrials:
         return wall
 
     def bare(self) -> float:
-        """Run the bare loops; the wall seconds that they would take on all workers."""
+        """Run the bare loops, and return their total seconds divided by the number of workers."""
         trials = [TrialParams.parse(point) for point in points()]
         times = bare_times(
             trials,
@@ -193,7 +194,7 @@ def main() -> None:
 
 
 def wall_lines(walls: dict[str, list[float]], sides: dict[str, Measured]) -> list[str]:
-    """A table of wall seconds and of seconds to the first result."""
+    """Table of the wall time and the time to the first result."""
     faster = ratios(walls["docs"], walls["ours"])
     docs, ours = sides["docs"].first_result, sides["ours"].first_result
     return [
@@ -201,19 +202,19 @@ def wall_lines(walls: dict[str, list[float]], sides: dict[str, Measured]) -> lis
         "| --- | --- |",
         f"| docs-style Ray Tune script | {spread(walls['docs'])} |",
         f"| Finesweep | {spread(walls['ours'])} |",
-        f"| bare loop without Ray, images or a store: the floor | {spread(walls['bare'])} |",
-        f"| **times as fast** (aim: 3) | **{spread(faster, 3)}** |",
+        f"| bare loop without Ray, images or stored features | {spread(walls['bare'])} |",
+        f"| **speed-up of Finesweep** (aim: 3) | **{spread(faster, 3)}** |",
         f"| first result, docs-style (B4) | {spread(docs, 3)} |",
         f"| first result, Finesweep | {spread(ours, 3)} |",
-        f"| **times as soon** (aim: 1.5) | **{spread(ratios(docs, ours), 3)}** |",
+        f"| **speed-up of the first result** (aim: 1.5) | **{spread(ratios(docs, ours), 3)}** |",
     ]
 
 
 def depth_lines(sides: dict[str, Measured]) -> list[str]:
-    """A table of speed and validation accuracy by unfreeze fraction."""
+    """Table of speed and validation accuracy by unfreeze fraction."""
     docs, ours = sides["docs"], sides["ours"]
     lines = [
-        "| trials | times as fast as docs-style | the bare loop is | validation accuracy, "
+        "| trials | speed-up over docs-style, Finesweep | bare loop | validation accuracy, "
         "docs-style | Finesweep |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -231,19 +232,19 @@ def depth_lines(sides: dict[str, Measured]) -> list[str]:
 
 
 def first_result(log: Path, began: float) -> float:
-    """Seconds from ``began`` to the first epoch in a sweep's log."""
+    """Seconds from ``began`` to the first finished epoch in a sweep's log."""
     line = next(x for x in log.read_text(encoding="utf-8").splitlines() if " epoch 1: " in x)
     return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp() - began
 
 
 def _epoch_seconds(trial: dict[str, Any]) -> float:
-    """Seconds of a docs-style trial's epochs: the mean of all but the first, times all."""
+    """Seconds of a docs-style trial's epochs; the first is estimated by the mean of the others."""
     times = [when for _, when in trial["curve"]]
     return (times[-1] - times[0]) / max(len(times) - 1, 1) * len(times)
 
 
 def _wall(command: list[str]) -> tuple[float, float]:
-    """The time at which a command began, and the seconds that it took."""
+    """Run a command, and return the time at which it began and the seconds that it took."""
     began = time.time()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""B5: training inputs per second and core, of PixelStore with views and of ImageFolder.
+"""B5: augmented training images per second on one core, with PixelStore and with ImageFolder.
 
 python -m tests.benchmarks.input_pipeline
 """
@@ -21,7 +21,7 @@ STATED = Preprocessing.of("resnet18")
 
 
 def folder_rate(data: Path, side: int, count: int) -> float:
-    """Images per second of ImageFolder and DataLoader in this process: crop, flip, colours."""
+    """Images per second of ImageFolder and DataLoader in one process: crop, flip, colour jitter."""
     steps = [
         transforms.RandomResizedCrop(side, scale=(0.5, 1.0)),
         transforms.RandomHorizontalFlip(),
@@ -39,7 +39,7 @@ def folder_rate(data: Path, side: int, count: int) -> float:
 
 
 def store_rate(images: ImageSet, count: int) -> float:
-    """Images per second of PixelStore and views of strength 0.3: affine, colours, erasing."""
+    """Images per second of PixelStore and views of strength 0.3 (affine, colour, erasing)."""
     views, order = Views(0.3, None, 0), np.random.default_rng(0)
     began, seen, epoch = time.perf_counter(), 0, 0
     while seen < count:
@@ -53,14 +53,15 @@ def store_rate(images: ImageSet, count: int) -> float:
 
 
 def main() -> None:
-    """Measure both sizes on two image sets, and write the table."""
+    """Measure two image sizes on two image sets, and write the table."""
     configure_process(threads=1)
     lines = [
         "One process, one thread. ELPV: grey PNG of 300 px; foods: colour JPEG of about 300 px.",
-        "Ours at augmentation strength 0.3, its decoding done before (see the last column).",
+        "Finesweep uses augmentation strength 0.3. It decodes all images once beforehand; the last "
+        "column has the speed of that.",
         "",
-        "| images | ImageFolder + DataLoader, images/s | Finesweep, images/s | times as fast | aim "
-        "| decoding once, images/s |",
+        "| images | ImageFolder + DataLoader, images/s | Finesweep, images/s | speed-up | aim "
+        "| decoding beforehand, images/s |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in ("elpv", "foods"):

@@ -1,4 +1,4 @@
-"""Shared by all benchmarks: rounds A B A B, medians with spread, tables that name the machine."""
+"""Tools for benchmarks: alternating rounds, medians with ranges, and tables of results."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ SCRATCH = Path(os.environ.get("BENCH_SCRATCH", "/tmp/finesweep-bench"))
 
 
 def alternate(runs: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[str, list[float]]:
-    """Results of each run; the runs take turns, ``rounds`` times over."""
+    """Call all runs in turn, ``rounds`` times (A B A B ...). Returns the results of each run."""
     results: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
@@ -35,26 +35,29 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:
-    """The median, then the smallest and the largest in brackets."""
+    """Median of the values, followed by their range in brackets."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """The ratio of two measurements in each round."""
+    """Ratio of two measurements in each round."""
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
 def write_table(
     name: str, title: str, command: str, lines: Sequence[str], *, rounds: bool = True
 ) -> None:
-    """Write and print a table of results/benchmarks, with the command, machine and versions."""
+    """Write a page to results/benchmarks, with its command, machine and versions, and print it.
+
+    ``rounds`` says that its values are medians over rounds.
+    """
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "timm", "ray", "optuna"))
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     origin = (
         f"Made by `{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores of {_cpu()}, "
-        f"Python {platform.python_version()}, {packages}; load at the end {load}. "
-        + ("Median (least to most) over the rounds, run A B A B." if rounds else "")
+        f"Python {platform.python_version()}, {packages}; load average at the end {load}. "
+        + ("Values are medians (least to most) over alternating rounds." if rounds else "")
     )
     text = "\n".join([f"# {title}", "", origin, "", *lines, ""])
     TABLES.mkdir(parents=True, exist_ok=True)
@@ -63,7 +66,10 @@ def write_table(
 
 
 def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
-    """About ``images`` of ``data/NAME`` as train/val/test folders of links, and their data set."""
+    """Link about ``images`` images of ``data/NAME`` into train/val/test folders.
+
+    Returns the folder and its dataset.
+    """
     folder = SCRATCH / f"{name}-{images}"
     whole = survey_images(
         ROOT / "data" / name, cache=SCRATCH / "survey", split=SplitSpec(seed=seed)
@@ -81,7 +87,7 @@ def split_folder(name: str, images: int, seed: int = 0) -> tuple[Path, Dataset]:
 
 
 def fresh(folder: Path) -> Path:
-    """Empty the folder, or make it, and return it."""
+    """Make an empty folder in place of whatever is there, and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

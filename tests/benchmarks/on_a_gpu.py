@@ -3,10 +3,10 @@
     python -m tests.benchmarks.on_a_gpu FOLDER_OF_IMAGES [PART ...] [--rounds N]
 
 Backbones start untrained, because speed and memory do not depend on the weights. Needs one CUDA
-device and no network. Each part writes its table as soon as it is done, in the order given, or
-``roof`` first if none is named: run it before any probe (``tests.benchmarks.compiled_steps``), so
-that short device time does not end before it. On an H100, ``memory`` took half a minute and
-``together`` one minute; a sweep of ``shares`` took about one, of which there are seven, now longer.
+device and no network. The parts are ``roof``, ``memory``, ``together`` and ``shares``; all of them
+run if none is named. Each part writes its table as soon as it is done. If device time is short, run
+``roof`` first, before ``tests.benchmarks.compiled_steps``. On an H100, ``memory`` took half a
+minute and ``together`` one minute; ``shares`` has seven sweeps of more than a minute each.
 """
 
 import argparse
@@ -54,14 +54,14 @@ SHARES = {
     "a whole card": ["--gpus-per-trial", "1"],
     "measured, no feature kept": ["--gpus-per-trial", "auto", "--features", "off"],
 }
-"""The flags of each way to give trials a share of the card."""
+"""Flags of each variant of the search: the trials' share of the GPU, and stored features."""
 CO_RUNNERS = (1, 2, 4, 8)
 
 
 def begin(
     data: Path, params: TrialParams, images: int = IMAGES, *, device: str = "cuda"
 ) -> FineTuning:
-    """A fine-tune on the first ``images`` training images, without a feature store."""
+    """Start a fine-tune on the first ``images`` training images, without stored features."""
     dataset = survey_images(data, cache=SCRATCH / "survey").dataset
     form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
@@ -79,9 +79,10 @@ def begin(
 def bare(
     params: TrialParams, steps: int = 40, *, device: str = "cuda"
 ) -> tuple[Callable[[], float], float]:
-    """A function that returns images per second of a bare loop; and the FLOP of one image.
+    """Build a bare training loop, which repeats one step on a batch that stays on the GPU.
 
-    The loop repeats the same training step on one batch that stays on the card.
+    Returns a function that runs the loop and returns its images per second, and the FLOPs of one
+    image in a training step.
     """
     model = build_model(params, Weights(params.backbone, "none", None), 2).to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -113,7 +114,7 @@ def bare(
 
 
 def peak_flops() -> float:
-    """bfloat16 FLOP per second of a large matrix product: the roof of the roofline."""
+    """FLOP/s of a large matrix product in bfloat16: the compute roof of the roofline model."""
     side = 8192
     a, b = (torch.rand(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(5):
@@ -122,7 +123,7 @@ def peak_flops() -> float:
 
 
 def _on_card(work: Callable[[], object], device: str) -> float:
-    """Wall seconds of ``work``, until the device has done it."""
+    """Wall seconds of ``work``, until the device has finished it."""
     if device == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -133,13 +134,14 @@ def _on_card(work: Callable[[], object], device: str) -> float:
 
 
 def against_the_roof(data: Path, rounds: int) -> list[str]:
-    """G1: training throughput against a bare loop and against the card's peak."""
+    """G1: training throughput, relative to a bare loop and to the GPU's peak FLOP/s."""
     roof = peak_flops()
     lines = [
-        f"G1: training images/s at 224 px, batch 64, bfloat16, nothing kept, augmentation 0.3. The "
-        f"card's roof is {roof / 1e12:.0f} TFLOP/s (a product of 8192 x 8192 matrices).",
+        f"G1: training images/s at 224 px, batch 64, bfloat16, no stored features, augmentation "
+        f"strength 0.3. E is Finesweep over the bare loop. The GPU's peak is {roof / 1e12:.0f} "
+        "TFLOP/s (a product of 8192 x 8192 matrices).",
         "",
-        "| backbone | unfreeze | Finesweep | bare loop | E | of the roof, bare |",
+        "| backbone | unfreeze | Finesweep | bare loop | E | bare loop, share of peak |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for backbone in BACKBONES:
@@ -162,7 +164,7 @@ def against_the_roof(data: Path, rounds: int) -> list[str]:
 
 
 def co_runners(data: Path, rounds: int) -> list[str]:
-    """G2: throughput of 1, 2, 4 and 8 fine-tunes side by side on one card."""
+    """G2: throughput of 1, 2, 4 and 8 fine-tunes side by side on one GPU."""
     context = multiprocessing.get_context("spawn")
     rates = context.Queue()
     orders = [context.Queue() for _ in range(max(CO_RUNNERS))]
@@ -182,10 +184,11 @@ def co_runners(data: Path, rounds: int) -> list[str]:
         order.put(False)
         worker.join()
     lines = [
-        "G2: fine-tunes side by side on one card, ResNet-50 at 224 px, batch 32, a quarter open, "
-        "each capped to an eighth of the memory. Those that do not run wait, with their model.",
+        "G2: fine-tunes side by side on one GPU, ResNet-50 at 224 px, batch 32, a quarter of the "
+        "backbone unfrozen, each capped to an eighth of the memory. Idle ones keep their model in "
+        "GPU memory.",
         "",
-        "| at a time | images/s of all | times one alone |",
+        "| fine-tunes at a time | images/s, total | relative to one |",
         "| --- | --- | --- |",
     ]
     for n in CO_RUNNERS:
@@ -195,7 +198,7 @@ def co_runners(data: Path, rounds: int) -> list[str]:
 
 
 def _co_runner(data: Path, orders: Any, rates: Any) -> None:
-    """Run one epoch for each True in ``orders`` and put its images per second into ``rates``."""
+    """Run an epoch for each True in ``orders``, and put its images per second into ``rates``."""
     configure_process(threads=1)
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
     torch.cuda.set_per_process_memory_fraction(1 / max(CO_RUNNERS) - CONTEXT_MIB / total)
@@ -209,7 +212,7 @@ def _co_runner(data: Path, orders: Any, rates: Any) -> None:
 
 @contextmanager
 def kernel_share() -> Iterator[list[float]]:
-    """Samples, four a second, of the share of time in which a kernel ran (by nvidia-smi)."""
+    """Sample the share of time in which a GPU kernel ran, with nvidia-smi, 4 times a second."""
     samples: list[float] = []
     words = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     with subprocess.Popen([*words, "-lms", "250"], stdout=subprocess.PIPE, text=True) as process:
@@ -222,7 +225,7 @@ def kernel_share() -> Iterator[list[float]]:
 
 
 def points() -> list[dict[str, object]]:
-    """Points that differ in more than their number, so that no trial finds another's features."""
+    """Points of the trials, all of them different, so that no trial finds another's features."""
     return [
         {
             "backbone": "resnet50",
@@ -237,18 +240,18 @@ def points() -> list[dict[str, object]]:
 
 @dataclass(frozen=True)
 class SearchRun:
-    """A search as it was measured."""
+    """Measurements of one search."""
 
     seconds: float
-    """Wall seconds of the search alone: no start of Ray, no scan, no memory probe."""
+    """Wall seconds of the search, without the start of Ray, the scan and the memory probe."""
     kernel_share: float
     """Mean share of those seconds in which a kernel ran."""
     allocation: str
-    """The line of the log that says how many trials ran at a time, and on what."""
+    """Line of the log that says how many trials ran at a time, and on which resources."""
 
 
 def run_search(data: Path, options: Sequence[str], epochs: int = EPOCHS) -> SearchRun:
-    """Launch a sweep in a process of its own, with an empty cache, and measure its search."""
+    """Launch a sweep in a new process with an empty cache, and measure its search."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         results = Path(folder)
         (results / "points.json").write_text(json.dumps(points()))
@@ -271,8 +274,10 @@ def run_search(data: Path, options: Sequence[str], epochs: int = EPOCHS) -> Sear
 
 
 def shares(data: Path, rounds: int) -> list[str]:
-    """G3 and G5: a search under each share of the card, after one that is not timed."""
-    run_search(data, SHARES["measured"], epochs=1)  # reads every file and library from disk once
+    """G3 and G5: time and GPU utilization of a search with each variant of `SHARES`."""
+    run_search(
+        data, SHARES["measured"], epochs=1
+    )  # untimed: files and libraries are then in the page cache
     runs: dict[str, list[SearchRun]] = {share: [] for share in SHARES}
 
     def seconds_of(share: str) -> float:
@@ -282,9 +287,9 @@ def shares(data: Path, rounds: int) -> list[str]:
     alternate({share: partial(seconds_of, share) for share in SHARES}, rounds)
     lines = [
         f"G3 and G5: a search of {TRIALS} distinct trials of {EPOCHS} epochs, ResNet-50 at 224 px, "
-        "batch 64, a quarter of them at each unfreeze fraction; an untimed sweep ran first.",
+        "batch 64, a quarter of the trials at each unfreeze fraction. An untimed sweep ran first.",
         "",
-        "| share of a card | seconds | time in kernels | trials |",
+        "| GPU share of a trial | search, s | share of time in kernels | trials at a time |",
         "| --- | --- | --- | --- |",
     ]
     for share, measured in runs.items():
@@ -295,12 +300,13 @@ def shares(data: Path, rounds: int) -> list[str]:
 
 
 def out_of_memory(data: Path, rounds: int) -> list[str]:
-    """G4: one fine-tune under each cap of its memory, each run once; ``rounds`` is unused."""
+    """G4: a fine-tune under each of several memory caps, run once each; ``rounds`` is unused."""
     params = TrialParams(backbone="resnet50", image_size=224, unfreeze=1.0, batch_size=256)
     lines = [
-        "G4: ResNet-50 at 224 px, all of it, batch 256, a second epoch, under a cap of its memory.",
+        "G4: second epoch of ResNet-50 at 224 px, fully unfrozen, batch 256, under a cap on its "
+        "GPU memory.",
         "",
-        "| cap, MiB | ran out | training loss | images/s | peak MiB |",
+        "| cap, MiB | ran out of memory | training loss | images/s | peak MiB |",
         "| --- | --- | --- | --- | --- |",
     ]
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
@@ -322,14 +328,14 @@ def out_of_memory(data: Path, rounds: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Part:
-    """One measurement and the table that it writes."""
+    """A measurement and the table that it writes."""
 
     table: str
-    """Name of its file in results/benchmarks."""
+    """Name of the table's file in results/benchmarks, without ``.md``."""
     measure: Callable[[Path, int], list[str]]
-    """The table's lines, of a folder of images and a number of rounds."""
+    """Function of a folder of images and a number of rounds that returns the table's lines."""
     rounds: int | None = 3
-    """Rounds unless ``--rounds`` says otherwise; None for what is run once."""
+    """Default for ``--rounds``; None if the part runs only once."""
 
 
 PARTS = {
@@ -341,7 +347,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Run the parts and write the table of each."""
+    """Run the parts, and write the table of each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
@@ -355,12 +361,12 @@ def main() -> None:
         rounds = None if part.rounds is None else args.rounds or part.rounds
         try:
             lines = part.measure(args.data.absolute(), rounds or 1)
-        except Exception:  # device time is short: the other parts are still worth having
+        except Exception:  # go on with the other parts
             traceback.print_exc()
             continue
         if rounds is None:
             lines = ["Each row was run once.", "", *lines]
-        title = f"On one {torch.cuda.get_device_name()}"
+        title = f"Measurements on one {torch.cuda.get_device_name()}"
         command = f"python -m tests.benchmarks.on_a_gpu FOLDER {name}"
         command += f" --rounds {rounds}" if rounds else ""
         write_table(part.table, title, command, lines, rounds=rounds is not None)

@@ -1,9 +1,9 @@
-"""B3: time that a trial and a report take beside training, against plain Ray Tune.
+"""B3: overhead per trial and per epoch report, in Finesweep and in plain Ray Tune.
 
     python -m tests.benchmarks.overhead
 
-Trials that train nothing: ours through the whole of `run_trials` (journal, checkpoints,
-TensorBoard, leaderboard, TPE), plain Tune with a function trainable and its defaults.
+The trials train nothing. Finesweep runs them with `run_trials`, and so with journal, checkpoints,
+TensorBoard, leaderboard and sampler. Plain Ray Tune runs a function trainable with its defaults.
 """
 
 import os
@@ -37,7 +37,7 @@ PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 
 
 class NullTrial(search.tuning.tuner.FineTuneTrial):
-    """A trial that trains nothing; its checkpoint is as large as a head's."""
+    """Trial that trains nothing. Its checkpoints are as large as those of a head-only trial."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._epoch = 0
@@ -56,7 +56,7 @@ class NullTrial(search.tuning.tuner.FineTuneTrial):
 
 
 def ours(trials: int, epochs: int) -> float:
-    """Wall seconds of a sweep of null trials; Ray runs already."""
+    """Wall seconds of a Finesweep search with `NullTrial`, without the start of Ray."""
     folder, _ = split_folder("elpv", 100)
     config = SweepConfig.parse(
         {
@@ -83,7 +83,7 @@ def ours(trials: int, epochs: int) -> float:
 
 
 def plain(trials: int, epochs: int) -> float:
-    """Wall seconds of the same trials by plain Tune: a function trainable, default settings."""
+    """Wall seconds of the same trials in plain Ray Tune: function trainable, default settings."""
 
     def null(config: dict[str, Any]) -> None:
         for epoch in range(epochs):
@@ -99,7 +99,7 @@ def plain(trials: int, epochs: int) -> float:
 
 
 def optuna_alone(trials: int) -> float:
-    """Wall seconds of Optuna's TPE alone on as many trials, in memory."""
+    """Wall seconds of Optuna's TPE alone for ``trials`` trials, in memory."""
 
     def objective(trial: optuna.Trial) -> float:
         for k in range(7):
@@ -112,7 +112,11 @@ def optuna_alone(trials: int) -> float:
 
 
 def main() -> None:
-    """Measure slopes between two sizes, which leave out start and end, and write the table."""
+    """Measure, and write the table.
+
+    The time per trial or report is the slope between a short and a long sweep, which leaves out
+    the start and the end.
+    """
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     connect_to_ray("local")
     ours(4, 2)
@@ -132,15 +136,15 @@ def main() -> None:
     report = alternate({"plain": lambda: per_report(plain), "ours": lambda: per_report(ours)})
     alone = alternate({"optuna": lambda: 1000 * optuna_alone(TRIALS) / TRIALS})
     lines = [
-        f"Wall milliseconds, two workers; the slope between a long and a short sweep, so long that "
-        f"the seconds a worker takes to start weigh little: {TRIALS} trials of one report "
-        f"({PLAIN_TRIALS} for plain Tune), 4 trials of {EPOCHS}.",
+        f"Wall milliseconds with two workers: the slope between a short and a long sweep. The long "
+        f"sweep has {TRIALS} trials of one report each ({PLAIN_TRIALS} for plain Ray Tune), or 4 "
+        f"trials of {EPOCHS} reports each, so that the start of the workers hardly counts.",
         "",
         "| | Finesweep | plain Ray Tune | Optuna's TPE alone | aim |",
         "| --- | --- | --- | --- | --- |",
-        f"| a trial | **{spread(trial['ours'], 3)}** | {spread(trial['plain'], 3)} | "
+        f"| per trial | **{spread(trial['ours'], 3)}** | {spread(trial['plain'], 3)} | "
         f"{spread(alone['optuna'], 3)} | 100 |",
-        f"| a report | **{spread(report['ours'], 3)}** | {spread(report['plain'], 3)} | | 5 |",
+        f"| per report | **{spread(report['ours'], 3)}** | {spread(report['plain'], 3)} | | 5 |",
     ]
     write_table("overhead", "B3: overhead", "python -m tests.benchmarks.overhead", lines)
 

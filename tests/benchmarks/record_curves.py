@@ -1,9 +1,9 @@
-"""Learning curves of whole fine-tunes all over a space, on which searches are replayed.
+"""Record learning curves of fine-tunes at points of a whole space, for `replay` to search on.
 
     python -m tests.benchmarks.record_curves [--minutes 60]
 
-Every point is trained to its last epoch on every data set, good or not. A run continues after the
-points that results/benchmarks/curves has already, the sets in turn, so it may be interrupted.
+Every point is trained to its last epoch on every image set, even if its scores are bad. The script
+may be interrupted: it skips points that results/benchmarks/curves has already.
 """
 
 import argparse
@@ -33,19 +33,19 @@ from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, f
 CURVES = TABLES / "curves"
 SETS = ("elpv", "foods", "fashion", "digits", "emoji")
 UNSEEN = "emoji"
-"""Recorded when the search was done: none of its constants was chosen on it."""
+"""Image set recorded after the search was finished; no constant of the search was tuned on it."""
 SPACE = SearchSpace.load(str(Path(__file__).with_name("curves.toml")))
 EPOCHS, POINTS, WORKERS = 9, 512, 2
 IMAGES = {"train": 500, "val": 250, "test": 600}
-"""At most: a set with fewer is divided in the same proportion."""
+"""Largest number of images per split. A smaller image set is split in the same proportion."""
 REPEATED, SEEDS = 8, 3
-"""One point in so many is trained with so many seeds, to see how much of a score is luck."""
+"""One point in `REPEATED` is trained with `SEEDS` seeds, to measure the variance between seeds."""
 KEPT = ("epoch", "train_loss", "val_loss", "val_accuracy")
-"""Of an epoch's report."""
+"""Fields of an epoch's report that are recorded."""
 
 
 def points() -> list[TrialParams]:
-    """Points of a Sobol sequence over the space; half of them unfreeze less than a quarter."""
+    """Points of a Sobol sequence over the space. Half of them unfreeze less than a quarter."""
     made = []
     for row in qmc.Sobol(len(SPACE.open), seed=0).random(POINTS).tolist():
         values: dict[str, object] = {}
@@ -53,7 +53,7 @@ def points() -> list[TrialParams]:
             if isinstance(dim, Choices):
                 values[field] = dim.choices[int(place * len(dim.choices))]
                 continue
-            share = place**2 if field == "unfreeze" else place  # deep ones cost most
+            share = place**2 if field == "unfreeze" else place  # fewer deep ones, which cost most
             low, high = (math.log(b) if dim.log else b for b in (dim.low, dim.high))
             value = low + share * (high - low)
             values[field] = math.exp(value) if dim.log else value
@@ -63,7 +63,7 @@ def points() -> list[TrialParams]:
 
 @lru_cache
 def dataset_of(name: str) -> Dataset:
-    """``data/NAME`` with splits of at most `IMAGES`, stratified; other images are in no split."""
+    """``data/NAME`` with stratified splits of at most `IMAGES`. Other images are in no split."""
     whole = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
     rng, place = np.random.default_rng(0), np.empty(len(whole))
     for k in range(len(whole.classes)):
@@ -78,7 +78,7 @@ def dataset_of(name: str) -> Dataset:
 
 
 def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
-    """The epochs of point ``number``, a row each."""
+    """Train point ``number``, and return a row per epoch."""
     params, dataset = points()[number], dataset_of(name)
     preprocessing = Preprocessing.of(params.backbone)
     pixels = build_store(
@@ -114,7 +114,7 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
 
 
 def keep(name: str, rows: list[dict[str, object]]) -> int:
-    """Add rows to the file of a data set; the number of points that it has now."""
+    """Add rows to an image set's file, and return the number of points that it then has."""
     file = CURVES / f"{name}.parquet"
     before = [pd.read_parquet(file)] if file.exists() else []
     table = pd.concat([*before, pd.DataFrame(rows)]).sort_values(["point", "seed", "epoch"])
@@ -124,7 +124,7 @@ def keep(name: str, rows: list[dict[str, object]]) -> int:
 
 
 def known(name: str) -> set[tuple[int, int]]:
-    """Points and seeds that the file of a data set has."""
+    """Pairs of point and seed in an image set's file."""
     file = CURVES / f"{name}.parquet"
     if not file.exists():
         return set()
@@ -133,14 +133,15 @@ def known(name: str) -> set[tuple[int, int]]:
 
 
 def describe() -> None:
-    """Write the README beside the curves."""
+    """Write the README of the recorded curves."""
     lines = [
-        f"Every epoch of {EPOCHS}-epoch fine-tunes without early stopping, at Sobol points of "
-        "`tests/benchmarks/curves.toml` (the square of the drawn number for `unfreeze`, so that a "
-        "third of the backbone trains in the mean), 64 px, float32, one thread, two at a time, "
-        f"seed 0; one point in {REPEATED} with {SEEDS} seeds. The same points on every set.",
+        f"Every epoch of {EPOCHS}-epoch fine-tunes without early stopping, at 64 px in float32. "
+        "Points are a Sobol sequence over `tests/benchmarks/curves.toml`, the same on every image "
+        "set. `unfreeze` is the square of the drawn number, so that a third of the backbone trains "
+        f"on average. The seed is 0; one point in {REPEATED} has {SEEDS} seeds. Two fine-tunes ran "
+        "at a time, with one thread each.",
         "",
-        "| set | train, val, test images | classes | points | minutes of training | best "
+        "| image set | train, val, test images | classes | points | minutes of training | best "
         "validation accuracy | test accuracy of that epoch | best test accuracy |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -155,17 +156,17 @@ def describe() -> None:
         )
     lines += [
         "",
-        "Limits: three backbones of one family, for no other weights can be had offline; small "
-        "images and small sets, so that validation accuracy is uncertain by two to five points; "
-        "`digits` are 8x8 images blown up. `seconds` are the processor's, of one core of the "
-        "machine that recorded the point; features that an earlier point had left were read, not "
-        "computed (`prefix_seconds` says what was).",
+        "Limits: three backbones of one family, because no other weights were available offline. "
+        "Images are small and few, so validation accuracy is uncertain by 2 to 5 points. "
+        "`digits` has enlarged 8x8 images. `seconds` is CPU time on one core of the machine that "
+        "recorded the point. Features stored by an earlier point were read instead of computed; "
+        "`prefix_seconds` is the time spent on features.",
     ]
     write_table("curves/README", "Recorded curves", "make curves", lines)
 
 
 def main() -> None:
-    """Record points until the minutes are over."""
+    """Record points until the time is over, and write the README."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
     args = parser.parse_args()

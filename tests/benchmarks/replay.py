@@ -1,12 +1,13 @@
-"""B7: whole searches on recorded curves, by the very sampler and stopping rule that sweeps run.
+"""B7: regret of whole searches, simulated on recorded curves with a sweep's sampler and stopping.
 
     python -m tests.benchmarks.replay [--model forest] [--seeds 50] [--ablation]
 
-A simulated trial takes the seconds that its point took, and reports epoch by epoch to the study,
-the sampler and the stopping rule of a sweep; nothing else is simulated. Where a sweep would confirm
-its best, a tenth of the workers' seconds is left for that. A search is worth the test accuracy, its
-luck left out, of the trial and epoch that it hands over; its regret is what the best point of the
-space has more. What a space begins with comes from the other sets (`World.space`).
+Only training is simulated. A simulated trial takes the time that its point takes, and reports each
+epoch to the study, sampler and stopping rule of a real sweep. If a strategy confirms its best
+trials, a tenth of the time is reserved for that. The score of a search is the expected test
+accuracy (without noise) of the trial and epoch that it selects. Its regret is the best point's
+test accuracy minus that score. A space's starting points come from the other image sets
+(`World.space`).
 """
 
 import argparse
@@ -43,31 +44,31 @@ from tests.benchmarks.worlds import MODELS, Curve, World, world
 from trainables.training import EpochReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
-"""Budgets: as long as so many trials of random + ASHA take."""
+"""Budgets, each as the number of trials that random + ASHA runs in that time."""
 ENDLESS = 10**6
 BEFORE = 20_000
-"""Seeds of searches on other sets, which a prior comes from, begin here."""
+"""First seed of the searches on other image sets that provide a prior."""
 NOBODY: Any = None
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search: the settings of a sweep, and choices that are no settings."""
+    """Search strategy: the settings of a sweep, and choices that a sweep has no setting for."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     stock: bool = False
-    """Tell the study as Ray's OptunaSearch does: all are complete, with their last value."""
+    """Record all trials as complete with their last value, as Ray's OptunaSearch does."""
     spares: bool = True
-    """Whether a weak trial that may yet lead goes on."""
+    """Spare a weak trial from early stopping if it could still win."""
     learnt: bool = True
-    """Begin with what was learnt from other sets, and not at the space's defaults alone."""
+    """Use starting points learnt from other image sets, not only the space's defaults."""
     prior: bool = False
-    """Begin with the best points of searches on the other sets."""
+    """Start with the best points of searches on the other image sets."""
 
     def prepared(
         self, space: SearchSpace, trials: int, earlier: Sequence[TrialParams]
     ) -> PreparedPlan:
-        """The strategy with the best points of ``earlier`` sweeps added."""
+        """Prepared plan of this strategy, with the points of ``earlier`` sweeps first."""
         settings = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **settings, **self.settings})
         starts = space.initial_points(native_image_size={}) if config.starts else []
@@ -75,7 +76,7 @@ class Strategy:
 
 
 def of(**settings: Any) -> Strategy:
-    """The settings of a sweep."""
+    """Strategy with these settings of a sweep."""
     return Strategy(settings)
 
 
@@ -103,8 +104,8 @@ ABLATION = {
     "our sampler + ASHA": Strategy(PLAIN, spares=False),
     "ours, prior": Strategy(prior=True),
 }
-"""What each part of ours leaves when it is removed or another takes its place; random + ASHA with
-one of them alone; and ours that knows the best points of searches on the other sets."""
+"""Finesweep with one part removed or replaced, random + ASHA with one part added, and Finesweep
+with a prior from searches on the other image sets."""
 _ALL = STRATEGIES | ABLATION
 
 
@@ -118,7 +119,7 @@ class _Running:
 
 
 class Replay:
-    """One simulated search on a world, with a number of workers."""
+    """One simulated search on a `World`."""
 
     def __init__(
         self,
@@ -146,10 +147,10 @@ class Replay:
         self._running: dict[int, _Running] = {}
         self._curves: dict[int, Curve] = {}
         self.seconds = 0.0
-        """That it has taken."""
+        """Simulated time so far."""
 
     def run(self, seconds: float = math.inf, *, workers: int) -> None:
-        """Simulate until so many seconds have passed or no trial is left."""
+        """Simulate until ``seconds`` of simulated time have passed or no trial is left."""
         if not self._curves:
             for _ in range(workers):
                 self._begin(0.0)
@@ -159,7 +160,7 @@ class Replay:
                 self._begin(self.seconds)
 
     def regrets(self, budgets: Sequence[float], *, workers: int) -> list[float]:
-        """Regret of the trial handed over at each budget; confirmation is paid from the budget."""
+        """Regret at each budget in seconds. The budget includes the time for confirmation."""
         share = 1.0 if self._config.confirm == 0 else 1 - MAX_SHARE_OF_SEARCH
         regrets_of = []
         for budget in budgets:
@@ -179,7 +180,7 @@ class Replay:
         heapq.heappush(self._events, (now + float(curve.seconds[0]), number))
 
     def _report(self, now: float, number: int) -> bool:
-        """Report the next epoch of a trial; returns whether the trial has ended."""
+        """Report a trial's next epoch, and return whether the trial has ended."""
         running = self._running[number]
         running.epoch += 1
         curve, epoch = running.curve, running.epoch
@@ -198,11 +199,11 @@ class Replay:
         return True
 
     def best_points(self) -> list[TrialParams]:
-        """The best points, as a later search would be given them."""
+        """Best points of this search, as a later search with a prior would get them."""
         return best_points(self._study.trials(), self._config.metric, SPACE, {})
 
     def _regret(self) -> float:
-        """Regret of the trial it would hand over now, after confirming as a sweep does."""
+        """Regret of the trial that a sweep would select now, after confirming its best trials."""
         trials, metric = self._study.trials(), self._config.metric
         if not any(trial.reports for trial in trials):
             return self._world.best - self._world.typical
@@ -212,11 +213,11 @@ class Replay:
         ]
         chosen = select_winner([*trials, *repeated], metric)
         best = chosen.best(metric)
-        assert best is not None  # the winner has one
+        assert best is not None  # the winner has a best epoch
         return self._world.best - float(self._curves[chosen.number].test_accuracy[best.epoch - 1])
 
     def _again(self, number: int, repeat: Repeat) -> TrialRecord:
-        """A trial with another seed."""
+        """Simulate a repeat of a trial with another seed."""
         params = self._queue.params[repeat.of]
         curve = self._world.run(params, self._rng)
         reports = tuple(_report_of(curve, epoch) for epoch in range(1, repeat.epochs + 1))
@@ -224,7 +225,7 @@ class Replay:
 
 
 def _report_of(curve: Curve, epoch: int) -> EpochReport:
-    """The report of one epoch of a simulated trial."""
+    """Report of one epoch of a simulated trial."""
     loss, seconds = float(curve.val_loss[epoch - 1]), float(curve.seconds[epoch - 1])
     accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
     return EpochReport(
@@ -233,7 +234,7 @@ def _report_of(curve: Curve, epoch: int) -> EpochReport:
 
 
 def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
-    """The budgets of `WORTH` in seconds."""
+    """Budgets of `WORTH` in seconds of simulated time."""
     random, means = STRATEGIES["random + ASHA"], []
     for trials in WORTH.values():
         searches = [Replay(on, random, seed=10_000 + k, trials=trials) for k in range(seeds)]
@@ -246,7 +247,7 @@ def budgets(on: World, workers: int, *, seeds: int = 20) -> list[float]:
 def search(
     task: tuple[str, str, int], *, model: str, workers: int, seconds: dict[str, list[float]]
 ) -> tuple[str, str, list[float]]:
-    """The regrets of one search at each budget."""
+    """Simulate one search; return its image set, its strategy and its regret at each budget."""
     name, strategy, seed = task
     earlier = []
     others = [other for other in seconds if other != name]
@@ -259,13 +260,13 @@ def search(
 
 
 def interval(values: np.ndarray) -> str:
-    """Mean in points of accuracy, and half the width of its 95% interval."""
+    """Mean and half the width of its 95% interval, in percentage points of accuracy."""
     half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     return f"{100 * values.mean():.2f} ± {100 * half:.2f}"
 
 
 def main() -> None:
-    """Replay every strategy on every data set, and write the table."""
+    """Simulate every strategy on every image set, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
@@ -297,13 +298,14 @@ def _lines(
     regrets_of: dict[tuple[str, str], list[list[float]]],
 ) -> list[str]:
     lines = [
-        f"Regret in points of test accuracy, mean of {args.seeds} searches with half of its 95% "
-        f"interval, {args.workers} workers. Budgets are as long as "
-        + ", ".join(f"{n} ({name})" for name, n in WORTH.items())
-        + " trials of random + ASHA take.",
+        f"Regret in percentage points of test accuracy: mean of {args.seeds} searches ± half of "
+        f"its 95% interval, {args.workers} workers. A budget is the time of random + ASHA for "
+        + ", ".join(f"{n} trials ({name})" for name, n in WORTH.items())
+        + ".",
         "",
-        "Ours leaves a tenth of the workers' seconds to confirm its best, and begins with what was "
-        f"best on the other sets; its constants were chosen with all of them but {UNSEEN} in view.",
+        "Ours is Finesweep. It reserves a tenth of the time to confirm its best trials, and starts "
+        "with the best point of the other image sets. Its constants were tuned on all sets except "
+        f"{UNSEEN}.",
         "",
     ]
     head = "| | " + " | ".join(WORTH) + " |\n| --- |" + " --- |" * len(WORTH)
@@ -311,9 +313,10 @@ def _lines(
         on = world(name, args.model)
         first, last, tested = (on.explained[k] for k in (0, EPOCHS - 1, 2 * EPOCHS - 1))
         lines += [
-            f"**{name}**: {on.points} points; of the variance between points unseen ones tell "
-            f"{first:.0%} after one epoch, {last:.0%} after the last, {tested:.0%} in the test; "
-            f"the best has {on.best:.4f}, a random one {on.typical:.4f}.",
+            f"**{name}**: {on.points} points. Share of the variance between points that the "
+            f"surrogate explains at held-out points: {first:.0%} (validation, first epoch), "
+            f"{last:.0%} (validation, last epoch), {tested:.0%} (test). Test accuracy of the best "
+            f"point {on.best:.4f}, of a random one {on.typical:.4f}.",
             "",
             head,
         ]
@@ -329,17 +332,17 @@ def _lines(
         lines.append(f"| {strategy} | {cells} |")
     if set(STRATEGIES) <= set(strategies):
         verdict = (
-            f"Ours has {_share(regrets_of, args.sets)} of the regret of the better of random + ASHA"
+            "Our regret over that of the better of random + ASHA and stock, at each budget: "
+            f"{_share(regrets_of, args.sets)}; the aim is 0.5."
         )
-        verdict += " and stock; the aim is 0.5."
         if UNSEEN in args.sets:
-            verdict += f" On {UNSEEN} alone it has {_share(regrets_of, [UNSEEN])}."
+            verdict += f" On {UNSEEN} alone: {_share(regrets_of, [UNSEEN])}."
         lines += ["", verdict]
     return lines
 
 
 def _share(regrets_of: dict[tuple[str, str], list[list[float]]], sets: Sequence[str]) -> str:
-    """Our regret divided by the better rival's, at each budget."""
+    """Finesweep's regret divided by the better rival's, at each budget."""
     ours, *rivals = (
         np.mean([regrets_of[name, strategy] for name in sets], axis=(0, 1))
         for strategy in ("ours", "random + ASHA", "stock OptunaSearch + ASHA")

@@ -1,10 +1,10 @@
-"""Efficiency of spreading trials over raylets, and the cost of losing one; the trials only sleep.
+"""Efficiency of many raylets and of many trials, and the cost of a lost raylet. Trials only sleep.
 
-    python -m tests.benchmarks.scaling          # 1, 2, 4 raylets; one of three lost, one joined
-    python -m tests.benchmarks.scaling --many   # B9: 10,000 trials of a second on eight workers;
-                                                # a fifth of them by the stock searcher
+    python -m tests.benchmarks.scaling          # B8: 1, 2 and 4 raylets; one of three is lost
+    python -m tests.benchmarks.scaling --many   # B9: 10,000 trials of one second, eight workers;
+                                                # a fifth as many with OptunaSearch
 
-E is the trials' own seconds over workers times wall.
+Efficiency E = total seconds of the trials / (workers x wall time).
 """
 
 import argparse
@@ -36,7 +36,7 @@ EPOCH_SECONDS = 1.0
 
 
 class Sleeping(search.tuning.tuner.FineTuneTrial):
-    """A trial that sleeps for an epoch. It has no state: lost epochs are slept again."""
+    """Trial whose epochs only sleep. It has no checkpoint: a lost trial starts again."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._epoch = 0
@@ -52,7 +52,7 @@ class Sleeping(search.tuning.tuner.FineTuneTrial):
 
 
 class StockSleeping(tune.Trainable):
-    """The same trial, as a user of Tune would write it."""
+    """The same trial, as a user of Ray Tune would write it."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._epoch = 0
@@ -68,7 +68,7 @@ class StockSleeping(tune.Trainable):
 
 
 def planned(trials: int, epochs: int) -> Plan:
-    """The plan of a sweep over the demo space without early stopping."""
+    """Plan of a sweep over the demo space, without early stopping."""
     folder, _ = split_folder("elpv", 100)
     values = {"data": folder, "space": "demo", "trials": trials, "max_epochs": epochs}
     values |= {"stopping": "none", "gpus_per_trial": 0, "cache_dir": SCRATCH / "scaling"}
@@ -77,7 +77,7 @@ def planned(trials: int, epochs: int) -> Plan:
 
 
 def ours(plan: Plan, name: str) -> float:
-    """Wall seconds of a sweep; Ray runs already."""
+    """Wall seconds of a Finesweep search, without the start of Ray."""
     paths = SweepPaths(fresh(SCRATCH / name))
     job = TrialJob(plan.config, plan.survey.dataset, {}, plan.weights, on_gpu=False)
     resources = fit_resources(plan.config)
@@ -92,7 +92,7 @@ def ours(plan: Plan, name: str) -> float:
 
 
 def stock(trials: int, epochs: int, workers: int) -> float:
-    """Wall seconds of the same with OptunaSearch and a class trainable with reused actors."""
+    """Wall seconds of the same trials with OptunaSearch, a class trainable and reused actors."""
     tuner = tune.Tuner(
         tune.with_resources(StockSleeping, {"cpu": 1}),
         param_space={
@@ -117,7 +117,7 @@ def stock(trials: int, epochs: int, workers: int) -> float:
 
 
 class Raylets:
-    """Context manager of a head node without CPUs and a number of raylets."""
+    """Context manager for a local cluster of a head node without CPUs and several raylets."""
 
     def __init__(self, cpus: Sequence[int]) -> None:
         args = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False}
@@ -142,7 +142,7 @@ class Raylets:
 
 
 def spread_over_raylets() -> list[str]:
-    """E on 1, 2 and 4 raylets, from the difference between a long and a short sweep."""
+    """Rows of E on 1, 2 and 4 raylets, from the difference between a short and a long sweep."""
     short, long = planned(8, 6), planned(32, 6)
     efficiencies: dict[int, list[float]] = {1: [], 2: [], 4: []}
     for _ in range(3):
@@ -155,12 +155,15 @@ def spread_over_raylets() -> list[str]:
 
 
 def lose_and_join() -> list[float]:
-    """Wall time with a raylet of three lost after 15 s and one joined after 25 s, over without."""
+    """Ratio of wall times, with and without a loss, on three raylets.
+
+    With: one raylet is killed after 15 s, and another one joins after 25 s.
+    """
     plan = planned(24, 6)
     walls: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(3):
         for disturbed in walls:
-            # Ray joins a machine from the main thread alone.
+            # Ray can add a node only from the main thread, so the sweep runs in another one.
             with Raylets([1] * 3) as raylets, ThreadPoolExecutor(1) as pool:
                 running = pool.submit(ours, plan, "scaling-results")
                 if disturbed:
@@ -174,7 +177,7 @@ def lose_and_join() -> list[float]:
 
 
 def many(trials: int) -> None:
-    """B9: wall time of many trials against the ideal."""
+    """B9: efficiency of a sweep with very many trials."""
     searches = {
         "Finesweep": (trials, lambda n: ours(planned(n, 1), "scaling-many")),
         "OptunaSearch, ASHA, `reuse_actors=True`": (trials // 5, lambda n: stock(n, 1, 8)),
@@ -191,10 +194,11 @@ def many(trials: int) -> None:
         "B9: very many trials",
         f"python -m tests.benchmarks.scaling --many --trials {trials}",
         [
-            "Trials that sleep one second, eight workers on two raylets; one run each. The aim "
-            "for E is 0.9. (What the driver holds in memory: decisions.md.)",
+            "Trials that sleep one second, eight workers on two raylets; one run each. E is the "
+            "total sleep over workers times wall time; the aim is 0.9. The driver's memory is in "
+            "decisions.md.",
             "",
-            "| | trials | E | wall, s |",
+            "| | trials | E | wall time, s |",
             "| --- | --- | --- | --- |",
             *rows,
         ],
@@ -213,8 +217,8 @@ def main() -> None:
         many(args.trials)
         return
     lines = [
-        "Trials of six epochs that sleep a second each; what 32 of them take more than 8, over the "
-        "ideal.",
+        "Trials sleep for six epochs of one second each. E is the ideal time of 24 trials over the "
+        "difference in wall time between sweeps of 32 and of 8 trials.",
         "",
         "| raylets of one CPU | E |",
         "| --- | --- |",
@@ -223,9 +227,10 @@ def main() -> None:
     ]
     cost = spread(lose_and_join(), 3)
     lines += [
-        "24 such trials on three raylets, 48 s of sleep: one raylet is killed after 15 s and "
-        f"another joins after 25 s. The wall is **{cost}** times the undisturbed one; ten seconds "
-        "of one raylet are 0.07 of it, and its trial has no state here and sleeps anew.",
+        "24 such trials on three raylets sleep for 48 s. If one raylet is killed after 15 s and "
+        f"another one joins after 25 s, the wall time is **{cost}** times that of an undisturbed "
+        "sweep. The ten seconds without one raylet make up 0.07 of it; the killed trial also "
+        "starts again, because these trials have no checkpoints.",
     ]
     write_table("scaling", "B8: scaling", "python -m tests.benchmarks.scaling", lines)
 

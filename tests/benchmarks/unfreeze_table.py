@@ -1,8 +1,8 @@
-"""Trainable share of a network at each unfreeze fraction, for timm's families.
+"""Trainable share of a model at each unfreeze fraction, for backbones of several timm families.
 
     python tests/benchmarks/unfreeze_table.py > results/benchmarks/unfreeze.md
 
-Counts parameters with a head of 10 classes; needs no weights and no images.
+Counts parameters of models with a head for 10 classes. Needs no weights and no images.
 """
 
 import timm
@@ -41,9 +41,9 @@ LEVELS = (0, 0.25, 0.5, 0.75, 1)
 
 def main() -> None:
     """Print the table."""
-    print("# What trains at each unfreeze level\n")
-    print("Share of all parameters that train, and in brackets the groups that are open, head of")
-    print("10 classes. Made by `python tests/benchmarks/unfreeze_table.py`")
+    print("# Trainable share at each unfreeze fraction\n")
+    print("Share of all parameters that train, and in brackets the number of unfrozen groups, for")
+    print("a head of 10 classes. Made by `python tests/benchmarks/unfreeze_table.py`")
     print(f"with timm {timm.__version__}, torch {torch.__version__}.\n")
     print("| backbone | groups | M parameters | " + " | ".join(map(str, LEVELS)) + " |")
     print("|" + " --- |" * (3 + len(LEVELS)))

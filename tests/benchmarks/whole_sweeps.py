@@ -1,10 +1,10 @@
-"""Whole sweeps of equal wall time, ours and a docs-style one, each with its winner retrained.
+"""Test accuracy of Finesweep and of a docs-style sweep after equal wall time.
 
     python -m tests.benchmarks.whole_sweeps [elpv|foods|fashion] [--seconds 180] [--seeds 3]
 
-Ours has a time budget. The docs-style one (OptunaSearch and ASHA) then has the wall time that ours
-took to decode, search and confirm. Both search the demo space; Finesweep retrains and tests both
-winners.
+Finesweep runs with a time budget. The docs-style sweep (OptunaSearch and ASHA) then gets the wall
+time that Finesweep took to scan and decode images and to search. Both search the demo space, and
+Finesweep retrains and tests both winners.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, split_folder, sprea
 
 
 def launch(folder: Path, work: Path, *words: str) -> SweepPaths:
-    """Run a sweep of ours."""
+    """Run a Finesweep sweep with these flags, and return its paths."""
     command = [sys.executable, "-m", "search", "launch", str(folder), "--space", "demo"]
     command += ["--name", "sweep", "--results-dir", str(fresh(work / "results"))]
     command += ["--cache-dir", str(fresh(work / "cache")), "--concurrent", "2", *words]
@@ -30,13 +30,13 @@ def launch(folder: Path, work: Path, *words: str) -> SweepPaths:
 
 
 def tested(paths: SweepPaths) -> tuple[float, float]:
-    """The winner's validation accuracy in the search, and the retrained model's test accuracy."""
+    """Validation accuracy of the winner in the search, and test accuracy of the retrained model."""
     metrics = json.loads(paths.metrics.read_text())
     return metrics["members"][0]["val_accuracy"], metrics["test"]["accuracy"]
 
 
 def main() -> None:
-    """Run one of each for every seed, and write the table."""
+    """Run both sweeps for every seed, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", default="elpv", choices=["elpv", "foods", "fashion"])
     parser.add_argument("--images", type=int, default=3000)
@@ -75,16 +75,18 @@ def main() -> None:
         )
         print(rows[-1], file=sys.stderr)
     lines = [
-        f"A time budget of {args.seconds} s on {len(dataset.rows('train'))} training and "
+        f"Finesweep has a time budget of {args.seconds} s; docs-style has the same wall time. "
+        f"{len(dataset.rows('train'))} training and "
         f"{len(dataset.rows('val'))} validation images of {args.data}, trials of {args.epochs} "
         f"epochs at 96 px, two workers; tested on {len(dataset.rows('test'))} images.",
         "",
-        "| seed | ours, validation | ours, test | wall of each, s | docs-style trials | "
+        "| seed | Finesweep, validation | Finesweep, test | wall time, s | docs-style trials | "
         "docs-style, validation | docs-style, test |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
-        f"Ours has {spread((100 * np.array(gains)).tolist(), 3)} points of test accuracy more.",
+        f"Gain of Finesweep in test accuracy: {spread((100 * np.array(gains)).tolist(), 3)} "
+        "percentage points.",
     ]
     write_table(
         f"whole_sweeps_{args.data}",

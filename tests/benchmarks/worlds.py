@@ -1,11 +1,11 @@
-"""Surrogates of recorded curves: the learning curve that any point of the space would have had.
+"""Surrogate models of recorded curves: they predict the learning curve of any point of the space.
 
-A Gaussian process for each principal component of the curves, that is of the logits of both
-accuracies and the logarithm of the validation loss together, and of the logarithms of an epoch's
-seconds; or a forest. A run that diverged has the smallest accuracy of all from then on. The share
-of variance explained at held-out points says how far a surrogate can be trusted
-(`World.explained`). The difference between two seeds of one point is the luck: every simulated
-trial is given a draw of it.
+A curve holds the logits of validation and test accuracy and the logarithm of the validation loss.
+A second surrogate predicts the logarithm of an epoch's seconds. Either is a Gaussian process for
+each principal component, or a random forest. After a run has diverged, it has the smallest accuracy
+of all runs. `World.explained` is the share of variance that the surrogate explains at held-out
+points. The deviation of a run from the mean over seeds is noise; every simulated trial gets a draw
+of it.
 """
 
 import itertools
@@ -28,17 +28,21 @@ from spaces import Choices, SearchSpace, TrialParams
 from tests.benchmarks.record_curves import CURVES, EPOCHS, SETS, SPACE, points
 
 COMPONENTS = 6
-"""Of the curves; more than these are noise."""
+"""Number of principal components of the curves; further ones are noise."""
 VAL, TEST, LOSS = (slice(k * EPOCHS, (k + 1) * EPOCHS) for k in range(3))
-"""Places in a point's curves, all of which are better where they are higher."""
+"""Columns of a point's curves. Higher values are better in all of them."""
 ALIKE = 6
-"""Repeated runs whose luck a trial may have: of points about as good, for bad ones vary more."""
+"""Number of repeated runs from which a trial's noise is drawn: those with the nearest accuracy.
+
+Runs at bad points vary more than those at good points.
+"""
 
 
 def coordinates(points: Mapping[str, Any]) -> np.ndarray:
-    """Features ``(n, d)`` of points given as columns ``(n,)`` by field, each in about [0, 1].
+    """Features ``(n, d)``, each in about [0, 1], of points given as a column ``(n,)`` per field.
 
-    The backbone's learning rate stands beside the head's, because the two act independently.
+    The backbone's learning rate is a feature instead of its ratio to the head's, because the two
+    rates act independently.
     """
     columns = []
     for field, dim in SPACE.open.items():
@@ -60,7 +64,7 @@ def coordinates(points: Mapping[str, Any]) -> np.ndarray:
 
 
 class Surface:
-    """One Gaussian process for each component of ``(n, k)`` values over ``(n, d)`` points."""
+    """Gaussian processes for the principal components of values ``(n, k)`` at points ``(n, d)``."""
 
     def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
         self._mean = values.mean(axis=0)
@@ -80,26 +84,29 @@ class Surface:
             unseen[:, k] = score - scale * fitted.alpha_ / np.diag(inverse)
             self._parts.append((scale, fitted))
         self.left_out = self._mean + unseen @ self._axes
-        """``(n, k)``: each point as told by all the others (leave one out)."""
+        """Leave-one-out prediction at each point, ``(n, k)``."""
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """``(m, k)`` values at ``(m, d)`` points."""
+        """Predicted values ``(m, k)`` at points ``(m, d)``."""
         scores = [scale * fitted.predict(points) for scale, fitted in self._parts]
         return self._mean + np.stack(scores, axis=1) @ self._axes
 
 
 class Forest:
-    """A forest over the same, which assumes no smoothness: a check that no sampler lives by it."""
+    """Random forest for the same values.
+
+    It assumes no smoothness, so it shows whether a sampler's success depends on smoothness.
+    """
 
     def __init__(self, points: np.ndarray, values: np.ndarray, components: int) -> None:
         self._trees = ExtraTreesRegressor(
             64, min_samples_leaf=2, bootstrap=True, oob_score=True, random_state=0
         ).fit(points, values)
         self.left_out = self._trees.oob_prediction_
-        """``(n, k)``: each point as told by the trees that did not see it."""
+        """Out-of-bag prediction at each point, ``(n, k)``."""
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """``(m, k)`` values at ``(m, d)`` points: its ``predict``, less what that takes for one."""
+        """Predicted values ``(m, k)`` at points ``(m, d)``, without the overhead of ``predict``."""
         few = points.astype(np.float32)
         return np.mean(
             [tree.tree_.predict(few)[..., 0] for tree in self._trees.estimators_], axis=0
@@ -107,23 +114,23 @@ class Forest:
 
 
 MODELS = {"processes": Surface, "forest": Forest}
-"""What recorded points are made continuous by."""
+"""Surrogate models, by name."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning curve of a simulated trial: ``(EPOCHS,)`` each."""
+    """Learning curve of a simulated trial; all arrays have shape ``(EPOCHS,)``."""
 
     val_accuracy: np.ndarray
     val_loss: np.ndarray
     test_accuracy: np.ndarray
-    """Without its luck: what retraining the point is worth."""
+    """Expected test accuracy, without the trial's noise."""
     seconds: np.ndarray
-    """Of each epoch, not in all."""
+    """Duration of each epoch."""
 
 
 class World:
-    """A data set on which searches are simulated."""
+    """Image set on which searches are simulated."""
 
     def __init__(self, name: str, model: str = "processes") -> None:
         table = _whole(pd.read_parquet(CURVES / f"{name}.parquet"))
@@ -136,7 +143,7 @@ class World:
             ]
         )
         self.space = _space(name)
-        """`SPACE`, which begins with what was learnt from the other sets, as a preset does."""
+        """`SPACE` with starting points learnt from the other image sets, like a preset's."""
         self._images = _images(table["val_accuracy"].to_numpy())
         first = np.flatnonzero(heads["seed"] == 0)
         at = coordinates(heads.iloc[first])
@@ -146,17 +153,17 @@ class World:
         self._pace = MODELS[model](at, pace[first], 2)
         missed = ((curves[first] - self._curves.left_out) ** 2).mean(axis=0)
         self.explained = 1 - missed / curves[first].var(axis=0)
-        """``(3 * EPOCHS,)`` share of the variance between points that is told at unseen ones."""
+        """Share of the variance between points explained at held-out points, ``(3 * EPOCHS,)``."""
         self._luck, self._repeated = _luck(heads, curves)
         self.best, self.typical = self._best_and_typical()
-        """Test accuracies of the best point there is, and of one that is drawn at random: what a
-        search is worth that has found nothing yet."""
+        """Test accuracies of the best point and, on average, of a random point. A search that has
+        no result yet is scored as the random point."""
 
     def run(self, params: TrialParams, rng: np.random.Generator) -> Curve:
-        """The curve of a simulated trial, with its own draw of luck.
+        """Curve of a simulated trial, with a draw of noise.
 
-        Luck lifts no trial above the run that it was measured on: a poor point that learns with one
-        seed only would otherwise beat every point that learns with any seed.
+        Noise lifts a trial at most to the level of the run that the noise comes from. Otherwise, a
+        poor point that learns with one seed only could beat points that learn with every seed.
         """
         at = coordinates({field: [getattr(params, field)] for field in SPACE.open})
         mean = self._curves.at(at)[0]
@@ -172,7 +179,7 @@ class World:
         )
 
     def _best_and_typical(self) -> tuple[float, float]:
-        """The best test accuracy and that of a typical point, by random search and refinement."""
+        """Test accuracy of the best point, and mean over random points, by random local search."""
         cube, rng = UnitCube(SPACE.distributions()), np.random.default_rng(0)
         places, typical = cube.sample(rng, 4000), 0.0
         for _ in range(8):
@@ -185,7 +192,7 @@ class World:
 
 
 def _space(name: str) -> SearchSpace:
-    """The space, which starts with the heads alone and the best point of the other sets."""
+    """Space whose starting points are head-only training and the best point of the other sets."""
     behind = []
     for other in SETS:
         if other != name:
@@ -198,7 +205,7 @@ def _space(name: str) -> SearchSpace:
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Runs with all epochs; after diverging, a run has the smallest accuracy."""
+    """Fill up runs to all epochs: after a run diverged, it has the smallest accuracy of all."""
     least = table[["val_accuracy", "test_accuracy"]].min()
     least["val_loss"] = table["val_loss"].max()
     runs = []
@@ -214,24 +221,27 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache
 def world(name: str, model: str = "processes") -> World:
-    """The world of a data set, fitted once per process."""
+    """`World` of an image set, fitted once per process."""
     return World(name, model)
 
 
 def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Deviations of repeated runs from the mean curve of their point; and those means."""
+    """Deviations of repeated runs from their point's mean curve, and those mean curves.
+
+    Both have one row per repeated run.
+    """
     luck, means = [], []
     for _, rows in heads.groupby("point").groups.items():
         if len(rows) > 1:
             repeated = curves[np.asarray(rows)]
-            bessel = np.sqrt(len(rows) / (len(rows) - 1))  # the mean is of the same few
+            bessel = np.sqrt(len(rows) / (len(rows) - 1))  # corrects for the estimated mean
             luck.append(bessel * (repeated - repeated.mean(axis=0)))
             means.append(np.broadcast_to(repeated.mean(axis=0), repeated.shape))
     return np.concatenate(luck), np.concatenate(means)
 
 
 def _images(accuracies: np.ndarray) -> int:
-    """Number of images behind accuracies that are all multiples of one over it."""
+    """Smallest number of images n for which all accuracies are multiples of 1/n."""
     counts = (n * accuracies for n in itertools.count(1))
     return 1 + next(i for i, c in enumerate(counts) if np.allclose(c, np.round(c), atol=1e-3))
 
