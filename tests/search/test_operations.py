@@ -48,7 +48,7 @@ def test_only_settings_of_the_final_model_can_be_changed(
 
 
 @pytest.mark.parametrize("name", ["5", "0005", "best"])
-def test_a_trial_that_does_not_exist_is_refused_with_those_that_do(
+def test_an_unknown_trial_is_refused_with_a_list_of_the_trials(
     name: str, copied: SweepPaths
 ) -> None:
     with pytest.raises(ConfigError, match=f"No trial '{name}'; there are 0000 to 0004."):

@@ -23,7 +23,7 @@ def prepared(config: SweepConfig, ray_cluster: None) -> Preparation:
     return prepare_sweep(config, ignore_progress, StageClock())
 
 
-def test_a_sweep_is_prepared_with_its_images_decoded_and_its_machines_known(
+def test_preparation_decodes_the_images_and_examines_the_machines(
     config: SweepConfig, prepared: Preparation
 ) -> None:
     (store,) = prepared.stores.values()

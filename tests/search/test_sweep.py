@@ -15,7 +15,7 @@ from trainables.data import Dataset
 pytestmark = pytest.mark.slow
 
 
-def test_a_sweep_leaves_every_file_behind_that_its_readme_names(sweep: SweepResult) -> None:
+def test_a_sweep_leaves_every_file_that_its_readme_names(sweep: SweepResult) -> None:
     root = sweep.paths.root
     for name in [
         "sweep.json",
@@ -48,7 +48,7 @@ def test_a_sweep_leaves_every_file_behind_that_its_readme_names(sweep: SweepResu
     assert not [p for p in (root / "export").rglob("*") if p.suffix in (".pkl", ".pth", ".bin")]
 
 
-def test_the_tables_have_the_columns_that_others_build_on(sweep: SweepResult) -> None:
+def test_the_tables_keep_the_columns_that_users_rely_on(sweep: SweepResult) -> None:
     table = pd.read_parquet(sweep.paths.trials)
     columns = {"trial_id", "status", "epochs", "best_epoch", "val_accuracy", "val_loss", "seconds"}
     assert columns | {f"params.{f}" for f in TrialParams.model_fields} <= set(table.columns)
@@ -77,7 +77,7 @@ def test_asha_stopped_some_trials_and_let_some_finish(sweep: SweepResult) -> Non
         assert trial.reports[-1].is_last == finished
 
 
-def test_the_test_result_is_that_of_the_predictions(sweep: SweepResult) -> None:
+def test_the_test_result_agrees_with_the_saved_predictions(sweep: SweepResult) -> None:
     metrics = json.loads(sweep.paths.metrics.read_text())
     table = pd.read_parquet(sweep.paths.predictions)
     right = (table["label"] == table["predicted"]).mean()
@@ -127,21 +127,23 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
     assert f"epoch {epochs} of {epochs}: train_loss" in result.paths.log.read_text()
 
 
-def test_more_than_the_cluster_has_is_refused(settings: dict[str, Any], ray_cluster: None) -> None:
+def test_more_resources_than_the_cluster_has_are_refused(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
     with pytest.raises(ConfigError, match="64 CPUs and 0 GPUs but no machine has both"):
         fit_resources(SweepConfig.parse({**settings, "cpus_per_trial": 64}))
     with pytest.raises(ConfigError, match="no machine has both"):  # three only in all
         fit_resources(SweepConfig.parse({**settings, "cpus_per_trial": 3}))
 
 
-def test_a_name_that_exists_is_refused_before_anything_runs(
+def test_the_name_of_an_existing_sweep_is_refused_before_anything_runs(
     sweep: SweepResult, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigError, match="finesweep resume"):
         Sweep(SweepConfig.parse({**settings, "name": "digits"})).run()
 
 
-def test_another_trial_can_be_retrained_and_a_wrong_one_is_refused(sweep: SweepResult) -> None:
+def test_another_trial_can_be_retrained_and_an_unknown_one_is_refused(sweep: SweepResult) -> None:
     with pytest.raises(ConfigError, match="there are 0000 to 0004"):
         retrain_sweep(sweep.paths, trial="77")
     again = retrain_sweep(sweep.paths, trial=str(sweep.trials["trial_id"].iloc[-1]))

@@ -8,14 +8,14 @@ import pytest
 from trainables.files import write_atomically, write_json
 
 
-def test_a_file_is_written_with_its_folder_and_nothing_else(tmp_path: Path) -> None:
+def test_writing_a_file_creates_its_folder_and_leaves_no_other_file(tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.txt"
     write_atomically(target, lambda partial: partial.write_text("text"))
     assert target.read_text() == "text"
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
 
@@ -29,7 +29,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_others_may_read_a_file_whose_writer_made_it_private(tmp_path: Path) -> None:
+def test_a_written_file_is_readable_for_others_even_if_its_writer_made_it_private(
+    tmp_path: Path,
+) -> None:
     def write_privately(partial: Path) -> None:
         partial.unlink()
         os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -40,7 +42,7 @@ def test_others_may_read_a_file_whose_writer_made_it_private(tmp_path: Path) -> 
     assert stat.filemode(written) == stat.filemode(usual)
 
 
-def test_json_keeps_the_order_of_keys_and_all_letters(tmp_path: Path) -> None:
+def test_json_keeps_the_order_of_keys_and_non_ascii_letters(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"b": "Größe", "a": [1, 2.5]})
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
     assert "Größe" in text

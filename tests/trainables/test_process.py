@@ -21,7 +21,7 @@ def test_torch_and_opencv_get_the_threads_of_the_process() -> None:
     assert cv2.getNumThreads() == 2
 
 
-def test_one_thread_is_used_inside_and_the_former_number_afterwards() -> None:
+def test_a_single_thread_is_used_in_the_context_and_the_old_number_after_it() -> None:
     torch.set_num_threads(2)
     with single_torch_thread():
         assert torch.get_num_threads() == 1

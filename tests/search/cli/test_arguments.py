@@ -27,7 +27,7 @@ def test_a_launch_gets_its_settings_and_their_file(
     assert named == {"config_file": file}
 
 
-def test_a_plan_gets_where_to_draw_and_whether_to_print_json(
+def test_plan_gets_the_path_of_the_preview_and_the_json_flag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, named = call(monkeypatch, "plan", "d", "--json", "--augment-preview", "x.png")
@@ -51,7 +51,7 @@ def test_a_retraining_gets_a_trial_and_the_settings_that_change(
 
 
 @pytest.mark.parametrize("board", ["tensorboard", "dashboard"])
-def test_a_comparison_gets_all_that_it_is_to_show(
+def test_compare_gets_everything_that_it_has_to_show(
     board: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args, named = call(monkeypatch, "compare", "a", "b", f"--{board}", "--top", "2")

@@ -66,7 +66,7 @@ def test_plan_prints_one_json_document_and_nothing_else(
 
 
 @pytest.mark.slow
-def test_launch_says_what_came_out_and_what_to_do_next(
+def test_launch_prints_the_result_and_the_next_steps(
     settings: dict[str, Any], ray_cluster: None, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "sweep.toml"
@@ -86,7 +86,7 @@ def test_launch_says_what_came_out_and_what_to_do_next(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_end_a_sweep_cleanly_and_say_how_to_go_on(
+def test_ctrl_c_and_sigterm_end_a_sweep_cleanly_and_say_how_to_resume(
     settings: dict[str, Any], tmp_path: Path, number: signal.Signals
 ) -> None:
     given = {**settings, "name": "cut", "results_dir": tmp_path, "trials": 500, "concurrent": 1}
@@ -115,7 +115,7 @@ def test_ctrl_c_and_sigterm_end_a_sweep_cleanly_and_say_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_heard_while_no_machine_is_left(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_ctrl_c_works_while_no_machine_is_left(settings: dict[str, Any], tmp_path: Path) -> None:
     given = {**settings, "name": "alone", "results_dir": tmp_path, "trials": 500}
     waits = """
 import sys
@@ -172,7 +172,7 @@ def test_predict_needs_neither_ray_nor_the_sweep(sweep: SweepResult, digits: Pat
 
 
 @pytest.mark.slow
-def test_predict_answers_for_files_and_folders(
+def test_predict_classifies_files_and_folders(
     sweep: SweepResult, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     image = sorted((digits / "one").iterdir())[0]
@@ -197,7 +197,7 @@ def _json(file: Path) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_predict_draws_where_the_model_looks(
+def test_predict_draws_grad_cam_maps(
     sweep: SweepResult, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     images = sorted((digits / "one").iterdir())[:2]

@@ -35,7 +35,7 @@ def test_the_help_says_defaults_choices_and_presets() -> None:
     assert "for small data" in text and "[unset]" in text
 
 
-def test_a_command_may_show_some_settings_and_still_take_the_others() -> None:
+def test_a_command_accepts_settings_that_its_help_hides() -> None:
     some = parser(shown=("trials", "retrain"), without=("data",))
     text = some.format_help()
     shown = [group.TITLE for group in GROUPS if f"\n{group.TITLE}:\n" in text]
@@ -56,7 +56,7 @@ def test_a_flag_that_is_not_given_sets_nothing() -> None:
     }
 
 
-def test_flags_lie_over_the_file(tmp_path: Path) -> None:
+def test_flags_override_the_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"
     file.write_text('data = "d"\ntrials = 5\nseed = 1\n')
     config = config_from_arguments(parser().parse_args(["--config", str(file), "--trials", "7"]))

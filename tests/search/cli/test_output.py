@@ -76,7 +76,7 @@ def plan(**changes: Any) -> PlanDocument:
     return replace(empty, **changes)
 
 
-def test_a_plan_says_what_a_sweep_begins_with() -> None:
+def test_a_plan_lists_the_initial_points() -> None:
     points = [
         TrialParams(backbone=backbone, unfreeze=unfreeze, dropout=0.12345678, image_size=32)
         for unfreeze in (0, 0.25)
@@ -90,7 +90,7 @@ def test_a_plan_says_what_a_sweep_begins_with() -> None:
     assert "Begins" not in output.plan_text(plan())
 
 
-def test_a_plan_lists_a_few_of_many_things_and_counts_the_others() -> None:
+def test_a_plan_shortens_long_lists_and_counts_the_rest() -> None:
     issues = [ImageIssue(f"{i}.png", "bad", "torn") for i in range(7)]
     counts = {"train": {f"class{i}": 1 for i in range(10)}}
     points = [
@@ -116,7 +116,7 @@ def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:
     )
 
 
-def test_an_interrupted_sweep_says_what_is_missing_and_how_to_go_on(tmp_path: Path) -> None:
+def test_an_interrupted_sweep_says_what_is_missing_and_how_to_resume(tmp_path: Path) -> None:
     config = SweepConfig.parse({"data": "d", "name": "s", "trials": 9})
     result = SweepResult(SweepPaths(tmp_path / "s"), pd.DataFrame(), unfinished=4)
     text = output.result_text(result, config)
@@ -128,6 +128,6 @@ def test_an_interrupted_sweep_says_what_is_missing_and_how_to_go_on(tmp_path: Pa
     assert "the budget is not spent yet" in output.result_text(result, budget)
 
 
-def test_no_trial_yet_makes_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_without_trials_has_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(pd.DataFrame())
     assert capsys.readouterr().out.strip() == ""

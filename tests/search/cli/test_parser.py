@@ -22,7 +22,7 @@ def no_new_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logger.handlers[:] = before
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert finesweep("--version") == 0
     assert capsys.readouterr().out == f"finesweep {importlib.metadata.version('finesweep')}\n"
 
@@ -45,7 +45,9 @@ def test_without_a_command_the_help_lists_all_of_them(capsys: pytest.CaptureFixt
         (["retrain"], "The following arguments are required: SWEEP; see finesweep retrain --help"),
     ],
 )
-def test_a_word_that_is_not_known_is_told_with_the_nearest(argv: list[str], sentence: str) -> None:
+def test_an_unknown_word_is_refused_with_the_nearest_known_one(
+    argv: list[str], sentence: str
+) -> None:
     with pytest.raises(ConfigError, match=sentence):
         parse_arguments(argv)
 
@@ -84,6 +86,6 @@ def test_the_exit_status_says_whose_mistake_it_was(
     assert os.environ["GOMP_SPINCOUNT"]
 
 
-def test_every_command_has_a_parser_of_its_name() -> None:
+def test_every_command_has_a_parser_with_its_name() -> None:
     _, parsers = make_parsers()
     assert list(parsers) == [command.name for command in COMMANDS]

@@ -5,7 +5,7 @@ import pytest
 from search.cli.terminal_progress import terminal_progress
 
 
-def test_a_step_is_one_line_that_is_drawn_over(
+def test_a_step_of_progress_is_one_line_that_is_redrawn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -17,7 +17,7 @@ def test_a_step_is_one_line_that_is_drawn_over(
     assert drawn == ("starting Ray ...\n\rdecoding: 1 of 3\rdecoding: 2 of 3\rdecoding: 3 of 3\n")
 
 
-def test_a_long_step_is_drawn_once_a_percent(
+def test_a_long_step_is_redrawn_once_per_percent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -10,7 +10,7 @@ def test_there_are_more_than_a_hundred_cases_each_with_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_mistake_is_answered_as_the_table_says(case: Case, tmp_path: Path) -> None:
+def test_a_mistake_gets_the_message_in_the_table(case: Case, tmp_path: Path) -> None:
     status, text = answer(case, tmp_path)
     assert status == 2, text
     assert "Traceback" not in text

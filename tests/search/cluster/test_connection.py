@@ -40,7 +40,7 @@ print(json.dumps([sorted(before), sorted(used)]))
 
 
 @pytest.mark.slow
-def test_tune_takes_over_the_workers_that_have_imported_already(
+def test_tune_uses_workers_that_have_already_imported_the_modules(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     values = {**settings, "name": "taken", "results_dir": tmp_path, "trials": 2, "points": None}
@@ -53,7 +53,7 @@ def test_tune_takes_over_the_workers_that_have_imported_already(
     assert set(used) <= set(before)
 
 
-def test_an_address_where_no_cluster_answers_is_told_in_one_sentence(
+def test_an_address_without_a_cluster_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)

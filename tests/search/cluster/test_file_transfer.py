@@ -45,7 +45,7 @@ def test_a_file_that_the_driver_lacks_cannot_be_fetched(ray_cluster: None, tmp_p
     assert not (tmp_path / "target").exists()
 
 
-def test_without_ray_this_is_the_drivers_machine(
+def test_without_ray_a_process_counts_as_on_the_drivers_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)

@@ -28,7 +28,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "compose.yaml", "kuberay.yaml", "ray-up.yaml"])
-def test_every_command_of_a_template_is_one_of_ours(name: str) -> None:
+def test_every_finesweep_command_in_a_template_exists(name: str) -> None:
     parser, _ = make_parsers()
     found = commands((CLUSTERS / name).read_text())
     assert found
@@ -39,7 +39,7 @@ def test_every_command_of_a_template_is_one_of_ours(name: str) -> None:
             config_from_arguments(inner)
 
 
-def test_the_slurm_script_parses_and_its_options_are_ours() -> None:
+def test_the_slurm_script_parses_and_uses_existing_options() -> None:
     script = CLUSTERS / "slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
     options = re.search(r"OPTIONS:-(.*)\}", script.read_text())

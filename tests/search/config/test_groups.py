@@ -8,14 +8,14 @@ from search.config.groups import OutputSettings, SearchSettings, SpaceSettings
 from spaces import ConfigError
 
 
-def test_paths_become_absolute_and_a_name_is_made() -> None:
+def test_paths_become_absolute_and_a_missing_name_is_generated() -> None:
     config = SweepConfig.parse({"data": "some/my cells"})
     assert isinstance(config.data, Path) and config.data.is_absolute()
     assert config.results_dir.is_absolute()
     assert config.name.startswith("my_cells-")
 
 
-def test_a_config_made_without_parse_is_as_good(tmp_path: Path) -> None:
+def test_a_config_from_the_constructor_also_gets_absolute_paths_and_a_name(tmp_path: Path) -> None:
     config = SweepConfig(data=tmp_path)
     assert config.results_dir.is_absolute()
     assert "~" not in str(config.cache_dir)
@@ -46,7 +46,7 @@ def test_a_folder_of_weights_is_found_from_anywhere(
     ("given", "seconds"),
     [("90m", 5400), ("2h", 7200), ("1.5d", 129600), (3600, 3600), (None, None)],
 )
-def test_a_time_budget_is_in_seconds_however_it_is_written(
+def test_a_time_budget_in_any_notation_becomes_seconds(
     given: object, seconds: float | None
 ) -> None:
     assert SearchSettings.model_validate({"time_budget": given}).time_budget == seconds
@@ -62,19 +62,19 @@ def test_a_time_budget_is_in_seconds_however_it_is_written(
         ({"sensitivity": "crack=0.0"}, "sensitivity: must be CLASS=SHARE"),
     ],
 )
-def test_a_value_that_can_not_be_is_refused(values: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_value_is_refused(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         SweepConfig.parse({"data": "d", **values})
 
 
-def test_a_class_name_may_hold_an_equals_sign() -> None:
+def test_a_class_name_may_contain_an_equals_sign() -> None:
     assert SweepConfig.parse({"data": "d", "sensitivity": "a=b=0.9"}).sensitivity == "a=b=0.9"
 
 
-def test_a_group_can_be_used_alone() -> None:
+def test_a_group_of_settings_can_be_used_alone() -> None:
     assert SpaceSettings(points=Path("p.json")).points == Path("p.json").absolute()
     assert OutputSettings().name == "", "there are no data to name it after"
 
 
-def test_the_cache_is_counted_in_bytes() -> None:
+def test_the_size_of_the_cache_is_converted_to_bytes() -> None:
     assert SweepConfig.parse({"data": "d", "cache_gib": 0.5}).cache_bytes == 2**29

@@ -31,7 +31,7 @@ def test_settings_are_ordered_by_group_as_the_fields_of_the_config_are() -> None
     assert list(SweepConfig.model_fields) == fields
 
 
-def test_a_setting_knows_its_flag_and_the_values_that_it_may_have() -> None:
+def test_a_setting_has_its_flag_and_its_allowed_values() -> None:
     by_name = {setting.name: setting for setting in all_settings()}
     assert by_name["asha.grace_epochs"].flag == "--asha.grace-epochs"
     assert by_name["split.eval_is"].choices == ("val", "test")
@@ -40,7 +40,7 @@ def test_a_setting_knows_its_flag_and_the_values_that_it_may_have() -> None:
     assert by_name["export.formats"].is_list and by_name["prior"].is_list
 
 
-def test_what_a_resume_and_a_retraining_may_change_are_settings() -> None:
+def test_everything_that_a_resume_or_a_retraining_may_change_is_a_setting() -> None:
     names = {setting.name for setting in all_settings()}
     assert set(FINAL_MODEL_SETTINGS) < set(RESUMABLE_SETTINGS) < names
 
@@ -64,18 +64,20 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
         ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp supports only one objective"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_setting_is_refused_with_one_sentence(
+    values: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(ConfigError, match=sentence):
         SweepConfig.parse({"data": "d", **values})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         SweepConfig.parse({"trials": "many", "max_epochs": 0})
     assert len(str(caught.value).splitlines()) == 3
 
 
-def test_rules_between_settings_are_told_together() -> None:
+def test_all_violated_rules_between_settings_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         SweepConfig.parse({"data": "d", "target": 95, "folds": 1, "confirm": 1})
     assert len(str(caught.value).splitlines()) == 3
@@ -98,13 +100,13 @@ def test_folds_validate_on_the_training_images_too() -> None:
     assert SweepConfig.parse({"data": "d", "folds": 5}).validation_splits == ("train", "val")
 
 
-def test_a_sweep_with_a_prior_does_not_draw_what_the_earlier_one_drew() -> None:
+def test_a_sweep_with_a_prior_draws_other_points_than_the_earlier_sweep() -> None:
     plain = SweepConfig.parse({"data": "d"})
     after, later = (SweepConfig.parse({"data": "d", "prior": [name]}) for name in ("a", "b"))
     assert plain.sampler_seed == plain.seed
     assert len({config.sampler_seed for config in (plain, after, later)}) == 3
 
 
-def test_settings_of_a_group_are_found_flat(tmp_path: Path) -> None:
+def test_settings_of_a_group_are_attributes_of_the_config(tmp_path: Path) -> None:
     config = SweepConfig.parse(overlay({"data": tmp_path}, {"split.val_fraction": 0.2}))
     assert (config.split.val_fraction, config.trials) == (0.2, 16)

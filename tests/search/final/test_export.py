@@ -60,7 +60,7 @@ def test_torch_export_gives_the_logits_of_predict(sweep: SweepResult, files: lis
     assert np.allclose(got, expected, atol=1e-4)
 
 
-def test_predictions_of_the_export_are_those_of_the_test(
+def test_predictions_of_the_export_equal_those_of_the_test(
     sweep: SweepResult, files: list[Path]
 ) -> None:
     import pandas as pd
@@ -86,7 +86,9 @@ def test_a_format_that_differs_is_an_error(
     assert not (tmp_path / "out").exists(), "an export takes its place only once it was checked"
 
 
-def test_weights_that_are_not_those_tested_are_an_error(sweep: SweepResult, tmp_path: Path) -> None:
+def test_weights_that_differ_from_the_tested_model_are_an_error(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
     from safetensors.torch import load_file, save_file
 
     spoiled = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "spoiled")))
@@ -96,7 +98,9 @@ def test_weights_that_are_not_those_tested_are_an_error(sweep: SweepResult, tmp_
         export_sweep(spoiled, formats=["timm"])
 
 
-def test_an_export_over_another_leaves_nothing_of_it(sweep: SweepResult, tmp_path: Path) -> None:
+def test_an_export_removes_all_files_of_an_earlier_export(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
     export_sweep(sweep.paths, formats=["timm", "pt2"], out=tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     export_sweep(sweep.paths, formats=["pt2"], out=tmp_path)
@@ -138,7 +142,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.pt2", "model.onnx"])
-def test_predict_opens_a_program_by_its_file_too(
+def test_predict_also_accepts_the_file_of_an_exported_program(
     name: str, sweep: SweepResult, files: list[Path]
 ) -> None:
     whole = Predictor.load(sweep.paths.export)

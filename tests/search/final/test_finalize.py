@@ -37,7 +37,7 @@ def test_an_ensemble_is_exported_as_one_model(ensemble: SweepPaths) -> None:
         assert predicted == pytest.approx(tested, abs=1e-3)
 
 
-def test_a_final_model_is_reused_only_if_it_was_made_to_the_same_spec(sweep: SweepResult) -> None:
+def test_a_final_model_is_reused_only_if_its_spec_is_the_same(sweep: SweepResult) -> None:
     final = FinalModel.read(sweep.paths)
     trials = {trial.trial_id: trial for trial in read_trials(sweep.paths.journal)}
     winner = EnsembleMember(trials[final.winner.trial_id])
@@ -63,7 +63,7 @@ def careful(
     return Sweep(SweepConfig.parse({**base, **changes})).run()
 
 
-def test_the_class_of_a_sensitivity_has_a_threshold(careful: SweepResult) -> None:
+def test_a_sensitivity_gives_its_class_a_threshold(careful: SweepResult) -> None:
     assert careful.final is not None
     rates = careful.final.rates
     assert rates is not None
@@ -84,7 +84,7 @@ def shown_text(result: SweepResult, **changes: object) -> str:
     return result_text(result, load_sweep_config(result.paths).model_copy(update=changes))
 
 
-def test_the_terminal_shows_what_the_final_model_is_made_of(
+def test_the_terminal_shows_the_members_of_the_final_model(
     careful: SweepResult, ensemble: SweepPaths
 ) -> None:
     text = shown_text(careful, ensemble=3, calibrate=True, folds=5)
@@ -96,7 +96,7 @@ def test_the_terminal_shows_what_the_final_model_is_made_of(
 
 
 @pytest.mark.parametrize("name", ["", "model.onnx", "model.pt2"])
-def test_every_export_holds_that_threshold(careful: SweepResult, name: str) -> None:
+def test_every_export_contains_the_threshold(careful: SweepResult, name: str) -> None:
     assert careful.final is not None
     assert careful.final.rates is not None
     predictor = Predictor.load(careful.paths.export / name)

@@ -12,7 +12,7 @@ from search.record import SweepPaths, load_sweep_config
 pytestmark = pytest.mark.slow
 
 
-def test_the_card_says_why_the_test_result_counts(sweep: SweepResult) -> None:
+def test_the_card_has_the_test_result_and_warns_of_the_validation_score(sweep: SweepResult) -> None:
     card = sweep.paths.model_card.read_text()
     assert sweep.final is not None
     assert f"| accuracy | {sweep.final.test.accuracy:.4f} |" in card
@@ -45,7 +45,7 @@ def test_the_command_on_the_card_launches_the_same_sweep_again(sweep: SweepResul
     assert again.space == str(sweep.paths.space)
 
 
-def test_the_card_of_an_ensemble_tells_weights_and_temperatures(ensemble: SweepPaths) -> None:
+def test_the_card_of_an_ensemble_has_weights_and_temperatures(ensemble: SweepPaths) -> None:
     card = ensemble.model_card.read_text()
     assert "The timm folder is left out: an ensemble of 2 trials is not a plain timm" in card
     assert "its weight in the mean of probabilities is 0.75." in card

@@ -48,7 +48,7 @@ def test_members_that_make_different_mistakes_are_picked_together() -> None:
     assert set(pick_members(members, labels, fold_numbers(labels), METRIC, 1)) == {0}
 
 
-def test_members_that_only_fit_the_images_they_were_picked_on_are_not_picked() -> None:
+def test_members_that_only_help_on_the_images_used_for_selection_are_not_picked() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 60)
     good = softmax(2.0 * np.eye(2)[labels] + rng.normal(size=(60, 2)), axis=1)
@@ -57,7 +57,9 @@ def test_members_that_only_fit_the_images_they_were_picked_on_are_not_picked() -
     assert pick_members(members, labels, fold_numbers(labels), METRIC, 4) == Counter([0])
 
 
-def test_members_are_preprocessed_as_the_winner_is(paths: SweepPaths, dataset: Dataset) -> None:
+def test_members_have_the_same_preprocessing_as_the_winner(
+    paths: SweepPaths, dataset: Dataset
+) -> None:
     labels = dataset.labels[dataset.rows("val")]
     wrong = [slice(0, 4), slice(4, 9), slice(4, 9)]
     logits = [np.log(member) for member in probabilities_wrong_on(labels, *wrong)]
@@ -100,7 +102,7 @@ def test_a_winner_without_saved_logits_stays_alone(paths: SweepPaths, dataset: D
 
 
 @pytest.mark.slow
-def test_a_sensitivity_of_one_of_three_classes_is_refused_before_a_trial(
+def test_a_sensitivity_with_three_classes_is_refused_before_the_first_trial(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
     given = {**settings, "name": "refused", "sensitivity": "one=0.9"}
@@ -109,6 +111,6 @@ def test_a_sensitivity_of_one_of_three_classes_is_refused_before_a_trial(
 
 
 @pytest.mark.parametrize("wrong", ["one", "one=0", "one=1.5", "=0.9"])
-def test_a_sensitivity_is_a_class_and_a_share(wrong: str) -> None:
+def test_a_sensitivity_must_be_a_class_and_a_share(wrong: str) -> None:
     with pytest.raises(ConfigError, match="sensitivity: must be CLASS=SHARE, such as"):
         config(sensitivity=wrong)

@@ -35,7 +35,9 @@ def new_sweep(settings: dict[str, Any], results: Path, **changes: Any) -> SweepC
     return SweepConfig.parse({**settings, "results_dir": results, "name": "new", **changes})
 
 
-def test_a_prior_that_is_none_is_refused_at_once(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_prior_that_is_not_a_sweep_is_refused_at_once(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="No sweep 'old'"):
         check_launch(new_sweep(settings, tmp_path, prior=["old"]))
 
@@ -47,7 +49,7 @@ def test_more_points_than_trials_are_refused(settings: dict[str, Any], tmp_path:
         check_launch(new_sweep(settings, tmp_path, points=points, trials=1))
 
 
-def test_a_name_that_is_taken_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_name_of_an_existing_sweep_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
     config = new_sweep(settings, tmp_path)
     (tmp_path / "new").mkdir()
     with pytest.raises(ConfigError, match="exists and holds no sweep"):
@@ -57,7 +59,7 @@ def test_a_name_that_is_taken_is_refused(settings: dict[str, Any], tmp_path: Pat
         check_launch(config)
 
 
-def test_what_was_checked_is_not_read_again(
+def test_inputs_that_were_checked_are_not_checked_again(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = []

@@ -16,7 +16,9 @@ def facts(backbone: str, images_per_second: float) -> BackboneFacts:
     return BackboneFacts(backbone, "none", 32, 1000, 4, {"0": 0.1, "1": 1.0}, images_per_second)
 
 
-def test_a_document_has_what_was_understood(settings: dict[str, Any]) -> None:
+def test_a_plan_document_has_the_classes_the_open_parameters_and_the_cost(
+    settings: dict[str, Any],
+) -> None:
     plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
     document = describe_plan(plan, [facts("test_efficientnet", 10), facts("test_vit", 40)])
     assert document.classes == ["one", "seven", "zero"]
@@ -45,7 +47,9 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     assert list(written["cost"]) == ["trials", "expected_epochs", "core_hours", "measured_on"]
 
 
-def test_folds_train_each_image_in_all_folds_but_one(settings: dict[str, Any]) -> None:
+def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
+    settings: dict[str, Any],
+) -> None:
     plan = complete_plan(prepare_plan(SweepConfig.parse({**settings, "folds": 3})))
     cost = describe_plan(plan, [facts("test_vit", 40)]).cost
     assert cost.core_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)

@@ -45,7 +45,9 @@ def point(backbone: str, unfreeze: float, **given: Any) -> TrialParams:
     return TrialParams(backbone=backbone, unfreeze=unfreeze, image_size=96, **given)
 
 
-def test_the_best_of_each_sweep_come_in_turn_and_within_the_bounds(tmp_path: Path) -> None:
+def test_the_best_points_of_earlier_sweeps_alternate_and_are_within_the_bounds(
+    tmp_path: Path,
+) -> None:
     earlier(
         tmp_path,
         "one",
@@ -64,14 +66,14 @@ def test_the_best_of_each_sweep_come_in_turn_and_within_the_bounds(tmp_path: Pat
     assert {(p.image_size, p.dropout) for p in found} == {(64, 0.3), (32, 0.3)}
 
 
-def test_of_many_points_a_few_are_taken(tmp_path: Path) -> None:
+def test_only_a_few_of_many_earlier_points_are_used(tmp_path: Path) -> None:
     many = [(point("a", n / 20), n / 20, "completed") for n in range(10)]
     earlier(tmp_path, "many", *many)  # type: ignore[arg-type]
     found = prior_points([Path("many")], SPACE, SIZES, results_dir=tmp_path)
     assert [p.unfreeze for p in found] == [0.45, 0.4, 0.35][:POINTS_PER_SWEEP]
 
 
-def test_what_was_found_is_tried_before_the_defaults(
+def test_points_of_earlier_sweeps_are_tried_before_the_defaults(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     earlier(tmp_path, "old", (point("test_vit", 0.6, augment=0.1), 0.9, "completed"))
@@ -81,7 +83,7 @@ def test_what_was_found_is_tried_before_the_defaults(
     assert [p.backbone for p in points[2:]] == ["test_efficientnet", "test_vit"]
 
 
-def test_every_backbone_is_tried_at_the_defaults_behind_the_points_that_are_given(
+def test_every_backbone_is_tried_at_the_defaults_after_the_given_points(
     settings: dict[str, Any],
 ) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "trials": 5}))
@@ -105,7 +107,7 @@ def grid_of_six(settings: dict[str, Any], tmp_path: Path, **more: Any) -> Prepar
     return prepare_plan(SweepConfig.parse(values))
 
 
-def test_a_grid_is_tried_point_by_point(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_all_points_of_a_grid_are_tried(settings: dict[str, Any], tmp_path: Path) -> None:
     points = grid_of_six(settings, tmp_path, trials=6).points
     assert {(p.backbone, p.unfreeze) for p in points} == set(
         itertools.product(("test_vit", "test_efficientnet"), (0.0, 0.5, 1.0))
@@ -114,7 +116,7 @@ def test_a_grid_is_tried_point_by_point(settings: dict[str, Any], tmp_path: Path
     assert grid_of_six(settings, tmp_path, trials=6, seed=1).points != points
 
 
-def test_a_grid_goes_on_behind_points_that_were_tried(
+def test_a_grid_continues_after_points_that_were_already_tried(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     points = grid_of_six(settings, tmp_path, trials=6).points

@@ -36,7 +36,7 @@ def test_uneven_classes_are_ranked_by_balanced_accuracy(
     assert (class_imbalance(plan.survey.dataset) > 3) is (left == 12)
 
 
-def test_the_images_of_a_resumed_sweep_are_put_into_its_order(settings: dict[str, Any]) -> None:
+def test_a_resume_reorders_images_as_at_the_launch(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse(settings))
     dataset = complete_plan(prepared).survey.dataset
     again = complete_plan(prepared, recorded=dataset).survey.dataset
@@ -44,7 +44,7 @@ def test_the_images_of_a_resumed_sweep_are_put_into_its_order(settings: dict[str
     assert list(again.digests) == list(dataset.digests)
 
 
-def test_other_classes_than_those_of_the_launch_are_refused(
+def test_a_resume_with_other_classes_is_refused(
     settings: dict[str, Any], digits: Path, tmp_path: Path
 ) -> None:
     recorded = complete_plan(prepare_plan(SweepConfig.parse(settings))).survey.dataset
@@ -55,7 +55,7 @@ def test_other_classes_than_those_of_the_launch_are_refused(
         complete_plan(prepared, recorded=recorded)
 
 
-def test_other_images_than_those_of_the_launch_are_refused(
+def test_a_resume_with_other_images_is_refused(
     settings: dict[str, Any], digits: Path, tmp_path: Path
 ) -> None:
     recorded = complete_plan(prepare_plan(SweepConfig.parse(settings))).survey.dataset
@@ -73,7 +73,7 @@ def test_more_folds_than_images_of_a_class_are_refused(settings: dict[str, Any])
         complete_plan(many)
 
 
-def test_a_sensitivity_of_no_class_is_refused(settings: dict[str, Any]) -> None:
+def test_a_sensitivity_for_an_unknown_class_is_refused(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "sensitivity": "crack=0.9"}))
     with pytest.raises(ConfigError, match="not 'crack' of 3"):
         complete_plan(prepared)

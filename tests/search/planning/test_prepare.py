@@ -9,7 +9,7 @@ from spaces import ConfigError, SearchSpace, SpaceError, WeightsError
 from trainables.models import Preprocessing
 
 
-def test_weights_that_can_not_be_had_are_told_before_images_are_read(
+def test_missing_weights_are_reported_before_images_are_read(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     for name in ("cat", "dog"):
@@ -19,12 +19,14 @@ def test_weights_that_can_not_be_had_are_told_before_images_are_read(
         prepare_plan(SweepConfig.parse(values))
 
 
-def test_a_size_that_a_backbone_can_not_take_is_told(settings: dict[str, Any]) -> None:
+def test_an_image_size_that_a_backbone_can_not_take_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(SpaceError, match="test_vit can't take images of 33 pixels"):
         prepare_plan(SweepConfig.parse({**settings, "image_size": 33}))
 
 
-def test_every_size_that_a_trial_may_ask_for_is_a_format(settings: dict[str, Any]) -> None:
+def test_every_image_size_that_a_trial_may_use_is_prepared_as_a_pixel_format(
+    settings: dict[str, Any],
+) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "image_size": 48}))
     wanted = {Preprocessing.of(name).pixel_format(48) for name in prepared.space.backbones}
     assert wanted <= set(prepared.pixel_formats)
@@ -34,13 +36,15 @@ def test_every_size_that_a_trial_may_ask_for_is_a_format(settings: dict[str, Any
     }
 
 
-def test_a_cache_that_can_not_be_written_is_told(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_cache_that_can_not_be_written_is_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cache_dir .*file/cache can't be written"):
         prepare_plan(SweepConfig.parse({**settings, "cache_dir": tmp_path / "file" / "cache"}))
 
 
-def test_the_weights_are_those_of_the_backbones_that_a_trial_may_use(
+def test_weights_are_prepared_for_every_backbone_that_a_trial_may_use(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     points = tmp_path / "points.json"
@@ -52,7 +56,7 @@ def test_the_weights_are_those_of_the_backbones_that_a_trial_may_use(
     assert list(all_three.weights) == ["test_resnet", "test_efficientnet", "test_vit"]
 
 
-def test_a_resume_takes_what_was_recorded(settings: dict[str, Any]) -> None:
+def test_a_resume_uses_the_recorded_space_points_and_seed(settings: dict[str, Any]) -> None:
     config = SweepConfig.parse({**settings, "space": "default", "points": None, "prior": ["old"]})
     space = SearchSpace.load(settings["space"])
     recorded = RecordedPlan(space, [{"unfreeze": 0.5, "image_size": 32}], sampler_seed=7)
@@ -65,7 +69,7 @@ def test_a_resume_takes_what_was_recorded(settings: dict[str, Any]) -> None:
     ("sampler", "stopping", "warned"),
     [("gp", "asha", True), ("gp", "none", False), ("tpe", "asha", False)],
 )
-def test_a_sampler_that_few_trials_would_teach_is_warned_of(
+def test_a_sampler_that_would_see_too_few_completed_trials_gives_a_warning(
     sampler: str,
     stopping: str,
     warned: bool,

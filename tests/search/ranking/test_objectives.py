@@ -19,7 +19,7 @@ SPACE = SearchSpace.from_table(
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
-def test_samplers_get_every_objective_and_cope_with_stopped_trials(
+def test_samplers_get_all_objectives_and_handle_stopped_trials(
     sampler: SamplerName,
 ) -> None:
     storage = InMemoryStorage()

@@ -34,7 +34,7 @@ def config(**given: Any) -> SweepConfig:
 FOUR = [trial(0, 0.7, 0.9), trial(1, 0.5, 0.8), trial(2, 0.6), trial(3, 0.95, status="failed")]
 
 
-def test_the_best_are_repeated_to_their_best_epoch_with_other_seeds() -> None:
+def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() -> None:
     assert pending_repeats(FOUR, config(confirm=2, seed=7)) == [
         Repeat(0, 8, 2),
         Repeat(1, 8, 2),
@@ -52,7 +52,7 @@ def test_unset_confirm_costs_a_tenth_of_the_search_at_most(bad: int, repeated: i
     assert len({repeat.of for repeat in pending_repeats(trials, config())}) == repeated
 
 
-def test_nothing_is_repeated_if_there_is_nothing_to_choose_between() -> None:
+def test_nothing_is_repeated_without_a_winner_to_choose() -> None:
     assert pending_repeats(FOUR, config(confirm=0)) == []
     assert pending_repeats(FOUR[:1], config(confirm=2)) == []
     many = [trial(n, n / 100) for n in range(80)]
@@ -72,7 +72,7 @@ def test_a_single_trial_can_not_be_confirmed() -> None:
         config(confirm=1)
 
 
-def test_the_winner_is_the_best_in_the_mean_over_its_seeds() -> None:
+def test_the_winner_has_the_best_mean_over_its_seeds() -> None:
     lucky = [repeat_of(4, 0, 1, 0.5, 0.6), repeat_of(5, 0, 2, 0.5, 0.6)]
     sound = [repeat_of(6, 1, 1, 0.5, 0.8), repeat_of(7, 1, 2, 0.5, 0.82)]
     trials = [*FOUR, *sound, *lucky]
@@ -97,7 +97,7 @@ def test_a_trial_that_diverges_with_another_seed_gives_way_to_one_that_does_not(
     assert select_winner([*trials, *SOUND], ACCURACY).number == 1
 
 
-def test_a_trial_that_lost_a_repeat_to_a_fault_keeps_its_place() -> None:
+def test_a_trial_with_a_failed_repeat_can_still_win() -> None:
     lost = replace(repeat_of(5, 0, 2, 0.7, 0.9), reports=(), status="failed")
     trials = [*FOUR, repeat_of(4, 0, 1, 0.7, 0.9), lost, *SOUND]
     assert set(confirmed_scores(trials, ACCURACY)) == {1}

@@ -55,7 +55,7 @@ def test_a_sweep_that_is_not_retrained_has_no_final_model(tmp_path: Path) -> Non
         FinalModel.read(SweepPaths(tmp_path))
 
 
-def test_the_name_says_which_trials_it_consists_of() -> None:
+def test_the_name_of_a_final_model_lists_its_trials() -> None:
     other = replace(WINNER, trial_id="0012")
     assert FINAL.name == "trial 0007"
     assert replace(FINAL, members=(WINNER, other)).name == "the mean of trials 0007, 0012"

@@ -19,7 +19,7 @@ def test_the_program_is_called_by_its_name_if_the_shell_finds_it(installed: None
     ("script", "name"),
     [("bin/finesweep", "bin/finesweep"), ("search/__main__.py", "python -m search")],
 )
-def test_else_it_is_called_as_it_was_started(
+def test_otherwise_the_program_is_called_as_it_was_started(
     script: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)

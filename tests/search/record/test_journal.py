@@ -22,7 +22,7 @@ def test_the_journal_knows_every_trial_and_epoch(journal: Path) -> None:
     assert trials[0].seconds == 6.0
 
 
-def test_optuna_is_told_the_truth(journal: Path) -> None:
+def test_optunas_own_storage_shows_the_trials_states_and_values(journal: Path) -> None:
     backend = optuna.storages.journal.JournalFileBackend(str(journal))
     storage = optuna.storages.JournalStorage(backend)
     trials = optuna.load_study(study_name="finesweep", storage=storage).trials

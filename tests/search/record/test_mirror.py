@@ -75,7 +75,7 @@ def test_the_journal_is_uploaded_first_and_the_settings_last(
     assert order == ["driver.sign"], "nothing has changed"
 
 
-def test_no_checkpoint_is_uploaded_of_an_epoch_that_the_uploaded_journal_lacks(
+def test_a_checkpoint_is_uploaded_only_after_the_journal_has_its_epoch(
     paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial may go on while files are uploaded."""

@@ -28,7 +28,7 @@ def test_an_unknown_sweep_is_an_error_that_lists_those_there_are(results: Path) 
         SweepPaths.existing("one", results / "one")
 
 
-def test_every_path_is_below_the_folder_of_the_sweep_and_no_two_are_alike() -> None:
+def test_every_path_is_below_the_sweeps_folder_and_unique() -> None:
     paths = SweepPaths(Path("/results/photos"))
     names = [name for name, value in vars(SweepPaths).items() if isinstance(value, property)]
     files = [getattr(paths, name) for name in names]

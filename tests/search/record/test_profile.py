@@ -9,7 +9,7 @@ from search.record import StageClock, format_duration, read_trials
 from search.record.profile import STAGES
 
 
-def test_a_clock_adds_up_stages_that_overlap_or_fail() -> None:
+def test_a_stage_clock_adds_up_stages_that_overlap_or_fail() -> None:
     clock = StageClock()
     with clock.stage("scan"), clock.stage("start"):
         time.sleep(0.05)

@@ -25,12 +25,12 @@ def paths(tmp_path: Path) -> SweepPaths:
     return launched
 
 
-def test_requested_settings_stay_as_they_were_given(paths: SweepPaths) -> None:
+def test_stored_settings_stay_as_the_user_gave_them(paths: SweepPaths) -> None:
     config = requested_config(paths)
     assert (config.name, config.metric, config.trials) == ("first-name", "auto", 9)
 
 
-def test_a_sweep_runs_with_its_resolved_metric_where_its_folder_lies_now(paths: SweepPaths) -> None:
+def test_a_moved_sweep_runs_in_its_new_folder_with_its_resolved_metric(paths: SweepPaths) -> None:
     config = load_sweep_config(paths)
     assert (config.name, config.metric) == ("photos", "val_loss")
     assert config.results_dir == paths.root.parent

@@ -18,7 +18,7 @@ def test_a_trial_is_named_by_four_digits_of_its_number() -> None:
     assert trial_name(12345) == "12345"
 
 
-def test_the_time_of_a_trial_is_that_of_its_epochs() -> None:
+def test_the_time_of_a_trial_is_the_sum_over_its_epochs() -> None:
     assert TRIAL.seconds == 6.0
 
 

@@ -5,7 +5,7 @@ import pytest
 from search.report.charts import Chart, chart_style, shorten
 
 
-def test_a_chart_keeps_its_text_as_text_in_any_language_and_is_the_same_twice() -> None:
+def test_a_chart_is_reproducible_and_keeps_its_text_as_text_in_any_language() -> None:
     svgs = []
     for _ in range(2):
         with chart_style():
@@ -19,7 +19,7 @@ def test_a_chart_keeps_its_text_as_text_in_any_language_and_is_the_same_twice() 
     assert svgs[0] == svgs[1]
 
 
-def test_long_names_lose_their_middle() -> None:
+def test_long_names_are_shortened_in_the_middle() -> None:
     assert shorten(["short", "x" * 40 + "_end"], 12) == ["short", "xxxxx…x_end"]
 
 

@@ -28,7 +28,7 @@ def test_equally_large_classes_are_not_compared() -> None:
     assert "times" not in picture.caption
 
 
-def test_of_many_classes_the_smallest_are_left_out() -> None:
+def test_with_many_classes_the_smallest_are_left_out_of_the_chart() -> None:
     assert (
         "The 2 smallest classes are left out."
         in class_balance_picture(dataset_of(*range(1, 33))).caption

@@ -36,7 +36,7 @@ def test_a_test_of_one_class_alone_has_no_curves() -> None:
     assert not any("curves" in alt for alt in alts(predictions))
 
 
-def test_confusions_are_ordered_by_frequency_and_equal_ones_by_class() -> None:
+def test_confusions_are_ordered_by_frequency_and_then_by_class() -> None:
     labels, predicted = np.array([0, 0, 0, 1, 2]), np.array([1, 1, 2, 1, 0])
     predictions = Predictions(("a", "b", "c"), labels, np.eye(3)[predicted])
     assert most_frequent_confusions(predictions) == [
@@ -47,7 +47,9 @@ def test_confusions_are_ordered_by_frequency_and_equal_ones_by_class() -> None:
 
 
 @pytest.mark.parametrize(("sharpness", "verdict"), [(20.0, "is overconfident"), (0.1, "is not")])
-def test_the_reliability_diagram_judges_the_confidence(sharpness: float, verdict: str) -> None:
+def test_the_caption_of_the_reliability_diagram_judges_the_confidence(
+    sharpness: float, verdict: str
+) -> None:
     predictions = random_predictions(3)
     logits = sharpness * np.log(predictions.probabilities)
     scaled = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

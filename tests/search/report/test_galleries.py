@@ -44,7 +44,7 @@ def test_mistakes_are_shown_with_the_most_confident_first(
     assert first.lines[1] == dataset.paths[dataset.rows("test")[2]]
 
 
-def test_a_test_without_mistakes_has_no_gallery_of_them(dataset: Dataset) -> None:
+def test_a_test_without_mistakes_has_no_gallery_of_mistakes(dataset: Dataset) -> None:
     labels = np.asarray(dataset.labels[dataset.rows("test")])
     perfect = Predictions(dataset.classes, labels, np.eye(3)[labels])
     assert mistakes_gallery(perfect, dataset) is None

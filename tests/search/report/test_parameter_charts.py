@@ -15,7 +15,7 @@ def alts(trials: list[TrialRecord], metric: str = "val_accuracy") -> list[str]:
     return [picture.alt for picture in pictures]
 
 
-def test_the_charts_name_the_best() -> None:
+def test_the_charts_name_the_best_trial() -> None:
     trials = [
         trial_of(0, 0.5, 0.9),
         trial_of(1, 0.6, status="stopped"),
@@ -27,11 +27,11 @@ def test_the_charts_name_the_best() -> None:
     assert "the best trial has unfreeze 0, learning_rate 0.001, backbone a" in parallel
 
 
-def test_the_lowest_loss_is_the_best() -> None:
+def test_with_a_loss_as_metric_the_lowest_trial_is_the_best() -> None:
     assert "a 0.1000, b 0.4000" in alts([trial_of(0, 0.5, 0.9), trial_of(1, 0.6)], "val_loss")[0]
 
 
-def test_importance_is_estimated_from_ten_trials_by_an_epoch_that_most_have() -> None:
+def test_importance_is_estimated_from_ten_trials_at_an_epoch_that_most_have() -> None:
     trials = [trial_of(k, 0.3 + k / 50, *[0.9] * (k % 2)) for k in range(12)]
     assert alts(trials)[-2].startswith("Importance of the parameters: ")
     assert not any("Importance" in alt for alt in alts(trials[:9]))
@@ -60,7 +60,7 @@ def test_failed_trials_are_left_out_and_running_ones_are_not() -> None:
     assert "b 0.4000" in alts(trials)[0]
 
 
-def test_an_image_size_that_was_drawn_as_native_is_drawn_as_such() -> None:
+def test_a_native_image_size_is_shown_as_native() -> None:
     sizes = {"choices": ["native", 160]}
     space = SearchSpace.from_table(
         {"backbone": {"choices": ["a", "b"]}, "image_size": sizes}, name="s"

@@ -41,7 +41,7 @@ def test_every_picture_has_a_text_alternative(sweep: SweepResult) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_sweep_has_a_page_of_what_there_is(copied: SweepPaths) -> None:
+def test_an_interrupted_sweep_has_a_report_of_its_results_so_far(copied: SweepPaths) -> None:
     shutil.rmtree(copied.retrained)
     copied.profile.unlink()
     page = write_report(copied, read_trials(copied.journal)).read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_an_interrupted_sweep_has_a_page_of_what_there_is(copied: SweepPaths) ->
 
 
 @pytest.mark.slow
-def test_the_page_says_so_if_the_images_are_gone(copied: SweepPaths, tmp_path: Path) -> None:
+def test_the_report_says_if_the_images_are_missing(copied: SweepPaths, tmp_path: Path) -> None:
     facts = json.loads(copied.dataset.read_text())
     copied.dataset.write_text(json.dumps({**facts, "root": str(tmp_path / "gone")}))
     out = write_report(copied, read_trials(copied.journal), tmp_path / "page.html")

@@ -32,7 +32,7 @@ def data_of(trials: list[TrialRecord], **settings: object) -> SweepData:
     )
 
 
-def test_before_the_first_trial_the_summary_is_what_is_searched() -> None:
+def test_before_the_first_trial_the_summary_describes_the_search() -> None:
     assert summary(data_of([])) == [
         "The sweep searches for the best classifier of 2 classes on 6 images (3 train, 2 val, "
         "1 test), with 16 trials of the space test.",
@@ -57,7 +57,7 @@ def test_trials_are_counted_by_how_they_ended() -> None:
     assert sentences[3] == "No model has been retrained and tested yet."
 
 
-def test_one_trial_is_not_several() -> None:
+def test_a_single_trial_is_counted_in_the_singular() -> None:
     assert summary(data_of([trial_of(0, 0.5)]))[1].startswith("1 trial of 1 backbone has begun, ")
 
 

@@ -13,19 +13,19 @@ def test_repeats_failed_trials_and_trials_without_a_finite_epoch_are_left_out() 
     assert [trial.number for trial in history_of(trials).trials] == [0]
 
 
-def test_a_search_that_no_trial_could_win_has_no_history() -> None:
+def test_a_search_without_a_finished_epoch_has_no_history() -> None:
     with pytest.raises(RunError, match="None of 1 trials has a finished epoch"):
         history_of([trial_of(0)])
 
 
-def test_trials_are_ordered_by_their_scores_and_equal_ones_by_number() -> None:
+def test_trials_are_ordered_by_score_and_then_by_number() -> None:
     trials = [trial_of(0, 0.5), trial_of(1, 0.9), trial_of(2, 0.5), trial_of(3, 0.7)]
     assert history_of(trials).worst_to_best.tolist() == [0, 2, 3, 1]
     assert history_of(trials, "val_loss").worst_to_best.tolist() == [0, 2, 3, 1]
     assert history_of(trials).backbones == ["b", "a"]
 
 
-def test_of_many_trials_the_best_are_drawn_and_a_sample_of_the_others() -> None:
+def test_of_many_trials_the_best_and_a_sample_of_the_others_are_drawn() -> None:
     first = trial_of(0, 0.5)
     scores = np.random.default_rng(0).permutation(700) / 700
     trials = [

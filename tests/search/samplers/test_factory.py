@@ -50,7 +50,7 @@ def test_every_sampler_proposes_points_of_the_space_and_is_reproducible_by_its_s
 
 
 @pytest.mark.parametrize("name", ["tpe", "mfgp", "cmaes"])
-def test_samplers_that_learn_come_nearer_the_optimum_than_random_ones(name: SamplerName) -> None:
+def test_learning_samplers_get_nearer_to_the_optimum_than_random_search(name: SamplerName) -> None:
     late = [abs(x - 0.3) for seed in range(3) for x in proposals(name, 40, seed)[-15:]]
     chance = [abs(x - 0.3) for seed in range(3) for x in proposals("random", 40, seed)[-15:]]
     assert sum(late) < 0.7 * sum(chance)

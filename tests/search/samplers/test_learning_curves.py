@@ -22,7 +22,7 @@ def trial_with(
     return trial
 
 
-def test_finished_curves_are_sorted_best_first_and_running_ones_are_apart() -> None:
+def test_finished_curves_are_sorted_best_first_and_running_ones_are_separate() -> None:
     study, curves = optuna.create_study(direction="maximize"), LearningCurves()
     running = trial_with(study, [0.9])
     for best in (0.5, 0.7, 0.6):

@@ -52,7 +52,7 @@ def late_regret(trials: list[optuna.Trial]) -> float:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_it_learns_from_trials_that_were_all_stopped(sign: int) -> None:
+def test_the_sampler_learns_even_if_all_trials_were_stopped(sign: int) -> None:
     direction: Literal["maximize", "minimize"] = "maximize" if sign == 1 else "minimize"
     trials = run_study(lambda trial: [sign * score(trial)], direction=direction)
     assert late_regret(trials) < 0.5 * late_regret(run_study(lambda trial: [0.5]))
@@ -93,7 +93,7 @@ def study_with_a_running_trial(
     return sampler, study, study.ask(SPACE)
 
 
-def test_a_trial_that_learns_slowly_could_win_and_a_worse_one_like_it_could_not() -> None:
+def test_a_slow_learner_could_win_and_a_worse_similar_trial_could_not() -> None:
     point: dict[str, object] = {"backbone": "b", "unfreeze": 0.33, "learning_rate": 1e-3}
     sampler, study, trial = study_with_a_running_trial(point)
     value = slow_or_fast(trial)[0]
@@ -127,7 +127,7 @@ def test_points_stay_random_while_all_trials_fail() -> None:
     assert len({trial.params["unfreeze"] for trial in trials}) == len(trials)
 
 
-def test_it_avoids_points_where_trials_fail() -> None:
+def test_the_sampler_avoids_points_where_trials_fail() -> None:
     def fast(trial: optuna.Trial) -> bool:
         return bool(trial.params["learning_rate"] > 1e-3)
 
@@ -151,7 +151,7 @@ def test_points_of_running_trials_are_not_proposed_again() -> None:
     assert len(set(points)) == 6
 
 
-def test_a_point_that_lacks_a_parameter_does_not_keep_it_from_being_learnt() -> None:
+def test_a_parameter_is_learnt_even_if_some_points_lack_it() -> None:
     """A given initial point may lie outside the space, and then lacks one."""
     study = optuna.create_study(
         direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
@@ -187,7 +187,7 @@ def test_points_are_random_before_any_trial_has_a_value() -> None:
     assert len(set(depths)) == len(depths)
 
 
-def test_it_learns_from_more_trials_than_are_fitted_beside_many_that_run() -> None:
+def test_the_sampler_learns_from_more_trials_than_it_fits_while_many_run() -> None:
     study = optuna.create_study(
         direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
     )
@@ -201,7 +201,7 @@ def test_it_learns_from_more_trials_than_are_fitted_beside_many_that_run() -> No
     assert late_regret(trials) < 0.5 * late_regret(run_study(lambda trial: [0.5]))
 
 
-def test_it_is_reproducible_by_its_seed() -> None:
+def test_the_sampler_is_reproducible_by_its_seed() -> None:
     first, again = (
         [t.params for t in run_study(lambda t: [score(t)], trials=20)] for _ in range(2)
     )

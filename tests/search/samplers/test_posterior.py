@@ -33,7 +33,7 @@ def test_the_mean_is_highest_where_curves_end_highest() -> None:
     assert (std > 0).all()
 
 
-def test_a_curve_of_few_epochs_is_forecast_from_whole_ones() -> None:
+def test_a_short_curve_is_extrapolated_from_complete_ones() -> None:
     """A trial that was stopped after epoch 1 is expected to rise as the others did."""
     short = LearningCurve(point(0.31, "b"), [1], [0.8])
     posterior = fitted(curves(short))
@@ -68,7 +68,7 @@ def test_a_fantasy_keeps_the_mean_and_removes_the_uncertainty_at_a_pending_point
     assert posterior.fantasize([]) is posterior
 
 
-def test_expected_improvement_is_that_of_random_draws() -> None:
+def test_expected_improvement_agrees_with_monte_carlo() -> None:
     posterior, codes = fitted(curves()), CUBE.encode([point(0.35), point(0.9, "b")])
     mean, std = posterior.final_scores(codes)
     incumbent = float(mean.max())
@@ -86,7 +86,7 @@ def test_hyperparameters_are_fitted_only_with_a_prior_and_stay_near_it() -> None
     assert noise > 2, "these curves have none, which outweighs the prior"
 
 
-def test_the_process_has_the_public_attributes_that_conditioning_reads() -> None:
+def test_scikit_learns_gaussian_process_has_the_attributes_that_conditioning_reads() -> None:
     """They are scikit-learn's documented ones; the last holds for the sum in `prior_kernel`."""
     process = fitted(curves(), tuned=False).process
     assert process.X_train_.shape == (40, CUBE.embedded_size + 1)

@@ -31,7 +31,7 @@ def test_decoding_the_code_of_a_point_gives_that_point() -> None:
     assert isinstance(point["head_hidden"], int) and isinstance(point["batch_size"], int)
 
 
-def test_every_code_is_that_of_a_point_of_the_space() -> None:
+def test_every_code_decodes_to_a_point_of_the_space() -> None:
     rng = np.random.default_rng(0)
     sampled = CUBE.sample(rng, 200)
     for code in [*sampled, *CUBE.perturb(rng, sampled[:3], 200)]:
@@ -52,7 +52,7 @@ def test_perturbed_codes_are_nearer_than_uniform_ones() -> None:
     assert near.min() > 0, "none is the point itself"
 
 
-def test_any_two_choices_are_as_far_apart_as_the_ends_of_a_range() -> None:
+def test_two_choices_have_the_same_distance_as_the_ends_of_a_range() -> None:
     codes = np.array([[k, 0, 0, 0, 0] for k in range(3)] + [[0, 1, 0, 0, 0]], dtype=float)
     embedded = CUBE.embed(codes)
     assert embedded.shape == (4, CUBE.embedded_size)

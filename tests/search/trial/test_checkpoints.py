@@ -9,7 +9,7 @@ from search.trial.checkpoints import pack, unpack
 from tests.support.other_machine import elsewhere
 
 
-def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> None:
+def test_the_newest_state_of_each_trial_is_written_in_the_end(tmp_path: Path) -> None:
     checkpoints = Checkpoints.here(tmp_path / "c", [])
     with CheckpointWriter(checkpoints) as writer:
         for epoch in range(20):
@@ -21,7 +21,7 @@ def test_the_newest_state_of_each_trial_is_there_in_the_end(tmp_path: Path) -> N
     assert checkpoints.read(2) == {"epoch": 19, "number": 2}
 
 
-def test_what_a_killed_driver_was_writing_or_had_to_remove_goes(tmp_path: Path) -> None:
+def test_leftover_checkpoints_of_a_killed_driver_are_removed(tmp_path: Path) -> None:
     for name in ("0001.pt", "0001.pt.123.partial", "0002.pt"):
         (tmp_path / name).write_bytes(b"state")
     Checkpoints.here(tmp_path, running=[1])
@@ -38,7 +38,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.trial.checkpoints.write_atomically", full)
 
 
-def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None) -> None:
+def test_a_failed_checkpoint_write_is_reported(tmp_path: Path, full_disk: None) -> None:
     with CheckpointWriter(Checkpoints.here(tmp_path, [])) as writer:
         writer.keep(0, pack({}))
         with pytest.raises(OSError, match="No space left"):
@@ -46,7 +46,7 @@ def test_a_state_that_cannot_be_written_is_told(tmp_path: Path, full_disk: None)
                 writer.forget(1)
 
 
-def test_a_state_is_read_without_running_what_is_in_it() -> None:
+def test_a_checkpoint_is_read_without_executing_code_in_it() -> None:
     import pickle
 
     class Evil:
@@ -58,7 +58,7 @@ def test_a_state_is_read_without_running_what_is_in_it() -> None:
     assert pack({"a": 1}).dtype == np.uint8
 
 
-def test_a_state_that_cannot_be_written_in_the_end_is_told_too(
+def test_a_failed_write_of_the_last_checkpoint_is_reported_too(
     tmp_path: Path, full_disk: None
 ) -> None:
     with (

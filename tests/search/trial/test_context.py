@@ -11,7 +11,7 @@ from tests.support.other_machine import elsewhere
 from trainables.models import Weights
 
 
-def test_another_machine_takes_no_weights_for_those_of_an_earlier_sweep(
+def test_another_machine_does_not_confuse_weights_with_those_of_an_earlier_sweep(
     ray_cluster: None, settings: dict[str, Any], params: TrialParams, tmp_path: Path
 ) -> None:
     """Of the same name at home, and kept at the same place there."""
@@ -35,7 +35,7 @@ def test_another_machine_takes_no_weights_for_those_of_an_earlier_sweep(
     ]
 
 
-def test_a_cross_validated_trial_takes_memory_of_another_kind(
+def test_a_cross_validated_trial_has_its_own_memory_measurements(
     settings: dict[str, Any], params: TrialParams
 ) -> None:
     """Its models are all in memory at a time."""

@@ -57,7 +57,7 @@ def numbers(trial: FineTuneTrial) -> list[dict[str, float]]:
     return [{key: report[key] for key in keys} for report in reports]
 
 
-def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
+def test_a_trial_gives_the_same_numbers_first_and_last_in_one_actor(
     start: Callable[[TrialParams], FineTuneTrial],
 ) -> None:
     first = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.3, dropout=0.2)
@@ -76,7 +76,7 @@ def test_a_trial_run_first_and_again_last_in_one_actor_gives_the_same_numbers(
     assert numbers(start(first)) == before, "and in another actor"
 
 
-def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
+def test_a_trial_that_ran_out_of_memory_requests_more_next_time(
     start: Callable[[TrialParams], FineTuneTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some Card")
@@ -97,7 +97,7 @@ def test_an_actor_that_ran_out_of_memory_asks_for_more_next_time(
     table.file.unlink()
 
 
-def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_been(
+def test_a_trial_resumes_from_its_checkpoint_in_another_actor_without_a_difference(
     start: Callable[[TrialParams], FineTuneTrial], checkpoints: Checkpoints
 ) -> None:
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.5, dropout=0.2)
@@ -111,7 +111,7 @@ def test_a_trial_goes_on_from_its_checkpoint_in_another_actor_as_if_nothing_had_
     assert STATE_KEY not in second, "nobody goes on from the last epoch"
 
 
-def test_a_checkpoint_that_is_cut_short_or_gone_starts_its_trial_anew(
+def test_a_trial_with_a_truncated_or_missing_checkpoint_starts_again(
     start: Callable[[TrialParams], FineTuneTrial], checkpoints: Checkpoints
 ) -> None:
     params = TrialParams(backbone="test_efficientnet", image_size=32, unfreeze=0.0)

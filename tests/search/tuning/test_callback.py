@@ -28,7 +28,7 @@ def stand_in(folder: Path, text: str, error: Exception | None = None, number: in
     )
 
 
-def test_an_exception_of_the_trial_is_told_by_its_class_and_first_line(tmp_path: Path) -> None:
+def test_a_trials_exception_is_described_by_its_class_and_first_line(tmp_path: Path) -> None:
     error = RayTaskError("step", "Traceback ...", ValueError("boom\nmore"))
     failure = failure_of(stand_in(tmp_path, "unused", error))
     assert failure.cause == "ValueError: boom"
@@ -48,7 +48,7 @@ def test_an_exception_of_the_trial_is_told_by_its_class_and_first_line(tmp_path:
         ),
     ],
 )
-def test_a_lost_worker_is_told_by_rays_sentence_and_its_address(
+def test_a_lost_worker_is_described_by_rays_message_and_its_address(
     tmp_path: Path, text: str, cause: str
 ) -> None:
     failure = failure_of(stand_in(tmp_path, f"\x1b[31m{text}\x1b[0m"))
@@ -57,7 +57,7 @@ def test_a_lost_worker_is_told_by_rays_sentence_and_its_address(
     assert "\x1b" not in failure.text
 
 
-def test_states_and_logits_are_kept_and_taken_out_of_the_result(tmp_path: Path) -> None:
+def test_states_and_logits_are_saved_and_removed_from_the_result(tmp_path: Path) -> None:
     tune = simulated_tune(tmp_path)
     request = tune.begin("x")
     tune.result("x", 1, 0.5)

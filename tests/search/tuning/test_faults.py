@@ -26,7 +26,7 @@ def has_traceback(stderr: str) -> bool:
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare"), reason="a small disk needs root and unshare"
 )
-def test_a_full_disk_is_reported_and_with_room_again_the_sweep_goes_on(
+def test_a_full_disk_is_reported_and_the_sweep_resumes_once_there_is_room(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     results, after = tmp_path / "results", tmp_path / "after"
@@ -56,7 +56,7 @@ def test_a_full_disk_is_reported_and_with_room_again_the_sweep_goes_on(
     assert {t.status for t in trials} == {"completed"}
 
 
-def test_a_results_folder_that_is_removed_ends_the_sweep_with_a_sentence(
+def test_a_removed_results_folder_ends_the_sweep_with_one_sentence(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     paths = SweepPaths(tmp_path / "gone")

@@ -44,17 +44,19 @@ def trial(**fields: Any) -> TrialParams:
 @pytest.mark.parametrize(
     ("mib", "share"), [(100, 1 / 8), (9_000, 1 / 4), (30_000, 1 / 2), (60_000, 1), (99_000, 1)]
 )
-def test_a_share_is_the_least_that_holds_the_peak_with_its_margin(mib: float, share: float) -> None:
+def test_a_gpu_share_is_the_smallest_that_holds_the_peak_and_its_margin(
+    mib: float, share: float
+) -> None:
     assert share_of(mib, 80 * GIB) == share
 
 
-def test_trials_of_about_the_same_size_are_one_case() -> None:
+def test_trials_of_similar_size_are_measured_as_one_case() -> None:
     assert MemoryCase.of(trial(unfreeze=0.3, batch_size=17)) == MemoryCase.of(trial(unfreeze=0.5))
     assert MemoryCase.of(trial(unfreeze=0.51)) != MemoryCase.of(trial(unfreeze=0.5))
     assert MemoryCase.of(trial(batch_size=33)).batch_size == 64
 
 
-def test_every_kind_of_trial_that_may_come_is_known_beforehand() -> None:
+def test_all_cases_of_trials_are_known_before_the_search() -> None:
     space = SearchSpace.from_table(
         {
             "backbone": {"choices": ["a", "b"]},
@@ -73,7 +75,7 @@ def test_every_kind_of_trial_that_may_come_is_known_beforehand() -> None:
     assert one_trial_per_kind(space, [trial()], {}, drawn=False) == [trial(unfreeze=0.25)]
 
 
-def test_each_case_is_measured_once_for_a_card_and_sizes_its_trials(
+def test_each_case_is_measured_once_per_gpu_and_sets_its_trials_share(
     ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
     whole = fit_resources(job.config)
@@ -101,7 +103,7 @@ def test_a_raised_estimate_outlives_the_next_probe(
     assert sized.request_for(kinds[0]).required_resources["GPU"] == 1 / 2
 
 
-def test_without_a_card_that_workers_see_trials_hold_whole_ones(
+def test_without_a_gpu_that_workers_see_no_share_is_measured(
     ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
     whole = fit_resources(job.config)
@@ -110,7 +112,7 @@ def test_without_a_card_that_workers_see_trials_hold_whole_ones(
     assert not MemoryTable.of(tmp_path).file.exists()
 
 
-def test_a_share_that_was_given_is_taken(
+def test_an_explicit_gpu_share_is_used(
     settings: dict[str, Any], ray_cluster: None, job: TrialJob
 ) -> None:
     config = SweepConfig.parse({**settings, "gpus_per_trial": 0.25, "cpus_per_trial": 0.25})
@@ -119,7 +121,7 @@ def test_a_share_that_was_given_is_taken(
     assert given.request_for(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
 
 
-def test_cpus_go_with_the_share() -> None:
+def test_cpus_per_trial_follow_the_gpu_share() -> None:
     eighth = Resources(16.0, True, 1.0, 8, {MemoryCase.of(trial()): 1 / 8})
     assert eighth.request_for(trial()).required_resources == {"CPU": 2.0, "GPU": 1 / 8}
     assert str(eighth) == "8 at a time, each with 2 CPUs and 0.125 of a GPU"
@@ -130,7 +132,7 @@ def test_cpus_go_with_the_share() -> None:
     assert given.request_for(trial(backbone="whole")).required_resources == {"CPU": 2.0, "GPU": 1.0}
 
 
-def test_a_task_runs_on_no_machine_that_it_is_to_avoid(ray_cluster: None) -> None:
+def test_a_task_does_not_run_on_machines_to_avoid(ray_cluster: None) -> None:
     ids = [node["NodeID"] for node in ray.nodes()]
     for avoided in (ids[:1], ids[1:]):
         selector = selector_excluding(avoided)

@@ -39,7 +39,7 @@ def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
     assert proposals("c", 4) != proposals("d", 3)
 
 
-def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Path) -> None:
+def test_another_driver_restores_all_trials_and_resumes_interrupted_ones(tmp_path: Path) -> None:
     points = tuple(TrialParams(backbone="a", unfreeze=x) for x in (0.1, 0.2, 0.3))
     first = simulated_tune(tmp_path, points, trials=4)
     run(first, "x", 0.5, 0.9)
@@ -71,7 +71,7 @@ def test_another_driver_knows_all_and_hands_out_what_was_broken_off(tmp_path: Pa
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:
+def test_a_lost_worker_does_not_count_as_a_failure_of_its_trial(tmp_path: Path) -> None:
     search = simulated_tune(tmp_path, trials=1)
     for k in range(2 * (MAX_FAILURES - 1)):
         search.suggest(str(k))
@@ -84,7 +84,7 @@ def test_a_lost_worker_is_no_fault_of_its_trial(tmp_path: Path) -> None:
     assert trial.status == "failed", f"{MAX_FAILURES} times without an epoch"
 
 
-def test_a_sweep_whose_first_trials_all_fail_in_one_way_ends(tmp_path: Path) -> None:
+def test_a_sweep_ends_if_its_first_trials_all_fail_in_the_same_way(tmp_path: Path) -> None:
     search = simulated_tune(tmp_path, trials=50)
     for k in range(6):
         assert search.lifecycle.systematic_failure is None

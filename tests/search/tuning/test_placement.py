@@ -26,7 +26,7 @@ def _loud(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="finesweep")
 
 
-def test_there_is_room_for_as_many_as_fit_now() -> None:
+def test_there_is_room_for_as_many_trials_as_fit_now() -> None:
     cluster = Cluster([GOOD])
     machines = cluster.machines()
     assert machines.room() == 2
@@ -47,7 +47,7 @@ def test_a_machine_that_joined_since_the_preflight_is_examined(
     assert "machine two (10.0.0.2) is left out: torch 1.0 instead" in caplog.text
 
 
-def test_a_cluster_without_machines_is_waited_for_and_told_once(
+def test_a_search_without_machines_waits_and_reports_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster = Cluster([GOOD])
@@ -73,7 +73,7 @@ def test_a_failed_trial_is_tried_on_another_machine_if_there_is_one() -> None:
     assert machines.hand_out(7) == ()
 
 
-def test_a_trial_that_failed_there_goes_elsewhere_though_others_do_well_there() -> None:
+def test_a_failed_trial_is_moved_even_if_others_succeed_on_that_machine() -> None:
     machines = Cluster([GOOD, BAD]).machines()
     machines.hand_out(7)
     assert not machines.failed(BAD.ip, 7, "ValueError: boom")
@@ -83,7 +83,7 @@ def test_a_trial_that_failed_there_goes_elsewhere_though_others_do_well_there() 
     assert machines.failed(GOOD.ip, 7, "ValueError: boom"), "it fails alike on two sound machines"
 
 
-def test_what_a_trial_failed_by_is_over_once_it_works() -> None:
+def test_a_trials_failures_are_forgotten_once_it_succeeds() -> None:
     machines = Cluster([GOOD, BAD]).machines()
     fail(machines, GOOD, 7, cause="preempted")
     machines.went_well(BAD.ip, 7)
@@ -124,7 +124,7 @@ def test_trials_that_fail_at_once_are_one_failure_of_their_machine() -> None:
     assert machines.hand_out(9) == ()
 
 
-def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> None:
+def test_a_trial_that_fails_alike_on_a_sound_machine_is_not_the_machines_fault() -> None:
     machines = Cluster([GOOD, BAD]).machines()
     for number in range(FAILURES_IN_A_ROW):
         machines.went_well(GOOD.ip, 99)
@@ -134,7 +134,7 @@ def test_a_trial_that_fails_alike_on_a_sound_machine_is_to_blame_itself() -> Non
     assert machines.hand_out(9) == ()
 
 
-def test_of_two_bad_machines_neither_excuses_the_other() -> None:
+def test_a_failure_on_one_bad_machine_does_not_clear_another() -> None:
     machines = Cluster([GOOD, BAD, LATE]).machines()
     for number in range(FAILURES_IN_A_ROW):
         fail(machines, BAD, number)
@@ -162,7 +162,7 @@ def test_trials_lost_with_their_machine_are_not_held_against_it() -> None:
     assert machines.room() == 6
 
 
-def test_a_trial_is_stranded_whose_machines_are_all_gone() -> None:
+def test_a_trial_whose_machines_have_all_left_is_stranded() -> None:
     cluster = Cluster([GOOD, BAD])
     machines = cluster.machines()
     fail(machines, BAD, 7)
@@ -175,7 +175,7 @@ def test_a_trial_is_stranded_whose_machines_are_all_gone() -> None:
     assert not machines.is_stranded(avoided), "nothing runs anywhere: it is waited for"
 
 
-def test_a_machine_that_joins_is_used_once_it_is_known_to_be_like_the_others(
+def test_a_machine_that_joins_is_used_once_its_examination_matches_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster, answers = Cluster([GOOD]), {"late": None, "bad": None}

@@ -20,7 +20,7 @@ def test_tune_writes_no_files_of_its_own_and_leaves_signals_alone(
     assert class_cache.DEFAULT_ENV_VARS == {}, "its actors start in workers that wait"
 
 
-def test_what_tune_logs_of_failures_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tunes_own_log_of_failures_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     log = logging.getLogger("ray.tune")
     monkeypatch.setattr(log, "level", logging.INFO)
     silence_tune()

@@ -22,11 +22,11 @@ MOVED = (
 )
 
 
-def test_tune_takes_the_environment_of_its_actors_from_one_place() -> None:
+def test_tune_reads_the_actors_environment_from_one_place() -> None:
     assert isinstance(class_cache.DEFAULT_ENV_VARS, dict), MOVED
 
 
-def test_a_trial_keeps_a_history_of_metrics_and_files_of_errors() -> None:
+def test_rays_trial_keeps_a_history_of_metrics_and_error_files() -> None:
     trial = Trial("stub", stub=True)
     assert isinstance(trial.run_metadata.metric_analysis, dict), MOVED
     assert isinstance(trial.run_metadata.metric_n_steps, dict), MOVED

@@ -5,14 +5,14 @@ OTHER = Failure("KeyError: 'x'", "", is_exception=True)
 LOST = Failure("The actor died.", "", is_exception=False)
 
 
-def test_the_same_exception_twice_is_a_mistake_and_another_one_a_new_try() -> None:
+def test_the_same_exception_twice_is_final_and_another_one_is_retried() -> None:
     retries = Retries()
     assert retries.retry(0, BUG)
     assert retries.retry(0, OTHER)
     assert not retries.retry(0, BUG)
 
 
-def test_lost_workers_are_borne_as_long_as_there_is_an_epoch_in_between() -> None:
+def test_lost_workers_are_retried_as_long_as_an_epoch_is_finished_in_between() -> None:
     retries = Retries()
     for _ in range(10):
         assert retries.retry(0, LOST)
@@ -23,7 +23,7 @@ def test_lost_workers_are_borne_as_long_as_there_is_an_epoch_in_between() -> Non
     ]
 
 
-def test_a_sweep_is_hopeless_once_its_first_trials_failed_alike() -> None:
+def test_the_first_trials_failing_alike_is_a_systematic_failure() -> None:
     retries = Retries()
     for number in range(SYSTEMATIC_FAILURES):
         assert retries.systematic_failure is None
@@ -32,7 +32,7 @@ def test_a_sweep_is_hopeless_once_its_first_trials_failed_alike() -> None:
     assert retries.systematic_failure == BUG.cause
 
 
-def test_a_sweep_is_hopeless_also_if_one_trial_failed_otherwise() -> None:
+def test_one_different_failure_among_them_is_still_a_systematic_failure() -> None:
     retries = Retries()
     assert retries.retry(9, OTHER)
     assert not retries.retry(9, OTHER)
@@ -43,7 +43,7 @@ def test_a_sweep_is_hopeless_also_if_one_trial_failed_otherwise() -> None:
     assert retries.systematic_failure == BUG.cause
 
 
-def test_a_sweep_in_which_anything_worked_has_hope() -> None:
+def test_a_sweep_with_any_success_has_no_systematic_failure() -> None:
     retries = Retries()
     for number in range(SYSTEMATIC_FAILURES + 2):
         retries.retry(number, BUG)

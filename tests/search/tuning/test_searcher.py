@@ -9,7 +9,7 @@ from search.tuning.searcher import StudySearcher
 from tests.support.simulated_tune import as_told, simulated_tune
 
 
-def test_a_trial_goes_by_rays_id_and_is_recorded_by_its_number(tmp_path: Path) -> None:
+def test_a_trial_has_rays_id_in_the_searcher_and_its_number_in_the_journal(tmp_path: Path) -> None:
     tune = simulated_tune(tmp_path, trials=2)
     searcher = StudySearcher(tune.lifecycle, "val_accuracy")
     first, second = (searcher.suggest(name) for name in ("ray a", "ray b"))
@@ -40,7 +40,7 @@ def test_a_disk_error_in_the_last_epoch_stays_the_only_error(
     assert tune.lifecycle.disk_error is not None
 
 
-def test_ray_may_pickle_it_without_what_it_writes_to(tmp_path: Path) -> None:
+def test_ray_can_pickle_the_searcher_without_the_state_of_its_lifecycle(tmp_path: Path) -> None:
     searcher = StudySearcher(simulated_tune(tmp_path).lifecycle, "val_loss")
     again = pickle.loads(pickle.dumps(searcher))
     assert (again.metric, again.mode) == ("val_loss", "min")

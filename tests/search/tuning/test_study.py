@@ -12,7 +12,7 @@ from tests.support.epoch_reports import report
 from tests.support.simulated_tune import SPACE, run, simulated_tune
 
 
-def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
+def test_an_epoch_reported_twice_is_recorded_once(tmp_path: Path) -> None:
     study = StudyJournal.open(
         tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
@@ -23,7 +23,7 @@ def test_an_epoch_told_twice_is_recorded_once(tmp_path: Path) -> None:
     assert [r.seconds for r in read_trials(tmp_path / "j")[0].reports] == [2.0]
 
 
-def test_ajournal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
+def test_a_truncated_journal_is_repaired(tmp_path: Path) -> None:
     search = simulated_tune(tmp_path)
     run(search, "x", 0.5, 0.9)
     search.suggest("y")
@@ -46,7 +46,7 @@ def test_ajournal_that_was_cut_short_is_mended(tmp_path: Path) -> None:
         assert study.trials[1].intermediate_values == {1: 0.4}
 
 
-def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) -> None:
+def test_a_trial_without_parameters_is_not_counted(tmp_path: Path) -> None:
     journal = StudyJournal.open(
         tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
@@ -61,7 +61,7 @@ def test_a_trial_that_never_had_its_parameters_is_not_counted(tmp_path: Path) ->
     assert [curve.epochs for curve in curves.finished] == [[1]], "it is not taken for a bad one"
 
 
-def test_a_clock_that_was_set_back_is_of_no_matter(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
     first = simulated_tune(tmp_path, trials=3)
     run(first, "x", 0.5, 0.9)
     first.suggest("y")

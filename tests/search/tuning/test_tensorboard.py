@@ -38,7 +38,7 @@ def test_every_trial_has_its_curves_and_all_of_its_parameters(sweep: SweepResult
         assert end.status == 1  # success
 
 
-def test_the_columns_are_written_once_for_all(sweep: SweepResult) -> None:
+def test_the_hparams_columns_are_written_once(sweep: SweepResult) -> None:
     content = events(sweep.paths.tensorboard).PluginTagToContent(metadata.PLUGIN_NAME)
     experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
     assert [info.name for info in experiment.hparam_infos] == list(TrialParams.model_fields)
@@ -49,7 +49,7 @@ def test_the_columns_are_written_once_for_all(sweep: SweepResult) -> None:
             assert metadata.EXPERIMENT_TAG not in tags
 
 
-def test_the_best_trials_have_pictures_of_their_answers_to_validation(sweep: SweepResult) -> None:
+def test_the_best_trials_have_figures_of_their_validation_predictions(sweep: SweepResult) -> None:
     best = sweep.trials.iloc[0]
     run = sweep.paths.tensorboard_run(best["trial_id"], best["params.backbone"])
     (picture,) = events(run).Images("validation/confusion")

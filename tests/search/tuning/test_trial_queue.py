@@ -5,7 +5,7 @@ from search.tuning.lifecycle import Termination
 from tests.support.simulated_tune import SIZES, SPACE, simulated_tune
 
 
-def test_points_come_first_and_may_set_what_the_space_keeps_fixed(tmp_path: Path) -> None:
+def test_points_come_first_and_may_set_parameters_that_the_space_fixes(tmp_path: Path) -> None:
     points = (
         SPACE.params({"unfreeze": 0.25, "dropout": 0.4}, native_image_size=SIZES),
         SPACE.params({"backbone": "b", "optimizer": "rmsprop"}, native_image_size=SIZES),
@@ -19,7 +19,7 @@ def test_points_come_first_and_may_set_what_the_space_keeps_fixed(tmp_path: Path
     assert requests[2].params.backbone == "a"
 
 
-def test_repeats_come_when_the_search_is_over_and_no_budget_ends_them(tmp_path: Path) -> None:
+def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) -> None:
     settings = {"confirm": 2, "target": 0.8}
     search = simulated_tune(tmp_path, trials=9, settings=settings)
     for name in ("x", "y", "z"):

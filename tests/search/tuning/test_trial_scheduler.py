@@ -58,7 +58,9 @@ def records() -> list[TrialRecord]:
     return [live(rule, n, curve, f"ray {n}") for n, curve in enumerate(curves)]
 
 
-def test_rungs_filled_from_the_journal_are_those_of_the_sweep(records: list[TrialRecord]) -> None:
+def test_rungs_restored_from_the_journal_equal_those_of_the_sweep(
+    records: list[TrialRecord],
+) -> None:
     assert {r.status for r in records} == {"completed", "stopped"}
     first, again = strict(CONFIG), strict(CONFIG)
     assert isinstance(first, Asha)
@@ -69,7 +71,7 @@ def test_rungs_filled_from_the_journal_are_those_of_the_sweep(records: list[Tria
     assert rungs(again) == rungs(first)
 
 
-def test_a_trial_that_is_taken_up_again_counts_once(records: list[TrialRecord]) -> None:
+def test_a_resumed_trial_counts_once(records: list[TrialRecord]) -> None:
     rule = strict(CONFIG)
     assert isinstance(rule, Asha)
     broken_off = next(r for r in records if r.status == "completed")
@@ -80,7 +82,9 @@ def test_a_trial_that_is_taken_up_again_counts_once(records: list[TrialRecord]) 
     assert rungs(rule) == before
 
 
-def test_a_trial_whose_stop_alone_was_not_written_is_stopped(records: list[TrialRecord]) -> None:
+def test_a_trial_whose_stop_was_not_recorded_is_stopped_on_resume(
+    records: list[TrialRecord],
+) -> None:
     rule = strict(CONFIG)
     stopped = [r for r in records if r.status == "stopped"][-1]
     for record in records:
@@ -96,7 +100,7 @@ def test_without_a_rule_nothing_is_stopped(records: list[TrialRecord]) -> None:
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
-def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
+def test_every_stopping_rule_continues_unchanged_from_the_journal(name: str) -> None:
     config = SweepConfig.parse({**GIVEN, "stopping": name})
     chance = np.random.default_rng(1)
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(30)]
@@ -111,7 +115,7 @@ def test_every_rule_goes_on_from_the_journal_as_it_was(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
-def test_trials_that_ran_side_by_side_are_remembered_one_after_another(name: str) -> None:
+def test_concurrent_trials_are_restored_one_after_another(name: str) -> None:
     config = SweepConfig.parse({**GIVEN, "stopping": name})
     for seed in range(20):
         chance, rule = np.random.default_rng(seed), strict(config)
@@ -151,7 +155,7 @@ def test_hyperband_stops_less_than_asha() -> None:
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_a_weak_trial_that_may_yet_lead_is_spared(name: str) -> None:
+def test_a_weak_trial_that_could_still_win_is_spared(name: str) -> None:
     config = SweepConfig.parse({**GIVEN, "stopping": name})
     rule = stopping_rule(config, lambda number, told: number == 19 and told.val_accuracy == 0.1)
     for n in range(18):
@@ -161,7 +165,7 @@ def test_a_weak_trial_that_may_yet_lead_is_spared(name: str) -> None:
     assert len(live(rule, 20, [0.1] * 9, "").reports) < 9
 
 
-def test_a_resume_spares_it_too(records: list[TrialRecord]) -> None:
+def test_a_resume_also_spares_a_weak_trial_that_could_still_win(records: list[TrialRecord]) -> None:
     stopped = [r for r in records if r.status == "stopped"][-1]
     again = TrialRecord(stopped.number, stopped.params, "running", stopped.reports, "")
     for spared in (False, True):

@@ -16,7 +16,7 @@ from trainables.models import Weights
 pytestmark = pytest.mark.slow
 
 
-def test_one_worker_and_one_seed_give_the_same_trials_and_numbers_twice(
+def test_a_search_with_one_worker_and_one_seed_is_reproducible(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
     runs = []
@@ -28,7 +28,7 @@ def test_one_worker_and_one_seed_give_the_same_trials_and_numbers_twice(
     assert runs[0] == runs[1]
 
 
-def test_a_sweep_whose_trials_all_crash_alike_ends_and_leaves_their_tracebacks(
+def test_a_sweep_whose_trials_all_crash_alike_ends_and_keeps_their_tracebacks(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
     """Trials run on both machines of the cluster; both report the same missing file."""

@@ -46,5 +46,5 @@ def test_classes_are_put_in_the_recorded_order(dataset: Dataset) -> None:
         assert again.classes[label] == dataset.classes[dataset.labels[row]]
 
 
-def test_the_majority_share_is_that_of_the_largest_class() -> None:
+def test_the_majority_class_share_is_the_share_of_the_largest_class() -> None:
     assert majority_class_share([0, 1, 1, 1]) == 0.75

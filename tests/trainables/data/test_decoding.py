@@ -69,7 +69,7 @@ def test_exif_orientation_is_applied(photo: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 20, 60])
-def test_a_file_cut_short_is_an_error(photo: Image.Image, cut: int) -> None:
+def test_a_truncated_file_raises_an_error(photo: Image.Image, cut: int) -> None:
     with pytest.raises(IMAGE_ERRORS):
         read_rgb(saved(photo)[:cut])
 
@@ -79,7 +79,7 @@ def test_floating_point_pixels_are_refused() -> None:
         read_rgb(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "tiff"))
 
 
-def test_resizing_is_what_timm_does_with_the_exported_settings(digits: Path) -> None:
+def test_resizing_equals_timms_transform_with_the_exported_settings(digits: Path) -> None:
     image = read_rgb(next((digits / "one").iterdir())).resize((40, 25))
     model = timm.create_model("test_vit")
     config = timm.data.resolve_model_data_config(model)

@@ -43,7 +43,7 @@ def test_files_to_keep_and_files_being_written_stay(stores: list[Path], tmp_path
     assert partial.exists()
 
 
-def test_a_full_disk_counts_like_a_spent_budget(
+def test_a_full_disk_evicts_files_like_an_exhausted_budget(
     stores: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.data.disk_cache.free_bytes", lambda cache: 500)
@@ -51,7 +51,7 @@ def test_a_full_disk_counts_like_a_spent_budget(
     assert [file.exists() for file in stores] == [False, True, True]
 
 
-def test_some_of_the_disk_is_left_to_the_sweep(
+def test_disk_space_is_reserved_for_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": RESERVED_DISK_BYTES + 7})

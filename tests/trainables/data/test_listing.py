@@ -7,7 +7,7 @@ def test_numbers_in_names_sort_by_value() -> None:
     assert sorted(["10", "9", "a2", "a10", "b"], key=natural_key) == ["9", "10", "a2", "a10", "b"]
 
 
-def test_names_of_equal_value_have_an_order_of_their_own() -> None:
+def test_names_with_equal_numbers_have_a_fixed_order() -> None:
     assert natural_key("01") != natural_key("1")
     assert sorted({"1", "01", "001"}, key=natural_key) == ["001", "01", "1"]
 
@@ -16,7 +16,7 @@ def test_names_of_equal_value_have_an_order_of_their_own() -> None:
     ("spelling", "split"),
     [("Training", "train"), (" valid ", "val"), ("dev", "val"), ("HOLDOUT", "test"), ("cat", None)],
 )
-def test_a_split_is_known_by_all_its_spellings(spelling: str, split: str | None) -> None:
+def test_all_spellings_of_a_split_are_recognised(spelling: str, split: str | None) -> None:
     assert split_name(spelling, "val") == split
 
 

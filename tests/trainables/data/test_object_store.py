@@ -24,7 +24,9 @@ def downloaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_bucket_is_the_same_data_as_the_folder(bucket: str, digits: Path, tmp_path: Path) -> None:
+def test_a_bucket_gives_the_same_dataset_as_the_folder(
+    bucket: str, digits: Path, tmp_path: Path
+) -> None:
     put(digits, below(bucket, "digits"))
     calls = []
     there = survey_images(
@@ -39,7 +41,7 @@ def test_a_bucket_is_the_same_data_as_the_folder(bucket: str, digits: Path, tmp_
     assert ("fetching images", 120, 120) in calls
 
 
-def test_only_what_changed_there_is_downloaded_again(
+def test_only_files_that_changed_in_the_store_are_downloaded_again(
     bucket: str, digits: Path, tmp_path: Path, downloaded: list[str]
 ) -> None:
     address, mine = below(bucket, "digits"), tmp_path / "mine"
@@ -94,7 +96,7 @@ def test_errors_name_the_address(tmp_path: Path) -> None:
         ("file:///mail/user@example.org", False),
     ],
 )
-def test_an_at_sign_alone_is_not_taken_for_a_secret(address: str, refused: bool) -> None:
+def test_an_at_sign_in_an_address_is_not_mistaken_for_a_secret(address: str, refused: bool) -> None:
     try:
         object_store.open_object_store(address, "data")
         message = ""
@@ -170,7 +172,7 @@ def test_a_wrong_address_is_refused_at_once(bucket: str, endpoint: str, tmp_path
         check_source("s3://key:secret@bucket/x", cache=tmp_path)
 
 
-def test_too_small_a_disk_is_refused_before_it_is_full(
+def test_data_that_do_not_fit_the_disk_are_refused_before_downloading(
     bucket: str,
     digits: Path,
     tmp_path: Path,

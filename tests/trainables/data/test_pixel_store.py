@@ -20,7 +20,7 @@ from trainables.data import (
 FORMAT = PixelFormat(24, "bicubic")
 
 
-def test_a_store_holds_what_decoding_each_image_gives(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_store_equals_the_decoded_images(dataset: Dataset, tmp_path: Path) -> None:
     store = build_store(dataset, FORMAT, cache=tmp_path)
     rows = np.array([5, 0, 17])
     pixels = store.read(rows)
@@ -39,7 +39,7 @@ def test_an_existing_store_is_reused(dataset: Dataset, tmp_path: Path) -> None:
     assert other.file != first.file
 
 
-def test_a_store_that_fails_leaves_no_file_of_its_name(digits: Path, tmp_path: Path) -> None:
+def test_a_store_that_fails_to_build_leaves_no_finished_file(digits: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(digits, tmp_path / "digits"))
     surveyed = survey_images(copy, cache=tmp_path).dataset
     surveyed.file(60).write_bytes(b"spoiled since")
@@ -72,7 +72,9 @@ def test_partial_files_of_a_killed_process_are_removed(dataset: Dataset, tmp_pat
     assert not half.exists()
 
 
-def test_two_processes_make_one_store(dataset: Dataset, tmp_path: Path) -> None:
+def test_only_one_of_two_concurrent_builders_decodes_the_images(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     decoded = []
     with ThreadPoolExecutor(2) as pool:
         made = [

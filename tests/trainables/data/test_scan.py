@@ -24,7 +24,7 @@ def opened_by_scan(files: list[Path], cache: Path, monkeypatch: pytest.MonkeyPat
     return sorted(seen)
 
 
-def test_a_second_scan_opens_nothing_and_gives_the_same(
+def test_a_second_scan_opens_no_file_and_gives_the_same_results(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = scan_images(files, cache=tmp_path)
@@ -48,7 +48,7 @@ def test_new_and_changed_files_are_opened(
     assert opened_by_scan(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
 
 
-def test_a_missing_file_is_found_when_it_comes_back(files: list[Path], tmp_path: Path) -> None:
+def test_a_missing_file_is_scanned_when_it_is_restored(files: list[Path], tmp_path: Path) -> None:
     content = files[0].read_bytes()
     files[0].unlink()
     assert scan_images(files, cache=tmp_path)[0].error == "file not found"

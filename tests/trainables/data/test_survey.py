@@ -49,7 +49,7 @@ def test_the_split_depends_on_the_seed_alone(digits: Path, cache: Path, copy: Pa
     assert by_split(survey_images(digits, cache=cache, split=other_seed)) != first
 
 
-def test_the_fingerprint_follows_content_and_not_place(
+def test_the_fingerprint_depends_on_content_and_not_on_paths(
     digits: Path, cache: Path, copy: Path
 ) -> None:
     before = survey_images(digits, cache=cache).dataset.fingerprint
@@ -70,7 +70,9 @@ def test_copies_of_an_image_stay_in_one_split(copy: Path, cache: Path) -> None:
     assert sum("same bytes" in s.reason for s in survey.issues) == len(originals)
 
 
-def test_copies_across_given_splits_leave_the_training_side(split_copy: Path, cache: Path) -> None:
+def test_copies_of_test_images_are_removed_from_the_given_train_split(
+    split_copy: Path, cache: Path
+) -> None:
     leak = next((split_copy / "test" / "one").iterdir())
     shutil.copy(leak, split_copy / "train" / "one" / "leak.png")
     survey = survey_images(split_copy, cache=cache)
@@ -151,7 +153,9 @@ def test_images_of_one_colour_and_tiny_ones_are_reported(copy: Path, cache: Path
     }
 
 
-def test_several_frames_and_twelve_bits_in_sixteen_are_reported(copy: Path, cache: Path) -> None:
+def test_images_with_several_frames_or_unscaled_12_bit_pixels_are_reported(
+    copy: Path, cache: Path
+) -> None:
     from PIL import Image
 
     ramp = np.arange(1024, dtype=np.uint16).reshape(32, 32)

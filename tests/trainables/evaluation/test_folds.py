@@ -3,7 +3,7 @@ import numpy as np
 from trainables.evaluation import fold_numbers
 
 
-def test_folds_have_every_class_evenly() -> None:
+def test_every_class_is_spread_evenly_over_the_folds() -> None:
     labels = np.repeat([0, 1, 2], [50, 10, 5])
     folds = fold_numbers(labels)
     for k, count in ((0, 10), (1, 2), (2, 1)):

@@ -6,7 +6,7 @@ from trainables.evaluation import metrics, scores_of
 from trainables.evaluation.metrics import balanced_accuracy, macro_f1
 
 
-def test_the_test_metrics_of_a_known_confusion() -> None:
+def test_test_metrics_are_right_for_a_known_confusion_matrix() -> None:
     labels = np.array([0] * 8 + [1] * 2)
     probabilities = np.array([[0.9, 0.1]] * 7 + [[0.4, 0.6]] + [[0.2, 0.8], [0.7, 0.3]])
     found = metrics.test_metrics(probabilities, labels, ["sound", "broken"])
@@ -24,7 +24,7 @@ def test_several_classes_have_a_roc_auc_unless_one_has_no_image() -> None:
     assert metrics.test_metrics(probabilities, np.array([0, 1, 1, 1]), "abc").roc_auc is None
 
 
-def test_scores_are_the_textbook_ones() -> None:
+def test_scores_equal_the_textbook_definitions() -> None:
     logits = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]]))
     scores = scores_of(logits, np.array([0, 0, 1, 1]))
     assert scores.accuracy == 0.75
@@ -38,7 +38,7 @@ def test_logits_that_are_not_finite_give_no_scores() -> None:
 
 
 @pytest.mark.parametrize("missing", [(), (2,), (0, 3)])
-def test_the_scores_of_uneven_classes_are_those_of_scikit_learn(missing: tuple[int, ...]) -> None:
+def test_scores_of_uneven_classes_equal_those_of_scikit_learn(missing: tuple[int, ...]) -> None:
     rng = np.random.default_rng(len(missing))
     there = [k for k in range(5) if k not in missing]
     labels, predicted = rng.choice(there, 200), rng.integers(5, size=200)

@@ -15,7 +15,7 @@ def test_the_highest_threshold_that_reaches_the_sensitivity_is_chosen() -> None:
         assert (SCORES[TRUTH] >= point.threshold).mean() >= wanted
 
 
-def test_rounding_of_the_sensitivity_does_not_ask_for_one_image_more() -> None:
+def test_rounding_errors_in_the_sensitivity_do_not_require_another_image() -> None:
     scores, truth = np.linspace(1, 0, 100), np.ones(100, bool)
     assert OperatingPoint.fit("crack", 0.55, scores, truth).threshold == scores[54]
 

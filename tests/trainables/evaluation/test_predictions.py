@@ -23,9 +23,7 @@ def test_predictions_are_read_back_as_they_were_written(
     assert pd.read_parquet(tmp_path / "p.parquet")["predicted"].tolist() == ["b", "b", "b"]
 
 
-def test_columns_are_matched_by_the_names_of_classes(
-    predictions: Predictions, tmp_path: Path
-) -> None:
+def test_columns_are_matched_by_class_name(predictions: Predictions, tmp_path: Path) -> None:
     predictions.write(tmp_path / "p.parquet", ["x.png", "y.png", "z.png"])
     swapped = Predictions.read(tmp_path / "p.parquet", ["b", "a"])
     assert swapped.labels.tolist() == [0, 1, 0]

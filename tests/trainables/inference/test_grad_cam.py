@@ -47,7 +47,9 @@ def test_grad_cam_of_a_network_with_mean_pooling_is_the_class_activation_map() -
         ("mixer_s32_224", 224),
     ],
 )
-def test_families_of_timm_have_a_map(backbone: str, image_size: int) -> None:
+def test_models_of_several_timm_families_have_a_grad_cam_map(
+    backbone: str, image_size: int
+) -> None:
     model = model_of(backbone, image_size)
     maps = grad_cam_maps(model, torch.rand(2, 3, image_size, image_size), np.array([0, 1]))
     assert maps is not None
@@ -65,7 +67,7 @@ def test_a_map_changes_with_the_class_and_leaves_no_hook_behind() -> None:
 
 @pytest.mark.parametrize("head_hidden", [0, 8])
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_efficientnet"])
-def test_features_are_what_the_classifier_sees(backbone: str, head_hidden: int) -> None:
+def test_features_are_the_input_of_the_classifier(backbone: str, head_hidden: int) -> None:
     size = 160 if backbone == "test_vit" else 64
     model = model_of(backbone, size, head_hidden=head_hidden)
     images = torch.rand(2, 3, size, size)

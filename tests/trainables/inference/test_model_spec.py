@@ -9,7 +9,7 @@ from trainables.evaluation import OperatingPoint
 from trainables.inference import ModelSpec
 
 
-def test_a_spec_predicts_by_its_operating_point_and_is_read_back_with_it() -> None:
+def test_a_spec_predicts_with_its_operating_point_and_is_read_back_with_it() -> None:
     params, labels = TrialParams(backbone="test_vit", image_size=32), ("crack", "sound")
     probabilities = np.array([[0.3, 0.7], [0.19, 0.81], [0.6, 0.4]])
     plain = ModelSpec.of(params, labels)
@@ -20,7 +20,7 @@ def test_a_spec_predicts_by_its_operating_point_and_is_read_back_with_it() -> No
         assert ModelSpec.from_json(spec.to_json()) == spec
 
 
-def test_a_spec_in_an_export_has_these_keys() -> None:
+def test_a_spec_from_an_export_is_read_and_written_with_the_same_keys() -> None:
     text = (
         '{"labels": ["a", "b"], "image_size": 32, "interpolation": "bicubic", '
         '"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.25], '

@@ -53,12 +53,12 @@ def test_without_a_readable_file_there_are_no_probabilities(tmp_path: Path) -> N
     assert predictions.probabilities.shape == (0, 2)
 
 
-def test_logits_of_a_file_that_can_not_be_read_are_an_error(tmp_path: Path) -> None:
+def test_logits_of_an_unreadable_file_raise_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Predictor(SPEC, brightness).logits([tmp_path / "missing.png"])
 
 
-def test_progress_counts_files_that_can_be_read_or_not(tmp_path: Path) -> None:
+def test_progress_counts_readable_and_unreadable_files(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     files = [grey(tmp_path / "a.png", 0), tmp_path / "missing.png"]
     Predictor(SPEC, brightness).predict(files, lambda *step: steps.append(step))

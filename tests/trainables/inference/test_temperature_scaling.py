@@ -29,7 +29,7 @@ def test_a_fitted_temperature_undoes_a_scaling_of_the_logits(scale: float) -> No
     )
 
 
-def test_logits_that_are_calibrated_mostly_keep_a_temperature_of_one() -> None:
+def test_calibrated_logits_often_keep_a_temperature_of_one() -> None:
     sets = [calibrated(40, seed=seed) for seed in range(20)]
     temperatures = [
         fit_temperature(logits, labels, fold_numbers(labels)) for logits, labels in sets

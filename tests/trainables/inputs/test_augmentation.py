@@ -40,7 +40,7 @@ def test_every_image_of_a_batch_is_transformed_differently(images: torch.Tensor)
     assert min(pairs) > 3
 
 
-def test_the_transform_of_an_image_depends_on_its_own_numbers_alone(
+def test_the_transform_of_an_image_depends_only_on_its_own_random_numbers(
     images: torch.Tensor,
 ) -> None:
     strengths = np.linspace(0, 1, 32)

@@ -77,7 +77,9 @@ def test_a_trial_of_nearby_strength_computes_only_the_difference(
     assert added < 12
 
 
-def test_half_precision_takes_half_the_bytes_and_is_close(feed: Any, tmp_path: Path) -> None:
+def test_half_precision_features_need_half_the_bytes_and_differ_little(
+    feed: Any, tmp_path: Path
+) -> None:
     sizes, values = [], []
     for dtype in ("float32", "float16"):
         store = FeatureStore(tmp_path / dtype, 64 * MIB, dtype)

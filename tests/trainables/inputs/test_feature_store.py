@@ -35,7 +35,7 @@ def test_the_least_recently_used_blocks_are_removed_first(store: FeatureStore) -
     assert {f.stem for f in store.folder.iterdir()} == {"old", "young", "new"}
 
 
-def test_features_of_all_views_have_to_fit_the_budget() -> None:
+def test_features_are_stored_only_if_all_views_fit_the_budget() -> None:
     assert FeatureStore(Path(), MIB).admits(SMALL, 84, 4, CPU)
     assert not FeatureStore(Path(), MIB).admits(SMALL, 84_000, 4, CPU)
 
@@ -82,7 +82,7 @@ def _write_rows(store: FeatureStore, start: int) -> None:
         block.write(np.array([row]), torch.full((1, 256), float(row)))
 
 
-def test_processes_fill_one_block_together_and_a_killed_one_leaves_only_whole_rows(
+def test_processes_fill_a_block_together_and_a_killed_process_leaves_no_partial_rows(
     store: FeatureStore,
 ) -> None:
     context = multiprocessing.get_context("spawn")

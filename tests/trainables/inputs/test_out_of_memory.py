@@ -4,7 +4,7 @@ import torch
 from trainables.inputs import run_by_halves
 
 
-def test_images_that_exceed_the_memory_run_in_halves_that_fit() -> None:
+def test_a_batch_that_exceeds_the_memory_is_halved_until_it_fits() -> None:
     sizes: list[int] = []
 
     def fits_four(part: slice) -> int:

@@ -10,7 +10,7 @@ def test_results_come_in_order() -> None:
     assert list(prefetched(str, [])) == []
 
 
-def test_the_next_item_is_taken_up_before_the_current_one_is_handed_over() -> None:
+def test_the_next_item_is_taken_before_the_current_result_is_returned() -> None:
     taken: list[int] = []
 
     def numbers() -> Iterator[int]:
@@ -24,7 +24,7 @@ def test_the_next_item_is_taken_up_before_the_current_one_is_handed_over() -> No
     assert list(results) == [1, 2]
 
 
-def test_an_error_is_raised_where_its_result_is_due() -> None:
+def test_an_error_is_raised_in_place_of_its_result() -> None:
     def inverse(number: int) -> float:
         return 1 / number
 

@@ -10,18 +10,18 @@ ROWS = np.arange(4000)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.13, 0.5, 0.8, 1.0])
-def test_levels_are_the_two_neighbours_of_a_strength_with_that_mean(strength: float) -> None:
+def test_levels_are_the_two_nearest_to_the_strength_and_average_to_it(strength: float) -> None:
     levels = np.array(LEVELS)[Views(strength, 4, 0).levels(ROWS, 2)]
     assert levels.mean() == pytest.approx(strength, abs=0.02)
     assert len(np.unique(levels)) == (1 if strength in LEVELS else 2)
 
 
-def test_higher_strength_raises_the_level_of_images_and_lowers_none() -> None:
+def test_a_higher_strength_never_lowers_the_level_of_an_image() -> None:
     weak, strong = (Views(s, 4, 0).levels(ROWS, 1) for s in (0.1, 0.4))
     assert (strong >= weak).all()
 
 
-def test_views_are_reused_in_turn_or_never() -> None:
+def test_views_are_reused_in_turn_or_are_new_in_every_epoch() -> None:
     assert [Views(0.3, 3, 0).view_of(epoch) for epoch in range(7)] == [0, 1, 2, 0, 1, 2, 0]
     assert [Views(0.3, None, 0).view_of(epoch) for epoch in range(7)] == list(range(7))
 
@@ -37,6 +37,6 @@ def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: Imag
 
 
 @pytest.mark.parametrize(("strength", "blocks"), [(0.0, 1), (0.2, 5), (0.5, 4), (0.7, 8), (1.0, 4)])
-def test_views_of_an_image_are_counted_over_the_levels_in_use(strength: float, blocks: int) -> None:
+def test_an_images_views_are_counted_over_all_levels_in_use(strength: float, blocks: int) -> None:
     assert Views(strength, 4, 0).count_per_image() == blocks
     assert Views(strength, None, 0).count_per_image() == (1 if strength == 0 else np.inf)

@@ -47,7 +47,7 @@ def test_dropout_reaches_models_that_apply_it_without_a_module() -> None:
     assert timm.create_model("resnet18").drop_rate == 0.0
 
 
-def test_a_head_that_is_no_linear_layer_takes_no_hidden_layer(
+def test_a_head_that_is_not_a_linear_layer_can_not_get_a_hidden_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("trainables.models.backbone.head_names", lambda model: ("blocks",))

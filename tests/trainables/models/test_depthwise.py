@@ -12,7 +12,7 @@ from trainables.models.depthwise import DepthwiseConv2d
     ("kernel", "height", "width"),
     [(3, 1, 1), (3, 2, 3), (5, 3, 3), (5, 4, 5), (7, 4, 4), (5, 9, 9)],
 )
-def test_the_output_and_all_gradients_equal_torchs(
+def test_output_and_gradients_equal_those_of_torch(
     kernel: int, height: int, width: int, bias: bool
 ) -> None:
     plain = nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=bias).double()

@@ -76,7 +76,7 @@ def unfused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", FAMILIES)
-def test_the_parts_compute_what_the_whole_computes(backbone: str, unfused: None) -> None:
+def test_prefix_and_suffix_together_equal_the_whole_model(backbone: str, unfused: None) -> None:
     params = small_params(backbone, dropout=0.2)
     model = random_model(params)
     images = torch.rand(3, 3, params.image_size, params.image_size)
@@ -114,7 +114,7 @@ def test_a_fused_prefix_of_every_family_is_equal_up_to_rounding(backbone: str) -
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit"])
 @pytest.mark.parametrize("unfreeze", DEPTHS)
-def test_training_through_the_parts_gives_the_whole_models_gradients(
+def test_training_prefix_and_suffix_gives_the_whole_models_gradients(
     backbone: str, unfreeze: float, unfused: None
 ) -> None:
     params = small_params(backbone, dropout=0.3)
@@ -222,7 +222,7 @@ def test_a_prefix_applies_no_dropout_and_changes_no_statistics(untrained: Weight
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
 
 
-def test_models_of_one_class_and_different_width_are_told_apart() -> None:
+def test_models_of_the_same_class_with_different_widths_are_distinguished() -> None:
     for depth in (0.0, 0.25):
         shapes = []
         for backbone in ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_tiny_patch16_224"):
@@ -231,7 +231,7 @@ def test_models_of_one_class_and_different_width_are_told_apart() -> None:
         assert shapes[0] == shapes[2] != shapes[1]
 
 
-def test_parts_that_compute_something_else_are_refused_though_the_head_is_zero(
+def test_a_split_with_other_results_is_refused_even_if_the_head_is_zero(
     untrained: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = small_params("test_efficientnet", unfreeze=0.25, image_size=48)

@@ -32,7 +32,7 @@ def test_learning_rates_fall_from_the_head_to_the_input() -> None:
         ("rmsprop", torch.optim.RMSprop),
     ],
 )
-def test_the_optimizer_is_the_one_of_that_name(
+def test_each_optimizer_name_makes_that_optimizer(
     name: str, kind: type[torch.optim.Optimizer]
 ) -> None:
     params = TrialParams(backbone="test_efficientnet", optimizer=name, unfreeze=0.0)
@@ -41,7 +41,7 @@ def test_the_optimizer_is_the_one_of_that_name(
     assert {group["lr"] for group in optimizer.param_groups} == {params.learning_rate}
 
 
-def test_biases_and_norms_are_told_from_weights() -> None:
+def test_biases_and_norms_are_distinguished_from_weights() -> None:
     layer, norm = nn.Linear(2, 3), nn.BatchNorm2d(4)
     assert is_bias_or_norm("fc.bias", layer.bias)
     assert is_bias_or_norm("bn.weight", norm.weight)

@@ -24,7 +24,7 @@ def choose(  # type: ignore[no-untyped-def]
     return chosen
 
 
-def test_a_precision_that_is_given_is_used(choose) -> None:  # type: ignore[no-untyped-def]
+def test_an_explicit_precision_is_used(choose) -> None:  # type: ignore[no-untyped-def]
     assert choose("fp32") == AutocastDtypes(None, None)
     assert choose("bf16") == AutocastDtypes(torch.bfloat16, torch.bfloat16)
     assert choose("auto", None) == AutocastDtypes(None, None)

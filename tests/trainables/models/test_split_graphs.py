@@ -17,7 +17,7 @@ class Model(nn.Module):
         return self.head(y.reshape(x.size(0), 2, 3).sum(1))  # type: ignore[no-any-return]
 
 
-def test_prefix_and_suffix_compute_what_the_whole_computes_for_any_batch_size() -> None:
+def test_prefix_and_suffix_equal_the_whole_model_at_any_batch_size() -> None:
     model = Model()
     graph = fx.Tracer().trace(model)
     frontier = ["size", "body"]
@@ -32,7 +32,7 @@ def test_prefix_and_suffix_compute_what_the_whole_computes_for_any_batch_size() 
     torch.testing.assert_close(suffix(*features), model(images))
 
 
-def test_a_part_has_only_the_modules_that_it_runs() -> None:
+def test_a_split_graph_has_only_the_modules_that_it_runs() -> None:
     model = Model()
     graph = fx.Tracer().trace(model)
     prefix = graph_module(model, prefix_graph(graph, ["body"]))

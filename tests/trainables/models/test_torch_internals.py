@@ -13,7 +13,7 @@ MOVED = (
 )
 
 
-def test_the_functions_on_nested_containers_are_there() -> None:
+def test_torch_has_the_private_functions_for_nested_containers() -> None:
     pytree = importlib.import_module("torch.utils._pytree")
     for name in ("tree_flatten", "tree_leaves", "tree_unflatten"):
         assert callable(getattr(pytree, name, None)), f"{MOVED}: torch.utils._pytree.{name}"

@@ -35,7 +35,7 @@ class DropoutModel(nn.Module):
 @pytest.mark.parametrize(
     "way", ["positional argument", "keyword argument", "default argument", "module", "attention"]
 )
-def test_dropout_lies_behind_the_cut_however_it_is_applied(way: str) -> None:
+def test_dropout_is_after_the_cut_however_it_is_applied(way: str) -> None:
     model = DropoutModel(way)
     training = trace(model.train())
     (border,) = frontier_nodes(training, suffix_node_names(training, model))
@@ -45,7 +45,7 @@ def test_dropout_lies_behind_the_cut_however_it_is_applied(way: str) -> None:
     assert border.name != "body" or way == "default argument"
 
 
-def test_dropout_with_rate_zero_lies_in_front_of_the_cut() -> None:
+def test_dropout_with_rate_zero_is_before_the_cut() -> None:
     model = DropoutModel("module")
     model.drop.p = 0.0
     graph = trace(model.train())

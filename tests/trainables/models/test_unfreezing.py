@@ -45,7 +45,7 @@ def test_groups_and_head_cover_every_parameter_once(family: nn.Module) -> None:
     assert all(name.startswith(head) for name in rest)
 
 
-def test_unfreezing_goes_from_the_head_alone_to_everything(family: nn.Module) -> None:
+def test_unfreeze_fractions_range_from_the_head_alone_to_the_whole_model(family: nn.Module) -> None:
     shares = []
     for level in (0, 0.25, 0.5, 0.75, 1):
         unfreeze_groups(family, unfrozen_group_count(family, level))
@@ -56,7 +56,7 @@ def test_unfreezing_goes_from_the_head_alone_to_everything(family: nn.Module) ->
     assert shares[-1] == 1
 
 
-def test_a_new_head_predicts_all_classes_alike(family: nn.Module) -> None:
+def test_a_new_head_gives_all_classes_the_same_probability(family: nn.Module) -> None:
     size = Preprocessing.of(family.pretrained_cfg["architecture"]).image_size
     logits = family.eval()(torch.rand(2, 3, size, size))
     assert torch.equal(logits, torch.zeros(2, 3))
@@ -92,7 +92,7 @@ def test_frozen_batchnorm_keeps_its_statistics_only_if_asked(freeze: bool) -> No
     assert all(moved) if not freeze else not any(moved)
 
 
-def test_frozen_parts_drop_nothing() -> None:
+def test_frozen_parts_apply_no_dropout() -> None:
     model = untrained_model("test_efficientnet", dropout=0.0, drop_path=0.5)
     unfreeze_groups(model, 0)
     set_train_mode(model, freeze_batchnorm=True)
@@ -100,7 +100,7 @@ def test_frozen_parts_drop_nothing() -> None:
     assert torch.equal(model.forward_features(images), model.forward_features(images))
 
 
-def test_a_name_is_inside_a_module_and_not_inside_one_of_a_like_name() -> None:
+def test_a_parameter_is_not_attributed_to_a_module_with_a_similar_name() -> None:
     assert is_inside("head.weight", ("head",))
     assert is_inside("head", ("head",))
     assert not is_inside("head_dist.weight", ("head",))

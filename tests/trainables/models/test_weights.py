@@ -12,13 +12,13 @@ from trainables.models import build_model, check_weights, find_weights
 from trainables.models.weights import WEIGHT_PACKAGES
 
 
-def test_random_weights_have_to_be_asked_for_by_name(cache: Path) -> None:
+def test_random_weights_must_be_requested_explicitly(cache: Path) -> None:
     assert find_weights("test_vit", "untrained", cache=cache).file is None
     with pytest.raises(WeightsError, match="can't be downloaded"):
         find_weights("test_vit", "pretrained", cache=cache)
 
 
-def test_weights_are_local_until_the_file_changes_or_vanishes(tmp_path: Path, cache: Path) -> None:
+def test_weights_are_local_as_long_as_the_file_is_unchanged(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "test_vit.safetensors"
     save_file(timm.create_model("test_vit").state_dict(), file)
     weights = find_weights("test_vit", str(tmp_path), cache=cache)
@@ -103,7 +103,7 @@ def test_weights_of_the_same_model_pass_with_any_number_of_classes(
         check_weights(TrialParams(backbone=backbone, image_size=160, head_hidden=8), weights)
 
 
-def test_missing_weights_are_refused_with_a_way_out(tmp_path: Path, cache: Path) -> None:
+def test_missing_weights_are_refused_with_a_remedy(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE|can't be reached"):
         find_weights("resnet18.a1_in1k", "pretrained", cache=cache)
     with pytest.raises(WeightsError, match="did you mean 'resnet18'"):

@@ -67,7 +67,7 @@ def numbers_of(report: EpochReport) -> EpochReport:
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
 
 
-def test_the_score_is_of_every_image_by_the_model_that_did_not_train_on_it(
+def test_every_image_is_scored_by_the_model_that_did_not_train_on_it(
     begin: Callable[..., CrossValidation], pool: ImageSet
 ) -> None:
     folds = begin()
@@ -139,7 +139,9 @@ def test_a_fold_that_diverges_ends_all_folds(begin: Callable[..., CrossValidatio
     assert folds.best_logits is None
 
 
-def test_patience_counts_by_the_score_of_all_folds(begin: Callable[..., CrossValidation]) -> None:
+def test_patience_counts_epochs_by_the_score_over_all_folds(
+    begin: Callable[..., CrossValidation],
+) -> None:
     folds = begin(patience=1, learning_rate=1e-9)
     reports = [folds.run_epoch()]
     while not folds.ended:

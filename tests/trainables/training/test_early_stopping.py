@@ -19,7 +19,7 @@ def test_a_lower_loss_makes_a_new_best_epoch_but_only_a_better_metric_resets_pat
     assert states == [(True, False), (True, False), (False, True), (True, False)]
 
 
-def test_a_diverged_epoch_or_one_without_a_number_is_never_the_best() -> None:
+def test_an_epoch_that_diverged_or_has_a_nan_metric_is_never_the_best() -> None:
     stopping = EarlyStopping("val_loss", patience=1)
     stopping.update(replace(report(1, 0.5), diverged=True))
     assert (stopping.improved, stopping.exhausted) == (False, True)
@@ -34,7 +34,7 @@ def test_without_patience_training_is_never_exhausted() -> None:
     assert not stopping.exhausted
 
 
-def test_it_continues_from_its_state() -> None:
+def test_early_stopping_continues_from_its_saved_state() -> None:
     first, second = EarlyStopping("val_accuracy", 2), EarlyStopping("val_accuracy", 2)
     for accuracy in (0.9, 0.8):
         first.update(epoch(accuracy, 1.0))

@@ -6,14 +6,14 @@ from tests.support.epoch_reports import report
 from trainables.training import EpochReport
 
 
-def test_a_report_is_read_back_from_its_dictionary_which_may_hold_more() -> None:
+def test_a_report_is_read_from_a_dictionary_that_may_have_extra_keys() -> None:
     first = report(3, 0.75, is_last=True)
     values = first.to_dict()
     assert set(values) == {field.name for field in fields(EpochReport)}
     assert EpochReport.from_dict({**values, "done": True, "node_ip": "10.0.0.1"}) == first
 
 
-def test_a_dictionary_without_a_field_is_no_report() -> None:
+def test_a_dictionary_that_lacks_a_field_is_refused() -> None:
     values = report(1, 0.5).to_dict()
     del values["val_loss"]
     with pytest.raises(KeyError, match="val_loss"):

@@ -95,7 +95,7 @@ def test_stored_features_change_no_loss(
     assert store.folder.exists() == (unfreeze < 1)
 
 
-def test_an_epoch_reports_the_time_of_its_parts(begin: Any, tmp_path: Path) -> None:
+def test_an_epoch_reports_the_duration_of_its_stages(begin: Any, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 2**26)
     first, second, third = finetune(begin(unfreeze=0.0, views=1, store=store))
     for report in (first, second, third):

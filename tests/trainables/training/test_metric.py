@@ -19,7 +19,7 @@ def test_every_metric_is_a_field_of_a_report_and_of_scores() -> None:
     assert METRICS["val_loss"].of(replace(report(1, 0.9), val_loss=0.25)) == 0.25
 
 
-def test_better_follows_the_direction_and_is_never_true_of_nan() -> None:
+def test_better_follows_the_metrics_direction_and_nan_is_never_better() -> None:
     accuracy, loss = METRICS["val_accuracy"], METRICS["val_loss"]
     assert (accuracy.sign, loss.sign) == (1, -1)
     assert accuracy.better(0.9, 0.8) and not accuracy.better(0.8, 0.8)

@@ -52,7 +52,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams) -> Any:
 
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.5, 1.0])
-def test_it_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
+def test_a_fine_tune_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
     tuning = begin(unfreeze=unfreeze, learning_rate=1e-2)
     reports = [tuning.run_epoch() for _ in range(8)]
     assert tuning._autocast == torch.bfloat16
@@ -104,7 +104,7 @@ def test_images_are_augmented_as_on_a_cpu(train_set: ImageSet, strength: float) 
     assert (apart > 16).float().mean() < 0.02, "a border's pixel may fall on the other side"
 
 
-def test_an_evaluation_gives_what_a_cpu_gives(begin: Any) -> None:
+def test_an_evaluation_equals_that_on_a_cpu(begin: Any) -> None:
     card = begin(precision="fp32")
     card.run_epoch()
     cpu = begin(device="cpu", precision="fp32")
@@ -131,7 +131,7 @@ def test_a_stored_feature_equals_the_computed_one(begin: Any, tmp_path: Path) ->
         "swin_tiny_patch4_window7_224",
     ],
 )
-def test_a_family_is_split_on_a_card(backbone: str) -> None:
+def test_a_backbone_of_each_family_is_split_on_a_gpu(backbone: str) -> None:
     model = timm.create_model(backbone, num_classes=3).to("cuda")
     made = split_model(model, 0, 224)
     assert made.prefix_module is not None
