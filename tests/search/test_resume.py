@@ -57,7 +57,7 @@ def entries(journal: Path) -> Counter[tuple[int, str]]:
     )
 
 
-def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(
+def test_a_killed_driver_loses_no_trial_and_runs_no_epoch_twice(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
     paths = SweepPaths(tmp_path / "killed")
@@ -91,7 +91,7 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(
     assert finesweep("resume", "killed", "--results-dir", tmp_path, "--trials", "7") == 2
 
 
-def test_what_would_change_the_numbers_is_refused_by_name(
+def test_settings_that_would_change_results_are_refused_by_name(
     sweep: SweepResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["resume", "digits", "--results-dir", sweep.paths.root.parent]
@@ -113,7 +113,7 @@ def test_a_finished_sweep_is_not_trained_again(sweep: SweepResult, tmp_path: Pat
     assert "No trial was left to run" in result_text(again, load_sweep_config(paths))
 
 
-def test_a_resume_keeps_what_was_asked_for(
+def test_a_resume_keeps_the_requested_settings(
     sweep: SweepResult, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     results, earlier = tmp_path / "results", tmp_path / "earlier.toml"
@@ -139,7 +139,7 @@ def test_a_resume_keeps_what_was_asked_for(
 
 
 @pytest.mark.parametrize("change", ["renamed", "added"])
-def test_a_resume_over_other_classes_is_refused(
+def test_resuming_with_other_classes_is_refused(
     sweep: SweepResult, digits: Path, tmp_path: Path, change: str
 ) -> None:
     paths = SweepPaths(tmp_path / "copy")
@@ -169,7 +169,7 @@ def test_formats_that_a_finished_sweep_lacks_are_exported(
     assert paths.metrics.stat().st_mtime_ns == tested, "retrained nothing"
 
 
-def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) -> None:
+def test_a_second_driver_is_refused_with_the_process_id_of_the_first(sweep: SweepResult) -> None:
     with hold_driver_lock(sweep.paths):
         with pytest.raises(ConfigError, match=rf"being run by process {os.getpid()} on \S+; wait"):
             Sweep.existing(sweep.paths).resume()
@@ -177,7 +177,7 @@ def test_a_second_driver_is_refused_and_told_of_the_first(sweep: SweepResult) ->
     assert not sweep.paths.driver.exists()
 
 
-def test_a_sweep_whose_folders_and_files_moved_can_be_resumed_but_not_over_other_images(
+def test_a_moved_sweep_can_be_resumed_but_not_with_other_images(
     settings: dict[str, Any], ray_cluster: None, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"

@@ -19,7 +19,7 @@ def budget(**limits: Any) -> Budget:
     return Budget(config, lambda params: 0.5)
 
 
-def test_without_limits_nothing_is_ever_spent() -> None:
+def test_without_limits_the_budget_is_never_exhausted() -> None:
     endless = budget()
     endless.begin(0, PARAMS)
     endless.report(0, report(1, 1.0))
@@ -37,7 +37,7 @@ def test_the_time_budget_runs_from_the_start(monkeypatch: pytest.MonkeyPatch) ->
     assert hour.spent == "the time budget of 3600 s is spent"
 
 
-def test_gpu_hours_count_shares_of_seconds_and_every_trial_once() -> None:
+def test_gpu_hours_count_each_trial_once_by_its_gpu_share() -> None:
     held = budget(gpu_hours=5 / 3600)
     for number in (0, 1, 1):  # the second is told of anew, as after a search that began anew
         held.begin(number, PARAMS)
@@ -65,19 +65,19 @@ def test_a_target_ends_the_search_when_it_is_reached(
 @pytest.mark.parametrize(
     ("given", "seconds"), [("90m", 5400), ("1.5h", 5400), ("2d", 172800), ("30s", 30), (45, 45)]
 )
-def test_durations_are_written_as_people_do(given: object, seconds: float) -> None:
+def test_durations_are_formatted_for_people(given: object, seconds: float) -> None:
     config = SweepConfig.parse({"data": "d", "time_budget": given})
     assert config.time_budget == seconds
     assert config.trials == UNLIMITED_TRIALS
     assert SweepConfig.parse(config.model_dump(mode="json")) == config
 
 
-def test_trials_that_are_given_stay_a_limit() -> None:
+def test_an_explicit_number_of_trials_stays_a_limit() -> None:
     assert SweepConfig.parse({"data": "d", "time_budget": "1h", "trials": 9}).trials == 9
 
 
 @pytest.mark.parametrize("given", [{"time_budget": "soon"}, {"time_budget": 0}, {"target": 95}])
-def test_a_budget_that_is_none_is_refused(given: dict[str, object]) -> None:
+def test_an_invalid_budget_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(given))):
         SweepConfig.parse({"data": "d", **given})
 
@@ -90,7 +90,7 @@ def timed(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
     return Sweep(SweepConfig.parse({**given, "export": {"formats": ["timm"]}})).run()
 
 
-def test_a_sweep_whose_time_is_spent_hands_over_the_best_so_far(timed: SweepResult) -> None:
+def test_a_sweep_that_runs_out_of_time_finalizes_the_best_trial_so_far(timed: SweepResult) -> None:
     trials = read_trials(timed.paths.journal)
     assert 1 < len(trials) < 50
     assert {t.status for t in trials} <= {"completed", "stopped"}, "nothing is left to resume"
@@ -101,7 +101,7 @@ def test_a_sweep_whose_time_is_spent_hands_over_the_best_so_far(timed: SweepResu
     assert 10 < timed.profile.stages["search"] < 30
 
 
-def test_a_resume_does_not_search_on_unless_asked_to(timed: SweepResult) -> None:
+def test_a_resume_does_not_extend_the_search_unless_asked_to(timed: SweepResult) -> None:
     before = read_trials(timed.paths.journal)
     again = Sweep.existing(timed.paths).resume()
     assert read_trials(timed.paths.journal) == before
@@ -122,7 +122,7 @@ def test_a_resume_may_have_more_time_and_a_target(timed: SweepResult) -> None:
 
 
 @pytest.mark.parametrize("stopping", ["none", "median"])
-def test_what_the_budget_leaves_is_confirmed_and_handed_over(
+def test_trials_within_the_budget_are_confirmed_and_finalized(
     settings: dict[str, Any], ray_cluster: None, stopping: str
 ) -> None:
     """The search ends while trials run; then the best are repeated in a run of their own."""
