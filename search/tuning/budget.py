@@ -1,4 +1,4 @@
-"""`Budget`: says when a search must stop before its number of trials is reached."""
+"""`Budget`: ends a search early when its time or GPU hours are spent, or its target is reached."""
 
 import math
 import time
@@ -11,28 +11,28 @@ from trainables.training import METRICS, EpochReport
 
 
 class Budget:
-    """A `TrialObserver` that counts what a search spends, and says when its budget is spent.
+    """A `TrialObserver` that compares the cost and the scores of a search to its limits.
 
-    The time budget starts when the object is created. GPU hours, which are those of reported
-    epochs, and the target also count earlier runs of the sweep, whose epochs are replayed to
-    observers.
+    The time budget starts when the object is created, so it does not include earlier runs of the
+    sweep. GPU hours and the target do, because the epochs of earlier runs are replayed to
+    observers. GPU hours are those of reported epochs; repeats do not count.
 
     Args:
         config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
-        gpus: Gives the share of a GPU that a trial holds.
+        gpus: Returns the share of a GPU that a trial holds.
     """
 
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
-        """Reason why the search ended in an earlier run of the sweep; None if it is to go on."""
+        """Reason why an earlier run of the sweep ended the search; None if it goes on."""
         self._deadline = time.monotonic() + (config.time_budget or math.inf)
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
         self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Start counting a trial's GPU time. Its earlier epochs follow; repeats are not counted."""
+        """Start counting a trial's GPU time. Repeats do not count."""
         if repeat is None:
             self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
@@ -46,16 +46,16 @@ class Budget:
             self._target_reached |= not metric.better(target, metric.of(report))
 
     def end(self, number: int, status: Status) -> None:
-        """Nothing to count."""
+        """Do nothing: `report` has counted every epoch."""
 
     @property
     def seconds_left(self) -> float:
-        """Seconds left of the time budget; infinite without one."""
+        """Remaining seconds of the time budget; infinite without one."""
         return self._deadline - time.monotonic()
 
     @property
     def spent(self) -> str | None:
-        """Reason why the search is to end, in words; None while it may go on."""
+        """Reason why the search must end, as text for users; None while it may go on."""
         config = self._config
         if self.ended_by is not None:
             return self.ended_by

@@ -1,4 +1,4 @@
-"""`TuneCallback`: what Ray Tune tells its callbacks alone, passed on to the lifecycle."""
+"""`TuneCallback`: passes checkpoint states, logits and failures from Ray Tune to the lifecycle."""
 
 import pickle
 import re
@@ -17,7 +17,7 @@ from trainables.training import EpochReport
 
 
 class TuneCallback(Callback):
-    """Takes states and logits out of results, and learns why a trial failed."""
+    """Takes checkpoint states and logits out of results, and finds out why a trial failed."""
 
     def __init__(self, lifecycle: SearchLifecycle) -> None:
         self._lifecycle = lifecycle
@@ -25,7 +25,7 @@ class TuneCallback(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Keep the state and the logits of an epoch, and remove them from what Tune keeps."""
+        """Store an epoch's state and logits, and remove them from the result, which Tune keeps."""
         number = TrialRequest.from_ray(trial.config).number
         logits, state = result.pop(LOGITS_KEY, None), result.pop(STATE_KEY, None)
         if logits is not None:
@@ -36,7 +36,7 @@ class TuneCallback(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Free the memory that Tune would hold of an ended trial."""
+        """Free the memory that Tune would hold for an ended trial."""
         forget_metric_history(trial)
 
     def on_trial_error(
@@ -47,25 +47,25 @@ class TuneCallback(Callback):
 
 
 def failure_of(trial: Trial) -> Failure:
-    """The failure of a trial, from the files that Ray wrote about it."""
+    """The failure of a trial, read from the error files that Tune wrote."""
     pickled, text_file = error_files(trial)
     error: Exception | None = None
     if pickled is not None:
-        with suppress(Exception):  # of a class that only the worker has
+        with suppress(Exception):  # only the worker may be able to import its class
             error = pickle.loads(pickled.read_bytes())
     text = str(error) if error else text_file.read_text("utf-8") if text_file else "unknown"
     raised = error.cause if isinstance(error, RayTaskError) else None
     ip = re.search(r"\bip[=:]\s*([^\s,)]+)", text, re.IGNORECASE)
     return Failure(
         _cause(text) if raised is None else f"{type(raised).__name__}: {raised}".splitlines()[0],
-        re.sub(r"\x1b\[\d+m", "", text),  # Ray colours it
+        re.sub(r"\x1b\[\d+m", "", text),  # remove Ray's colour codes
         is_exception=raised is not None,
         ip=ip[1] if ip else "",
     )
 
 
 def _cause(text: str) -> str:
-    """The sentence of Ray's that says how a worker was lost."""
+    """The first sentence of Ray's out-of-memory error, or else of the last line of its message."""
     memory = re.search(r"OutOfMemoryError: (.*)", text)
     line = memory[1] if memory else text.strip().splitlines()[-1]
     return line.partition(". ")[0].rstrip(".")

@@ -1,7 +1,7 @@
-"""Shares of a GPU for each kind of trial, from the memory that it was measured to take.
+"""GPU share of each kind of trial, chosen by its measured peak memory.
 
-Ray's fractional GPUs are bookkeeping: only the cap on memory that `search.trial` sets holds a trial
-to its share. CPUs are divided in proportion.
+Ray counts fractional GPUs but does not limit memory. `search.trial` sets the memory cap that keeps
+a trial within its share. CPUs are divided in proportion to GPU shares.
 """
 
 import logging
@@ -24,39 +24,41 @@ from trainables.training import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 _log = logging.getLogger("finesweep")
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-"""Shares that a trial may hold. There are few, for Ray reuses an actor only for an equal share."""
+"""GPU shares that a trial may hold. Few values: Ray reuses an actor only for an equal share."""
 MEMORY_SAFETY_FACTOR = 1.15
 """Safety factor on measured peak memory, for fragmentation and heavier batches."""
 
 
 @dataclass(frozen=True)
 class GpuPeak:
-    """Peak memory that a fine-tune took of a GPU."""
+    """Peak GPU memory of a fine-tune."""
 
     gpu: str
     """Name of the GPU."""
     mib: float
+    """Peak memory in MiB."""
     total_mib: float
+    """Memory of the whole GPU in MiB."""
 
 
 Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
-"""Measures a fine-tune on a GPU of the cluster; returns None if its processes see no GPU."""
+"""Function that measures a trial's peak on a GPU of the cluster; None if workers see no GPU."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """CPUs and GPU share that trials hold, and how many run at a time."""
+    """CPUs and GPU share of each trial, and how many trials run at a time."""
 
     cpus: float
-    """CPUs of a trial that holds ``gpus``."""
+    """CPUs of a trial that holds the default share ``gpus``."""
     cpus_scale_with_gpus: bool
-    """Whether the CPUs of a trial shrink with its share of a GPU."""
+    """Whether a trial's CPUs are in proportion to its share of a GPU."""
     gpus: float
-    """Share of a GPU for trials that were not measured; 0 without GPUs."""
+    """Default share of a GPU, for trials whose memory was not measured; 0 without GPUs."""
     concurrent: int
-    """Trials at a time, when the sweep began."""
+    """Number of trials that ran at a time when the sweep began."""
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
-    """Share of a GPU by kind of trial, where it was measured."""
+    """Share of a GPU by kind of trial, for the kinds that were measured."""
 
     def __str__(self) -> str:
         shares = sorted(self.shares.values()) or [self.gpus]
@@ -72,7 +74,7 @@ class Resources:
     def request_for(
         self, params: TrialParams, avoid: Sequence[str] = ()
     ) -> tune.PlacementGroupFactory:
-        """Ray's resource request of one trial, on none of the machines with the ids ``avoid``."""
+        """Ray's resource request for a trial that avoids the machines with these ids."""
         gpus = self.gpus_of(params)
         held = {"CPU": self._cpus(gpus), "GPU": gpus}
         if not avoid:
@@ -80,18 +82,19 @@ class Resources:
         return tune.PlacementGroupFactory([held], bundle_label_selector=[selector_excluding(avoid)])
 
     def capacity(self, nodes: Sequence[Node]) -> int:
-        """Number of trials that fit on the machines, if each holds the smallest share there is."""
+        """Number of trials that fit on the machines if each holds the smallest share in use."""
         gpus = min(self.shares.values(), default=self.gpus)
         return _count_fitting(nodes, self._cpus(gpus), gpus)
 
     def _cpus(self, gpus: float) -> float:
-        follows = self.gpus and self.cpus_scale_with_gpus
-        cpus = self.cpus * gpus / self.gpus if follows else self.cpus
+        """CPUs of a trial with this share of a GPU, rounded down to whole ones if at least 1."""
+        scaled = self.gpus and self.cpus_scale_with_gpus
+        cpus = self.cpus * gpus / self.gpus if scaled else self.cpus
         return float(int(cpus)) if cpus >= 1 else cpus
 
 
 def fit_resources(config: SweepConfig) -> Resources:
-    """Resources of a trial on the connected cluster. Raises `ConfigError` if none can run."""
+    """Resources of trials on the connected cluster. Raises `ConfigError` if no machine fits one."""
     nodes = live_nodes()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
     if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
@@ -121,16 +124,16 @@ def measure_shares(
     *,
     probe: Probe | None = None,
 ) -> Resources:
-    """Give each kind of trial the share of a GPU that fits its memory, measured where unknown.
+    """Give each kind of trial the GPU share that holds its peak memory; measure unknown kinds.
 
-    Does nothing unless ``gpus_per_trial`` is "auto" and the cluster has a GPU. If its processes see
-    none, every trial keeps a whole GPU.
+    Returns ``resources`` unchanged unless ``gpus_per_trial`` is "auto" and the cluster has a GPU,
+    and also if workers see no GPU.
 
     Args:
-        job: What the trials share.
-        resources: Resources before measuring.
-        trials: One trial of every kind that may come, from `one_trial_per_kind`.
-        probe: Measures a trial; None does so on the cluster.
+        job: Settings, data and weights of the trials.
+        resources: Resources before the measurement.
+        trials: One trial of each kind that may run, from `one_trial_per_kind`.
+        probe: Measures a trial; None measures on the cluster.
     """
     config = job.config
     if config.gpus_per_trial != "auto" or not resources.gpus:
@@ -141,25 +144,25 @@ def measure_shares(
     known: Mapping[str, float] = {}
     peak: GpuPeak | None = None
     for params in trials:
-        case, noted = MemoryCase.of(params), job.memory_case(params)
-        if peak is None or noted not in known:
+        case, key = MemoryCase.of(params), job.memory_case(params)
+        if peak is None or key not in known:
             peak = probe(job, params)
             if peak is None:
-                _log.warning("no GPU is seen by the workers; every trial holds a whole one")
+                _log.warning("Ray lists GPUs but workers see none; every trial holds a whole GPU")
                 return resources
             known = table.read(peak.gpu)
-            if peak.mib > known.get(noted, 0.0):  # it may have been raised since
-                table.put(peak.gpu, noted, peak.mib)
+            if peak.mib > known.get(key, 0.0):  # keep an estimate raised after out-of-memory
+                table.put(peak.gpu, key, peak.mib)
                 known = table.read(peak.gpu)
-        shares[case] = share_of(known[noted], peak.total_mib)
-        _log.info("%s: %.0f MiB, %g of a GPU", case, known[noted], shares[case])
+        shares[case] = share_of(known[key], peak.total_mib)
+        _log.info("%s: %.0f MiB, %g of a GPU", case, known[key], shares[case])
     sized = replace(resources, shares=shares)
     fits = sized.capacity(live_nodes())
     return replace(sized, concurrent=min(config.concurrent or fits, fits))
 
 
 def share_of(mib: float, total_mib: float) -> float:
-    """Smallest of `SHARES` that holds a measured peak, with its safety factor and the process."""
+    """Smallest of `SHARES` that holds a peak, with the safety factor and the CUDA context."""
     needed = (mib * MEMORY_SAFETY_FACTOR + CONTEXT_MIB) / total_mib
     return next((share for share in SHARES if needed <= share), 1.0)
 
@@ -171,22 +174,22 @@ def one_trial_per_kind(
     *,
     drawn: bool,
 ) -> list[TrialParams]:
-    """One trial of every `MemoryCase` that may come, with the largest memory of its case.
+    """One trial of each `MemoryCase` that may run: the one that takes the most memory.
 
-    The cases are those of ``points``, and those of the space if trials are ``drawn`` from it.
+    Cases come from ``points`` and, if trials are ``drawn`` from the space, from the whole space.
     """
     trials = _heaviest_trials(space, native_image_size) if drawn else []
     kinds: dict[MemoryCase, TrialParams] = {}
     for params in [*trials, *points]:
         case = MemoryCase.of(params)
         largest = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
-        largest |= {"gradual_unfreezing": False}  # its first epoch would open nothing
+        largest |= {"gradual_unfreezing": False}  # else epoch 1 trains the head alone
         kinds.setdefault(case, params.model_copy(update=largest))
     return list(kinds.values())
 
 
 def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -> list[TrialParams]:
-    """For each backbone, size, depth and batch of a space, the trial with the largest memory."""
+    """For each backbone, image size, depth and batch size, the trial that takes most memory."""
     depths = [float(value) for value in space.dimensions["unfreeze"].extremes]
     batches = [int(value) for value in space.dimensions["batch_size"].extremes]
     heaviest: dict[str, object] = {
@@ -209,11 +212,11 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """Peak of a few training steps and an evaluation batch on this process's GPU, if it has one."""
+    """Peak memory of a few training steps and an evaluation batch on this process's GPU, if any."""
     if job.device != "cuda":
         return None
-    anew = replace(job, config=job.config.model_copy(update={"features": "off"}))
-    tuning = anew.begin(params, images=max(3 * params.batch_size, GPU_BATCH_SIZE))
+    uncached = replace(job, config=job.config.model_copy(update={"features": "off"}))
+    tuning = uncached.begin(params, images=max(3 * params.batch_size, GPU_BATCH_SIZE))
     report = tuning.run_epoch()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
@@ -226,7 +229,7 @@ def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
 
 
 def _count_fitting(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
-    """Number of trials with so many CPUs and GPUs that fit on the machines."""
+    """Number of trials that fit on the machines if each holds ``cpu`` CPUs and ``gpu`` GPUs."""
     fits = 0
     for node in nodes:
         by_cpu = int(node.cpus / cpu + 1e-6)
@@ -235,5 +238,5 @@ def _count_fitting(nodes: Iterable[Node], cpu: float, gpu: float) -> int:
 
 
 def _slots_per_machine(gpus: float, share: float) -> int:
-    """Number of shares that fit on a machine's GPUs, none spanning two of them."""
+    """Number of equal shares that fit on a machine's GPUs. No share spans two GPUs."""
     return int(gpus) * int(1 / share + 1e-6)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a search runs."""
+"""Handling of Ctrl-C (SIGINT) and SIGTERM while a search runs."""
 
 import signal
 import threading
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def on_first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` at the first SIGINT or SIGTERM; a second one has its usual effect.
+    """Call ``stop`` at the first SIGINT or SIGTERM; a second signal has its usual effect.
 
-    Tune's SIGINT handler only sets a flag, which Tune does not look at while it waits for a node;
-    Ray's SIGTERM handler prints a traceback. Outside of the main thread, which alone can set
-    handlers, this does nothing.
+    It replaces two handlers. Tune's, for SIGINT, only sets a flag, which Tune does not check while
+    it waits for a node. Ray's, for SIGTERM, prints a traceback. Only the main thread can set
+    handlers; in any other thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

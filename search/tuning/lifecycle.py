@@ -1,9 +1,9 @@
-"""`SearchLifecycle`: the state of a running search, without Ray.
+"""`SearchLifecycle`: the state of a running search, independent of Ray.
 
-A trial is begun by the queue, handed out as a `TrialRequest`, reports epochs, and ends; a trial
-whose worker was lost goes back to be handed out again, from its checkpoint. The journal is written
-first, then the checkpoint, then observers are told. One run of Ray Tune ends when no trial is left,
-or early for one of the reasons in `Termination`.
+The queue begins a trial, and the lifecycle hands it to Ray as a `TrialRequest`. Then the lifecycle
+records the trial's epochs and its end. A trial whose worker was lost is handed out again and goes
+on from its checkpoint. The journal records each event before checkpoints and observers get it. One
+run of Ray Tune ends when no trial is left, or early for a reason in `Termination`.
 """
 
 import logging
@@ -35,28 +35,28 @@ _log = logging.getLogger("finesweep")
 
 
 class Termination(Enum):
-    """Why a run of Ray Tune ends before its trials do."""
+    """Reason why a run of Ray Tune ends while trials are left."""
 
     INTERRUPTED = auto()
     """Ctrl-C or SIGTERM. Running trials stay "running" in the journal, for a resume."""
     BUDGET_SPENT = auto()
-    """The budget ended the search while trials of it were running."""
+    """The budget ended the search while some of its trials were running."""
     STRANDED = auto()
-    """A trial waits for machines that have left the cluster; Tune would wait for ever."""
+    """All machines that a trial may run on have left the cluster; Tune would wait forever."""
 
 
 class SearchLifecycle:
-    """Hands out the trials of a search, records what they report, and says when to end.
+    """Hands out the trials of a search, records what they report, and decides when to end.
 
     Args:
-        journal: Record of the study; it also proposes points.
-        checkpoints: Writer of the states that trials go on from.
+        journal: The study journal, which also proposes points.
+        checkpoints: Writes the states that trials resume from.
         logits: Store of the best trials' validation logits.
-        placement: Which machines trials may run on, and how many trials fit.
-        queue: Trials that have not begun.
+        placement: Decides which machines trials may run on, and how many trials fit.
+        queue: Decides which trial begins next.
         paths: Files of the sweep.
-        budget: Limits of the search; the first of the observers.
-        observers: Are told of each trial, the recorded ones first.
+        budget: Limits of the search; also the first observer.
+        observers: Further observers of trials. Recorded trials are replayed to them first.
     """
 
     def __init__(
@@ -81,26 +81,26 @@ class SearchLifecycle:
         self._observers = (budget, *observers)
         self._retries = Retries()
         self._running: list[int] = []
-        """Numbers of the trials that Ray was asked to run, in that order."""
+        """Numbers of the trials that Ray was asked to run and that have not ended, in order."""
         self._interrupted_trials: deque[int] = deque()
         """Numbers of the trials to be handed out again."""
         self._silent: dict[int, tuple[str, ...]] = {}
-        """Machines avoided by running trials that have not reported since they were handed out."""
+        """Ids of the machines to avoid, for each trial with no report since it was handed out."""
         self._interrupted = self._stranded = False
         self.disk_error: OSError | None = None
-        """Error of a write to the sweep's folder. Tune reports it as another one."""
+        """Error of a failed write to the sweep's folder. Tune would hide it in a `TuneError`."""
         for record in journal.records:
             self._replay(record)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles the callbacks that hold this, and what it pickles is never read."""
+        """Nothing. Ray pickles this object with its callbacks, but never reads the pickle."""
         return {}
 
     # Whether the search goes on
 
     @property
     def termination(self) -> Termination | None:
-        """Reason to end Tune's run now, though trials are running; None to let it go on."""
+        """Reason to end Tune's run now, while trials are left; None to let it go on."""
         if self._interrupted:
             return Termination.INTERRUPTED
         if self._budget.spent is not None and self._searching():
@@ -112,38 +112,38 @@ class SearchLifecycle:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing runs and nothing will be handed out."""
+        """Whether the search was interrupted, or no trial runs and none will be handed out."""
         return self._interrupted or not (self._running or self._has_more())
 
     @property
     def systematic_failure(self) -> str | None:
-        """Cause by which trials fail one after another while none works; None otherwise."""
+        """Common cause of failed trials while no trial has finished an epoch; None otherwise."""
         return self._retries.systematic_failure
 
     @property
     def ended_by(self) -> str | None:
-        """Reason why the search ended for good before all of its trials; None if it did not."""
+        """Reason why the budget ended the search for good with trials left; None if it did not."""
         searching = bool(self._searching())
         if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
             return None
         return self._budget.spent
 
     def interrupt(self) -> None:
-        """End the search now. Running trials stay as they are recorded, for a resume."""
+        """End the search now. Running trials stay "running" in the journal, for a resume."""
         self._interrupted = True
 
     def stop_search_trials(self) -> None:
-        """Record the running trials of the search as stopped: nobody waits for them any more."""
+        """Record the running trials of the search as stopped, because the search has ended."""
         for number in self._searching():
             self.end(number, "stopped")
 
     # Handing out trials
 
     def restore(self, record: TrialRecord, *, stopped: bool) -> None:
-        """Take up a trial that the journal has as running.
+        """Continue a trial that the journal records as running.
 
-        ``stopped`` says that early stopping would have ended it by now. Then, or if its last epoch
-        is recorded, only its end was missing.
+        If early stopping ``stopped`` it, or if its last epoch is recorded, only its end is missing
+        and is recorded now. Otherwise the trial is handed out again.
         """
         if record.reports and (stopped or record.reports[-1].is_last):
             status, error = outcome_of(record.reports[-1])
@@ -152,7 +152,7 @@ class SearchLifecycle:
             self._interrupted_trials.append(record.number)
 
     def next_request(self) -> TrialRequest | None:
-        """The next trial to run; None while there is none, or no room for one."""
+        """The next trial to run; None if there is none now, or if no machine has room for it."""
         if not self._has_more() or len(self._running) >= self._placement.room():
             return None
         from_checkpoint = bool(self._interrupted_trials)
@@ -170,10 +170,10 @@ class SearchLifecycle:
             avoided,
         )
 
-    # What becomes of them
+    # Recording trials
 
     def report(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record an epoch, unless the journal has it, and tell the observers."""
+        """Record an epoch and pass it to the observers. Skips an epoch that the journal has."""
         self._silent.pop(number, None)
         self._placement.went_well(node_ip, number)
         with self._keeping_disk_error():
@@ -191,7 +191,7 @@ class SearchLifecycle:
                 observer.report(number, report)
 
     def complete(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record the last epoch of a trial, and whether it finished, was stopped, or diverged."""
+        """Record the last epoch of a trial, and its status: see `outcome_of`."""
         with self._keeping_disk_error():
             self._running.remove(number)
             self.report(number, report, node_ip=node_ip)
@@ -199,9 +199,9 @@ class SearchLifecycle:
             self.end(number, status, error=error)
 
     def fail(self, number: int, failure: Failure) -> None:
-        """Keep the traceback of a failure, and try the trial again where that may help."""
+        """Store the traceback of a failure, and retry the trial if that may help."""
         if self.disk_error is not None:
-            return  # the trial is not what failed
+            return  # the disk failed, not the trial
         self._running.remove(number)
         self._silent.pop(number, None)
         name, file = trial_name(number), self._paths.traceback(trial_name(number))
@@ -210,23 +210,23 @@ class SearchLifecycle:
             log.write(failure.text.rstrip() + "\n\n")
         own_fault = not failure.ip or self._placement.failed(failure.ip, number, failure.cause)
         if self._retries.retry(number, failure, own_fault=own_fault):
-            _log.warning("trial %s is taken up again: %s", name, failure.cause)
+            _log.warning("trial %s is retried: %s", name, failure.cause)
             self._interrupted_trials.append(number)
         else:
             self.end(number, "failed", error=f"{failure.cause}; see {file}")
 
     def keep_state(self, number: int, state: np.ndarray) -> None:
-        """Keep the packed state of a trial that goes on, once its epoch is recorded."""
+        """Store the packed state of a running trial. Its epoch must be recorded already."""
         with self._keeping_disk_error():
             self._checkpoints.keep(number, state)
 
     def keep_logits(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
-        """Keep the validation logits, ``(n, classes)``, of a trial's best epoch so far."""
+        """Store the validation logits, ``(n, classes)``, of a trial's best epoch so far."""
         with self._keeping_disk_error():
             self._logits.keep(number, report, logits)
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
-        """Record the end of a trial, and tell the observers."""
+        """Record the end of a trial, and pass it to the observers."""
         self._journal.end(number, status, error=error)
         self._checkpoints.forget(number)
         _log.info("trial %s %s", trial_name(number), f"{status}: {error}" if error else status)
@@ -234,13 +234,13 @@ class SearchLifecycle:
             observer.end(number, status)
 
     def _has_more(self) -> bool:
-        """Whether a trial could be handed out, now or once others have ended."""
+        """Whether a trial is left to hand out, even if no machine has room for it now."""
         if self.systematic_failure:
             return False
         return bool(self._interrupted_trials) or self._queue.has_more(self._unfinished())
 
     def _begin(self) -> int | None:
-        """Begin the next trial of the queue, and tell the observers; its number."""
+        """Begin the next trial of the queue, and inform the observers; returns its number."""
         number = self._queue.begin(self._unfinished())
         if number is not None:
             params, repeat = self._queue.params[number], self._queue.repeats.get(number)
@@ -249,15 +249,15 @@ class SearchLifecycle:
         return number
 
     def _unfinished(self) -> list[int]:
-        """Trials that run, or are to be handed out again."""
+        """Numbers of the trials that run or will be handed out again."""
         return [*self._running, *self._interrupted_trials]
 
     def _searching(self) -> list[int]:
-        """Unfinished trials that are no repeats."""
+        """Numbers of the unfinished trials of the search, without repeats."""
         return self._queue.without_repeats(self._unfinished())
 
     def _replay(self, record: TrialRecord) -> None:
-        """Tell the observers of a trial that the journal already has."""
+        """Replay a recorded trial to the observers."""
         for observer in self._observers:
             observer.begin(record.number, record.params, record.repeat)
             for report in record.reports:
@@ -267,6 +267,7 @@ class SearchLifecycle:
 
     @contextmanager
     def _keeping_disk_error(self) -> Iterator[None]:
+        """Store an `OSError` of the block in `disk_error`, and raise it again."""
         try:
             yield
         except OSError as error:
@@ -275,7 +276,7 @@ class SearchLifecycle:
 
 
 def outcome_of(last: EpochReport) -> tuple[Status, str]:
-    """Status of a trial that ended with this epoch, and the reason if it failed."""
+    """Status of a trial that ended with this epoch, and the reason if it diverged, else ""."""
     if last.diverged:
         return "failed", f"the loss was no longer finite in epoch {last.epoch}"
     return "completed" if last.is_last else "stopped", ""

@@ -19,9 +19,9 @@ _ROWS = 10
 
 
 class LiveLeaderboard:
-    """A `TrialObserver` that draws the best trials, their states, and the time left.
+    """A `TrialObserver` that shows the best trials, their status, and the estimated time left.
 
-    A context manager; draws only on a terminal.
+    A context manager. It draws only if the output is a terminal.
     """
 
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
@@ -32,7 +32,7 @@ class LiveLeaderboard:
         self._status: dict[int, Status] = {}
         self._backbones: dict[int, str] = {}
         self._repeats: set[int] = set()
-        self._lock = threading.Lock()  # guards the fields above: rich draws in a thread of its own
+        self._lock = threading.Lock()  # guards the fields above: rich draws in another thread
         self._began, self._done_before = time.monotonic(), 0
         self._live: Live | None = None
 
@@ -50,7 +50,7 @@ class LiveLeaderboard:
             self._live.stop()
 
     def start_clock(self) -> None:
-        """Start the estimate of the time left: trials that are done by now do not count."""
+        """Start measuring the pace of trials. Trials that are already done do not count."""
         self._began, self._done_before = time.monotonic(), self._done
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
@@ -62,7 +62,7 @@ class LiveLeaderboard:
             self._epochs[number] = 0
 
     def report(self, number: int, report: EpochReport) -> None:
-        """Update a trial with an epoch."""
+        """Update a trial's row with an epoch."""
         with self._lock:
             self._epochs[number] = report.epoch
             best = best_of((self._best.get(number), report), self._metric)
@@ -80,13 +80,13 @@ class LiveLeaderboard:
 
     def _table(self) -> Table:
         with self._lock:
-            return self._drawn()
+            return self._build_table()
 
-    def _drawn(self) -> Table:
+    def _build_table(self) -> Table:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
-            title=f"{self._of_all()} trials done: {summary}; {self._eta()}",
+            title=f"{self._done_count()} trials done: {summary}; {self._eta()}",
             title_justify="left",
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
@@ -105,7 +105,7 @@ class LiveLeaderboard:
             )
         return table
 
-    def _of_all(self) -> str:
+    def _done_count(self) -> str:
         return (
             str(self._done)
             if self._trials == UNLIMITED_TRIALS
@@ -113,7 +113,7 @@ class LiveLeaderboard:
         )
 
     def _eta(self) -> str:
-        """Time left, by the pace of trials so far and the time budget."""
+        """Text of the time left, estimated by the pace of trials and limited by the time budget."""
         done, left = self._done - self._done_before, self._budget.seconds_left
         if self._repeats:
             return "confirming the best"

@@ -13,7 +13,7 @@ from search.tuning.gpu_allocation import Resources
 _log = logging.getLogger("finesweep")
 
 FAILURES_IN_A_ROW = 3
-"""Trials that fail on a machine in a row, with no epoch finished there, before it is excluded."""
+"""Failures on a machine with no epoch finished in between, after which it is excluded."""
 
 
 @dataclass(eq=False)
@@ -21,29 +21,29 @@ class _History:
     """Successes and failures of trials on one machine."""
 
     well: bool = False
-    """Whether an epoch was finished there since a trial last failed."""
+    """Whether an epoch was finished there after the last failure."""
     causes: dict[int, str] = field(default_factory=dict)
-    """Causes of the failures there, by the number of the trial."""
+    """Cause of the last failure there, by trial number."""
     failures_in_a_row: int = 0
-    """Failures since an epoch was finished there. A trial counts only if it began after the failure
-    before its own, so that one incident counts once."""
+    """Failures since an epoch was finished there. A failed trial counts only if it began after the
+    previous counted failure, so that one incident counts once."""
     last_failure_seconds: float = -math.inf
-    """Monotonic time of the last failure."""
+    """Monotonic time of the last counted failure."""
 
 
 class Placement:
     """Decides which machines trials may run on.
 
-    A machine that joins is used once it was examined; one that keeps failing is excluded. A trial
-    that failed is tried on another machine, if there is one.
+    A machine that joins must pass a check before it is used. A machine on which trials keep failing
+    is excluded. A trial that failed is retried on another machine, if there is one.
 
     Args:
-        resources: What a trial holds.
-        most: Most trials at a time; None for as many as fit.
+        resources: CPUs and GPU share of each trial.
+        most: Largest number of trials at a time; None for as many as fit.
         look: Lists the machines of the cluster.
-        look_seconds: Time for which such a list is used.
-        examine: Begins the examination of a machine.
-        examined: Ids of machines known to be sound; None for all that are there now.
+        look_seconds: Time for which a list of machines is used, in seconds.
+        examine: Starts the check of a machine; returns a function that polls it.
+        examined: Ids of machines that have passed the check; None for all in the cluster now.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Placement:
         self._is_empty = False
 
     def room(self) -> int:
-        """Number of trials that fit now on the machines that are not excluded."""
+        """Number of trials that may run at a time, on the machines that are not excluded now."""
         fits = self._fit(self._excluded())
         if (fits == 0) is not self._is_empty:
             self._is_empty = fits == 0
             _log.warning(
-                "no machine is left that a trial fits on; the sweep waits for one"
+                "no usable machine can hold a trial; the sweep waits for one"
                 if self._is_empty
-                else "there is a machine again, and the sweep goes on"
+                else "a usable machine is there again; the sweep goes on"
             )
         return fits if self._most is None else min(fits, self._most)
 
@@ -87,18 +87,18 @@ class Placement:
         return self._ids(self._excluded())
 
     def hand_out(self, number: int) -> tuple[str, ...]:
-        """Note that a trial begins; returns Ray's ids of the machines that it must not run on."""
+        """Note that a trial is handed out; returns Ray's ids of the machines that it must avoid."""
         self._began_at[number] = time.monotonic()
         excluded = self._excluded()
         avoided = excluded | self._failed_on(number)
         return self._ids(avoided if self._fit(avoided) else excluded)
 
     def is_stranded(self, avoided: Collection[str]) -> bool:
-        """Whether a trial that must not run on the ``avoided`` machines fits on no other now."""
+        """Whether machines can hold other trials, but not one that avoids these ids."""
         return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._excluded()) > 0
 
     def went_well(self, ip: str, number: int) -> None:
-        """Note an epoch that a trial finished on a machine: its earlier failures are settled."""
+        """Note a finished epoch: the failures of the trial and of the machine no longer count."""
         for history in self._histories.values():
             history.causes.pop(number, None)
         for node in self._alive():
@@ -107,10 +107,11 @@ class Placement:
                 self._histories[node.id] = _History(well=True, causes=causes)
 
     def failed(self, ip: str, number: int, cause: str) -> bool:
-        """Note a failure on a machine; returns whether another like it is the trial's own fault.
+        """Note a failure on a machine; returns whether the trial rather than a machine is at fault.
 
-        It is if the trial failed by this cause on two machines of which one is sound, or if there
-        is no other machine to try. A machine that has left is not to blame.
+        The trial is at fault if it failed from this cause on two machines and others finish epochs
+        on one of them, or if no other machine is left to try. A machine that has left the cluster
+        is never at fault.
         """
         there = [node for node in self._alive(refresh=True) if node.ip == ip]
         alike = [h for h in self._histories.values() if h.causes.get(number) == cause]
@@ -136,13 +137,13 @@ class Placement:
             )
 
     def _failed_on(self, number: int) -> set[str]:
-        """Ids of the machines that a trial has failed on since its last epoch."""
+        """Ids of the machines on which a trial has failed since its last finished epoch."""
         return {node for node, known in self._histories.items() if number in known.causes}
 
     def _excluded(self) -> set[str]:
-        """Ids of machines that differ from the driver's, are not examined yet, or keep failing.
+        """Ids of machines that failed the check, are still being checked, or keep failing trials.
 
-        A machine that keeps failing is used all the same if there is no other.
+        Machines that keep failing trials are used all the same if no other can hold a trial.
         """
         unfit = {node.id for node in self._alive() if self._examinations[node.id]() != ""}
         failing = {
@@ -153,15 +154,15 @@ class Placement:
         return unfit | failing if self._fit(unfit | failing) else unfit
 
     def _fit(self, without: Collection[str]) -> int:
-        """Number of trials that fit on the machines that are not among the ids ``without``."""
+        """Number of trials that fit on the cluster without the machines of these ids."""
         return self._resources.capacity([node for node in self._alive() if node.id not in without])
 
     def _ids(self, nodes: Collection[str]) -> tuple[str, ...]:
-        """Those of the ids ``nodes`` that are alive, in order."""
+        """The ids among ``nodes`` whose machines are alive, sorted."""
         return tuple(sorted(node.id for node in self._alive() if node.id in nodes))
 
     def _alive(self, *, refresh: bool = False) -> Sequence[Node]:
-        """Machines of the cluster, listed anew at most every ``look_seconds``."""
+        """Machines of the cluster, listed again after ``look_seconds``. Checks new ones."""
         if refresh or time.monotonic() - self._looked_at >= self._look_seconds:
             self._nodes, self._looked_at = self._look(), time.monotonic()
             for node in self._nodes:

@@ -1,4 +1,4 @@
-"""Settings of Ray Tune that are set through the environment of the driver's process."""
+"""Settings of Ray Tune, made by environment variables of the driver's process."""
 
 import logging
 import os
@@ -7,16 +7,16 @@ from search.tuning.ray_internals import reuse_prestarted_workers
 
 
 def configure_tune(*, max_pending_trials: int) -> None:
-    """Set what the search asks of Tune, before a `Tuner` is made."""
+    """Configure Tune for the search. Call it before a `Tuner` is made."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner at any verbosity
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending_trials)  # the searcher holds back
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending_trials)  # `Placement` sets the limit
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `interrupts` handles signals
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # the journal is the record
-    os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # else Tune restarts such trials
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # a resume reads the journal
+    os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # else Tune retries by itself
     reuse_prestarted_workers()
 
 
 def silence_tune() -> None:
-    """Leave Tune's error messages out of the log: the folder ``failures`` has the tracebacks."""
+    """Keep Tune's error messages out of the log. Tracebacks are in the folder ``failures``."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
 """Private or undocumented parts of Ray that the search needs, in one place.
 
-Ray may change any of them without notice: ``tests/search/tuning/test_ray_internals.py`` says which
-version was tried.
+Ray may change any of them without notice. ``tests/search/tuning/test_ray_internals.py`` names the
+version that they were tested with.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 def reuse_prestarted_workers() -> None:
     """Let Tune's actors run in Ray's prestarted workers, which import torch while they wait.
 
-    By default Tune gives actors a ``runtime_env`` of one variable, for PyTorch Lightning, and Ray
-    starts a new worker for every environment: on two cores the first result came 5 s later.
+    By default Tune gives actors a ``runtime_env`` with one variable, for PyTorch Lightning. So
+    Ray starts a new worker for each, which delayed the first result by 5 s on two cores.
     Variables that Tune propagates from the driver, such as AWS keys, still force new workers.
     """
     class_cache.DEFAULT_ENV_VARS = {}
 
 
 def forget_metric_history(trial: Trial) -> None:
-    """Drop the statistics of each metric, which Tune keeps of ended trials too."""
+    """Drop the statistics of each metric, which Tune keeps even after a trial has ended."""
     trial.run_metadata.metric_analysis.clear()
     trial.run_metadata.metric_n_steps.clear()
 
@@ -47,12 +47,12 @@ def put_into_bracket(scheduler: ASHAScheduler, trial_id: Any, bracket: int) -> N
 
 
 def bracket_probabilities(rung_counts: Sequence[int]) -> np.ndarray:
-    """Ray's probabilities of a trial's bracket, ``(brackets,)``: a softmax of the rung counts."""
+    """Ray's probability of each bracket, ``(brackets,)``: a softmax of the rung counts."""
     rungs = np.asarray(rung_counts)
     chances = np.exp(rungs - rungs.max())
     return np.asarray(chances / chances.sum())
 
 
 def forget_stop(rule: MedianStoppingRule, trial: Trial) -> None:
-    """Forget that a rule stopped a trial, so that it accepts more results of it."""
+    """Make a rule forget that it stopped a trial, so that it accepts more results of the trial."""
     rule._stopped_trials.discard(trial)

@@ -1,33 +1,33 @@
-"""`Retries`: whether a failed trial is tried again.
+"""`Retries`: decides whether a failed trial is retried.
 
-Faults of machines are retried, mistakes in code are not.
+Failures of machines are retried; exceptions that a trial raises again are not.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
 MAX_FAILURES = 5
-"""Failures of whatever kind that a trial may have without an epoch in between."""
+"""Number of failures without a finished epoch in between at which a trial is given up."""
 SYSTEMATIC_FAILURES = 3
-"""Trials that may fail by one cause, while none finishes an epoch, before the sweep is given up."""
+"""Number of trials given up for one cause, before any epoch finishes, that ends the sweep."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure of a trial."""
+    """One failure of a trial."""
 
     cause: str
-    """The cause in one line; equal causes are compared by it."""
+    """Cause in one line. Failures with the same line have the same cause."""
     text: str
-    """All that is known, such as a traceback."""
+    """Whole message, such as a traceback."""
     is_exception: bool
-    """Whether the trial's own code raised it; else its worker or machine was lost."""
+    """Whether the trial's own code raised it; False if a worker or machine was lost."""
     ip: str = ""
-    """IP address of the machine; empty if unknown."""
+    """IP address of the machine where it happened; empty if unknown."""
 
 
 class Retries:
-    """Counts the failures of a sweep's trials, and decides which trials are tried again."""
+    """Counts the failures of a sweep's trials, and decides which trials are retried."""
 
     def __init__(self) -> None:
         self._failures: dict[int, list[Failure]] = {}
@@ -42,10 +42,10 @@ class Retries:
         self._failures.pop(number, None)
 
     def retry(self, number: int, failure: Failure, *, own_fault: bool = True) -> bool:
-        """Count a failure; returns whether to try the trial again.
+        """Count a failure; returns whether to retry the trial.
 
-        A trial is given up when it raises an exception that it raised before, if that is its
-        ``own_fault`` and not a machine's, and at the `MAX_FAILURES`-th failure without an epoch.
+        A trial is given up if it raises the same exception again and that is its ``own_fault``,
+        not a machine's. It is also given up after `MAX_FAILURES` failures without an epoch.
         """
         before = self._failures.setdefault(number, [])
         raised_again = failure.is_exception and any(failure.cause == f.cause for f in before)
@@ -57,7 +57,7 @@ class Retries:
 
     @property
     def systematic_failure(self) -> str | None:
-        """Cause by which trials fail of which none ever worked; None while one may work."""
+        """Cause by which `SYSTEMATIC_FAILURES` trials failed before any epoch finished, if any."""
         if self._any_epoch or not self._given_up:
             return None
         cause, count = self._given_up.most_common(1)[0]

@@ -1,7 +1,7 @@
-"""`StudySearcher`: the search as Ray Tune's searcher. A thin adapter of `SearchLifecycle`.
+"""`StudySearcher`: a thin adapter that makes `SearchLifecycle` a searcher of Ray Tune.
 
-Ray's own OptunaSearch tells Optuna that trials which ASHA stopped are complete, with their last
-value. Here the lifecycle records what really became of them.
+Ray's own OptunaSearch reports trials that ASHA stopped to Optuna as complete, with their last
+value. Here the lifecycle records the true status of each trial.
 """
 
 from typing import Any
@@ -25,9 +25,9 @@ class StudySearcher(Searcher):
     def suggest(  # type: ignore[override]  # Ray's own FINISHED is a string
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
-        """Configuration of the next trial, which gets Ray's ``trial_id``.
+        """Configuration of the next trial; ``trial_id`` is the id that Ray gives it.
 
-        None asks Ray to try again later; FINISHED says that there are no more trials.
+        Returns None to be asked again later, or FINISHED if there are no more trials.
         """
         if self._lifecycle.is_over:
             return Searcher.FINISHED

@@ -36,17 +36,18 @@ from trainables.training import METRICS, EpochReport, best_of
 class StudyJournal:
     """The Optuna study of a sweep: asks its sampler for points, and records every trial.
 
-    Only one process at a time may hold the journal of a folder.
+    Only one process at a time may open the journal of a sweep.
 
     Args:
-        storage: Where Optuna keeps the study.
+        storage: Optuna's storage of the study.
         metric: Name of the metric that trials are ranked by, one of `METRICS`.
         sampler: Name of the sampler.
-        seed: Seed of the sampler; the number of trials begun is added, for a resume.
-        max_epochs: Epochs of a trial that is not stopped.
+        seed: Seed of the sampler. The number of begun trials is added, so that a resume draws new
+            points.
+        max_epochs: Epochs of a trial that runs to its end.
         objectives: Costs that are minimized beside the metric.
-        records: Trials that the storage has.
-        sync: Returns once everything written is on the disk.
+        records: Trials that the storage already holds.
+        sync: Blocks until everything written is on the disk.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class StudyJournal:
         max_epochs: int,
         objectives: Sequence[Objective] = (),
     ) -> Self:
-        """Open the journal of a sweep, or begin one. Repairs what a killed process left torn."""
+        """Open or create the journal of a sweep. Repairs what a killed process left incomplete."""
         journal = JournalFile(file)
         journal.truncate_partial_line()
         records = read_trials(file)
@@ -117,7 +118,7 @@ class StudyJournal:
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
     ) -> tuple[int, dict[str, object]]:
-        """Begin a trial at a point of the sampler's; returns its number and the values it drew."""
+        """Begin a trial at a point that the sampler proposes; returns its number and the values."""
         trial = self._study.ask(dict(distributions))
         return trial.number, dict(trial.params)
 
@@ -126,7 +127,7 @@ class StudyJournal:
         values: Mapping[str, object],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
     ) -> int:
-        """Begin a trial at given values; returns its number. Optuna learns of no other values."""
+        """Begin a trial at given values; returns its number. Optuna gets no other parameters."""
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(values),
@@ -136,9 +137,10 @@ class StudyJournal:
         return self._storage.get_trial_number_from_id(trial_id)
 
     def could_win(self, number: int, report: EpochReport) -> bool:
-        """Whether a trial could still become the best of all after an epoch, recorded or not.
+        """Whether a trial could still become the best of all, given its latest epoch.
 
-        The sampler predicts it; one that makes no predictions says no.
+        The epoch may not be recorded yet. Only `MultiFidelitySampler` predicts this; with any other
+        sampler the answer is False.
         """
         sampler, value = self._study.sampler, METRICS[self.metric].of(report)
         if not isinstance(sampler, MultiFidelitySampler):
@@ -151,7 +153,7 @@ class StudyJournal:
 
     @property
     def ended_by(self) -> str | None:
-        """Reason why the search ended for good before all of its trials; None if it did not."""
+        """Reason why the budget ended the search for good with trials left; None if it did not."""
         return self._study.user_attrs.get(ENDED_BY_KEY)
 
     @ended_by.setter
@@ -167,7 +169,7 @@ class StudyJournal:
         repeat: Repeat | None = None,
         model_cost: ModelCost | None = None,
     ) -> None:
-        """Record the parameters of a trial that has its number."""
+        """Record the parameters of a trial that `ask` or `ask_at` has begun."""
         if repeat is not None:
             self._storage.set_trial_user_attr(self._id(number), REPEAT_KEY, asdict(repeat))
         if model_cost is not None:
@@ -190,26 +192,26 @@ class StudyJournal:
         return True
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
-        """Record the end of a trial. The value of a completed one is that of its best epoch."""
+        """Record the end of a trial. A completed trial gets the value of its best epoch."""
         if error:
             self._storage.set_trial_user_attr(self._id(number), ERROR_KEY, error)
         state = next(state for state, name in STATUS_OF_STATE.items() if name == status)
         best = self._best.get(number) if state is TrialState.COMPLETE else None
         values = None
         if best is not None:
-            small = [getattr(self._model_costs[number], name) for name in self._objectives]
-            values = [METRICS[self.metric].of(best), *small]
+            costs = [getattr(self._model_costs[number], name) for name in self._objectives]
+            values = [METRICS[self.metric].of(best), *costs]
         self._study.tell(number, values, state=state)
         self._sync()
 
     def _report_value(self, trial_id: int, report: EpochReport) -> None:
-        """Record the value by which Optuna compares stopped trials; it has one objective only."""
+        """Record the value of an epoch in Optuna, which allows that only with one objective."""
         if not (report.diverged or self._objectives):
             value = METRICS[self.metric].of(report)
             self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
 
     def _repair(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
-        """Add what a killed driver had yet to write of a running trial."""
+        """Complete the record of a running trial after its driver was killed."""
         if record is None:  # its parameters were never written
             self._storage.set_trial_user_attr(self._id(trial.number), NEVER_BEGAN, True)
             self._study.tell(trial.number, state=TrialState.FAIL)

@@ -1,7 +1,7 @@
-"""TensorBoard: curves and one HParams table of all trials, live, written straight to disk.
+"""TensorBoard files of a running sweep: curves of each trial, and one HParams table of all trials.
 
-The HParams plugin takes its columns from one experiment record: it is written once, in the root.
-Its cells show a tag's last value: "best/..." therefore never gets worse.
+The HParams plugin reads its columns from one experiment record, written once in the root folder.
+Its cells show the last value of a tag. So "best/..." is the best value so far, not the latest.
 """
 
 import time
@@ -54,7 +54,7 @@ class TensorBoardWriter:
         repeats = trial_name(repeat.of) if repeat else ""
         writer = SummaryWriter(str(self._paths.tensorboard_run(name, params.backbone, repeats)))
         values = params.model_dump()
-        row = f"{self._sweep}/{name}"  # TensorBoard makes one row of trials of the same name
+        row = f"{self._sweep}/{name}"  # TensorBoard merges rows with the same id
         _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))
         self._writers[number] = writer
 
@@ -88,7 +88,7 @@ def _add(writer: SummaryWriter, summary: Summary) -> None:
 
 
 def _column(space: SearchSpace, points: Sequence[TrialParams], field: str) -> hp.HParam:
-    """A column whose range holds every trial, also given points outside of the space."""
+    """The column of a parameter. Its range covers the space and the initial points."""
     dim = space.dimensions[field]
     values = [*dim.extremes, *(getattr(point, field) for point in points)]
     if isinstance(dim, Choices) and all(isinstance(value, str) for value in values):

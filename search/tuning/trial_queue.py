@@ -1,7 +1,7 @@
 """`TrialQueue`: the order in which the trials of a sweep begin.
 
-Points that were given or planned come first, then those that the sampler proposes, and at last
-repeats of the best trials with other seeds.
+The planned initial points come first, then points that the sampler proposes, and at last repeats of
+the best trials with other seeds.
 """
 
 import logging
@@ -20,19 +20,19 @@ _log = logging.getLogger("finesweep")
 
 
 class TrialQueue:
-    """Begins trials, from where the journal says that the sweep is."""
+    """Begins the trials that the journal does not have yet."""
 
     def __init__(self, journal: StudyJournal, prepared: PreparedPlan, budget: Budget) -> None:
         self._journal, self._prepared, self._budget = journal, prepared, budget
         self.params = {record.number: record.params for record in journal.records}
         """Parameters of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
-        """Those of them that repeat another trial."""
+        """Repeats among these trials, by their number."""
         self._costs = self._model_costs()
-        """Costs by backbone and image size, if they are an objective."""
+        """Model costs by backbone and image size; empty unless a cost is an objective."""
         self._points = deque(prepared.points[self._searched :])
         self._pending_repeats: deque[Repeat] | None = None
-        """Repeats to begin; None while trials of the search run, for the best are not known."""
+        """Repeats to begin; None until the search has ended and the best trials are known."""
 
     @property
     def is_search_begun(self) -> bool:
@@ -40,15 +40,15 @@ class TrialQueue:
         return self._searched >= self._prepared.config.trials
 
     def without_repeats(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the trials ``numbers`` that belong to the search."""
+        """The trial ``numbers`` that belong to the search, without repeats."""
         return [number for number in numbers if number not in self.repeats]
 
     def has_more(self, unfinished: Iterable[int]) -> bool:
-        """Whether there is a trial to begin beside the ``unfinished`` ones."""
+        """Whether a trial can begin now, while the ``unfinished`` ones run."""
         return self._search_goes_on or bool(self._repeats_to_begin(unfinished))
 
     def begin(self, unfinished: Iterable[int]) -> int | None:
-        """Begin the next trial; returns its number, or None if there is none just now."""
+        """Begin the next trial; returns its number, or None if no trial can begin now."""
         space, repeat = self._prepared.space, None
         distributions = space.distributions()
         if not self._search_goes_on:
@@ -76,18 +76,18 @@ class TrialQueue:
 
     @property
     def _search_goes_on(self) -> bool:
-        """Whether the search begins more trials."""
+        """Whether the search may begin more trials."""
         return not self.is_search_begun and self._budget.spent is None
 
     def _drawn(self, params: TrialParams) -> dict[str, object]:
-        """Values of the open fields, as Optuna would have drawn them."""
+        """Values of the open parameters, in the form in which Optuna draws them."""
         sizes = self._prepared.native_image_size
         return self._prepared.space.sampler_values(params, native_image_size=sizes)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:
-        """Costs of all models, measured before trials take the processor.
+        """Costs of all models that trials may use, measured before trials load the CPU.
 
-        Those that an earlier run of the sweep measured are kept.
+        Costs that an earlier run of the sweep measured are kept.
         """
         prepared, records = self._prepared, self._journal.records
         if not prepared.config.objectives:
@@ -102,6 +102,7 @@ class TrialQueue:
         }
 
     def _repeats_to_begin(self, unfinished: Iterable[int]) -> deque[Repeat]:
+        """Repeats that have not begun; empty while a trial of the search is unfinished."""
         if self._pending_repeats is None and not self.without_repeats(unfinished):
             repeats = pending_repeats(self._journal.trials(), self._prepared.config)
             if repeats:
@@ -112,5 +113,5 @@ class TrialQueue:
 
 
 def _cost_key(params: TrialParams) -> tuple[str, int]:
-    """Backbone and image size: what a model's cost depends on."""
+    """Backbone and image size, which determine a model's cost."""
     return params.backbone, params.image_size

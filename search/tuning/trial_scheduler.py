@@ -1,7 +1,7 @@
 """Early stopping of trials: Ray Tune's schedulers, which here identify a trial by its number.
 
-A number survives a resume, where Ray's own ids do not, so that a scheduler can be brought to where
-an earlier run of the sweep left it.
+A resume keeps the number of a trial in the study, but not Ray's own id. So the journal can restore
+a scheduler to the state in which an earlier run of the sweep left it.
 """
 
 import math
@@ -24,21 +24,21 @@ from search.tuning.ray_internals import (
 from trainables.training import METRICS, EpochReport
 
 CouldWin = Callable[[int, EpochReport], bool]
-"""Whether a trial, by number, could still become the best of all after its last epoch."""
+"""Function of a trial's number and its latest epoch: whether it could still become the best."""
 
 _NO_CONTROLLER: Any = None
-"""In place of Ray's controller, which none of these schedulers asks."""
+"""Placeholder for Ray's ``TuneController``, which none of these schedulers uses."""
 
 
 @dataclass(frozen=True)
 class _NumberedTrial:
-    """Stand-in for a trial of Ray's, with its number as the id."""
+    """Stand-in for one of Ray's trials, with the number in the study as its id."""
 
     trial_id: int
 
     @classmethod
     def of(cls, trial: Any) -> Self:
-        """The number of one of Ray's trials."""
+        """The stand-in for one of Ray's trials."""
         return cls(TrialRequest.from_ray(trial.config).number)
 
 
@@ -47,10 +47,10 @@ def _is_repeat(trial: Any) -> bool:
 
 
 class StoppingRule(FIFOScheduler):
-    """A scheduler that stops no trial. Subclasses mix it into one of Ray's.
+    """A scheduler that stops no trial. Subclasses combine it with one of Ray's schedulers.
 
-    Repeats of trials are hidden from the scheduler. A trial that it would stop goes on if it
-    ``could_win``: one that learns slowly looks weak where epochs are compared.
+    Ray's scheduler does not see repeats of trials. A trial that it would stop goes on if
+    ``could_win`` is true of it: a slow learner looks weak when trials are compared epoch by epoch.
     """
 
     def __init__(self, could_win: CouldWin, **settings: Any) -> None:
@@ -58,14 +58,14 @@ class StoppingRule(FIFOScheduler):
         self._could_win = could_win
 
     def remember(self, record: TrialRecord) -> bool:
-        """Take in a trial of the journal; returns whether it is running and would be stopped."""
+        """Replay a recorded trial; returns whether it is running and should be stopped."""
         if record.repeat is not None:
             return False
         trial: Any = _NumberedTrial(record.number)
         super().on_trial_add(_NO_CONTROLLER, trial)
         decision = self.CONTINUE
         for report in record.reports:
-            if not report.is_last:  # Ray passes the last one to on_trial_complete alone
+            if not report.is_last:  # Ray passes the last report only to on_trial_complete
                 decision = super().on_trial_result(_NO_CONTROLLER, trial, report.to_dict())
         ended = record.status != "running" or any(report.is_last for report in record.reports)
         if ended and record.reports:
@@ -75,13 +75,13 @@ class StoppingRule(FIFOScheduler):
         return not self._could_win(record.number, record.reports[-1])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Pass a trial of the search on to Ray's scheduler."""
+        """Add a trial to Ray's scheduler, unless it is a repeat."""
         if not _is_repeat(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_add(tune_controller, numbered)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide as Ray's scheduler does, but spare a trial that could win."""
+        """Decide as Ray's scheduler does, but let a trial that could win go on."""
         if _is_repeat(trial):
             return self.CONTINUE
         numbered: Any = _NumberedTrial.of(trial)
@@ -92,23 +92,23 @@ class StoppingRule(FIFOScheduler):
         return self.CONTINUE if spared else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Pass the end of a trial on to Ray's scheduler."""
+        """Pass the end of a trial to Ray's scheduler, unless it is a repeat."""
         if not _is_repeat(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_complete(tune_controller, numbered, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Pass the removal of a trial on to Ray's scheduler."""
+        """Pass the removal of a trial to Ray's scheduler, unless it is a repeat."""
         if not _is_repeat(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_remove(tune_controller, numbered)
 
 
 class _ReproducibleBrackets(ASHAScheduler):
-    """Ray's ASHA, but the bracket of a trial follows from its number, also after a resume."""
+    """Ray's ASHA with a bracket that depends only on a trial's number, so a resume keeps it."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Draw a bracket with the probabilities that Ray uses."""
+        """Draw a bracket with Ray's probabilities, seeded by the trial's number."""
         probabilities = bracket_probabilities(rungs_per_bracket(self))
         bracket = np.random.default_rng(trial.trial_id).choice(len(probabilities), p=probabilities)
         put_into_bracket(self, trial.trial_id, bracket)
@@ -119,21 +119,21 @@ class Asha(StoppingRule, _ReproducibleBrackets):
 
 
 class _ReplayableMedian(MedianStoppingRule):
-    """Ray's median rule, which may hear of a trial that it would have stopped.
+    """Ray's median rule, except that it accepts more results of a trial that it has stopped.
 
-    The journal has trials that ran side by side. Replayed one after another, an early trial meets
-    the whole curves of others, to which it was not compared when it ran.
+    Recorded trials ran at the same time but are replayed one after another. So the rule compares a
+    replayed trial to epochs that others had not reached yet, and may stop a trial that went on.
     """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide on a trial, whether or not it was stopped before."""
+        """Decide on a trial, even if the rule has stopped it before."""
         forget_stop(self, trial)
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 
 
 class Median(StoppingRule, _ReplayableMedian):
-    """Stops a trial whose best score is below the median of the others' running means.
+    """Stops a trial whose best score is worse than the median of the others' running means.
 
     The median stopping rule of Vizier (Golovin et al. 2017).
     """

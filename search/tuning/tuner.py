@@ -39,10 +39,10 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """How a search ended. What its trials came to is in the journal."""
+    """How a search ended. The journal has the results of its trials."""
 
     ended_by: str | None
-    """Reason why the search ended for good before all of its trials, such as a spent budget."""
+    """Reason why the budget ended the search for good with trials left; None if it did not."""
     excluded_nodes: tuple[str, ...]
     """Ray's ids of the machines that nothing should run on."""
 
@@ -56,23 +56,22 @@ def run_trials(
     examined: Collection[str] | None = None,
     search_on: bool = False,
 ) -> SearchOutcome:
-    """Run every trial of the plan that the journal does not have as ended. Needs a started Ray.
+    """Run every trial of the plan that has not ended, by the journal. Ray must have started.
 
-    What is known of earlier runs is made again from the journal: early stopping's rungs,
-    TensorBoard, the leaderboard. Ctrl-C ends the search early; running trials then stay "running"
-    in the journal.
+    The state of earlier runs is rebuilt from the journal: ASHA's rungs, TensorBoard files, the live
+    leaderboard. Ctrl-C ends the search early; running trials then stay "running" in the journal.
 
     Args:
-        job: What the trials share.
+        job: Settings, data and weights that all trials share.
         prepared: The prepared plan: space, points, settings.
         paths: Files of the sweep.
-        resources: What each trial holds.
-        examined: Ray's ids of the machines known to be sound. Others get trials once they were
-            examined, as do those that join. None for all that are there now.
-        search_on: Whether to begin trials of the search although a budget ended it before.
+        resources: CPUs and GPU share of each trial.
+        examined: Ray's ids of the machines that have passed the check; None for all in the cluster
+            now. Other machines get trials once they pass it.
+        search_on: Whether to continue a search that a budget ended in an earlier run.
 
     Raises:
-        RunError: Trials fail by one cause, and none works.
+        RunError: Trials keep failing for one cause, and none finishes an epoch.
         OSError: The sweep's folder can't be written.
     """
     configure_tune(max_pending_trials=prepared.config.trials)
@@ -89,8 +88,8 @@ def run_trials(
         )
         search_on = False
         if termination is Termination.STRANDED:
-            _log.warning("a trial waited for machines that are gone; the search begins anew")
-        elif termination is not Termination.BUDGET_SPENT:  # after which repeats are left to run
+            _log.warning("a trial waited for machines that left the cluster; Ray Tune restarts")
+        elif termination is not Termination.BUDGET_SPENT:  # else repeats may be left to run
             return SearchOutcome(lifecycle.ended_by, placement.excluded_nodes)
 
 
@@ -104,8 +103,8 @@ def _run_tune(
     *,
     search_on: bool,
 ) -> tuple[SearchLifecycle, Termination | None]:
-    """One run of Ray Tune, from where the journal says that the sweep is; why it ended early."""
-    # 1. What earlier runs of the sweep have recorded
+    """Run Ray Tune once, from the state in the journal; returns why it ended early, if so."""
+    # 1. Open the records of earlier runs
     journal = _open_journal(prepared, paths)
     if search_on:
         journal.ended_by = None
@@ -120,7 +119,7 @@ def _run_tune(
         ) as curves,
         LiveLeaderboard(prepared.config, budget) as leaderboard,
     ):
-        # 2. The lifecycle, and early stopping, brought to the same point
+        # 2. Restore the lifecycle and the scheduler from the records
         lifecycle = SearchLifecycle(
             journal,
             writer,
@@ -137,19 +136,19 @@ def _run_tune(
             if record.status == "running":
                 lifecycle.restore(record, stopped=stopped)
         leaderboard.start_clock()
-        # 3. Ray Tune runs trials until the lifecycle ends
+        # 3. Run Ray Tune until the lifecycle ends it
         trainable = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
         tuner = _make_tuner(trainable, prepared, paths, resources, scheduler, lifecycle)
         _fit(tuner, lifecycle)
-        # 4. What ended it
+        # 4. Record why it ended
         termination, ended_by = lifecycle.termination, lifecycle.ended_by
         if ended_by:
             journal.ended_by = ended_by
             lifecycle.stop_search_trials()
     if failure := lifecycle.systematic_failure:
         raise RunError(
-            f"Trials failed in the same way, and none worked this time, so the sweep stopped: "
-            f"{failure}. Their tracebacks are in {paths.failures}; mend that, then go on:  "
+            f"Trials failed for one cause, and none finished an epoch, so the sweep stopped: "
+            f"{failure}. Their tracebacks are in {paths.failures}; fix the cause, then resume:  "
             f"{sweep_command('resume', paths)}"
         )
     return lifecycle, termination
@@ -201,7 +200,7 @@ def _make_tuner(
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(lifecycle, prepared.config.metric),
             scheduler=scheduler,
-            num_samples=-1,  # the searcher says when there are no more
+            num_samples=-1,  # unlimited: the searcher ends the search
             reuse_actors=True,
             trial_name_creator=name_of,
             trial_dirname_creator=name_of,
@@ -218,7 +217,7 @@ def _make_tuner(
 
 
 def _fit(tuner: tune.Tuner, lifecycle: SearchLifecycle) -> None:
-    """Run Ray Tune. Raises the `OSError` of a write that failed, which Tune reports as another."""
+    """Run Ray Tune. Raises the `OSError` of a failed write, which Tune hides in a `TuneError`."""
     silence_tune()
     try:
         with on_first_interrupt(lifecycle.interrupt):
@@ -231,15 +230,15 @@ def _fit(tuner: tune.Tuner, lifecycle: SearchLifecycle) -> None:
 
 
 class _Stopper(tune.Stopper):
-    """Ends Tune's run when the lifecycle says so."""
+    """Ends Tune's run when the lifecycle gives a reason."""
 
     def __init__(self, lifecycle: SearchLifecycle) -> None:
         self._lifecycle = lifecycle
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no single trial."""
+        """Never stop a single trial."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether to stop all of them."""
+        """Whether to end the run."""
         return self._lifecycle.termination is not None

@@ -186,16 +186,17 @@ def test_a_moved_sweep_can_be_resumed_but_not_with_other_images(
     values |= {"weights": weights_of(SearchSpace.load(settings["space"]), tmp_path / "weights")}
     Sweep(SweepConfig.parse({**values, "trials": 2})).run()
     (tmp_path / "here").rename(tmp_path / "there")
-    (tmp_path / "weights").rename(tmp_path / "elsewhere")
     for k, file in enumerate(sorted((data / "one").iterdir(), reverse=True)):
         file.rename(file.with_name(f"renamed-{k:03}.png"))
     moved = SweepPaths(tmp_path / "there")
     before = Dataset.read(moved.dataset, moved.split).digests
-    changes = {"weights": str(tmp_path / "elsewhere"), "trials": 3}
-    assert len(Sweep.existing(moved, changes).resume().trials) == 3
+    assert len(Sweep.existing(moved, {"trials": 3}).resume().trials) == 3
     renamed = Dataset.read(moved.dataset, moved.split)
     assert renamed.digests == before, "the rows keep their order, whatever the files are called"
     assert any("renamed" in path for path in renamed.paths)
+    (tmp_path / "weights").rename(tmp_path / "elsewhere")
+    changes = {"weights": str(tmp_path / "elsewhere"), "trials": 4}
+    assert len(Sweep.existing(moved, changes).resume().trials) == 4
     with pytest.raises(ConfigError, match=r"The weights of test_\S+ \(none .*are not those that"):
         Sweep.existing(moved, {"weights": "untrained"}).resume()
     next((data / "one").iterdir()).unlink()
@@ -240,7 +241,7 @@ def test_a_killed_worker_costs_its_trial_one_epoch_at_most(
     assert [t.status for t in trials] == ["completed"] * 2
     assert all([r.epoch for r in t.reports] == list(range(1, 31)) for t in trials)
     assert (
-        "trial 0000 is taken up again: The actor is dead because its worker process has died"
+        "trial 0000 is retried: The actor is dead because its worker process has died"
         in paths.log.read_text()
     )
     assert "ResourceTrainable" in paths.traceback("0000").read_text()
