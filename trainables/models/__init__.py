@@ -1,6 +1,6 @@
-"""timm backbones: pretrained weights, heads, frozen parts, and how to run them fast.
+"""timm backbones: pretrained weights, new heads, frozen layers, and fast execution.
 
-Trains nothing: `trainables.training` does.
+Training is in `trainables.training`.
 """
 
 import lazy_loader

@@ -16,9 +16,9 @@ _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Ta
 
 
 def timm_model_args(params: TrialParams) -> dict[str, Any]:
-    """Arguments of `timm.create_model` that an export needs to build the trial's model again.
+    """Arguments of `timm.create_model` that rebuild a trial's model from its export.
 
-    Dropout is not among them, since it does nothing in inference.
+    Leaves out dropout, which does nothing in inference.
     """
     native = Preprocessing.of(params.backbone)
     resized = native.fixed_input_size and params.image_size != native.image_size
@@ -44,7 +44,7 @@ def build_model(
     Maps normalised ``(n, 3, image_size, image_size)`` float32 to ``(n, num_classes)`` logits, which
     are zero before training. Other new parameters are drawn from torch's global random generator.
 
-    Raises `SpaceError` if the backbone can't have this image size or head, and `WeightsError` if
+    Raises `SpaceError` if the backbone supports no such image size or head, and `WeightsError` if
     the weights file is missing or belongs to another model.
     """
     # 1. Collect timm's arguments.
@@ -64,8 +64,8 @@ def build_model(
         if "img_size" not in str(error):
             raise
         raise SpaceError(
-            f"{params.backbone} takes images of one size in timm, not of {params.image_size} "
-            "pixels; leave image_size at native for it."
+            f"{params.backbone} has a fixed input size in timm, not {params.image_size} pixels; "
+            "leave image_size at native for it."
         ) from None
     except (RuntimeError, KeyError) as error:
         if weights.file is None:
@@ -73,7 +73,7 @@ def build_model(
         first = str(error).splitlines()[0]
         raise WeightsError(
             f"{weights.file} does not hold all weights of {params.backbone} ({first}); "
-            "save a timm state dict of that very model there."
+            "replace it with a timm state dict of this model."
         ) from None
     # 3. Make the head.
     for name in head_names(model):
@@ -86,9 +86,9 @@ def build_model(
 def check_weights(params: TrialParams, weights: Weights) -> None:
     """Check that a weights file holds all tensors of the backbone. Raises `WeightsError` if not.
 
-    With another number of classes, timm loads the tensors whose names match and silently ignores
-    the rest. So the model is built twice from one seed, with the file and without: a tensor that
-    is equal in both was not in the file, unless it starts at a constant.
+    With a new number of classes, timm silently skips tensors that the file lacks. To find them, the
+    model is built twice from one seed, with the file and without. A tensor with the same values in
+    both models is missing, unless all its initial values are equal, as in most biases.
     """
     if weights.file is None:
         return
@@ -101,14 +101,14 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
         if torch.equal(tensor, with_file[name])
         and (_is_statistic(name) or not _is_constant(tensor))
     ]
-    if missing:  # the file of a model that was never trained has initial BatchNorm statistics
+    if missing:  # a model that was never trained may store initial BatchNorm statistics
         stored = load_state_dict(weights.file, weights_only=True)
         missing = [name for name in missing if name not in stored]
     if missing:
         raise WeightsError(
             f"{weights.file} does not hold all weights of {weights.backbone}: {len(missing)} of "
-            f"its {len(without)} tensors are missing, {missing[0]} first; save a timm state dict "
-            "of that very model there."
+            f"its {len(without)} tensors are missing, {missing[0]} first; replace it with "
+            "a timm state dict of this model."
         )
 
 
@@ -122,12 +122,12 @@ def _seeded_tensors(params: TrialParams, weights: Weights) -> dict[str, torch.Te
 
 
 def _is_statistic(name: str) -> bool:
-    """Whether a tensor is a BatchNorm statistic; training always moves it from its start."""
+    """Whether a tensor is a BatchNorm statistic, whose initial value training always changes."""
     return name.endswith(("running_mean", "running_var"))
 
 
 def _is_constant(tensor: torch.Tensor) -> bool:
-    """Whether all values are equal: such a start can't tell if the file held the tensor."""
+    """Whether all values are equal, as in a bias before training."""
     return not bool((tensor != tensor.flatten()[0]).any())
 
 
@@ -140,8 +140,8 @@ def head_names(model: nn.Module) -> tuple[str, ...]:
 def _zero_last_layer(head: nn.Module) -> None:
     """Zero the classifier's last layer, as BiT and ViT fine-tuning recipes do.
 
-    timm's initial head can be far off: EfficientNets scale it by the number of classes, so that two
-    classes begin at a loss of 3 instead of ln 2 = 0.69.
+    With timm's initial head the first loss can be far above that of guessing: an EfficientNet with
+    two classes starts at 3 instead of ln 2 = 0.69.
     """
     last = [m for m in head.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     nn.init.zeros_(last.weight)
@@ -167,8 +167,8 @@ def _add_hidden_layer(model: nn.Module, name: str, params: TrialParams) -> None:
         )
     else:
         raise SpaceError(
-            f"The head of {params.backbone} is a {type(classifier).__name__} and takes no hidden "
-            f"layer, not {params.head_hidden}; leave head_hidden at 0."
+            f"The head of {params.backbone} is a {type(classifier).__name__}, which can't have a "
+            f"hidden layer of {params.head_hidden} units; leave head_hidden at 0."
         )
     head = nn.Sequential(layers[0], activation, nn.Dropout(params.dropout), layers[1])
     model.set_submodule(name, head)

@@ -1,8 +1,8 @@
 """BatchNorm fusion: frozen BatchNorm merged into the convolution in front of it.
 
-With frozen statistics BatchNorm is an affine map per channel, which the convolution's own weight
-and bias can hold. This saves one pass over memory: on a CPU EfficientNets and MobileNets run 1.3 to
-1.5 times as fast.
+With frozen statistics, BatchNorm is an affine map of each channel. Merging it into the weight and
+bias of the convolution saves one pass over memory: on a CPU, EfficientNets and MobileNets run 1.3
+to 1.5 times as fast.
 """
 
 import copy
@@ -17,11 +17,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def find_fusable_pairs(module: fx.GraphModule, images: torch.Tensor) -> dict[str, str]:
-    """Names of convolutions whose output feeds one BatchNorm alone, with the BatchNorm's name.
+    """Find convolutions whose output goes to one BatchNorm only.
 
-    ``module`` must be in evaluation mode. It is run on ``images``, ``(n, 3, h, w)``, to see which
-    tensors reach which layer. The result is empty if fusing would change the output by more than
-    rounding, as it does where a convolution transforms its weights (weight standardization).
+    Returns the BatchNorm's name by the convolution's name. ``module`` must be in evaluation mode; a
+    run on ``images``, ``(n, 3, h, w)``, shows which layer reads which tensor. Returns no pair if
+    fusion would change the output by more than rounding, as with weight standardization.
     """
     outputs: dict[str, list[torch.Tensor]] = {}
     inputs: dict[str, list[torch.Tensor]] = {}
@@ -45,19 +45,19 @@ def find_fusable_pairs(module: fx.GraphModule, images: torch.Tensor) -> dict[str
         hook.remove()
     pairs = {
         convolution: batchnorm
-        for convolution, made in outputs.items()
-        for batchnorm, read in inputs.items()
-        if len(made) == len(read) == 1 and made[0] is read[0]
+        for convolution, produced in outputs.items()
+        for batchnorm, consumed in inputs.items()
+        if len(produced) == len(consumed) == 1 and produced[0] is consumed[0]
     }
     try:
         fused = fuse_batchnorms(module, pairs)(images)
-    except AttributeError:  # the model's own code uses attributes of its BatchNorms
+    except AttributeError:  # model code reads BatchNorm attributes that a fused layer lacks
         return {}
     return pairs if _all_close(unfused, fused) else {}
 
 
 def fuse_batchnorms(module: fx.GraphModule, pairs: Mapping[str, str]) -> fx.GraphModule:
-    """Copy of ``module`` with the ``pairs`` of `find_fusable_pairs` fused; itself if none."""
+    """Copy of ``module`` with the ``pairs`` of `find_fusable_pairs` fused; unchanged if none."""
     if not pairs:
         return module
     fused = copy.deepcopy(module)

@@ -17,29 +17,29 @@ ValueKind = Literal["feature", "fixed", "batch", "constant"]
 images, the batch size, or a Python constant."""
 
 PROBE_SIZES = (2, 3)
-"""Batch sizes of the two runs that tell the kinds apart."""
+"""Batch sizes of the two prefix runs from which the kind of each value is inferred."""
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """Values that cross from prefix to suffix, laid flat, each with its kind."""
+    """Values that the prefix passes to the suffix, as a flat tuple, and the kind of each."""
 
     values: tuple[Any, ...]
-    """Fixed tensors and constants as they are; for a feature, the shape of one image's."""
+    """Fixed tensors and constants themselves; for a feature, its shape for one image."""
     kinds: tuple[ValueKind, ...]
     layout: Any
-    """Nesting of the values."""
+    """Nested structure of the values in the prefix's output."""
 
     @classmethod
     def of(cls, first: Any, second: Any) -> "Boundary":
-        """Compare a prefix's outputs for batches of `PROBE_SIZES` images.
+        """Infer the kinds from a prefix's outputs for batches of `PROBE_SIZES` images.
 
-        Raises `CannotSplitError` if no value is a feature, or if a value is of no kind.
+        Raises `CannotSplitError` if no value is a feature, or if a value fits no kind.
         """
         values, layout = flatten(first)
         kinds = [_kind_of(a, b) for a, b in zip(values, flat_leaves(second), strict=True)]
         if "feature" not in kinds:
-            raise CannotSplitError("nothing in front of the cut depends on the images alone")
+            raise CannotSplitError("no value at the cut has one row per image")
         kept = [
             tuple(value.shape[1:]) if kind == "feature" else value
             for value, kind in zip(values, kinds, strict=True)
@@ -47,7 +47,7 @@ class Boundary:
         return cls(tuple(kept), tuple(kinds), layout)
 
     def features(self, output: Any) -> Features:
-        """Features among the values of a prefix's output."""
+        """Select the features from a prefix's output."""
         return tuple(self._select("feature", flat_leaves(output)))
 
     @property
@@ -61,7 +61,7 @@ class Boundary:
         return tuple(self._select("feature", self.values))
 
     def nest(self, leaves: list[Any]) -> Any:
-        """Nest flat values as the prefix's output does."""
+        """Nest flat values as in the prefix's output."""
         return unflatten(leaves, self.layout)
 
     def _select(self, kind: ValueKind, leaves: Iterable[Any]) -> list[Any]:
@@ -69,7 +69,7 @@ class Boundary:
 
 
 def _kind_of(first: Any, second: Any) -> ValueKind:
-    """Kind of a value, from what it is for each of the `PROBE_SIZES`."""
+    """Kind of a value, from its instances in two batches of `PROBE_SIZES` images."""
     if isinstance(first, torch.Tensor):
         if first.shape == second.shape:
             if torch.equal(first, second):
@@ -80,4 +80,4 @@ def _kind_of(first: Any, second: Any) -> ValueKind:
         return "constant"
     elif (first, second) == PROBE_SIZES:
         return "batch"
-    raise CannotSplitError("what crosses the cut can't be kept image by image")
+    raise CannotSplitError("a value at the cut can't be stored image by image")

@@ -1,8 +1,8 @@
-"""Split a model where training begins: a frozen prefix, and a suffix that trains.
+"""Split a model into a frozen prefix and a trainable suffix.
 
-The model is traced with torch.fx, which enters only modules that hold both frozen and trainable
-parameters. Nodes that depend on no trainable parameter and on no dropout are the prefix. Its
-outputs can be computed once and stored, which `trainables.inputs` does.
+torch.fx traces the model as a graph. The prefix consists of the nodes that depend neither on a
+trainable parameter nor on dropout. `trainables.inputs` computes its outputs, the features, once and
+stores them.
 """
 
 import contextlib
@@ -38,10 +38,10 @@ from trainables.models.unfreezing import (
 )
 
 CUT_FRACTIONS = (0.0, 0.25, 0.5)
-"""Fractions of a backbone's groups that may lie behind the cut.
+"""Fractions of a backbone's groups that the suffix may contain.
 
-They are few, so that trials of similar depth share stored features. Deeper cuts are not worth it:
-their features are large, and storing them saves little.
+They are few, so that trials of similar depth share stored features. Larger fractions are not worth
+it: near the input, features are large and storing them saves little.
 """
 
 _verified: "dict[str, tuple[Boundary, dict[str, str]]]" = {}
@@ -52,7 +52,7 @@ _verified: "dict[str, tuple[Boundary, dict[str, str]]]" = {}
 class SplitModel:
     """A model in two parts that share its modules: ``suffix(prefix(images))`` is ``model(images)``.
 
-    The suffix follows the model between training and evaluation mode. The prefix is always in
+    The suffix is in the mode of the model, training or evaluation. The prefix is always in
     evaluation mode and computes no gradients.
     """
 
@@ -67,7 +67,7 @@ class SplitModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the prefix computes: its architecture and its weights."""
+        """Hash of the prefix's architecture and weights, which determine its features."""
         assert self.prefix_module is not None
         digest = hashlib.blake2b(f"{self.architecture} ".encode(), digest_size=12)
         for name, tensor in self.prefix_module.state_dict().items():
@@ -77,7 +77,7 @@ class SplitModel:
 
 
 def unsplit(model: nn.Module, image_size: int) -> SplitModel:
-    """A model without a prefix: the suffix is all of ``model``, and an image is its own feature."""
+    """Split with an empty prefix: the images are the features, the suffix is all of ``model``."""
     return SplitModel(
         lambda images: (images,), lambda features: model(*features), ((3, image_size, image_size),)
     )
@@ -87,23 +87,23 @@ def split_for_trial(model: nn.Module, params: TrialParams) -> SplitModel:
     """Split at the smallest of `CUT_FRACTIONS` that covers all groups the trial trains.
 
     The model stays unsplit if there is no such fraction, if it can't be split, or if the trial
-    updates frozen BatchNorm statistics, which changes the features in every step. Unfreezes the
-    groups behind the cut, and leaves ``model`` in training mode.
+    updates the BatchNorm statistics of frozen layers, which changes the features in every step.
+    A split unfreezes the groups of the suffix and leaves ``model`` in training mode.
     """
     groups = len(backbone_groups(model))
     counts = [int(fraction * groups + 0.5) for fraction in CUT_FRACTIONS]
     deep_enough = [c for c in counts if c >= unfrozen_group_count(model, params.unfreeze)]
     if deep_enough and params.freeze_batchnorm:
-        with contextlib.suppress(CannotSplitError):  # the plan has reported it
+        with contextlib.suppress(CannotSplitError):  # the plan has reported the reason
             return split_model(model, deep_enough[0], params.image_size)
     return unsplit(model, params.image_size)
 
 
 def split_model(model: nn.Module, unfrozen_count: int, image_size: int) -> SplitModel:
-    """Split ``model`` in front of its last ``unfrozen_count`` groups, and unfreeze those.
+    """Split ``model`` before its last ``unfrozen_count`` groups, and unfreeze these groups.
 
     Raises `CannotSplitError` if torch.fx can't trace the model, if nothing lies in front of the
-    cut, or if the parts don't compute what the model computes.
+    cut, or if prefix and suffix give different logits from the whole model.
     """
     # 1. Trace the model in both modes, and find where the suffix begins.
     unfreeze_groups(model, unfrozen_count)
@@ -114,7 +114,7 @@ def split_model(model: nn.Module, unfrozen_count: int, image_size: int) -> Split
     evaluating = trace(model)
     set_train_mode(model, freeze_batchnorm=True)
     frontier = _common_frontier(training, evaluating, suffix_nodes)
-    # 2. Build the prefix, and classify the values that it passes on.
+    # 2. Build the prefix, and classify the values that it passes to the suffix.
     prefix = graph_module(model, prefix_graph(evaluating, frontier))
     device = next(model.parameters()).device
     probes = [torch.rand(n, 3, image_size, image_size, device=device) for n in PROBE_SIZES]
@@ -127,27 +127,27 @@ def split_model(model: nn.Module, unfrozen_count: int, image_size: int) -> Split
         mode: graph_module(model, suffix_graph(graph, suffix_nodes, frontier, boundary))
         for mode, graph in ((True, training), (False, evaluating))
     }
-    # 4. Join the two, and check the first split of this architecture.
+    # 4. Join prefix and suffix, and check the first split of this architecture.
     split = _join(model, prefix, suffixes, boundary, pairs, architecture)
     if verified is None:
         _check(model, split, probes[1])
-        if not boundary.fixed:  # fixed tensors may depend on these very weights
+        if not boundary.fixed:  # fixed tensors may depend on this model's weights
             _verified[key] = (boundary, pairs)
     return split
 
 
 def _common_frontier(training: fx.Graph, evaluating: fx.Graph, suffix_nodes: set[str]) -> list[str]:
-    """Names of the nodes at the cut, which must be the same in both modes."""
+    """Names of the nodes at the cut. Raises `CannotSplitError` if they differ between modes."""
     frontier = [node.name for node in frontier_nodes(training, suffix_nodes)]
     if frontier != [node.name for node in frontier_nodes(evaluating, suffix_nodes)]:
-        raise CannotSplitError("it is built differently for training and for evaluation")
+        raise CannotSplitError("its graph differs between training and evaluation")
     if frontier == [input_node(training).name]:
         raise CannotSplitError("nothing lies in front of the cut")
     return frontier
 
 
 def _probe(prefix: fx.GraphModule, probes: list[torch.Tensor]) -> tuple[Boundary, dict[str, str]]:
-    """Run the prefix on two batches, for its boundary and its fusable BatchNorms."""
+    """Run the prefix on two batches, to find its boundary and its fusable BatchNorms."""
     with torch.no_grad(), without_tf32():
         boundary = Boundary.of(*(_first_run(prefix, probe) for probe in probes))
         return boundary, find_fusable_pairs(prefix, probes[0])
@@ -161,7 +161,7 @@ def _join(
     pairs: dict[str, str],
     architecture: str,
 ) -> SplitModel:
-    """Split model of a prefix, fused at its first use, and a suffix by training mode."""
+    """Combine a prefix with the suffix of each mode; fuses the BatchNorms at the first use."""
 
     @cache
     def fused_prefix() -> fx.GraphModule:
@@ -184,15 +184,15 @@ def _first_run(part: Callable[[Any], Any], inputs: Any) -> Any:
         return part(inputs)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # the model's own code, out of its context, may raise anything
-        raise CannotSplitError(f"its traced parts don't run ({first_line(error)})") from None
+    except Exception as error:  # model code that runs in parts may raise anything
+        raise CannotSplitError(f"its traced parts fail ({first_line(error)})") from None
 
 
 def _architecture_hash(model: nn.Module) -> str:
-    """Hash of everything but the weights that determines what a model computes.
+    """Hash of a model's modules and tensor shapes, without its weights.
 
-    Leaves out dropout and stochastic depth, which do nothing in a prefix and differ by trial. timm
-    has an identity in their place where the rate is 0.
+    Leaves out dropout and stochastic depth, which do nothing in a prefix and differ by trial, and
+    identities, which timm puts in their place if the rate is 0.
     """
     digest = hashlib.blake2b(digest_size=12)
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
@@ -206,9 +206,9 @@ def _architecture_hash(model: nn.Module) -> str:
 
 
 def _check(model: nn.Module, split: SplitModel, images: torch.Tensor) -> None:
-    """Raise `CannotSplitError` if the parts don't compute what the whole model computes.
+    """Raise `CannotSplitError` if prefix and suffix give different logits from the whole model.
 
-    Compares logits with random head weights, since a head of zeros would hide any difference.
+    Compares with random head weights, since the zeros of a new head would hide any difference.
     Restores the head.
     """
     heads = [p for name in head_names(model) for p in model.get_submodule(name).parameters()]
@@ -223,4 +223,4 @@ def _check(model: nn.Module, split: SplitModel, images: torch.Tensor) -> None:
             parameter.copy_(value)
     set_train_mode(model, freeze_batchnorm=True)
     if not torch.allclose(actual, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
-        raise CannotSplitError("its parts don't give what the whole gives")
+        raise CannotSplitError("its parts give different logits from the whole model")

@@ -1,6 +1,6 @@
-"""`ModelCost`: size and latency of a model in use.
+"""`ModelCost`: size and latency of a trial's model.
 
-Imports neither torch nor timm until it measures, because journals hold model costs as well.
+Imports torch and timm only to measure, because reading a journal needs `ModelCost` alone.
 """
 
 import time
@@ -16,13 +16,13 @@ _TIMED_RUNS = 7
 class ModelCost:
     """Cost of a trial's model with a head of two classes; more classes change it little.
 
-    The fields' names are keys of the journal, columns of the tables and names of objectives.
+    The field names are also journal keys, table columns and names of objectives.
     """
 
     parameters: float
     """Number of parameters, in millions."""
     latency_ms: float
-    """Time for one image in float32 on one CPU core where it was measured, best of seven runs."""
+    """Milliseconds for one float32 image on one core of the measuring machine; best of 7 runs."""
 
     @classmethod
     def measure(cls, params: TrialParams) -> Self:

@@ -12,19 +12,19 @@ from trainables.models.unfreezing import backbone_groups, is_inside, unfrozen_gr
 
 
 def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, Any]]:
-    """Optimizer groups of all parameters that the trial trains, at once or by gradual unfreezing.
+    """Optimizer groups of all parameters that train, including those that are unfrozen later.
 
-    The head trains at ``learning_rate``, the group next to it at ``backbone_lr_scale`` times that,
-    and each further group at ``layer_decay`` times the rate of the one before. Parameters
-    that `is_bias_or_norm` matches or the model's ``no_weight_decay`` names have no weight decay.
+    The head's rate is ``learning_rate``. The backbone's last group has ``backbone_lr_scale`` times
+    that, and each group before it ``layer_decay`` times the rate of the group after. Weight decay
+    is 0 where `is_bias_or_norm` is True or the model's ``no_weight_decay`` lists the parameter.
     """
     parameters = dict(model.named_parameters())
     no_weight_decay: Any = getattr(model, "no_weight_decay", tuple)
     exempt = set(no_weight_decay())
-    bodies = backbone_groups(model)[::-1][: unfrozen_group_count(model, params.unfreeze)]
+    body_groups = backbone_groups(model)[::-1][: unfrozen_group_count(model, params.unfreeze)]
     head = [name for name in parameters if is_inside(name, head_names(model))]
     groups = []
-    for depth, names in enumerate([head, *bodies]):
+    for depth, names in enumerate([head, *body_groups]):
         rate = params.learning_rate
         if depth > 0:
             rate *= params.backbone_lr_scale * params.layer_decay ** (depth - 1)
@@ -52,8 +52,8 @@ def make_optimizer(model: nn.Module, params: TrialParams) -> Optimizer:
 
 
 def is_bias_or_norm(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is exempt from weight decay: a bias, or of at most one dimension.
+    """Whether a parameter is a bias or has at most one dimension, as in normalisation layers.
 
-    The latter holds for the parameters of normalisation layers.
+    Weight decay is not applied to these parameters.
     """
     return parameter.ndim <= 1 or name.endswith(".bias")

@@ -1,8 +1,8 @@
 """Precision of a trial: float32, or bfloat16 autocast where that is faster.
 
-On a CPU bfloat16 can be twice as fast as float32 or half as fast, depending on the backbone and
-even on the direction. So both are timed once, the forward pass for the prefix and forward and
-backward for the suffix, and the result is cached.
+On a CPU, bfloat16 can be twice as fast as float32 or half as fast, depending on the backbone and on
+the pass (forward or backward). Therefore both types are timed once: on the forward pass for the
+prefix, on forward and backward pass for the suffix. The result is cached.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class AutocastDtypes:
 
 
 def without_tf32() -> AbstractContextManager[None]:
-    """Context in which convolutions on a GPU use full float32, which torch would round to TF32."""
+    """Context in which convolutions on a GPU compute in full float32, not in TF32."""
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, allow_tf32=False
     )
@@ -50,10 +50,10 @@ def choose_autocast(
 ) -> AutocastDtypes:
     """Autocast types for ``model`` on its device.
 
-    "auto" is bfloat16 on a GPU that supports it. On a CPU with bfloat16 instructions it is whatever
-    was measured to be faster for the ``backbone`` on this kind of machine; without a ``cache`` to
-    keep the measurement in, or without the instructions, it is float32. Measuring unfreezes all of
-    ``model`` and leaves it in evaluation mode.
+    "auto" selects bfloat16 on a GPU that supports it. On a CPU with bfloat16 instructions, it
+    selects the faster type for each part, as measured once for the ``backbone`` and kept in
+    ``cache``. Otherwise it selects float32. The measurement unfreezes all parameters of ``model``
+    and leaves it in evaluation mode.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
@@ -65,16 +65,19 @@ def choose_autocast(
 
 
 def _has_bfloat16_instructions() -> bool:
-    """Whether this CPU may have them; emulation is 10 to 20 times as slow, and slow to measure."""
+    """Whether this CPU may have bfloat16 instructions.
+
+    Emulation is 10 to 20 times slower, and slow to measure.
+    """
     return torch.backends.cpu.get_cpu_capability() not in ("NO AVX", "AVX2")
 
 
 def _measured_dtypes(
     model: nn.Module, backbone: str, image_size: int, cache: Path
 ) -> AutocastDtypes:
-    """Types by the cached speed-ups of this kind of machine, measured if they are missing.
+    """Autocast types from the cached speed-ups of this kind of machine; measures missing ones.
 
-    Of several processes that want the same measurement, one makes it and the others wait.
+    If several processes need the same measurement, one makes it and the others wait.
     """
     key = f"{backbone} at {image_size}"
     file = cache / "precision" / f"{_machine_name()}.json"
@@ -93,7 +96,7 @@ def _measured_dtypes(
 
 
 def _read_speedups(file: Path) -> dict[str, dict[str, float]]:
-    """Measured speed-ups, by backbone and image size and then by part."""
+    """Measured speed-up by "<backbone> at <image size>", and then by part."""
     if not file.exists():
         return {}
     speedups: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
@@ -121,7 +124,10 @@ def _measure_speedups(model: nn.Module, image_size: int) -> dict[str, float]:
 
 
 def _speedup(run: Callable[[], object]) -> float:
-    """Ratio of the shortest times of three runs each; of one run if bfloat16 is much slower."""
+    """Speed-up of bfloat16 over float32: ratio of the shortest times of three runs each.
+
+    Compares one run each if bfloat16 is much slower.
+    """
 
     def seconds(*, bfloat16: bool) -> float:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
@@ -137,7 +143,7 @@ def _speedup(run: Callable[[], object]) -> float:
 
 
 def _machine_name() -> str:
-    """Model and instruction set of the CPU and version of torch, as a file name."""
+    """File name made of the CPU's model, its instruction set and torch's version."""
     name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():

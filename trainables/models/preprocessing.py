@@ -15,7 +15,7 @@ class Preprocessing:
     """Input size, resampling and normalisation of a backbone, from timm's configuration."""
 
     image_size: int
-    """Native side in pixels."""
+    """Side of the native square input in pixels."""
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""The two graphs of a split model, copied from the trace of the whole."""
+"""The prefix and suffix graphs of a split model, copied from the traced graph of the whole."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from trainables.models.tracing import input_dependent_nodes
 
 
 def graph_module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
-    """Module that runs ``graph`` with the submodules of ``model``, without those it doesn't use."""
+    """Module that runs ``graph`` with the submodules of ``model`` that it needs."""
     module = fx.GraphModule(model, graph)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
@@ -36,7 +36,7 @@ def prefix_graph(graph: fx.Graph, frontier: list[str]) -> fx.Graph:
 def suffix_graph(
     graph: fx.Graph, suffix_nodes: set[str], frontier: list[str], boundary: Boundary
 ) -> fx.Graph:
-    """Graph from the features, followed by the fixed tensors, to the logits."""
+    """Graph that maps the features and the fixed tensors, in this order, to the logits."""
     suffix = fx.Graph()
     features = [suffix.placeholder(f"feature_{k}") for k in range(boundary.kinds.count("feature"))]
     fixed = [suffix.placeholder(f"fixed_{k}") for k in range(boundary.kinds.count("fixed"))]

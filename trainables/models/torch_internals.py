@@ -1,7 +1,7 @@
-"""Private parts of torch that model splitting needs, in one place.
+"""Private torch functions that model splitting needs, in one place.
 
-torch may change them without notice: ``tests/trainables/models/test_torch_internals.py`` says which
-version was tried.
+torch may change them without notice. ``tests/trainables/models/test_torch_internals.py`` names the
+version that was tested.
 """
 
 from typing import Any
@@ -20,5 +20,5 @@ def flat_leaves(nested: Any) -> list[Any]:
 
 
 def unflatten(leaves: list[Any], layout: Any) -> Any:
-    """Nest leaves as they were before `flatten`."""
+    """Inverse of `flatten`: nest the leaves again."""
     return _pytree.tree_unflatten(leaves, layout)

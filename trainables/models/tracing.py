@@ -1,4 +1,4 @@
-"""Trace a model with torch.fx, and find which nodes depend on training."""
+"""Trace a model with torch.fx, and find the nodes whose values training changes."""
 
 import inspect
 from typing import Any
@@ -33,13 +33,13 @@ _DROPPING_FUNCTIONS = (
 
 
 class CannotSplitError(Exception):
-    """A model can't be split, for the reason given in a few words. It then trains unsplit."""
+    """A model can't be split into prefix and suffix, for a short reason; it trains unsplit."""
 
 
 class _Tracer(fx.Tracer):
-    """Traces into modules that mix frozen and trainable parameters, and those around the head.
+    """Traces into modules that contain the head, or both frozen and trainable parameters.
 
-    The modules around the head pool the features before they classify. All others are leaves.
+    A module that contains the head may also pool the features. All other modules are leaves.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -47,13 +47,13 @@ class _Tracer(fx.Tracer):
         self._head = head_names(model)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if is_notrace_module(m) or (_is_of_torch(m) and not isinstance(m, nn.Sequential)):
+        if is_notrace_module(m) or (_is_torch_module(m) and not isinstance(m, nn.Sequential)):
             return True
-        around = any(name.startswith(module_qualified_name + ".") for name in self._head)
-        return not around and len({p.requires_grad for p in m.parameters()}) < 2
+        contains_head = any(name.startswith(module_qualified_name + ".") for name in self._head)
+        return not contains_head and len({p.requires_grad for p in m.parameters()}) < 2
 
 
-def _is_of_torch(module: nn.Module) -> bool:
+def _is_torch_module(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn")
 
 
@@ -64,17 +64,17 @@ def trace(model: nn.Module) -> fx.Graph:
     try:
         return _Tracer(model).trace(model, concrete_args=defaults)
     except Exception as error:  # fx runs the model's own code on proxies, which may raise anything
-        raise CannotSplitError(f"torch.fx can't follow it ({first_line(error)})") from None
+        raise CannotSplitError(f"torch.fx can't trace it ({first_line(error)})") from None
 
 
 def input_node(graph: fx.Graph) -> fx.Node:
-    """Node of the images."""
+    """Placeholder node of the input images."""
     first: fx.Node = next(iter(graph.nodes))
     return first
 
 
 def suffix_node_names(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Names of the nodes that depend on a trainable parameter or on random dropping."""
+    """Names of the nodes whose values depend on a trainable parameter or on dropout."""
     names: set[str] = set()
     for node in graph.nodes:
         depends = any(source.name in names for source in node.all_input_nodes)
@@ -84,7 +84,7 @@ def suffix_node_names(graph: fx.Graph, model: nn.Module) -> set[str]:
 
 
 def _starts_suffix(node: fx.Node, model: nn.Module) -> bool:
-    """Whether a node itself has trainable parameters, drops at random, or is the output."""
+    """Whether a node itself has trainable parameters, applies dropout, or is the output."""
     if node.op == "call_module":
         module = model.get_submodule(str(node.target))
         trains = any(p.requires_grad for p in module.parameters())
@@ -100,8 +100,8 @@ def _starts_suffix(node: fx.Node, model: nn.Module) -> bool:
 
 
 def _drop_rate(node: fx.Node) -> Any:
-    """Drop rate that a call of one of `_DROPPING_FUNCTIONS` has in this trace."""
-    if node.target is F.scaled_dot_product_attention:  # built in: it has no signature to bind
+    """Drop rate of a call to one of `_DROPPING_FUNCTIONS`; 0 if it is traced for evaluation."""
+    if node.target is F.scaled_dot_product_attention:  # built in, without a Python signature
         return node.kwargs.get("dropout_p", node.args[4] if len(node.args) > 4 else 0)
     assert callable(node.target)
     call = inspect.signature(node.target).bind(*node.args, **node.kwargs)
@@ -116,7 +116,7 @@ def _drops(module: nn.Module) -> bool:
 
 
 def input_dependent_nodes(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes that depend on the images."""
+    """Nodes whose values depend on the input images."""
     dependent: set[fx.Node] = set()
     for node in graph.nodes:
         if node.op == "placeholder" or dependent & set(node.all_input_nodes):
@@ -125,7 +125,7 @@ def input_dependent_nodes(graph: fx.Graph) -> set[fx.Node]:
 
 
 def frontier_nodes(graph: fx.Graph, suffix: set[str]) -> list[fx.Node]:
-    """Nodes of the prefix whose values the ``suffix`` nodes use, in the graph's order."""
+    """Input-dependent prefix nodes whose values the ``suffix`` nodes use, in graph order."""
     dependent = input_dependent_nodes(graph)
     return [
         node

@@ -1,4 +1,4 @@
-"""Freezing: which part of a backbone trains, and the mode that each part runs in."""
+"""Freezing: which parameters train, and which modules are in training mode."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ _BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 def backbone_groups(model: nn.Module) -> list[list[str]]:
     """Names of the backbone's parameters in timm's layer groups, input first; without the head.
 
-    A model without a ``group_matcher`` is divided into runs of twelve parameters, as in timm's
+    A model without a ``group_matcher`` is divided into groups of twelve parameters, as in timm's
     layer-wise learning rate decay.
     """
     head = head_names(model)

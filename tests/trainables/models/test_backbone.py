@@ -51,5 +51,5 @@ def test_a_head_that_is_not_a_linear_layer_can_not_get_a_hidden_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("trainables.models.backbone.head_names", lambda model: ("blocks",))
-    with pytest.raises(SpaceError, match="takes no hidden layer, not 8; leave head_hidden at 0"):
+    with pytest.raises(SpaceError, match="hidden layer of 8 units; leave head_hidden at 0"):
         untrained_model("test_efficientnet", head_hidden=8)

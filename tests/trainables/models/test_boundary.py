@@ -27,7 +27,7 @@ def test_features_are_extracted_from_nested_outputs_and_nested_again() -> None:
 
 
 def test_a_prefix_whose_output_does_not_depend_on_the_images_is_refused() -> None:
-    with pytest.raises(CannotSplitError, match="depends on the images alone"):
+    with pytest.raises(CannotSplitError, match="no value at the cut has one row per image"):
         Boundary.of((FIXED,), (FIXED,))
 
 
@@ -41,5 +41,5 @@ def test_a_prefix_whose_output_does_not_depend_on_the_images_is_refused() -> Non
     ],
 )
 def test_a_value_that_can_not_be_stored_per_image_is_refused(first: object, second: object) -> None:
-    with pytest.raises(CannotSplitError, match="can't be kept image by image"):
+    with pytest.raises(CannotSplitError, match="can't be stored image by image"):
         Boundary.of((first,), (second,))

@@ -110,7 +110,7 @@ def test_missing_weights_are_refused_with_a_remedy(tmp_path: Path, cache: Path) 
         find_weights("resnett18", "pretrained", cache=cache)
     with pytest.raises(WeightsError, match="weight tag of resnet18 'a9_in1k'"):
         find_weights("resnet18.a9_in1k", "pretrained", cache=cache)
-    with pytest.raises(WeightsError, match="are no folder"):
+    with pytest.raises(WeightsError, match="are not a folder"):
         find_weights("resnet18", "imagenet", cache=cache)
     with pytest.raises(WeightsError, match=r"save them there as resnet18\.safetensors"):
         find_weights("resnet18", str(tmp_path), cache=cache)
