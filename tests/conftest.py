@@ -113,6 +113,7 @@ def untrained() -> Weights:
 def ray_cluster() -> Iterator[None]:
     """A head with two CPUs, and a second raylet with one CPU and one logical GPU."""
     args = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
+    args |= {"dashboard_port": None}  # Ray leaves the socket open that finds a given port taken
     cluster = Cluster(initialize_head=True, head_node_args=args)
     cluster.add_node(num_cpus=1, num_gpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")

@@ -51,7 +51,7 @@ class Machines:
 
     def __init__(self) -> None:
         os.environ.setdefault(_PRELOAD, "search.trial.trainable")
-        args = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
+        args = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False, "dashboard_port": None}
         self._cluster = Cluster(initialize_head=True, head_node_args=args)
         self._nodes = [self._cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(2)]
 
