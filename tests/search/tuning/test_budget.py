@@ -127,11 +127,12 @@ def test_trials_within_the_budget_are_confirmed_and_finalized(
 ) -> None:
     """The search ends while trials run; then the best are repeated in a run of their own."""
     given = {name: value for name, value in settings.items() if name != "trials"}
-    given |= {"name": f"{stopping}-confirmed", "time_budget": 18, "stopping": stopping}
-    given |= {"confirm": 2, "max_epochs": 60, "export": {"formats": ["timm"]}}
+    given |= {"name": f"{stopping}-confirmed", "gpu_hours": 3 / 3600, "stopping": stopping}
+    given |= {"gpus_per_trial": 0.5, "cpus_per_trial": 0.5}  # of a logical GPU
+    given |= {"confirm": 2, "max_epochs": 6, "export": {"formats": ["timm"]}}
     result = Sweep(SweepConfig.parse(given)).run()
     trials = read_trials(result.paths.journal)
-    assert result.ended_by == "the time budget of 18 s is spent"
+    assert result.ended_by == "the 0.000833333 GPU hours are spent"
     assert (result.unfinished, result.unconfirmed) == (0, 0)
     assert sum(trial.repeat is not None for trial in trials) == 4
     assert not any(trial.status == "running" for trial in trials)
