@@ -36,17 +36,17 @@ class Comparison:
     """Result of `compare_sweeps`."""
 
     trials: pd.DataFrame
-    """One row per trial with its ``sweep``, the best first."""
+    """One row per trial, the best first; the column ``sweep`` names its sweep."""
     sweeps: pd.DataFrame
     """One row per sweep: sizes, cost, best score and test result."""
     mcnemar_tests: tuple["McNemarTest", ...]
-    """One for each pair of sweeps whose final models were tested on the same images."""
+    """One test for each pair of sweeps whose final models were tested on the same images."""
     metric: str
     """Metric that all trials are ranked by: the first sweep's."""
     objectives: tuple[Objective, ...]
-    """Objectives of any of the sweeps."""
+    """Costs that at least one of the sweeps minimizes beside its metric."""
     warnings: tuple[str, ...]
-    """Sentences on what is not comparable."""
+    """Sentences that say what can't be compared."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class McNemarTest:
     def __str__(self) -> str:
         if not (self.only_first or self.only_second):
             return (
-                f"{self.first} and {self.second} get exactly the same images right, "
+                f"{self.first} and {self.second} classify exactly the same images correctly, "
                 f"of {self.images} test images."
             )
         significant = self.p_value < SIGNIFICANCE_LEVEL
@@ -102,7 +102,7 @@ class _Launched:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Its images, read when they are asked for: not if no trial has begun."""
+        """Labelled images of the sweep, read at first use."""
         return Dataset.read(self.paths.dataset, self.paths.split)
 
 
@@ -111,7 +111,7 @@ def compare_sweeps(all_paths: Sequence[SweepPaths], *, where: str | None = None)
 
     ``where`` keeps the trials for which it is true: a pandas expression over the columns of
     ``trials.parquet``, with parameters by their bare names. Raises `ConfigError` if no trial has
-    begun, or if ``where`` is no such expression or is true of no trial.
+    begun, or if ``where`` can't be evaluated or is true for no trial.
     """
     metric = load_sweep_config(all_paths[0]).metric
     sweeps = [
@@ -176,11 +176,11 @@ def _filter(trials: pd.DataFrame, where: str) -> pd.DataFrame:
         holds = bare_names.eval(where, engine="python")
     except _UNEVALUABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"--where can't be {where!r} ({reason}); {example}") from None
+        raise ConfigError(f"--where {where!r} can't be evaluated ({reason}); {example}") from None
     if not isinstance(holds, pd.Series) or holds.dtype != bool:
-        raise ConfigError(f"--where {where!r} is neither true nor false of a trial; {example}")
+        raise ConfigError(f"--where {where!r} is neither true nor false for each trial; {example}")
     if not holds.any():
-        raise ConfigError(f"No trial has {where}; ask for less.")
+        raise ConfigError(f"--where {where!r} is true for no trial; relax the expression.")
     return trials[holds].reset_index(drop=True)
 
 
@@ -201,7 +201,7 @@ def _sweep_row(sweep: _Launched, metric: str) -> dict[str, object]:
 
 
 def _mcnemar_tests(sweeps: Sequence[_Launched]) -> tuple[McNemarTest, ...]:
-    """One test for each two sweeps that were tested on the same images with the same labels."""
+    """One test for each pair of sweeps tested on the same images with the same labels."""
     correct = {
         sweep.name: _correct_by_image(sweep) for sweep in sweeps if sweep.paths.metrics.exists()
     }

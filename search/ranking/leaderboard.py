@@ -18,8 +18,8 @@ from trainables.training import METRICS
 def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     """One row per trial of the search, ranked by `rank`; repeats have no rows of their own.
 
-    ``confirmed_mean`` and ``confirmed_sd`` are over a trial's own score and those of its
-    ``repeats`` with other seeds; the standard deviation is the sample's (n - 1).
+    ``confirmed_mean`` and ``confirmed_sd`` are the mean and the sample standard deviation (n - 1)
+    of a trial's own score and the scores of its ``repeats`` with other seeds.
     """
     confirmed = confirmed_scores(trials, metric)
     table = pd.DataFrame(
@@ -53,11 +53,11 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Sort a trial table by the score of each best epoch; ties go to the lower loss.
+    """Sort a trial table by the score of each trial's best epoch; ties go to the lower loss.
 
-    Failed trials come last. Confirmed trials are then sorted among themselves by their means, in
-    the places that they hold together: so confirmation gives no trial an advantage over others,
-    whose best epochs may be as lucky.
+    Failed trials come last. Then the confirmed trials are sorted by their means, but only among the
+    ranks that they already hold. A mean is never compared to the single score of an unconfirmed
+    trial, which may be high by luck.
     """
     sign = -METRICS[metric].sign
     order = table.assign(_failed=table["status"] == "failed", _score=sign * table[metric])
@@ -65,14 +65,14 @@ def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     confirmed = (order["repeats"] > 0).to_numpy()
     means = sign * order.loc[confirmed, "confirmed_mean"]
     index = order.index.to_numpy().copy()
-    index[confirmed] = means.sort_values(kind="stable").index  # NaN, a diverged repeat, comes last
+    index[confirmed] = means.sort_values(kind="stable").index  # NaN (a repeat diverged) comes last
     return table.loc[index].reset_index(drop=True)
 
 
 def pareto_front(table: pd.DataFrame, metric: str, objectives: Sequence[Objective]) -> pd.DataFrame:
     """The rows of a `trial_table` that no other row dominates, the best score first.
 
-    ``objectives`` are minimized. Of rows that are equal in everything the first is kept.
+    ``objectives`` are minimized. Of rows with equal values only the first is kept.
     """
     sign = -METRICS[metric].sign
     eligible = table[table["status"] != "failed"].dropna(subset=[metric, *objectives])

@@ -1,7 +1,7 @@
 """Repeats of the best trials with other seeds, so that the winner is named by a mean over seeds.
 
-The maximum over many noisy scores is biased upwards, the more so the fewer validation images there
-are. Repeats are planned only where they cost little beside the search.
+The maximum of many noisy scores is biased upwards, most of all with few validation images. Unless
+`confirm` says how many trials to repeat, repeats are planned only if they cost little time.
 """
 
 import math
@@ -23,8 +23,8 @@ MAX_SHARE_OF_SEARCH = 0.1
 def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
     """Repeats that are still to be run before a winner is named.
 
-    There are none unless two trials or more are to be confirmed, nor where `confirm` is unset and
-    the winner is not retrained.
+    Empty if fewer than two trials are to be confirmed, or if `confirm` is unset and the winner is
+    not retrained.
     """
     if config.confirm is None and not config.retrain:
         return []
@@ -45,7 +45,7 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
 
     A repeat's score is that of its last epoch, which is the best epoch of the trial that it
     repeats; NaN if it diverged. A trial is left out until all of its repeats have finished, and for
-    good if one of them was lost to a fault.
+    good if one of them failed without diverging.
     """
     repeat_scores: dict[int, list[float]] = {}
     for trial in trials:
@@ -83,9 +83,9 @@ def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> li
 
 
 def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials of the search that could win, by their best epoch; ties go to the lower loss.
+    """Trials of the search that did not fail, by their best epoch; ties go to the lower loss.
 
-    Of trials with the same parameters only the best is kept.
+    Of trials with equal parameters only the best is kept.
     """
     searched = [t for t in trials if t.repeat is None and t.status != "failed"]
     eligible = [(merit(best, metric), t) for t in searched if (best := t.best(metric))]

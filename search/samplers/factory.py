@@ -17,11 +17,11 @@ from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 
 
 def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:
-    """A new sampler by its name in the settings.
+    """Make the sampler that the setting ``sampler`` names.
 
     Args:
-        name: `MultiFidelitySampler` for "mfgp", else one of Optuna's. "grid" gives random points:
-            those of the grid are initial points, which come first (`search.planning`).
+        name: `MultiFidelitySampler` for "mfgp", else one of Optuna's. "grid" gives a
+            `RandomSampler`: the grid's points are initial points, made by `search.planning`.
         seed: Seed of every random draw of the sampler.
         max_epochs: Epochs of a trial that runs to its end. Only "mfgp" uses it.
     """

@@ -1,7 +1,7 @@
 """Learning curves of a study's trials, kept up to date while the study grows.
 
-A finished trial is read once. An update therefore costs time in proportion to the trials that run
-and those that are new, not to all of the study.
+A finished trial is read once. So the time of an update grows with the number of running and new
+trials, not with the size of the study.
 """
 
 import math
@@ -16,25 +16,25 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 NEVER_BEGAN = "never_began"
-"""User attribute of a failed trial whose driver was killed while it was being proposed.
+"""User attribute of a failed trial whose driver was killed while proposing its parameters.
 
 Its failure says nothing about its parameters.
 """
 
 _KEPT_EPOCHS = {3**k for k in range(12)}
-"""Epochs of a curve that are kept beside its last one: those between add little information."""
+"""Epochs of a curve that are kept, beside its last: those in between add little information."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The metric of one trial by epoch, thinned out."""
+    """The metric of one trial after some of its epochs."""
 
     params: Mapping[str, Any]
     """Parameter values of the trial, by name."""
     epochs: Sequence[int]
     """Epochs that are kept, ascending, counted from 1."""
     values: Sequence[float]
-    """Metric after each of them, negated if the study minimizes: higher is better."""
+    """Metric after each kept epoch, negated if the study minimizes: higher is better."""
 
     @property
     def best(self) -> float:
@@ -48,20 +48,20 @@ def best_first(curve: LearningCurve) -> float:
 
 
 class LearningCurves:
-    """The learning curves of one study, and the search space that its trials span.
+    """The learning curves of one study, and the search space of its trials.
 
-    The space consists of every parameter that any trial has drawn. Trials that lack one of them,
-    as a given initial point may, have no curve here. Not for studies of several objectives:
-    Optuna then records no value by epoch.
+    The space consists of every parameter that any trial has. A trial that lacks one of them, as an
+    initial point may, has no curve here. Studies with several objectives are not supported: Optuna
+    records no value by epoch for them.
     """
 
     def __init__(self) -> None:
         self.space: dict[str, BaseDistribution] = {}
-        """Every parameter that was ever drawn, but for those of a single value."""
+        """Distribution of every parameter of any trial, by name, except those of a single value."""
         self.finished: list[LearningCurve] = []
         """Curves of finished trials, best first."""
         self.running: dict[int, FrozenTrial] = {}
-        """Unfinished trials by number, also those without an epoch."""
+        """Unfinished trials by number, including those that have not finished an epoch."""
         self._sign = 1
         self._trials_seen = 0
         self._unfinished: set[int] = set()
@@ -89,9 +89,9 @@ class LearningCurves:
     def curve_of(
         self, trial: FrozenTrial, value_by_epoch: Mapping[int, float]
     ) -> LearningCurve | None:
-        """The curve of a trial with these metric values; None if it has no value.
+        """The curve of a trial from its metric by epoch; None if it has no value.
 
-        A failed trial gets one epoch more, of value minus infinity.
+        A failed trial gets one more epoch, with the value minus infinity.
         """
         last = max(value_by_epoch, default=0)
         epochs = [epoch for epoch in value_by_epoch if epoch == last or epoch in _KEPT_EPOCHS]
@@ -101,13 +101,13 @@ class LearningCurves:
         return LearningCurve(trial.params, epochs, values) if epochs else None
 
     def running_curves(self, *, excluding: int | None = None) -> list[LearningCurve]:
-        """Curves of the running trials that have an epoch, but for the trial ``excluding``."""
+        """Curves of the running trials with a finished epoch, except the trial ``excluding``."""
         others = (trial for number, trial in self.running.items() if number != excluding)
         curves = (self.curve_of(trial, trial.intermediate_values) for trial in others)
         return [curve for curve in curves if curve]
 
     def _extend_space(self, trials: Sequence[FrozenTrial]) -> None:
-        """Add the parameters of these trials, and drop the curves that lack a new one."""
+        """Add the parameters of these trials to the space, and drop curves that lack a new one."""
         known = len(self.space)
         for trial in trials:
             self.space |= {n: d for n, d in trial.distributions.items() if not d.single()}

@@ -1,9 +1,9 @@
 """`MultiFidelitySampler`: multi-fidelity Bayesian optimization over configurations and epochs.
 
 A point is a configuration: a value for every open parameter. Optuna's TPE ranks a pruned trial by
-its last epoch, and its GPSampler ignores it. Here a Gaussian process is fitted to the learning
-curves of up to `MAX_CURVES` finished and as many running trials (`search.samplers.posterior`), so
-that trials which were stopped early also say how good points are after the last epoch.
+its last epoch; its GPSampler ignores pruned trials. Here a Gaussian process is fitted to the
+learning curves of up to `MAX_CURVES` finished and as many running trials
+(`search.samplers.posterior`). So trials that were stopped early help to predict final scores too.
 """
 
 import math
@@ -24,13 +24,13 @@ from search.samplers.posterior import Posterior, prior_kernel
 from search.samplers.unit_cube import UnitCube
 
 STARTUP_TRIALS = 6
-"""Trials, finished or running, that need a finite score before the Gaussian process is used."""
+"""Number of finished or running trials with a finite score before the process is fitted."""
 RANDOM_SHARE = 0.1
-"""Share of points that are drawn at random even then, for exploration."""
+"""Share of points that are drawn at random after startup, for exploration."""
 MAX_CURVES = 100
-"""Largest number of curves in the fit, for finished and for running trials each.
+"""Largest number of curves of finished trials in the fit, and likewise of running trials.
 
-Half of them are the best, the others a random sample of the rest.
+If there are more, half of the curves are the best ones and half a random sample of the others.
 """
 UNIFORM_CANDIDATES = 300
 """Candidate points drawn from the whole space."""
@@ -46,7 +46,7 @@ _BLAS = ThreadpoolController()
 
 @contextmanager
 def _single_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread: while trials use every core, more mostly wait for each other."""
+    """Limit BLAS to one thread: while trials use every core, more threads mostly wait."""
     with _BLAS.limit(limits=1, user_api="blas"):
         yield
 
@@ -54,13 +54,12 @@ def _single_blas_thread() -> Iterator[None]:
 class MultiFidelitySampler(BaseSampler):
     """Proposes the candidate with the largest expected improvement of the score at ``max_epochs``.
 
-    Points are drawn at random until `STARTUP_TRIALS` trials have a value, and for a share of
-    `RANDOM_SHARE` after that. Points of running trials are conditioned on as pending ones (kriging
-    believer). Expected improvement is maximized over random candidates, not by gradients, because
-    parameters may be categorical or stepped.
+    All points are random until `STARTUP_TRIALS` trials have a value, and a share of `RANDOM_SHARE`
+    after that. Running trials count as pending points (kriging believer). Expected improvement is
+    maximized over random candidates, not by gradients, because parameters may be categorical or
+    stepped.
 
-    It does not choose how many epochs a trial runs, and knows a single objective. `could_win` says
-    whether a running trial has a chance; its False means "no" or "not known".
+    It does not choose the number of epochs of a trial, and supports only one objective.
 
     Args:
         seed: Seed of the random draws.
@@ -73,14 +72,14 @@ class MultiFidelitySampler(BaseSampler):
         self._random_sampler = RandomSampler(seed=seed)
         self._curves = LearningCurves()
         self._kernel: Kernel | None = None
-        """Kernel with the hyperparameters of the last fit; before it, those of the prior."""
+        """Kernel with the hyperparameters of the last fit; before that, with those of the prior."""
         self._finished_at_fit = 0
-        """Number of finished trials at that fit."""
+        """Number of finished trials at the last fit of the hyperparameters."""
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The union of all trials' parameters: an initial point may lack some."""
+        """The parameters of all trials together: an initial point may lack some."""
         self._curves.update(study)
         return dict(self._curves.space)
 
@@ -98,7 +97,7 @@ class MultiFidelitySampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The best candidate that is not tried yet; empty if the point is to be random.
+        """Values of the best candidate that no trial has; empty to have the point drawn at random.
 
         Optuna calls it right after `infer_relative_search_space`, which has read the study.
         """
@@ -125,14 +124,14 @@ class MultiFidelitySampler(BaseSampler):
     def could_win(self, study: Study, number: int, epoch: int, value: float) -> bool:
         """Whether a running trial has a chance to end with the best final score of all.
 
-        It has if its upper confidence bound reaches the highest posterior mean. Similar to
-        freeze-thaw Bayesian optimization (Swersky et al. 2014).
+        It has one if the upper confidence bound of its final score reaches the highest posterior
+        mean. Similar to freeze-thaw Bayesian optimization (Swersky et al. 2014).
 
         Args:
             study: The study that the trial belongs to.
             number: Number of the trial.
-            epoch: Epoch that it has just finished, counted from 1. It may not be recorded yet.
-            value: Its metric after that epoch.
+            epoch: Epoch that the trial has just finished, counted from 1; perhaps not recorded yet.
+            value: The trial's metric after that epoch.
 
         Returns:
             True if the model gives the trial a chance. False if it does not, while too few trials
@@ -161,7 +160,7 @@ class MultiFidelitySampler(BaseSampler):
         return sorted([*finished, *self._subset(sorted(running, key=best_first))], key=best_first)
 
     def _subset(self, ranked: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
-        """At most `MAX_CURVES` of curves that are given best first."""
+        """At most `MAX_CURVES` of the curves, which are sorted best first."""
         if len(ranked) <= MAX_CURVES:
             return ranked
         half = MAX_CURVES // 2
@@ -171,8 +170,8 @@ class MultiFidelitySampler(BaseSampler):
     def _fit_posterior(self, curves: Sequence[LearningCurve]) -> Posterior:
         """The posterior given these curves.
 
-        Its hyperparameters are refitted, from the prior, whenever a tenth of the finished trials,
-        and at least 4, are new. Before the first fit they are those of the prior.
+        The hyperparameters are fitted again when at least 4 finished trials, and at least a tenth
+        of all, are new since the last fit. Before the first fit they are those of the prior.
         """
         cube = UnitCube(self._curves.space)
         prior = prior_kernel(cube)

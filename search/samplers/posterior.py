@@ -1,18 +1,18 @@
-"""`Posterior`: a Gaussian process over learning curves, the one file here that uses scikit-learn.
+"""`Posterior`: a Gaussian process over learning curves, fitted with scikit-learn.
 
 The model is that of multi-fidelity Bayesian optimization (Kandasamy et al. 2017, "Multi-fidelity
 Bayesian Optimisation with Continuous Approximations"), with these symbols:
 
 ====================  ===========================================================================
-x                     a point of the search space, as its embedding in the unit cube
+x                     a point of the search space, embedded by `UnitCube`
 z in [0, 1]           the fidelity: log(epoch) / log(max_epochs)
-g(z, x)               the metric after that epoch, standardized; a Gaussian process
-f(x) = g(1, x)        the same after the last epoch: what is maximized
+g(z, x)               the standardized metric at that fidelity; a Gaussian process
+f(x) = g(1, x)        the standardized metric after the last epoch, which is maximized
 ====================  ===========================================================================
 
 The kernel is one Matérn 5/2 over (x, z) with a length scale for each coordinate, plus white noise.
-Unlike the paper, nothing here chooses the fidelity of an evaluation: every trial begins at epoch 1,
-and early stopping decides how far it gets.
+Unlike in the paper, the fidelity of an evaluation is not chosen. Every trial begins at epoch 1, and
+early stopping decides when it ends.
 """
 
 import warnings
@@ -34,9 +34,9 @@ from search.samplers.unit_cube import UnitCube
 def prior_kernel(cube: UnitCube) -> Kernel:
     """The kernel before any data: unit variance and length scales, noise variance 0.1.
 
-    Its hyperparameters are the centre of their prior when they are fitted (`Posterior.fit`).
+    `Posterior.fit` centres the prior of the hyperparameters at these values.
     """
-    coordinates = cube.embedded_size + 1  # the fidelity
+    coordinates = cube.embedded_size + 1  # one more for the fidelity
     matern = Matern(np.ones(coordinates), (0.05, 20), nu=2.5)
     return ConstantKernel(1.0, (0.05, 20)) * matern + WhiteKernel(0.1, (1e-3, 2))
 
@@ -45,7 +45,7 @@ def prior_kernel(cube: UnitCube) -> Kernel:
 class Posterior:
     """The distribution of f(x), given some learning curves.
 
-    Scores are standardized: only differences and comparisons between them mean anything.
+    Scores are standardized, so they can be compared only with other scores of the same posterior.
     """
 
     curves: Sequence[LearningCurve]
@@ -83,21 +83,21 @@ class Posterior:
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel with the hyperparameters that were used."""
+        """The kernel with the hyperparameters of this posterior."""
         return self.process.kernel_
 
     def final_scores(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of f at ``(n, p)`` codes of the cube, ``(n,)`` each.
 
-        Noise of a measurement is not part of the standard deviation.
+        The standard deviation does not include measurement noise.
         """
         inputs = _inputs(self.cube, codes, self.max_epochs, self.max_epochs)
         mean, std_with_noise = self.process.predict(inputs, return_std=True)
-        noise_variance = self.process.kernel_.k2.noise_level  # of `prior_kernel`'s second term
+        noise_variance = self.process.kernel_.k2.noise_level  # k2: white noise
         return mean, np.sqrt(np.maximum(std_with_noise**2 - noise_variance, 1e-12))
 
     def final_scores_of(self, points: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-        """`final_scores` of ``n`` points, given by parameter name."""
+        """`final_scores` of ``n`` points, each a value by parameter name."""
         return self.final_scores(self.cube.encode(points))
 
     def fantasize(self, points: Sequence[Mapping[str, Any]]) -> Self:
@@ -114,9 +114,9 @@ class Posterior:
         return replace(self, process=process.fit(all_inputs, scores))
 
     def expected_improvement(self, codes: np.ndarray, incumbent: float) -> np.ndarray:
-        """Expected improvement on a score, ``(n,)`` for ``(n, p)`` codes (Jones et al. 1998).
+        """Expected improvement over a score, ``(n,)`` for ``(n, p)`` codes (Jones et al. 1998).
 
-        With mean m, standard deviation s and u = (m - incumbent) / s it is s (u Phi(u) + phi(u)).
+        It is s (u Phi(u) + phi(u)) with mean m, standard deviation s and u = (m - incumbent) / s.
         """
         mean, std = self.final_scores(codes)
         u = (mean - incumbent) / std
@@ -135,10 +135,10 @@ def _inputs(
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
-    """``(n,)`` values with mean 0 and standard deviation 1, after low ones are clipped.
+    """``(n,)`` values scaled to mean 0 and standard deviation 1, after low values are clipped.
 
-    The floor lies as far below the median as 1.5 times the best value lies above it: how bad a bad
-    trial is says nothing about the good ones. It also makes minus infinity finite.
+    Values are clipped at median - 1.5 (best - median), which also makes minus infinity finite. How
+    bad the bad trials are says nothing about the good ones.
     """
     median = np.median(values[np.isfinite(values)])
     clipped = np.maximum(values, median - 1.5 * (values.max() - median))
@@ -149,7 +149,7 @@ def _map_optimizer(prior_theta: np.ndarray) -> Callable[..., tuple[np.ndarray, f
     """An optimizer for scikit-learn that finds the posterior mode (MAP) of the hyperparameters.
 
     The prior of their logarithms is normal with mean ``prior_theta``, ``(k,)``, and standard
-    deviation 1. Maximum likelihood alone overfits when trials are few and parameters many.
+    deviation 1. Maximum likelihood alone overfits if there are few trials and many parameters.
     """
 
     def optimize(

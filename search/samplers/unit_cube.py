@@ -13,29 +13,29 @@ from optuna.distributions import (
 )
 
 PERTURBED_SHARE = 0.6
-"""Chance that `UnitCube.perturb` moves a number."""
+"""Probability that `UnitCube.perturb` changes an entry of a numeric parameter."""
 PERTURBATION_STD = 0.15
-"""Standard deviation of that move, as a share of the parameter's range."""
+"""Standard deviation of that change, as a share of the parameter's range."""
 REDRAWN_SHARE = 0.15
-"""Chance that `UnitCube.perturb` draws a choice anew."""
+"""Probability that `UnitCube.perturb` draws an entry of a categorical parameter again."""
 
 
 @dataclass(frozen=True)
 class UnitCube:
     """Encodes points of a search space as arrays, and back.
 
-    A point is a value by parameter name. Its code is a ``(p,)`` float array with an entry for each
-    of the ``p`` parameters, in the order of ``space``: for a number its position in the range from
-    low (0) to high (1), on a logarithmic scale if the distribution has one; for a choice its index.
-    Distances are measured between embeddings, not between codes (`embed`).
+    A point maps parameter names to values. Its code is a ``(p,)`` float array with one entry for
+    each of the ``p`` parameters, in the order of ``space``. The entry of a number is its position
+    in the range from low (0) to high (1), on a log scale if the distribution has one. The entry of
+    a choice is its index. Distances are measured between embeddings (`embed`), not between codes.
     """
 
     space: Mapping[str, BaseDistribution]
-    """Parameters by name, each of at least two values."""
+    """Distribution of each parameter by name; each has at least two values."""
 
     @property
     def embedded_size(self) -> int:
-        """``d``: coordinates of an embedding, one for a number and one for each choice."""
+        """``d``: number of coordinates of an embedding (`embed`)."""
         return sum(
             len(dist.choices) if isinstance(dist, CategoricalDistribution) else 1
             for dist in self.space.values()
@@ -47,14 +47,15 @@ class UnitCube:
         return np.column_stack(columns)
 
     def decode(self, code: np.ndarray) -> dict[str, Any]:
-        """The point of a ``(p,)`` code: rounded to the steps of its parameters."""
+        """The point of a ``(p,)`` code, with values rounded to the steps of their parameters."""
         pairs = zip(self.space.items(), code.tolist(), strict=True)
         return {name: _decoded(dist, entry) for (name, dist), entry in pairs}
 
     def embed(self, codes: np.ndarray) -> np.ndarray:
-        """``(n, d)`` embeddings of ``(n, p)`` codes: one coordinate a number, one for each choice.
+        """``(n, d)`` embeddings of ``(n, p)`` codes.
 
-        Choices are one-hot, scaled so that any two are at distance 1, like low and high.
+        A number has one coordinate. A categorical parameter has one for each choice: a one-hot
+        vector, scaled so that two choices are at distance 1, as low and high of a number are.
         """
         columns = []
         for dist, column in zip(self.space.values(), codes.T, strict=True):
@@ -75,10 +76,10 @@ class UnitCube:
         return np.column_stack(columns).astype(float)
 
     def perturb(self, rng: np.random.Generator, codes: np.ndarray, count: int) -> np.ndarray:
-        """``(count, p)`` codes near those of ``(n, p)``.
+        """``(count, p)`` codes near the given ``(n, p)`` codes.
 
-        Each starts at a code drawn from the ``n``. Its entries change independently of one another;
-        where none does, a uniform sample takes its place.
+        Each starts at one of the given codes, drawn at random. Its entries change independently.
+        A code that would not change is replaced by a uniform sample.
         """
         origins, uniform = codes[rng.integers(len(codes), size=count)], self.sample(rng, count)
         moved = origins.copy()
@@ -117,6 +118,6 @@ def _decoded(dist: BaseDistribution, entry: float) -> Any:
 
 
 def _range_of(dist: BaseDistribution) -> tuple[float, float, Callable[[Any], np.ndarray]]:
-    """Low, high, and the scale on which the parameter is uniform: a logarithm, or none."""
+    """Low, high, and the function that maps values to a uniform scale: the logarithm or none."""
     assert isinstance(dist, FloatDistribution | IntDistribution)
     return dist.low, dist.high, np.log if dist.log else np.asarray

@@ -1,6 +1,6 @@
 """One trial as Ray runs it: all that a worker imports.
 
-Knows neither the search that asked for the trial nor what becomes of its results.
+It does not know which search asked for the trial, or how the results are used.
 """
 
 import lazy_loader

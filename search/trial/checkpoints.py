@@ -1,8 +1,8 @@
 """Checkpoints: the last state of each running trial, written on the driver's machine.
 
-A state travels to the driver with the report of its epoch, so a cluster needs no shared disk, and a
-worker that outlives its driver has nothing to write to. An epoch is in the journal before its state
-is written.
+A worker sends the state of a trial to the driver together with the report of the epoch. So a
+cluster needs no shared disk, and a worker that outlives its driver can overwrite nothing. The
+driver records an epoch in the journal before it writes the state.
 """
 
 import io
@@ -36,8 +36,8 @@ class Checkpoints:
     def here(cls, folder: Path, running: Iterable[int]) -> "Checkpoints":
         """Checkpoints in a folder of this machine.
 
-        Removes every file but those of the ``running`` trials: what a killed driver was still
-        writing, or had yet to remove.
+        Removes every file except those of the ``running`` trials: a killed driver may have left
+        partial files, and files of trials that have ended.
         """
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = cls(folder, DriverMachine.current())
@@ -47,7 +47,7 @@ class Checkpoints:
         return checkpoints
 
     def read(self, number: int) -> dict[str, Any] | None:
-        """Last state of a trial, read from any machine; None if there is no whole one."""
+        """Last state of a trial, read from any machine; None if the file is missing or cut off."""
         packed = self.driver.read_bytes(self.file(number))
         return None if packed is None else unpack(packed)
 
@@ -59,8 +59,8 @@ class Checkpoints:
 class CheckpointWriter:
     """Writes checkpoints in a thread, so that no trial waits for the disk.
 
-    Only the newest state of a trial is written. A context manager: leaving it waits for the thread.
-    An `OSError` of the thread is raised by the next call, or on leaving.
+    Only the newest state of a trial is written. A context manager, which waits for the thread at
+    its end. An `OSError` in the thread is raised by the next call, or at the end.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -78,7 +78,7 @@ class CheckpointWriter:
             self._raise_errors()
 
     def keep(self, number: int, state: np.ndarray) -> None:
-        """Write a packed state, ``(n,)`` uint8, as the trial's last."""
+        """Write a packed state, ``(n,)`` uint8, in place of the trial's previous one."""
         self._newest[number] = state
         self._submit(self._write, number)
 
@@ -119,6 +119,6 @@ def unpack(packed: bytes) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(packed), weights_only=True)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        _log.warning("A checkpoint can't be read, so its trial starts again: %s", error)
+        _log.warning("A checkpoint can't be read, so its trial restarts at epoch 1: %s", error)
         return None
     return state

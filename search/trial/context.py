@@ -1,4 +1,4 @@
-"""`TrialJob`: what all trials of a sweep share, and how a worker sets one up."""
+"""`TrialJob`: settings, data and weights that all trials share, and the set-up of a trial."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -34,11 +34,12 @@ from trainables.training import (
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Settings, data and weights that all trials of a sweep share; put into Ray's store once."""
+    """Settings, data and weights that all trials of a sweep share. Ray stores it once."""
 
     config: SweepConfig
     dataset: Dataset
     stores: dict[PixelFormat, PixelStore]
+    """Decoded images by pixel format."""
     weights: dict[str, Weights]
     """Weights by the name of the backbone."""
     on_gpu: bool
@@ -48,13 +49,13 @@ class TrialJob:
 
     @property
     def features(self) -> FeatureStore | None:
-        """Store of prefix features; None if they are computed in every epoch."""
+        """Store of the frozen prefix's features; None if every epoch computes them again."""
         if self.config.features == "off":
             return None
         return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
 
     def memory_case(self, params: TrialParams) -> str:
-        """Key of a trial's kind in the table of measured memory."""
+        """Key of a trial's kind in the `MemoryTable` of measured peaks."""
         folds = f" {self.config.folds} folds" if self.config.folds else ""
         return f"{MemoryCase.of(params)} {self.config.precision}{folds}"
 
@@ -64,9 +65,10 @@ class TrialJob:
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """Decoded images at a trial's size, on this machine, marked as recently used.
+        """Decoded images at a trial's image size, in a file on this machine. Marks it as just used.
 
-        If the file was deleted, the driver's machine decodes it again; other machines fetch a copy.
+        If the file is missing, this machine fetches it from the driver's machine, which decodes the
+        images again if it has lost the file too.
         """
         form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
         store, cache = self.stores[form], self.config.cache_dir
@@ -81,9 +83,10 @@ class TrialJob:
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:
-        """Pretrained weights of a trial's backbone, on this machine; fetched from the driver's.
+        """Pretrained weights of a trial's backbone, in a file on this machine.
 
-        Raises `WeightsError` if the file is gone there, the same on every machine.
+        Fetches the file from the driver's machine if needed. Raises `WeightsError` if it is gone
+        there, with the same message on every machine.
         """
         weights = self.weights[params.backbone]
         if weights.file is None or self.driver.is_this_machine or weights.is_local:
@@ -99,7 +102,7 @@ class TrialJob:
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
     ) -> FineTuning | CrossValidation:
-        """Set a trial up on this process's device, on its first ``images`` or on all of them."""
+        """Set up a trial on this process's device, with ``images`` of each split, or with all."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
         all_validated = ImageSet.of(self.dataset, store, *config.validation_splits)
@@ -109,7 +112,7 @@ class TrialJob:
             return self._tune(params, train, validated, repeat, patience)
         digests = self.dataset.digests_of(*config.validation_splits)
         numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
-        numbers = np.resize(numbers, len(validated))  # as `ImageSet.take` repeats them
+        numbers = np.resize(numbers, len(validated))  # repeated as `ImageSet.take` repeats images
         tunings = [
             self._tune(
                 params, validated.subset(numbers != k), validated.subset(numbers == k), repeat

@@ -1,4 +1,4 @@
-"""`TrialRequest`: what a worker is asked to run. Imports neither Ray nor torch."""
+"""`TrialRequest`: the trial that a worker is asked to run. Imports neither Ray nor torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _KEY = "request"
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """A trial to start or to resume."""
+    """A trial that a worker is to start or to resume."""
 
     number: int
     """Number of the trial in the study."""

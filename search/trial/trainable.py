@@ -1,4 +1,4 @@
-"""`FineTuneTrial`: fine-tunes as a class `Trainable` of Ray Tune, reused trial after trial."""
+"""`FineTuneTrial`: a fine-tune as a class `Trainable` of Ray Tune, whose actor runs many trials."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from trainables.process import configure_process
 from trainables.training import CONTEXT_MIB, CrossValidation, FineTuning, MemoryTable
 
 STATE_KEY = "state"
-"""Key of a result that holds the packed state a trial would go on from."""
+"""Key of a result's packed state, from which a retry or a resume continues the trial."""
 LOGITS_KEY = "logits"
-"""Key of a result that holds the validation logits, in an epoch that is the best so far."""
+"""Key of a result's validation logits; present only if the epoch is the best so far."""
 
 
 class FineTuneTrial(tune.Trainable):
-    """Runs one epoch a step. Ray calls `setup` once an actor and `reset_config` for each trial.
+    """Runs one epoch per step. Ray calls `setup` once per actor, `reset_config` for each new trial.
 
-    Writes no checkpoint itself: states travel to the driver with the results.
+    It writes no checkpoints: each state travels to the driver inside a result.
     """
 
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], *, job: TrialJob, checkpoints: Checkpoints
     ) -> None:
-        """Prepare this process: its threads, and the cap on its share of the GPU's memory."""
+        """Set this process's number of threads and its cap on GPU memory, and begin a trial."""
         held = self.trial_resources.required_resources if self.trial_resources else {}
         configure_process(threads=max(1, int(held.get("CPU", 1))))
-        if job.device == "cuda":  # Ray's shares are bookkeeping: this cap holds a trial to its own
+        if job.device == "cuda":  # Ray does not limit memory: this cap does
             total_mib = torch.cuda.get_device_properties(0).total_memory / 2**20
             share = held.get("GPU", 1.0) - CONTEXT_MIB / total_mib
             torch.cuda.set_per_process_memory_fraction(max(share, 0.01))
@@ -37,16 +37,16 @@ class FineTuneTrial(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take on another trial. The model is built in the first step, which may raise."""
+        """Switch to another trial. The first step builds the model, and may raise."""
         self._reported_out_of_memory = False
-        self._tuning: FineTuning | CrossValidation | None = None  # two models at a time may not fit
+        self._tuning: FineTuning | CrossValidation | None = None  # frees the old model
         self._request = TrialRequest.from_ray(new_config)
         if self._job.device == "cuda":
             torch.cuda.empty_cache()
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run an epoch: the fields of its `EpochReport`, and the state and logits to be kept."""
+        """Run an epoch; returns its `EpochReport` as a dict, with the state and logits to store."""
         if self._tuning is None:
             self._tuning = self._begin()
         report = self._tuning.run_epoch()
@@ -68,7 +68,7 @@ class FineTuneTrial(tune.Trainable):
         return tuning
 
     def _raise_memory_estimate(self, tuning: FineTuning | CrossValidation) -> None:
-        """Have the next sweep give trials of this kind more memory, in the driver's table."""
+        """Raise the memory estimate of this kind of trial in the driver's table, for later use."""
         self._reported_out_of_memory = True
         table = MemoryTable.of(self._job.config.cache_dir)
         case = self._job.memory_case(tuning.params)
