@@ -1,6 +1,6 @@
-"""The search space: parameters of a trial, their ranges, presets; users' errors. No torch, no Ray.
+"""Search spaces: trial parameters, their ranges, and presets; also user errors. No torch, no Ray.
 
-Doesn't sample: `SearchSpace.distributions` is for Optuna.
+Does not sample: `SearchSpace.distributions` are the distributions that Optuna samples from.
 """
 
 from spaces.dimension import Choices, Fixed, Range

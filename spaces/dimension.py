@@ -12,7 +12,7 @@ Value = float | int | bool | str
 
 
 class Dimension(BaseModel):
-    """Values that a trial can have in one field. Subclasses: `Fixed`, `Range`, `Choices`."""
+    """Allowed values of one field of `TrialParams`. Subclasses: `Fixed`, `Range`, `Choices`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,12 +31,12 @@ class Fixed(Dimension):
         return self.value
 
     def contains(self, value: object) -> bool:
-        """Whether ``value`` is the only one."""
+        """Whether ``value`` is the fixed value."""
         return value == self.value
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values to validate: if they are legal, every value of the dimension is."""
+        """Values to validate: if these are valid, so is every value of the dimension."""
         return (self.value,)
 
 
@@ -46,11 +46,11 @@ class Range(Dimension):
     low: float | int
     high: float | int
     log: bool = False
-    """Whether values are drawn uniformly by their logarithm."""
+    """Whether values are drawn uniformly on a logarithmic scale."""
     step: float | int | None = None
     """Distance between neighbouring values; None allows any number, or any integer."""
     default: float | int | None = None
-    """Value of a trial that sets none; None takes the middle of the range."""
+    """Value of a trial that does not set the field; None takes the middle of the range."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -64,8 +64,8 @@ class Range(Dimension):
             fractional = self.is_integer and self.step != int(self.step)
             if fractional or not 0 < self.step <= (self.high - self.low) * (1 + 1e-9):
                 raise ValueError(
-                    f"step must be {'whole, ' if self.is_integer else ''}above 0 and no longer "
-                    f"than the range, {self.high - self.low:g}, not {self.step}."
+                    f"step must be {'whole, ' if self.is_integer else ''}above 0 and at most the "
+                    f"width of the range, {self.high - self.low:g}, not {self.step}."
                 )
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(
@@ -73,7 +73,7 @@ class Range(Dimension):
             )
         if self.default is not None and self.step is not None and not self.contains(self.default):
             raise ValueError(
-                f"default must be a step of {self.step} from {self.low}, such as "
+                f"default must be whole steps of {self.step} above {self.low}, such as "
                 f"{self.nearest(self.default)}, not {self.default}."
             )
         return self
@@ -85,9 +85,9 @@ class Range(Dimension):
 
     @property
     def values(self) -> tuple[float | int, ...]:
-        """All values in ascending order; empty without a step. Integers have a step of 1.
+        """All values in ascending order; empty without a step.
 
-        The integers of a log range have none: Optuna draws them by their logarithm.
+        Integers have a step of 1, but not in a log range, which can't have a step.
         """
         step = self.step or (1 if self.is_integer and not self.log else None)
         if step is None:
@@ -111,7 +111,7 @@ class Range(Dimension):
         return math.isclose(value, float(self.nearest(value)), rel_tol=1e-9, abs_tol=1e-12)
 
     def nearest(self, value: object) -> float | int:
-        """Value of the range that is nearest to a number."""
+        """Value of the range that is nearest to the number ``value``."""
         inside = min(max(float(str(value)), self.low), self.high)
         if self.values:
             return min(self.values, key=lambda candidate: abs(candidate - inside))
@@ -119,7 +119,7 @@ class Range(Dimension):
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values to validate: if they are legal, every value of the dimension is."""
+        """Values to validate: if these are valid, so is every value of the dimension."""
         return (self.low, self.high)
 
 
@@ -128,12 +128,14 @@ class Choices(Dimension):
 
     choices: tuple[Value, ...]
     default: Value | None = None
-    """Value of a trial that sets none; None takes the first choice."""
+    """Value of a trial that does not set the field; None takes the first choice."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.choices) == 0 or len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"choices must be different values, not {list(self.choices)}.")
+            raise ValueError(
+                f"choices must be one or more distinct values, not {list(self.choices)}."
+            )
         if self.default is not None and self.default not in self.choices:
             raise ValueError(f"default must be one of the choices, not {self.default!r}.")
         return self
@@ -153,7 +155,7 @@ class Choices(Dimension):
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values to validate: if they are legal, every value of the dimension is."""
+        """Values to validate: if these are valid, so is every value of the dimension."""
         return self.choices
 
 
@@ -172,8 +174,10 @@ def dimension_of(field: str, entry: object) -> AnyDimension:
 
 
 def to_field_type(value: Any, field: str) -> Any:
-    """``value``, or each of a list, as int or float by the type of the field: 1 and 1e3 are both
-    legal in TOML for either."""
+    """Convert a number, or each number of a list, to the type of the field, int or float.
+
+    A TOML file may hold an int for a float field, or 1e3 for an int field.
+    """
     if isinstance(value, list):
         return [to_field_type(item, field) for item in value]
     info = TrialParams.model_fields.get(field)

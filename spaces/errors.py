@@ -1,4 +1,4 @@
-"""Errors of users and runs, and sentences for them: the rule, the value, the way out.
+"""Errors of users and runs. Their sentences give the rule, the wrong value and the remedy.
 
 UserError             a mistake of the user, found before anything runs; exit status 2
 ├── ConfigError       a setting of the sweep, a flag or a named file
@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 
 class UserError(ValueError):
-    """A mistake that the user can correct. Its text has one line with one sentence per problem."""
+    """A mistake that the user can correct. Its text has one sentence per problem, a line each."""
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> "UserError":
-        """One error for all problems, a line each."""
+        """One error for all problems, with a line for each."""
         return cls("\n".join(problems))
 
 
@@ -49,11 +49,11 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     if nearest:
         return f"Unknown {kind} {name!r}; did you mean {' or '.join(map(repr, nearest))}?"
-    return f"Unknown {kind} {name!r}; known are {', '.join(sorted(valid))}."
+    return f"Unknown {kind} {name!r}; valid names: {', '.join(sorted(valid))}."
 
 
 def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[str]:
-    """Sentences for the problems that pydantic found, one each.
+    """One sentence for each problem that pydantic found.
 
     ``fields`` are the dotted names that exist; ``kind`` is their noun: "setting", "parameter".
     """
@@ -75,5 +75,5 @@ def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[
 
 
 def first_line(error: Exception) -> str:
-    """First line of the message of another library's error, else the name of its class."""
+    """First line of an error's message; the name of its class if the message is empty."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

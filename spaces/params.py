@@ -10,7 +10,7 @@ from spaces.errors import SpaceError, sentences
 class TrialParams(BaseModel):
     """Hyperparameters of one fine-tune: all it depends on besides data, seed and number of epochs.
 
-    The defaults are middle-of-the-road values of published fine-tuning recipes; a search space
+    The defaults are typical values of published fine-tuning recipes; a search space
     lets some fields vary and fixes the rest.
     """
 
@@ -28,15 +28,15 @@ class TrialParams(BaseModel):
     backbone_lr_scale: float = Field(0.1, gt=0, le=1)
     """Learning rate of the backbone's last group, as a share of the head's."""
     layer_decay: float = Field(1.0, gt=0, le=1)
-    """Each group trains at this multiple of the learning rate of the group above it."""
+    """Learning rate of each backbone group, as a share of the next group's towards the head."""
     weight_decay: float = Field(1e-3, ge=0)
-    """Decoupled for adamw, an L2 penalty for the others; not on biases and norms."""
+    """Decoupled for adamw, an L2 penalty for the others; 0 for biases and normalisation layers."""
     l1: float = Field(0.0, ge=0)
-    """Weight of the sum of absolute trainable weights (not biases and norms) in the loss."""
+    """Factor of the L1 penalty on trainable weights, except biases and normalisation layers."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Probability of dropping a feature in front of the classifier."""
     drop_path: float = Field(0.0, ge=0, lt=1)
-    """Stochastic depth, for the backbones that have it."""
+    """Rate of stochastic depth, for backbones that support it."""
     augment: float = Field(0.3, ge=0, le=1)
     """Strength of the random image transforms; 0 is none."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -58,17 +58,17 @@ class TrialParams(BaseModel):
     gradual_unfreezing: bool = False
     """Unfreeze the trainable groups one by one over the first half of max_epochs, head first."""
     balance: Literal["none", "weighted", "effective", "oversample", "undersample"] = "none"
-    """Remedy for class imbalance: class weights in the loss, inverse to a class's number of images
-    ("weighted") or to their effective number (Cui et al. 2019), or resampling by class."""
+    """Remedy for class imbalance. "weighted" and "effective" weight the loss by the inverse of each
+    class's number or effective number of images (Cui et al. 2019); the others resample by class."""
     focal_gamma: float = Field(0.0, ge=0)
-    """Focal loss: how much the loss of confidently classified images is reduced (Lin et al. 2017);
-    0 is plain cross-entropy."""
+    """Exponent of the focal loss (Lin et al. 2017): higher values reduce the loss of images
+    classified with confidence; 0 is plain cross-entropy."""
     freeze_batchnorm: bool = True
     """Whether BatchNorm layers of frozen groups keep their pretrained statistics."""
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> "TrialParams":
-        """Validate ``values``. Raises `SpaceError` with every problem, a sentence each."""
+        """Validate ``values``. Raises `SpaceError` with one sentence per problem."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""`SearchSpace`: a dimension for every field of `TrialParams`, and points to begin with."""
+"""`SearchSpace`: a dimension for every field of `TrialParams`, and starting points."""
 
 import itertools
 import json
@@ -28,14 +28,14 @@ _INACTIVE = {
     "gradual_unfreezing": ("unfreeze", 0),
     "head_activation": ("head_hidden", 0),
 }
-"""Fields without effect while another field has a certain value."""
+"""Fields without effect, each with the other field and the value of it that make them so."""
 
 
 class SearchSpace:
-    """Named dimensions, one for each field of `TrialParams`, and points to begin with. Immutable.
+    """Named dimensions, one for each field of `TrialParams`, and starting points. Immutable.
 
     Doesn't sample: `distributions` is for Optuna. A field without a dimension is fixed at its
-    default, image_size at each backbone's own.
+    default, image_size at each backbone's native size.
 
     Raises `SpaceError` with every problem, a sentence each.
     """
@@ -51,7 +51,7 @@ class SearchSpace:
         self.name = name
         self.doc = doc
         self.recipes = tuple(recipes)
-        """Partial points that are tried first, with every backbone; ``starts`` of the table."""
+        """Partial points to try first, each with every backbone; ``starts`` in a TOML file."""
         defaults = {
             field: Fixed(value=info.default)
             for field, info in TrialParams.model_fields.items()
@@ -65,14 +65,14 @@ class SearchSpace:
     def load(cls, name: str) -> "SearchSpace":
         """Read a preset by its name, or a TOML file or a sweep's ``space.json`` by its path.
 
-        Raises `SpaceError` if there is none, or if it is not valid.
+        Raises `SpaceError` if the space does not exist or is not valid.
         """
         path = Path(name)
         if path.suffix not in (".toml", ".json"):
             presets = preset_names()
             if name not in presets:
                 file = path.with_name(path.name + ".toml")
-                hint = f" The file {file} exists: add its ending." if file.exists() else ""
+                hint = f" The file {file} exists: add .toml." if file.exists() else ""
                 raise SpaceError(unknown("space preset", name, presets) + hint)
             path = PRESETS / f"{name}.toml"
         try:
@@ -95,7 +95,7 @@ class SearchSpace:
 
     @classmethod
     def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
-        """Space from a TOML table: by field a value, or a table of its bounds.
+        """Space from a TOML table, which gives for each field a value or a table of bounds.
 
         ``starts`` is a list of tables of values by field. Raises `SpaceError` with every problem.
         """
@@ -179,8 +179,8 @@ class SearchSpace:
         infinite = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
         if infinite:
             raise SpaceError(
-                f"A grid needs choices or steps, but {', '.join(infinite)} of the space "
-                f"{self.name!r} can be anything between its bounds; give choices or a step."
+                f"A grid needs choices or steps, but the space {self.name!r} has neither for "
+                f"{', '.join(infinite)}; give choices or a step."
             )
         values = [d.choices if isinstance(d, Choices) else d.values for d in self.open.values()]
         return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
@@ -188,8 +188,8 @@ class SearchSpace:
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
 
-        Without recipes: the defaults with only the head trained, which is cheap, then the defaults
-        as they are.
+        Without recipes: every backbone at the defaults, first with only its head trained, which is
+        cheap, then with the default ``unfreeze``.
         """
         depth = self.dimensions["unfreeze"]
         head_only = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
@@ -204,7 +204,7 @@ class SearchSpace:
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> "TrialParams | None":
-        """Point of this space that is nearest to a point of another; None without its backbone."""
+        """Point of this space that is nearest to ``point``; None if its backbone is not here."""
         if point.backbone not in self.backbones:
             return None
         values = {field: dim.nearest(getattr(point, field)) for field, dim in self.open.items()}
@@ -213,7 +213,7 @@ class SearchSpace:
     def sampler_values(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> dict[str, object]:
-        """Values of the open fields with which a sampler would propose a point.
+        """Values of the open fields that a sampler would suggest to propose ``point``.
 
         Fields whose value is outside their dimension are left out.
         """
@@ -244,7 +244,7 @@ class SearchSpace:
         problems = []
         if "backbone" not in self.dimensions:
             raise SpaceError(f"The space {self.name!r} names no backbone; add backbone.choices.")
-        for field in ("backbone", "image_size"):  # each is prepared for before the sweep
+        for field in ("backbone", "image_size"):  # all values are prepared before the sweep
             if isinstance(self.dimensions[field], Range):
                 raise SpaceError(f"{field} needs choices or a value, not a range.")
         start = {f: d.start for f, d in self.dimensions.items()}
@@ -273,7 +273,7 @@ class SearchSpace:
                     problems.append(f"starts: {unknown('parameter', field, self.dimensions)}")
                 elif not self.dimensions[field].contains(value):
                     problems.append(
-                        f"starts: {field} can't be {value} in this space; give what it can be, or "
+                        f"starts: {field} can't be {value} in this space; give an allowed value or "
                         "leave it out."
                     )
         if problems:

@@ -1,7 +1,7 @@
-"""One trial: images in, epochs out. Runs without Ray.
+"""Data, models, training and inference of a single trial. Runs without Ray.
 
-Rooms, from the ground up: `data` lists, opens, splits and decodes images; `evaluation` scores
-predictions; `models` builds timm backbones and splits them where training begins; `inputs` feeds
-them views of images; `training` runs a fine-tune; `inference` uses an exported model. Import from
-a room, which loads what is asked for alone: torch and timm take seconds, `EpochReport` none.
+Packages, from the lowest layer up: `data` lists, opens, splits and decodes images; `evaluation`
+scores predictions; `models` builds timm backbones and splits them where training begins; `inputs`
+feeds them views of images; `training` runs a fine-tune; `inference` uses an exported model. Import
+names from a package: it loads only the modules that they need, since torch and timm take seconds.
 """

@@ -9,9 +9,9 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write ``path`` by way of a temporary file beside it, synced to disk and then renamed.
+    """Write a temporary file beside ``path``, sync it to disk and rename it to ``path``.
 
-    ``write`` is given the temporary file's path. Creates the folder. ``path`` stays as it was until
+    ``write`` receives the temporary file's path. Creates the folder. ``path`` is unchanged until
     the rename. If ``write`` raises, the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,14 +11,14 @@ import torch
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt, from malloc.h."""
 _MAX_MMAP_THRESHOLD_BYTES = 2**25
-"""Largest value that glibc accepts."""
+"""Largest mmap threshold that glibc accepts."""
 
 
 def configure_process(*, threads: int) -> None:
     """Let torch and OpenCV use ``threads`` threads, and keep freed memory in the process.
 
-    By default glibc returns each large freed tensor to the kernel, which has to zero the pages of
-    the next one. Keeping the memory makes head-only training of an EfficientNet-Lite at 96 pixels
+    By default glibc returns each large freed tensor to the kernel, which must then zero the pages
+    of the next. Keeping the memory makes head-only training of an EfficientNet-Lite at 96 pixels
     1.5 times as fast. Has no effect on the allocator without glibc.
     """
     torch.set_num_threads(threads)

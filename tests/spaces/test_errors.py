@@ -38,7 +38,8 @@ def test_an_unknown_name_suggests_the_nearest_else_lists_all() -> None:
         "Unknown flag 'tirals'; did you mean 'trials'?"
     )
     assert (
-        unknown("flag", "xyz", ["trials", "seed"]) == "Unknown flag 'xyz'; known are seed, trials."
+        unknown("flag", "xyz", ["trials", "seed"])
+        == "Unknown flag 'xyz'; valid names: seed, trials."
     )
 
 

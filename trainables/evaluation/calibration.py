@@ -21,7 +21,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: mean gap between confidence and accuracy, over images."""
+        """Expected calibration error: gap between confidence and accuracy, averaged over images."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float(np.nansum(gaps * self.images) / self.images.sum())
 

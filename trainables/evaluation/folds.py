@@ -10,8 +10,8 @@ def fold_numbers(
 ) -> np.ndarray:
     """``(n,)`` fold indices, 0 to ``folds - 1``, drawn at random and stratified by ``(n,)`` labels.
 
-    With ``(n,)`` ``digests`` of the image files, images of the same digest share a fold. Classes
-    are then balanced by distinct images, and duplicates count with the label of the first.
+    With ``(n,)`` ``digests`` of the image files, images of the same digest share a fold.
+    Stratification then counts each distinct image once, with the label of its first file.
     """
     if digests is not None:
         _, first, group = np.unique(digests, return_index=True, return_inverse=True)

@@ -26,7 +26,7 @@ class BootstrapIntervals:
     balanced_accuracy: tuple[float, float] | None
     macro_f1: tuple[float, float] | None
     roc_auc: tuple[float, float] | None
-    """One against the rest, mean over classes. None as well if a class has no test image, or if
+    """One against the rest, mean over classes. Also None if a class has no test image, or if
     resampling would take minutes."""
 
 
@@ -35,7 +35,7 @@ def bootstrap_intervals(
 ) -> BootstrapIntervals:
     """Intervals from test images resampled with replacement within each class.
 
-    ``probabilities`` is ``(n, classes)``, ``labels`` ``(n,)`` class numbers. The intervals cover
+    ``probabilities`` is ``(n, classes)``, ``labels`` ``(n,)`` class numbers. The intervals reflect
     the choice of test images, not the variation between training runs.
     """
     classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
@@ -57,7 +57,7 @@ def bootstrap_intervals(
 
 
 def _resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """``(resamples, n)`` float32 numbers of times that each resample holds each image."""
+    """``(resamples, n)`` float32: how often each resample contains each image."""
     rng = np.random.default_rng(seed)
     counts = np.zeros((resamples, len(labels)), dtype=np.float32)
     for k in np.unique(labels):

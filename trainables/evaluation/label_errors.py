@@ -7,12 +7,12 @@ def likely_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.nda
     """``(k,)`` positions of images whose label is doubtful, the most doubtful first.
 
     Confident learning (Northcutt et al. 2021): the threshold of a class is its mean probability
-    over the images that carry its label. An image is suspected if, among the classes whose
-    probability reaches their threshold, the likeliest is not its label. Suspects are ordered by how
-    far that class's probability exceeds that of the label.
+    over the images that carry its label. An image is a suspect if the
+    likeliest class among those that reach their threshold is not its label. Suspects are ordered by
+    how far the probability of that class exceeds that of the label.
 
-    A suspect is no proof: mistakes of the model look the same. Errors that the training labels
-    share are not found.
+    A suspect may also be a mistake of the model. Errors that are systematic in the training labels
+    are not found.
 
     ``probabilities`` is ``(n, classes)`` of held-out images, ``labels`` ``(n,)`` class numbers.
     """

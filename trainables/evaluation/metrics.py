@@ -11,7 +11,7 @@ from trainables.evaluation.intervals import wilson_interval
 
 @dataclass(frozen=True)
 class TestMetrics:
-    """Metrics of the final model on the test images, which no choice was based on."""
+    """Metrics of the final model on the test images, which influenced no earlier decision."""
 
     __test__ = False  # not a pytest class
 
@@ -23,7 +23,7 @@ class TestMetrics:
     roc_auc: float | None
     """One against the rest, mean over classes; None if a class has no test image."""
     confusion_matrix: list[list[int]]
-    """Numbers of images; rows are true classes, columns predicted ones."""
+    """Numbers of images; rows are true classes, columns predicted classes."""
     classes: list[str]
     per_class: dict[str, dict[str, float]]
     """``precision``, ``recall``, ``f1`` and ``images`` of each class."""
@@ -37,7 +37,7 @@ def test_metrics(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> TestMetrics:
     """All metrics of ``(n, classes)`` probabilities against ``(n,)`` class numbers."""
-    # scikit-learn takes a second to import, which a search doesn't need
+    # scikit-learn takes a second to import, and a search doesn't need it
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     predicted = probabilities.argmax(axis=1)
@@ -103,13 +103,13 @@ class Scores:
 
 
 NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
-"""Scores without validation images, or of logits that are not finite."""
+"""NaN for every metric: without validation images, or if a logit is not finite."""
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
     """Metrics of ``(n, classes)`` logits against ``(n,)`` class numbers.
 
-    `NO_SCORES` if a logit is not finite.
+    Returns `NO_SCORES` if a logit is not finite.
     """
     if not np.isfinite(logits).all():
         return NO_SCORES
@@ -124,7 +124,7 @@ def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """``(n,)`` losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
+    """``(n,)`` cross-entropy losses of ``(n, classes)`` logits against ``(n,)`` class numbers."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     of_labels = shifted[np.arange(len(labels)), labels]
     losses: np.ndarray = np.log(np.exp(shifted).sum(axis=1)) - of_labels

@@ -55,7 +55,7 @@ class SensitivitySpecificity:
 
     @classmethod
     def measure(cls, point: OperatingPoint, scores: np.ndarray, truth: np.ndarray) -> Self:
-        """Both rates, from ``(n,)`` probabilities of the positive class and ``(n,)`` bool truth."""
+        """Measure both rates on ``(n,)`` positive-class probabilities and ``(n,)`` bool truth."""
         predicted = scores >= point.threshold
         return cls(point, *_proportion(predicted[truth]), *_proportion(~predicted[~truth]))
 

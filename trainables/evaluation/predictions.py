@@ -46,8 +46,8 @@ class Predictions:
         return counts.reshape(k, k)
 
     def write(self, file: Path, paths: Sequence[str]) -> None:
-        """Write a Parquet table: ``path``, ``label``, ``predicted``, and ``p.<class>`` each."""
-        import pandas as pd  # slow to import, and needed for tables alone
+        """Write a Parquet table with columns ``path``, ``label``, ``predicted``, ``p.<class>``."""
+        import pandas as pd  # slow to import, and needed only for tables
 
         names = np.array(self.classes)
         columns = {"path": list(paths), "label": names[self.labels]}
@@ -58,7 +58,7 @@ class Predictions:
 
     @classmethod
     def read(cls, file: Path, classes: Sequence[str]) -> Self:
-        """Read a table of `write`, with the class numbers that the order of ``classes`` gives.
+        """Read a table of `write`; classes are numbered in the order of ``classes``.
 
         Raises `KeyError` if a class has no column, or if a label is not among ``classes``.
         """

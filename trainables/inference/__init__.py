@@ -1,6 +1,6 @@
 """Inference with trained models: exported predictors, ensembles, calibration, Grad-CAM.
 
-Trains nothing: models come from a retraining or an export.
+Does not train: models come from a retraining or an export.
 """
 
 import lazy_loader

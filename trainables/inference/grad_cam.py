@@ -12,7 +12,7 @@ from torch.nn import functional
 from trainables.models import head_names
 
 _BATCH_SIZE = 4
-"""Images whose activations are in memory together."""
+"""Number of images whose activations are in memory at the same time."""
 
 
 class LogitsAndFeatures(nn.Module):
@@ -37,12 +37,12 @@ class LogitsAndFeatures(nn.Module):
 def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
     """Grad-CAM (Selvaraju et al. 2017): how much each location supports a class, for each image.
 
-    Uses the last stage of a timm model whose locations influence the logits: in a transformer that
-    classifies by its class token, that is the last block but one. Leaves ``model`` in eval mode
+    Uses the last stage whose locations influence the logits. In a transformer that classifies by
+    its class token, this is the last block but one. Leaves ``model`` in eval mode
     with its parameters frozen.
 
     Args:
-        model: A model of timm.
+        model: A timm model.
         images: ``(n, 3, side, side)``, normalised.
         classes: ``(n,)`` class number to explain, for each image.
 
@@ -94,7 +94,7 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
 
 
 def _as_map(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | None:
-    """``(n, rows, columns, channels)`` from a stage's features; None if they have no locations."""
+    """``(n, rows, columns, channels)`` from a stage's features; None if they are no map."""
     if features is None or features.ndim not in (3, 4):
         return None
     if features.ndim == 4:
@@ -107,7 +107,7 @@ def _as_map(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | N
 
 
 def _upsample(support: torch.Tensor, side: int) -> np.ndarray:
-    """``(n, side, side)`` maps in [0, 1] from ``(n, rows, columns)``; negative support counts 0."""
+    """``(n, side, side)`` maps in [0, 1] from ``(n, rows, columns)``; negatives become 0."""
     support = support.relu()
     maps = support / support.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     size = (side, side)

@@ -24,14 +24,14 @@ SIDECAR = "finesweep.json"
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Labels, preprocessing and decision rule: what is needed beside the weights to use a model."""
+    """Labels, preprocessing and decision rule: all that inference needs besides the weights."""
 
     labels: tuple[str, ...]
     """Class names, in the order of the outputs."""
     image_size: int
     """Side of the square input in pixels."""
     interpolation: str
-    """Name of the interpolation that images are resized with."""
+    """Name of the interpolation for resizing images."""
     mean: tuple[float, float, float]
     """Mean of each channel, of pixels in [0, 1]."""
     std: tuple[float, float, float]
@@ -60,19 +60,19 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Spec in the JSON of `to_json`."""
+        """Parse the JSON of `to_json`."""
         return TypeAdapter(cls).validate_json(text)
 
     @classmethod
     def from_export(cls, file: Path, text: str) -> Self:
-        """Spec in the JSON ``text`` of an export ``file``.
+        """Parse the JSON ``text`` from an export ``file``.
 
-        Raises `ConfigError` if ``text`` is empty: the file is no export of Finesweep.
+        Raises `ConfigError` if ``text`` is empty: Finesweep did not export the file.
         """
         if not text:
             raise ConfigError(
-                f"{file} lacks the labels and preprocessing that an export of Finesweep has; "
-                "give an export of Finesweep."
+                f"{file} lacks the labels and preprocessing that Finesweep stores in an export; "
+                "give a model that Finesweep exported."
             )
         return cls.from_json(text)
 

@@ -22,7 +22,7 @@ from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.progress import Progress, ignore_progress
 
 BATCH_SIZE = 32
-"""Images that are classified at a time."""
+"""Number of images that are classified at a time."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class FilePredictions:
     """Predicted probabilities of the image files that could be read."""
 
     files: tuple[Path, ...]
-    """Files that could be read, in the order given."""
+    """Files that could be read, in the given order."""
     probabilities: np.ndarray
     """``(files, classes)`` float32, each row summing to 1."""
     unreadable: dict[Path, str]
-    """Reason why a file could not be read, for each of the others."""
+    """Reason why a file could not be read, by file."""
 
 
 class Predictor:
@@ -43,7 +43,7 @@ class Predictor:
     Args:
         spec: Labels, preprocessing and decision rule.
         forward: Maps ``(n, 3, image_size, image_size)`` float32 images to ``(n, classes)`` logits.
-        model: The model as timm's, if the export has it.
+        model: The timm model, if the export contains it.
     """
 
     def __init__(
@@ -60,26 +60,26 @@ class Predictor:
     def load(cls, export: Path) -> Self:
         """Open an export folder, a ``.pt2`` or an ``.onnx`` file.
 
-        Of a folder it takes the timm folder, else ``model.pt2``, else ``model.onnx``. Raises
-        `ConfigError` if there is none of them.
+        A folder is opened as a timm model if it holds one, else by its ``model.pt2``, else by its
+        ``model.onnx``. Raises `ConfigError` if it holds none of them.
         """
         if (export / "config.json").is_file() and (export / "model.safetensors").is_file():
-            return cls._of_timm(export)
-        for name, open_file in (("model.pt2", cls._of_program), ("model.onnx", cls._of_onnx)):
+            return cls._load_timm(export)
+        for name, open_file in (("model.pt2", cls._load_program), ("model.onnx", cls._load_onnx)):
             file = export if export.suffix == Path(name).suffix else export / name
             if file.is_file():
                 return open_file(file)
         if not export.exists():
-            raise ConfigError(f"The export {export} does not exist; give the folder of one.")
+            raise ConfigError(f"The export {export} does not exist; give an export folder.")
         inside = export / "export"
         hint = f"give {inside}" if inside.is_dir() else "give the export folder of a sweep"
         raise ConfigError(
-            f"{export} is no export that predict opens, which are a folder with model.safetensors "
-            f"and config.json, model.pt2 and model.onnx; {hint}."
+            f"{export} is not an export that predict can open (a folder with config.json and "
+            f"model.safetensors, a .pt2 file or an .onnx file); {hint}."
         )
 
     @classmethod
-    def _of_timm(cls, folder: Path) -> Self:
+    def _load_timm(cls, folder: Path) -> Self:
         file = folder / "config.json"
         entry = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
         spec = ModelSpec.from_export(file, json.dumps(entry) if entry else "")
@@ -87,14 +87,14 @@ class Predictor:
         return cls(spec, lambda images: np.asarray(model(images).numpy()), model)
 
     @classmethod
-    def _of_program(cls, file: Path) -> Self:
+    def _load_program(cls, file: Path) -> Self:
         extra = {SIDECAR: ""}
         module = torch.export.load(file, extra_files=extra).module()
         spec = ModelSpec.from_export(file, extra[SIDECAR])
         return cls(spec, lambda images: np.asarray(module(images).numpy()))
 
     @classmethod
-    def _of_onnx(cls, file: Path) -> Self:
+    def _load_onnx(cls, file: Path) -> Self:
         try:
             import onnxruntime
         except ImportError:
@@ -111,7 +111,7 @@ class Predictor:
     def predict(
         self, files: Sequence[Path], progress: Progress = ignore_progress
     ) -> FilePredictions:
-        """Classify the files that can be read; batches are decoded one ahead, in threads."""
+        """Classify the files that can be read. Threads decode the next batch meanwhile."""
         read: list[Path] = []
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.spec.labels)), np.float32)]
@@ -130,10 +130,10 @@ class Predictor:
     ) -> None:
         """Write a picture of each classified file: the image beside its Grad-CAM heat map.
 
-        Its name is the row in ``predictions`` and the name of the file. Needs `model`. Raises
-        `ConfigError` if the model has no feature map.
+        A picture is named by the row in ``predictions`` and the image's file name. Needs `model`.
+        Raises `ConfigError` if the model has no feature map.
         """
-        assert self.model is not None, "only a model of timm has Grad-CAM"
+        assert self.model is not None, "Grad-CAM needs a timm model"
         folder.mkdir(parents=True, exist_ok=True)
         predicted = self.spec.predict_classes(predictions.probabilities)
         for start in range(0, len(predicted), BATCH_SIZE):

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): calibration by one divisor of the logits."""
+"""Temperature scaling (Guo et al. 2017): calibration that divides all logits by one number."""
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 10.0
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
     """Temperature that minimises the loss of ``(n, classes)`` logits on ``(n,)`` class numbers.
 
-    Cross-validated over ``(n,)`` fold numbers: it is 1 unless temperatures fitted without a fold
-    lower the mean loss of the images left out.
+    Returns 1 unless cross-validation over ``(n,)`` fold numbers favours a temperature: those fitted
+    on the other folds must lower the mean loss on the images left out.
     """
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
@@ -28,7 +28,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -
 
 
 def apply_temperature(model: nn.Module, temperature: float) -> None:
-    """Divide the logits of a timm ``model`` in place: scales the weights of its last layers."""
+    """Divide the logits of a timm ``model``, by scaling its last layers in place."""
     for name in head_names(model):
         layers = model.get_submodule(name).modules()
         last = [layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
@@ -38,7 +38,7 @@ def apply_temperature(model: nn.Module, temperature: float) -> None:
 
 
 def _minimise_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Temperature of the least mean cross-entropy, searched on a logarithmic scale."""
+    """Temperature with the lowest mean cross-entropy, searched on a logarithmic scale."""
     optimum = minimize_scalar(
         lambda log: cross_entropies(logits / np.exp(log), labels).mean(),
         bounds=(np.log(_MIN_TEMPERATURE), np.log(_MAX_TEMPERATURE)),

@@ -1,6 +1,6 @@
-"""Inputs of the trainable part: batches of augmented images, as features of the frozen prefix.
+"""Batches of augmented images, as the features that a model's frozen prefix computes from them.
 
-Features are computed once per machine and shared by trials. Nothing here trains.
+A machine computes features once, and its trials share them.
 """
 
 import lazy_loader

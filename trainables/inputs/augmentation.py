@@ -1,7 +1,7 @@
-"""Random image transforms of one strength in [0, 1], drawn for each image separately.
+"""Random augmentation, drawn for each image; one strength in [0, 1] scales all transforms.
 
 The transform of an image is a function of `NUMBERS_PER_IMAGE` uniform random numbers, so that the
-same numbers give the same transformed image again. CPUs and GPUs have an implementation each.
+same numbers give the same transformed image again. CPU and GPU have separate implementations.
 """
 
 import math
@@ -24,9 +24,9 @@ MAX_ZOOM_OUT = 1.2
 MAX_STRETCH = 1.25
 """Largest ratio by which one side is stretched against the other."""
 MAX_COLOUR = 0.5
-"""Brightness, contrast and saturation are multiplied by up to 1 plus or minus this."""
+"""Largest deviation from 1 of the factors of brightness, contrast and saturation."""
 MAX_NOISE = 0.1
-"""Largest standard deviation of Gaussian noise; white is 1."""
+"""Largest standard deviation of Gaussian noise, for pixels in [0, 1]."""
 MAX_ERASED_AREA = 0.25
 """Largest share of the image that is erased."""
 ERASE_PROBABILITY = 0.5
@@ -43,7 +43,7 @@ _NOISE_MEAN, _NOISE_SD = 128, 32
 def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
     """Transform each image by its own strength and random numbers; strength 0 changes nothing.
 
-    In this order: one affine map (zoom, stretch, flip, rotation, shear and shift, mirrored at the
+    The order is: one affine map (zoom, stretch, flip, rotation, shear and shift, mirrored at the
     border); brightness, contrast and saturation; noise; erasing. Doesn't normalise. GPU and CPU
     round differently, by a few grey levels.
 
@@ -70,22 +70,22 @@ def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) ->
 
 @dataclass(frozen=True)
 class _Plan:
-    """Transforms of n images."""
+    """Parameters of the transforms of n images."""
 
     maps: np.ndarray
     """``(n, 2, 3)`` affine maps from output to input coordinates, both in [-1, 1]."""
     colours: np.ndarray
     """``(n, 3)`` factors of brightness, contrast and saturation."""
     noise: np.ndarray
-    """``(n,)`` standard deviations of the noise; white is 1."""
+    """``(n,)`` standard deviations of the noise, for pixels in [0, 1]."""
     offsets: np.ndarray
-    """``(n, 2)`` in [0, 1): relative position of an image's piece in the noise tile."""
+    """``(n, 2)`` in [0, 1): relative position of each image's crop in the noise tile."""
     boxes: np.ndarray
     """``(n, 4)`` left, top, right and bottom of the erased box in pixels; most boxes are empty."""
 
     @classmethod
     def of(cls, strengths: np.ndarray, numbers: np.ndarray, height: int, width: int) -> "_Plan":
-        """Plan of ``(n,)`` strengths and ``(n, NUMBERS_PER_IMAGE)`` numbers."""
+        """Derive the parameters from ``(n,)`` strengths and ``(n, NUMBERS_PER_IMAGE)`` numbers."""
         column: Iterator[np.ndarray] = iter(numbers.T.astype(np.float64))
         s = strengths.astype(np.float64)
 
@@ -143,9 +143,9 @@ def _on_cpu(images: torch.Tensor, plan: _Plan, changed: np.ndarray) -> torch.Ten
         matrices[i, :, 3] = shifts[i] * sum(cv2.mean(image)) / 3
         image = cv2.transform(image, matrices[i])
         y, x = starts[i]
-        piece = tile[y : y + height, x : x + width]
+        crop = tile[y : y + height, x : x + width]
         a = amounts[i]
-        cv2.addWeighted(image, 1, piece, a, -_NOISE_MEAN * a, dst=result[row])
+        cv2.addWeighted(image, 1, crop, a, -_NOISE_MEAN * a, dst=result[row])
         left, top, right, bottom = box
         result[row, top:bottom, left:right] = _ERASED_LEVEL
     return torch.from_numpy(result).permute(0, 3, 1, 2)
@@ -182,9 +182,9 @@ def _on_gpu(images: torch.Tensor, plan: _Plan) -> torch.Tensor:
 
 
 def _in_pixels(maps: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``(n, 2, 3)`` maps between pixels, from maps between coordinates in [-1, 1].
+    """Convert ``(n, 2, 3)`` affine maps from coordinates in [-1, 1] to pixels.
 
-    The centres of pixels have whole numbers.
+    Pixel centres are at whole numbers.
     """
     side = np.array([width, height], dtype=np.float64)
     linear = maps[:, :, :2] * side[:, None] / side
@@ -194,14 +194,14 @@ def _in_pixels(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _colour_maps(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``(n, 3, 3)`` colour matrices, and ``(n,)`` shares of an image's mean level to be added."""
+    """``(n, 3, 3)`` colour matrices and ``(n,)`` offsets, as shares of an image's mean level."""
     brightness, contrast, saturation = factors.T[:, :, None, None]
     mixed = saturation * np.eye(3) + (1 - saturation) * np.array(_LUMA)
     return brightness * contrast * mixed, (brightness * (1 - contrast))[:, 0, 0]
 
 
 def _starts(plan: _Plan, tile: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``(n, 2)`` first row and column of each image's piece of the noise tile."""
+    """``(n, 2)`` first row and column of each image's crop of the noise tile."""
     room = np.array(tile.shape[:2]) - [height, width]
     starts: np.ndarray = (plan.offsets * room).astype(np.int64)
     return starts

@@ -1,8 +1,8 @@
-"""`FeatureLoader`: batches of an image set as the features that the trainable suffix starts from.
+"""`FeatureLoader`: an image set as batches of features, the input of the trainable suffix.
 
-A `FeatureStore` keeps what frozen prefixes computed from images and their views. The trial that
-first needs a feature computes it in its ordinary epoch and writes it; later epochs and trials read
-it.
+A `FeatureStore` keeps the features that frozen prefixes compute from images and their views. The
+trial that first needs a feature computes and stores it during training; later epochs and trials
+read it.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ from trainables.models import Features, Preprocessing, SplitModel, normalise
 _log = logging.getLogger("finesweep")
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
-"""Images that go through a prefix, or an evaluation, at a time. Results don't depend on it."""
+"""Number of images per forward pass of a prefix or an evaluation. Does not change results."""
 _FORMAT = 1
-"""Part of every key; to be raised when `augment`, views or splits change the features of a key."""
+"""Version in every key. Raise it when `augment`, views or splits change what a key stands for."""
 
 
 class FeatureLoader:
@@ -38,8 +38,8 @@ class FeatureLoader:
         split: The model, split into a frozen prefix and a trainable suffix.
         preprocessing: Normalisation that the backbone expects.
         device: Device that computes features, and that batches are returned on.
-        autocast: Arithmetic of the prefix; None is float32.
-        store: Store of features; None computes them every time.
+        autocast: Autocast type of the prefix; None is float32.
+        store: Store of features; None computes them in every epoch.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class FeatureLoader:
             ranks = np.searchsorted(self._block_rows, images.rows, sorter=order)
             self._block_positions = order[ranks]
         self.batch_size = GPU_BATCH_SIZE if device.type == "cuda" else CPU_BATCH_SIZE
-        """Images that go through the prefix, or an evaluation, at a time."""
+        """Number of images per forward pass of the prefix or an evaluation."""
         self._blocks: dict[tuple[int, ...], FeatureBlock | None] = {}
         self._width = sum(math.prod(shape) for shape in split.feature_shapes)
         self.seconds = 0.0
-        """Seconds spent so far on computing features; on a GPU on launching the computation."""
+        """Seconds spent so far on computing features; on a GPU, only on launching kernels."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,9 +76,9 @@ class FeatureLoader:
     def batches(
         self, batches: Sequence[np.ndarray], views: Views | None = None, epoch_index: int = 0
     ) -> Iterator[Features]:
-        """Features of each batch of positions, on the device; without ``views`` unaugmented.
+        """Features of each batch of positions, on the device; without ``views``, not augmented.
 
-        Several batches go through a frozen prefix together, up to about `batch_size` images.
+        Small batches are merged into about `batch_size` images for a pass through a frozen prefix.
         """
         views = views or Views(0.0, None, 0)
         groups = list(_groups(batches, self.batch_size if self.split.prefix_module else 1))
@@ -101,11 +101,11 @@ class FeatureLoader:
     def _read_or_compute(
         self, positions: np.ndarray, views: Views, epoch_index: int
     ) -> torch.Tensor:
-        """``(n, width)`` float32 on the CPU; what the store lacks is computed and written to it."""
+        """``(n, width)`` float32 features on the CPU; missing ones are computed and stored."""
         assert self._store is not None
         view = views.view_of(epoch_index)
         levels = views.levels(self.images.rows[positions], view)
-        # 1. Read what the store has.
+        # 1. Read the stored features.
         features = torch.empty(len(positions), self._width)
         missing = np.ones(len(positions), dtype=bool)
         for level in np.unique(levels).tolist():
@@ -115,7 +115,7 @@ class FeatureLoader:
                 rows = torch.from_numpy(self._block_positions[positions[stored]])
                 features[stored] = block.values[rows].float()
                 missing[stored] = False
-        # 2. Compute the rest, and write the rows that the store's type can hold.
+        # 2. Compute the missing features, and store the rows that the store's type can hold.
         absent = np.flatnonzero(missing)
         parts = np.array_split(absent, -(-len(absent) // self.batch_size)) if len(absent) else ()
         for part in parts:
@@ -132,7 +132,7 @@ class FeatureLoader:
         return features
 
     def _read_pixels(self, batches: Sequence[np.ndarray]) -> Iterable[torch.Tensor]:
-        """Pixels of each batch; for a GPU a batch ahead, in pinned memory that it copies itself."""
+        """Pixels of each batch. For a GPU, prefetches the next batch into pinned memory."""
         if self._device.type != "cuda":
             return map(self.images.images, batches)
         return prefetched(lambda batch: self.images.images(batch).pin_memory(), batches)
@@ -140,7 +140,7 @@ class FeatureLoader:
     def _compute(
         self, positions: np.ndarray, images: torch.Tensor, views: Views, epoch_index: int
     ) -> Features:
-        """Float32 features of ``(n, 3, h, w)`` uint8 images; in parts if memory runs out."""
+        """Float32 features of ``(n, 3, h, w)`` uint8 images; halves them if memory runs out."""
         rows = self.images.rows[positions]
         parts = run_by_halves(
             lambda part: self._compute_at_once(rows[part], images[part], views, epoch_index),
@@ -163,7 +163,7 @@ class FeatureLoader:
         return tuple(feature.float() for feature in features)
 
     def _block(self, level: int, view: int, seed: int) -> FeatureBlock | None:
-        """Block of the store for a view at a level; None if there is no room for it."""
+        """Store block of a view at a strength level; None if there is no room for it."""
         assert self._store is not None
         block_id = (level, view, seed) if LEVELS[level] else (level,)
         if block_id not in self._blocks:
@@ -178,7 +178,7 @@ class FeatureLoader:
         return self._blocks[block_id]
 
     def _flatten(self, features: Features) -> torch.Tensor:
-        """``(n, width)``: all features of an image in one row, maps with channels last."""
+        """``(n, width)`` features, one row per image; feature maps have channels last."""
         flat = [f.permute(0, 2, 3, 1) if f.ndim == 4 else f for f in features]
         return torch.cat([f.reshape(len(f), -1) for f in flat], dim=1)
 
@@ -195,7 +195,7 @@ class FeatureLoader:
 
 
 def _groups(batches: Sequence[np.ndarray], images: int) -> Iterator[list[np.ndarray]]:
-    """Runs of consecutive batches with at least ``images`` images; the last may have fewer."""
+    """Groups of consecutive batches with at least ``images`` images; the last may have fewer."""
     group: list[np.ndarray] = []
     for batch in batches:
         group.append(batch)

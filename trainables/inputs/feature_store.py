@@ -17,19 +17,19 @@ from trainables.models import SplitModel
 _log = logging.getLogger("finesweep")
 
 MAX_BYTES_PER_IMAGE_ON_GPU = 2**16
-"""Largest features of one image that a GPU reads back: it computes larger ones faster.
+"""Largest features of one image that a GPU trial stores: it computes larger ones faster.
 
-An H200 put 10,000 images a second through a ResNet-50; a core reads about a gigabyte a second.
+An H200 ran 10,000 images/s through a ResNet-50; one CPU core reads about 1 GB/s.
 """
 _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Folder of feature blocks below the cache, bounded in size: the least recently used go first.
+    """Folder of feature blocks in the cache, bounded in size; evicts the least recently used.
 
-    Features outlive the processes that computed them. On Linux they don't outlive a restart of the
-    machine: after a crash nobody could tell which of them had reached the disk.
+    Blocks remain when the process that wrote them ends. On Linux a restart of the machine
+    invalidates them, because a crash leaves unknown which features had reached the disk.
     """
 
     cache: Path
@@ -60,7 +60,7 @@ class FeatureStore:
     def open(self, key: str, rows: int, width: int) -> "FeatureBlock | None":
         """Block of a key, created if it doesn't exist; None if there is no room for it.
 
-        ``rows`` is the number of images, ``width`` the number of values of each.
+        ``rows`` is the number of images, ``width`` the number of values per image.
         """
         file = self.folder / f"{key}.{self.dtype}"
         item = np.dtype(self.dtype).itemsize
@@ -70,7 +70,7 @@ class FeatureStore:
         try:
             os.utime(file)
             content = np.memmap(file, np.uint8, "r+")
-        except OSError:  # evicted just now, or not ours to write
+        except OSError:  # just evicted, or not writable
             return None
         values = content[_aligned(rows) :].view(self.dtype).reshape(rows, width)
         return FeatureBlock(content[:rows], torch.from_numpy(values))
@@ -81,7 +81,7 @@ class FeatureStore:
         return torch.float16 if self.dtype == "float16" else torch.float32
 
     def _make(self, file: Path, size: int) -> bool:
-        """Reserve an empty block, removing least recently used ones; False if there is no room."""
+        """Reserve an empty block, evicting least recently used ones; False if there is no room."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
         with FileLock(self.cache / "features" / "lock"):
@@ -94,7 +94,9 @@ class FeatureStore:
                     preallocate(empty.fileno(), size)
                 partial.rename(file)
             except OSError as error:
-                _log.warning("features can't be stored (%s); they are computed every time", error)
+                _log.warning(
+                    "features can't be stored (%s); every epoch computes them again", error
+                )
                 return False
             finally:
                 partial.unlink(missing_ok=True)
@@ -103,7 +105,7 @@ class FeatureStore:
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Features of a set of images in one view, a row each; a memory-mapped file."""
+    """Features of an image set in one view, one row per image, in a memory-mapped file."""
 
     written: np.ndarray
     """``(rows,)`` uint8: 1 where the row has been written."""
@@ -117,5 +119,5 @@ class FeatureBlock:
 
 
 def _aligned(rows: int) -> int:
-    """``rows`` rounded up to 64, where the values of a block start in its file."""
+    """Byte offset of a block's values in its file: ``rows`` rounded up to a multiple of 64."""
     return -(-rows // 64) * 64

@@ -1,4 +1,4 @@
-"""Retries of work that exceeds a GPU's memory, on half as many images."""
+"""Retry of work that runs out of GPU memory, on half as many images."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,9 +9,10 @@ _T = TypeVar("_T")
 
 
 def run_by_halves(run: Callable[[slice], _T], start: int, stop: int) -> list[_T]:
-    """Results of ``run`` on a range of images, in order; on its halves where memory runs out.
+    """Results of ``run`` on a range of images: one, or several in order if memory runs out.
 
-    Raises `torch.OutOfMemoryError` if a single image does not fit.
+    A range that does not fit the memory is halved until its parts fit. Raises
+    `torch.OutOfMemoryError` if a single image does not fit.
     """
     try:
         return [run(slice(start, stop))]

@@ -11,7 +11,7 @@ _B = TypeVar("_B")
 def prefetched(make: Callable[[_A], _B], arguments: Iterable[_A]) -> Iterator[_B]:
     """Results of ``make`` in order, each made in a thread while the one before is in use.
 
-    An exception of ``make`` is raised where its result is due.
+    An exception in ``make`` is raised when its result would be yielded.
     """
     with ThreadPoolExecutor(1) as pool:
         following: Future[_B] | None = None

@@ -10,9 +10,9 @@ def training_batches(
 ) -> list[np.ndarray]:
     """Batches of an epoch: positions in random order, at least two images in each.
 
-    "oversample" repeats images until every class has as many as the largest, "undersample" draws
-    as many of each class as the smallest has. ``labels`` are ``(n,)`` class numbers. A last
-    batch of one image is merged with the one before.
+    "oversample" repeats images until every class has as many as the largest class. "undersample"
+    draws from each class as many images as the smallest class has. ``labels`` are ``(n,)`` class
+    numbers. If the last batch has only one image, it is merged with the batch before.
     """
     order = np.arange(len(labels))
     if params.balance in ("oversample", "undersample"):
@@ -28,6 +28,6 @@ def training_batches(
 
 
 def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """``size`` of ``members``, each as often as any other, to within one."""
+    """Draw ``size`` of ``members``, whose counts differ by at most 1."""
     repeats, remainder = divmod(size, len(members))
     return np.concatenate([np.tile(members, repeats), rng.permutation(members)[:remainder]])

@@ -2,7 +2,7 @@
 
 An image has `Views.count` views at each of a few strength levels. All trials share them, so the
 features that frozen layers compute from a view can be stored. A trial whose strength lies between
-two levels augments each image at one of the two, so that the expected level is its strength.
+two levels augments each image at one of the two, so that the mean level equals the strength.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from trainables.inputs.augmentation import NUMBERS_PER_IMAGE, augment
 
 LEVELS = (0.0, 0.5, 1.0)
-"""Strength levels; few, so that trials of different strength share views. Level 0 is no change."""
+"""Strength levels; few, so that trials of different strength share views. 0 changes nothing."""
 _CHUNK = 2**14
 """Number of images whose random numbers are drawn at once."""
 
@@ -29,7 +29,7 @@ class Views:
     count: int | None
     """Number of views of each image, used in turn; None gives every epoch a new one."""
     seed: int
-    """Seed of the random numbers that the views are made from."""
+    """Seed of the random numbers that determine the views."""
 
     def view_of(self, epoch_index: int) -> int:
         """Number of the view that an epoch uses, both counted from 0."""
@@ -38,8 +38,8 @@ class Views:
     def levels(self, rows: np.ndarray, view: int) -> np.ndarray:
         """``(n,)`` int64 indices into `LEVELS` for the images at ``(n,)`` dataset ``rows``.
 
-        Of two trials with strengths between the same two levels, the stronger uses the upper level
-        for all images for which the weaker does, and for more.
+        If the strengths of two trials lie between the same two levels, the stronger trial uses the
+        upper level for every image for which the weaker does. They share these views.
         """
         upper = int(np.searchsorted(LEVELS, self.strength))
         if LEVELS[upper] == self.strength:
@@ -69,7 +69,7 @@ class Views:
         return sum(1 if level == 0 else self.count or math.inf for level in used)
 
     def _numbers(self, rows: np.ndarray, view: int) -> np.ndarray:
-        """``(n, NUMBERS_PER_IMAGE + 1)`` float32 in [0, 1); the last column decides the level."""
+        """``(n, NUMBERS_PER_IMAGE + 1)`` uniform float32; the last column decides the level."""
         if len(rows) == 0:
             return np.empty((0, NUMBERS_PER_IMAGE + 1), np.float32)
         chunks, positions = np.divmod(rows, _CHUNK)

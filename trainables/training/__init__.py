@@ -1,6 +1,6 @@
 """Fine-tuning of one model: epochs, loss, learning rate, early stopping, cross-validation.
 
-Knows nothing of Ray or of a sweep. `EpochReport` and `METRICS` are imported without torch.
+Needs neither Ray nor a sweep. Importing `EpochReport` or `METRICS` does not import torch.
 """
 
 import lazy_loader

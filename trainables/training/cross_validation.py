@@ -1,4 +1,4 @@
-"""`CrossValidation`: one fine-tune a fold, reported as one that validates on every image."""
+"""`CrossValidation`: one fine-tune per fold, reported as one that validates on every image."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ class CrossValidation:
     """Runs the fine-tunes of all folds epoch by epoch, with the interface of one `FineTuning`.
 
     Args:
-        tunings: One fine-tune a fold, validated on the images that the others train on.
+        tunings: One fine-tune per fold, validated on images that it does not train on.
         numbers: ``(n,)`` fold number of each image: the fine-tune that is validated on it.
         labels: ``(n,)`` class numbers.
-        metric: Name in `METRICS` that the best epoch is chosen by, computed over all images.
-        patience: Number of epochs without a better metric that ends all folds; None never does.
+        metric: Name in `METRICS` of the metric that selects the best epoch, over all images.
+        patience: Number of epochs without a better metric that ends all folds; None is unlimited.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CrossValidation:
         self.ended = state["ended"]
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch of every fold and validate; the first fold to diverge ends them all."""
+        """Train one epoch of every fold and validate; all folds end if one diverges."""
         reports: list[EpochReport] = []
         for tuning in self._tunings:
             reports.append(tuning.run_epoch())
@@ -89,7 +89,7 @@ class CrossValidation:
         return replace(report, is_last=self.ended)
 
     def _merge(self, reports: Sequence[EpochReport]) -> EpochReport:
-        """One report of all folds: scores of the out-of-fold logits, times added up."""
+        """Merge the reports of all folds: scores of the out-of-fold logits, and total times."""
         diverged = reports[-1].diverged
         scores, self._logits = NO_SCORES, None
         if not diverged:

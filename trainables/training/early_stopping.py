@@ -1,4 +1,4 @@
-"""`EarlyStopping`: the best epoch so far, and the end of training when none improves on it."""
+"""`EarlyStopping`: tracks the best epoch, and ends training when the metric stops improving."""
 
 import math
 
@@ -9,12 +9,12 @@ from trainables.training.metric import merit
 class EarlyStopping:
     """Tracks the best epoch and applies early stopping.
 
-    Patience counts epochs without a better metric. The best epoch is that of the highest `merit`,
-    as in `best_of`: at an equal metric a lower loss makes a new best epoch, but it costs patience.
+    The best epoch has the highest `merit`, as in `best_of`. Patience counts epochs without a better
+    metric: at an equal metric, a lower loss makes a new best epoch but does not reset the count.
 
     Args:
         metric: A name of `METRICS`.
-        patience: Number of epochs without a better metric that exhausts it; None never stops.
+        patience: Number of epochs without a better metric that ends training; None is unlimited.
     """
 
     def __init__(self, metric: str, patience: int | None) -> None:
@@ -25,14 +25,14 @@ class EarlyStopping:
         """Whether the last epoch is the best so far."""
 
     def update(self, report: EpochReport) -> None:
-        """Take the report of the next epoch into account."""
-        now = (-math.inf, -math.inf) if report.diverged else merit(report, self._metric)
-        if now[0] > self._best_merit[0]:
+        """Update the best epoch and the patience from the next epoch's report."""
+        current = (-math.inf, -math.inf) if report.diverged else merit(report, self._metric)
+        if current[0] > self._best_merit[0]:
             self._epochs_without_improvement = 0
         else:
             self._epochs_without_improvement += 1
-        self.improved = now > self._best_merit and not math.isnan(now[0])
-        self._best_merit = now if self.improved else self._best_merit
+        self.improved = current > self._best_merit and not math.isnan(current[0])
+        self._best_merit = current if self.improved else self._best_merit
 
     @property
     def exhausted(self) -> bool:
@@ -40,7 +40,7 @@ class EarlyStopping:
         return self._patience is not None and self._epochs_without_improvement >= self._patience
 
     def state_dict(self) -> dict[str, float]:
-        """Numbers for `load_state_dict`."""
+        """State for `load_state_dict`."""
         metric, loss = self._best_merit
         return {"metric": metric, "loss": loss, "since": self._epochs_without_improvement}
 

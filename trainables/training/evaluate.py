@@ -10,7 +10,7 @@ from trainables.inputs import FeatureLoader, run_by_halves
 from trainables.models import Features, without_tf32
 
 _FLOAT16_LIMIT = 6e4
-"""Magnitude that logits are clipped to before they become float16, whose largest is 65,504."""
+"""Largest magnitude of float16 logits, to which larger ones are clipped; float16 ends at 65,504."""
 
 
 def logits_of(
@@ -18,9 +18,9 @@ def logits_of(
 ) -> np.ndarray:
     """``(n, classes)`` float32 logits of all images, in order. Puts ``model`` in eval mode.
 
-    ``inputs`` yields the outputs of the model's frozen layers; the layers that remain, which are
-    its ``split.suffix``, are run here. Without ``autocast`` a GPU computes in full float32 without
-    TF32, so that the exported model gives the same logits on a CPU, up to rounding.
+    ``inputs`` yields the outputs of the model's frozen layers, and ``inputs.split.suffix`` runs the
+    remaining layers. Without ``autocast``, a GPU computes in float32 without TF32. The exported
+    model then gives the same logits on a CPU, up to rounding.
     """
     model.eval()
     device = next(model.parameters()).device.type

@@ -1,4 +1,4 @@
-"""`FineTuning`: one fine-tune, epoch by epoch. Knows nothing of Ray."""
+"""`FineTuning`: one fine-tune, epoch by epoch. Does not need Ray."""
 
 import math
 import resource
@@ -45,9 +45,9 @@ _DEFAULT_COMPUTE = ComputeSettings()
 class FineTuning:
     """One fine-tune: model, optimizer, learning rate, and the number of epochs done.
 
-    On a CPU the same arguments give the same numbers again, also if training was interrupted
-    between two epochs and continued from its `state_dict`; on a GPU they do so up to the rounding
-    of its kernels. Seeds torch's global generator.
+    On a CPU, the same arguments give the same results, even if training is interrupted between two
+    epochs and continued from a `state_dict`. On a GPU, results vary by the rounding of its kernels.
+    Seeds torch's global generator.
 
     Raises `DataError` if there are fewer than two training images.
 
@@ -87,26 +87,26 @@ class FineTuning:
         self._train_images = train
         self._views = Views(params.augment, settings.views, settings.seed)
         self._early_stopping = EarlyStopping(settings.metric, settings.patience)
-        # 1. The model: its new head is the first thing drawn from the seed.
+        # 1. Build the model, whose new head is the first to use the seed.
         torch.manual_seed(settings.seed)
         model = build_model(params, weights, num_classes)
         if self.device.type == "cpu":
             use_fast_depthwise(model)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._max_unfrozen_groups = unfrozen_group_count(model, params.unfreeze)
-        # 2. Its arithmetic, and its split into a frozen prefix and a trainable suffix.
-        arithmetic = choose_autocast(
+        # 2. Choose its precision, and split it into a frozen prefix and a trainable suffix.
+        dtypes = choose_autocast(
             compute.precision, self.model, params.backbone, params.image_size, cache=compute.cache
         )
-        self._autocast = arithmetic.suffix
+        self._autocast = dtypes.suffix
         split = split_for_trial(self.model, params)
-        # 3. The features that the suffix starts from.
+        # 3. Prepare to load features, the suffix's input.
         views = self._views.count_per_image()
-        self._train = self._feature_loader(train, split, views, arithmetic.prefix, compute)
+        self._train = self._feature_loader(train, split, views, dtypes.prefix, compute)
         self._val = (
-            None if val is None else self._feature_loader(val, split, 1, arithmetic.prefix, compute)
+            None if val is None else self._feature_loader(val, split, 1, dtypes.prefix, compute)
         )
-        # 4. The optimizer, its learning rate and the loss.
+        # 4. Make the optimizer, the learning-rate schedule and the loss.
         self._optimizer = make_optimizer(model, params)
         self._rate = LearningRate(self._optimizer, params, max_epochs=settings.max_epochs)
         self._loss = Loss.of(params, train.labels, num_classes).to(self.device)
@@ -119,7 +119,7 @@ class FineTuning:
         autocast: torch.dtype | None,
         compute: ComputeSettings,
     ) -> FeatureLoader:
-        """Loader of the images' features, through the store if it is worth it for ``views``."""
+        """Feature loader of ``images``, with the store if that admits ``views`` views per image."""
         store = compute.store
         if store is not None and not store.admits(split, len(images), views, self.device):
             store = None
@@ -151,7 +151,7 @@ class FineTuning:
         self.ended = state["ended"]
         self._early_stopping.load_state_dict(state["course"])
         unknown = self.model.load_state_dict(state["model"], strict=False).unexpected_keys
-        assert not unknown, f"the state of another model: {unknown}"
+        assert not unknown, f"the state has keys that this model lacks: {unknown}"
         self._optimizer.load_state_dict(state["optimizer"])
         self._rate.load_state_dict(state["rate"])
 
@@ -205,7 +205,7 @@ class FineTuning:
         return to_float16(self.logits)
 
     def _train_epoch(self) -> tuple[float, float, int]:
-        """Train one epoch: mean loss, last learning-rate factor, number of images seen.
+        """Train one epoch; return mean loss, last learning-rate factor and images seen.
 
         A loss that is not finite ends the epoch early. Reading the loss waits for a GPU, so it is
         checked only every `_STEPS_BETWEEN_LOSS_CHECKS` steps.
@@ -233,9 +233,10 @@ class FineTuning:
     def _step(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
         """Make one optimizer step and return its loss.
 
-        Out of memory, the step is repeated with micro-batches of half the size, at least two
-        images, and that size is kept. BatchNorm then sees the micro-batches, and has also seen
-        those that did not fit. Raises `torch.OutOfMemoryError` if two images do not fit.
+        If memory runs out, repeats the step with micro-batches of half the size (at least two
+        images), and keeps this size. BatchNorm then normalises each micro-batch, and its running
+        statistics also include the failed attempt. Raises `torch.OutOfMemoryError` if even two
+        images do not fit.
         """
         while True:
             try:
@@ -276,11 +277,11 @@ class FineTuning:
 
     @property
     def _prefix_seconds(self) -> float:
-        """Seconds spent on features since the start, by both loaders."""
+        """Seconds that both loaders have spent on features since the start."""
         return self._train.seconds + (self._val.seconds if self._val else 0.0)
 
     def _plateau_loss(self, val_loss: float) -> float:
-        """Loss that "plateau" follows: the epoch's, or without validation the recorded one."""
+        """Loss for the "plateau" schedule: this epoch's, or the recorded one without validation."""
         recorded = self._settings.plateau_losses
         if self._val is None and self.epoch < len(recorded):
             return recorded[self.epoch]
@@ -310,7 +311,7 @@ def _mix(*numbers: int) -> int:
 
 
 def _peak_memory_mib(device: torch.device) -> float:
-    """`EpochReport.peak_memory_mib` on a device."""
+    """Peak memory in MiB, as in `EpochReport.peak_memory_mib`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, else in KiB

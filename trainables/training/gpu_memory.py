@@ -13,11 +13,11 @@ from trainables.files import write_json
 from trainables.models import CUT_FRACTIONS
 
 DEPTHS = (*CUT_FRACTIONS, 1.0)
-"""Values of ``unfreeze`` that a memory case distinguishes: where models are split, and 1."""
+"""Values of ``unfreeze`` that memory cases distinguish: the cut fractions, and 1."""
 CONTEXT_MIB = 600
 """MiB of GPU memory that a process takes before its first tensor; torch does not count it."""
 _OUT_OF_MEMORY_FACTOR = 1.5
-"""Factor on an estimate after a fine-tune ran out of memory."""
+"""Factor by which an estimate is raised after a fine-tune ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MemoryCase:
 
     @classmethod
     def of(cls, params: TrialParams) -> "MemoryCase":
-        """Case of a trial."""
+        """Memory case of a trial."""
         depth = next(depth for depth in DEPTHS if params.unfreeze <= depth)
         batch = 2 ** (params.batch_size - 1).bit_length()
         return cls(params.backbone, depth, batch, params.image_size)
@@ -55,16 +55,16 @@ class MemoryTable:
         return cls(cache / "gpu_memory.json")
 
     def read(self, gpu: str) -> Mapping[str, float]:
-        """Peak MiB on a GPU by the text of the case."""
+        """Peak MiB on a GPU, by memory case as text."""
         return self._all().get(gpu, {})
 
     def put(self, gpu: str, case: str, mib: float) -> None:
-        """Record a measurement."""
+        """Record a measured peak in MiB."""
         with self._open() as known:
             known.setdefault(gpu, {})[case] = round(mib, 1)
 
     def raise_estimate(self, gpu: str, case: str) -> None:
-        """Raise the measurement of a case that ran out of memory; an unmeasured case stays so."""
+        """Raise the recorded peak of a case that ran out of memory; does nothing without one."""
         with self._open() as known:
             card = known.get(gpu, {})
             if case in card:

@@ -10,8 +10,8 @@ from torch.nn import functional
 from spaces import TrialParams
 
 BETA = 0.999
-"""Beta of the effective number of images (Cui et al. 2019): images of a class beyond about 1,000
-hardly raise it."""
+"""Beta of the effective number of images (Cui et al. 2019), which hardly grows beyond about 1,000
+images of a class."""
 
 
 class Loss(nn.Module):
@@ -54,10 +54,10 @@ class Loss(nn.Module):
             label_smoothing=self._label_smoothing,
         )
         if self._gamma:
-            of_label = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
-            losses = (1 - of_label).clamp(min=1e-6) ** self._gamma * losses
+            true_class = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
+            losses = (1 - true_class).clamp(min=1e-6) ** self._gamma * losses
         return losses.sum()
 
     def weight_sum(self, labels: torch.Tensor) -> torch.Tensor | int:
-        """Sum of the images' class weights: the divisor of a mean; their number without weights."""
+        """Divisor for a mean loss: sum of the images' class weights, or number of images."""
         return len(labels) if self._weight is None else self._weight[labels].sum()

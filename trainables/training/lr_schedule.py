@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from spaces import TrialParams
 
 CYCLES = 2.5
-"""Cycles of the "cyclic" schedule; the half lets training end at a low rate."""
+"""Number of cycles of the "cyclic" schedule; the half cycle ends training at the lowest rate."""
 CYCLE_MINIMUM = 0.1
 """Lowest rate of a cycle, as a share of the peak."""
 PLATEAU_EPOCHS = 2
@@ -24,7 +24,7 @@ class LearningRate:
 
     Args:
         optimizer: Optimizer whose groups are set.
-        params: Has the schedule's name and the length of the warm-up.
+        params: Hyperparameters: the schedule's name and the length of the warm-up.
         max_epochs: Length of the schedule in epochs.
     """
 
@@ -38,14 +38,14 @@ class LearningRate:
         self._epochs_waited = 0
 
     def set(self, epochs_done: float) -> float:
-        """Set the rates after a fractional number of epochs; return the factor used."""
+        """Set the rates after ``epochs_done`` epochs, a fraction included; return the factor."""
         factor = self._factor(epochs_done)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         return factor
 
     def end_epoch(self, val_loss: float) -> None:
-        """Give "plateau" the epoch's validation loss; NaN (no validation) changes nothing."""
+        """Update "plateau" with the epoch's validation loss; ignores NaN (no validation)."""
         if self._params.schedule != "plateau" or math.isnan(val_loss):
             return
         if val_loss < self._best_loss:
@@ -73,7 +73,7 @@ class LearningRate:
                 return 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers for `load_state_dict`."""
+        """State for `load_state_dict`."""
         return {
             "plateau": self._plateau_factor,
             "best_loss": self._best_loss,

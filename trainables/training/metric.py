@@ -22,7 +22,7 @@ class Metric:
 
     @property
     def sign(self) -> Literal[1, -1]:
-        """1 if higher is better, else -1: ``sign * value`` always improves upwards."""
+        """1 if higher is better, else -1: a higher ``sign * value`` is always better."""
         return 1 if self.direction == "max" else -1
 
     def of(self, report: EpochReport) -> float:
@@ -53,13 +53,13 @@ METRICS: Mapping[str, Metric] = {
 
 
 def merit(report: EpochReport, metric: str) -> tuple[float, float]:
-    """Sort key of a report, highest for the best: the metric, then, for ties, the lower loss."""
+    """Sort key, highest for the best report: the metric, with ties broken by the lower loss."""
     ranked_by = METRICS[metric]
     return ranked_by.sign * ranked_by.of(report), -report.val_loss
 
 
 def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
-    """The report with the highest `merit`, the first of several; None if all have diverged.
+    """The report with the highest `merit`, the first among equals; None if all have diverged.
 
     Ties in the metric are common where validation images are few, so the loss breaks them. Entries
     that are None are skipped.

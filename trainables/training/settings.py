@@ -19,16 +19,16 @@ class FineTuneSettings:
     stop_after: int | None = None
     """Number of epochs to run, if fewer than ``max_epochs``."""
     patience: int | None = None
-    """Number of epochs without a better ``metric`` that ends training; None never does."""
+    """Number of epochs without a better ``metric`` that ends training; None is unlimited."""
     metric: str = "val_accuracy"
-    """Name in `METRICS` that the best epoch is chosen by."""
+    """Name in `METRICS` of the metric that selects the best epoch."""
     seed: int = 0
     """Seed of the new head, the order of images, dropout and augmentation."""
     views: int | None = None
     """Number of augmented views of each image, reused in turn; None draws new ones every epoch."""
     plateau_losses: Sequence[float] = ()
-    """Validation loss by epoch that the "plateau" schedule follows without validation images: those
-    of the trial that is repeated."""
+    """Validation losses of the repeated trial, by epoch. The "plateau" schedule follows them if no
+    images are held out for validation."""
 
     @property
     def epochs(self) -> int:
@@ -38,13 +38,13 @@ class FineTuneSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """Where and how a fine-tune is computed. Changes results by rounding alone."""
+    """Where and how a fine-tune is computed. Changes results only by rounding."""
 
     device: torch.device | str = "cpu"
-    """Device that trains."""
+    """Device to train on."""
     precision: Precision = "auto"
-    """Arithmetic; "auto" is bfloat16 autocast where that is faster."""
+    """Floating-point precision; "auto" is bfloat16 autocast where that is faster."""
     store: FeatureStore | None = None
-    """Store of the frozen prefix's features; None computes them every time."""
+    """Store of the frozen prefix's features; None computes them in every epoch."""
     cache: Path | None = None
-    """Cache folder that holds the measured speed of bfloat16 on this CPU; None takes float32."""
+    """Cache folder of bfloat16 speed measurements on this CPU; None makes "auto" float32 there."""
