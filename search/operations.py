@@ -87,7 +87,9 @@ def _trial_job(
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     check_weights_unchanged(paths, weights)
     if isinstance(config.data, str):  # an address; the cache may have deleted its local copy
-        read_source(config.data, cache=config.cache_dir, progress=progress)
+        read_source(
+            config.data, cache=config.cache_dir, options=config.read_options, progress=progress
+        )
     pixel_format = Preprocessing.of(winner.backbone).pixel_format(winner.image_size)
     store = build_store(
         dataset,

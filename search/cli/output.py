@@ -96,8 +96,8 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
 
 
 def _issue_lines(plan: "PlanDocument") -> list[str]:
-    """Files that are ignored, notes, and images with issues."""
-    lines = [f"Ignored     {count} {reason}" for reason, count in plan.ignored.items()]
+    """What is not used, notes, and images with issues."""
+    lines = [f"Not used    {u.count} {u.reason}, such as {u.example}" for u in plan.unused]
     lines += [f"Note        {note}" for note in plan.notes]
     for title, issues in (("Left out", plan.bad_images), ("Suspicious", plan.odd_images)):
         lines.append(f"{title:<11} {len(issues)} images")

@@ -76,7 +76,41 @@ class DataSettings(SettingGroup):
     """Images: a folder per class (flat, or under train/val/test), a CSV or Parquet table, or a
     Hugging Face dataset; on a disk, or at an address such as s3://BUCKET/PREFIX or
     hf://OWNER/NAME."""
+    layout: str | None = None
+    """How a folder is to be read, if it can be read in several ways; plan names the layouts."""
+    ignore: tuple[str, ...] = ()
+    """Glob patterns of files and folders to leave out, separated by commas."""
+    image_column: str | None = None
+    """Column of a table or dataset that holds the images or their paths."""
+    label_column: str | None = None
+    """Column of a table or dataset that holds the labels."""
+    split_column: str | None = None
+    """Column of a table that holds the splits."""
+    group_column: str | None = None
+    """Column of a table or dataset that tells which images belong together, such as those of one
+    patient; they stay in one split."""
+    image_root: Path | None = None
+    """Folder that the paths in a table start at; by default the table's own folder."""
+    group_by: str | None = None
+    """Regular expression over the path of an image; images with the same match (its first group,
+    if it has one) stay in one split."""
+    merge_labels: bool = False
+    """Merge labels that differ in case, spaces or leading zeros only."""
     split: SplitSettings = SplitSettings()
+
+    @field_validator("image_root")
+    @classmethod
+    def _absolute_image_root(cls, root: Path | None) -> Path | None:
+        return None if root is None else root.expanduser().absolute()
+
+    @field_validator("group_by")
+    @classmethod
+    def _group_by_compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"is not a regular expression ({error})") from None
+        return pattern
 
     @field_validator("data")
     @classmethod

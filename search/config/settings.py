@@ -23,7 +23,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 if TYPE_CHECKING:
-    from trainables.data import SplitName
+    from trainables.data import ReadOptions, SplitName
 
 GROUPS: tuple[type[SettingGroup], ...] = (
     DataSettings,
@@ -86,6 +86,24 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         """
         names = " ".join(map(str, self.prior))
         return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
+
+    @property
+    def read_options(self) -> "ReadOptions":
+        """How the data are to be read."""
+        from trainables.data import ReadOptions
+
+        return ReadOptions(
+            layout=self.layout,
+            ignore=self.ignore,
+            image_column=self.image_column,
+            label_column=self.label_column,
+            split_column=self.split_column,
+            group_column=self.group_column,
+            image_root=self.image_root,
+            group_by=self.group_by,
+            merge_labels=self.merge_labels,
+            eval_is=self.split.eval_is,
+        )
 
     @property
     def validation_splits(self) -> "tuple[SplitName, ...]":

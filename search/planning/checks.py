@@ -49,7 +49,7 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
 
 def check_inputs(config: SweepConfig) -> CheckedInputs:
     """Check that the data exist, and read the space and the points. Raises `UserError`."""
-    check_source(config.data, cache=config.cache_dir)
+    check_source(config.data, cache=config.cache_dir, options=config.read_options)
     return CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
 
 

@@ -8,7 +8,7 @@ from search.config import SweepConfig
 from search.planning.backbones import BackboneFacts
 from search.planning.plan import IMBALANCE_THRESHOLD, Plan, class_imbalance
 from spaces import Choices, Fixed, Range, TrialParams
-from trainables.data import SPLITS, ImageIssue
+from trainables.data import SPLITS, ImageIssue, Unused
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class PlanDocument:
     """Description of how the split was made."""
     folds: int
     fingerprint: str
-    ignored: dict[str, int]
-    """Number of files passed over, by reason."""
+    unused: Sequence[Unused]
+    """Everything in the data source that is not used."""
     notes: list[str]
     bad_images: list[ImageIssue]
     """Images that were left out."""
@@ -75,7 +75,7 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         split=survey.split_description,
         folds=config.folds,
         fingerprint=survey.dataset.fingerprint,
-        ignored=survey.ignored,
+        unused=survey.unused,
         notes=[*survey.notes, *_imbalance_note(plan)],
         bad_images=[issue for issue in survey.issues if issue.kind == "bad"],
         odd_images=[issue for issue in survey.issues if issue.kind == "odd"],

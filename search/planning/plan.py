@@ -44,10 +44,10 @@ def complete_plan(
     survey = survey_images(
         config.data,
         cache=config.cache_dir,
+        options=config.read_options,
         split=SplitSpec(
             val_fraction=config.split.val_fraction,
             test_fraction=config.split.test_fraction,
-            eval_is=config.split.eval_is,
             seed=config.seed,
         ),
         staged=staged,

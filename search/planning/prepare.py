@@ -90,7 +90,7 @@ def prepare_plan(
     # 1. Read the space and the points that are given.
     _check_cache(config.cache_dir)
     if recorded:
-        check_source(config.data, cache=config.cache_dir)
+        check_source(config.data, cache=config.cache_dir, options=config.read_options)
         space, given_points = recorded.space, recorded.points
     else:
         inputs = checked or check_inputs(config)

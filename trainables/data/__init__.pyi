@@ -10,7 +10,9 @@ from .disk_cache import make_room as make_room
 from .disk_cache import preallocate as preallocate
 from .image_set import ImageSet as ImageSet
 from .listing import SPLITS as SPLITS
+from .listing import ReadOptions as ReadOptions
 from .listing import SplitName as SplitName
+from .listing import Unused as Unused
 from .object_store import open_object_store as open_object_store
 from .pixel_store import PixelFormat as PixelFormat
 from .pixel_store import PixelStore as PixelStore

@@ -4,13 +4,21 @@ import io
 import logging
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
 from spaces import DataError
 from spaces.errors import first_line
-from trainables.data.listing import DataSource, Listing, Row, SplitName, eval_note, split_name
+from trainables.data.listing import (
+    DataSource,
+    Listing,
+    ReadOptions,
+    Row,
+    SplitName,
+    eval_note,
+    split_name,
+)
 from trainables.progress import Progress
 
 HUB_SCHEME = "hf://"
@@ -27,7 +35,7 @@ class HuggingFaceSource(DataSource):
     def __init__(self, data: Path | str, cache: Path) -> None:
         self._data, self._cache = data, cache
 
-    def check(self) -> None:
+    def check(self, options: ReadOptions) -> None:
         """See `DataSource.check`. An address must be well formed, and ``datasets`` installed."""
         if isinstance(self._data, Path):
             return
@@ -38,19 +46,19 @@ class HuggingFaceSource(DataSource):
             )
         self._library()
 
-    def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
+    def read(self, options: ReadOptions, progress: Progress) -> Listing:
         """See `DataSource.read`."""
         loaded = self._load()
         parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
         rows: list[Row] = []
         for name, part in parts.items():
-            split = split_name(name, eval_is) if name else None
+            split = split_name(name, options.eval_is) if name else None
             if name and split is None:
                 raise DataError(
                     f"{self._data} has the split {name!r}; call its splits train, val and test."
                 )
             rows += self._extract_images(part, split)
-        notes = (eval_note(eval_is),) if "eval" in parts else ()
+        notes = (eval_note(options.eval_is),) if "eval" in parts else ()
         return Listing(self._cache, "a Hugging Face dataset", tuple(rows), notes=notes)
 
     def _library(self) -> Any:

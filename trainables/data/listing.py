@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,12 +28,52 @@ _SPLIT_SPELLINGS: dict[str, SplitName] = {
 
 
 @dataclass(frozen=True)
+class ReadOptions:
+    """The user's answers to questions that a source leaves open.
+
+    A field that is unset lets the source decide, if it can be read in one way only.
+    """
+
+    layout: str | None = None
+    """Name of the layout of a folder."""
+    ignore: tuple[str, ...] = ()
+    """Glob patterns, relative to the source's folder, of files and folders to leave out."""
+    image_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    """Column whose equal values name images that must stay in one split."""
+    image_root: Path | None = None
+    """Folder that a table's paths start at; by default the table's own folder."""
+    group_by: str | None = None
+    """Regular expression over an image's relative path. Images with the same match (its first
+    group, if it has one) must stay in one split."""
+    merge_labels: bool = False
+    """Merge labels that differ in case, spaces, accents' encoding or leading zeros only."""
+    eval_is: Literal["val", "test"] = "val"
+    """Meaning of a split that the source calls "eval"."""
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Files, folders, rows or columns of a source that are not used, for one reason."""
+
+    reason: str
+    """What they are and why they are not used, such as "files that are not images (.txt)"."""
+    count: int
+    example: str
+    """Path of one of them, relative to the source's folder, or the name of a column."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """Path and label of one image. ``split`` is None if the source does not give a split."""
+    """Path and label of one image. ``split`` and ``group`` are None if the source gives none."""
 
     path: Path
     label: str
     split: SplitName | None = None
+    group: str | None = None
+    """Images with the same group must stay in one split."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +85,8 @@ class Listing:
     kind: str
     """Layout of the source in words, such as "a folder per class"."""
     rows: tuple[Row, ...]
-    ignored: dict[str, int] = field(default_factory=dict)
-    """Number of skipped files and folders, by reason."""
+    unused: tuple[Unused, ...] = ()
+    """Everything in the source that is not used."""
     notes: tuple[str, ...] = ()
     """Ambiguities in the source, and how each was resolved."""
 
@@ -55,15 +95,15 @@ class DataSource(ABC):
     """Labelled images in a folder, a table, a Hugging Face dataset or an object store."""
 
     @abstractmethod
-    def check(self) -> None:
+    def check(self, options: ReadOptions) -> None:
         """Check the source quickly, without listing all of its images.
 
         Raises `DataError`.
         """
 
     @abstractmethod
-    def read(self, eval_is: Literal["val", "test"], progress: Progress) -> Listing:
-        """List all images without opening them. A split called "eval" becomes ``eval_is``.
+    def read(self, options: ReadOptions, progress: Progress) -> Listing:
+        """List all images without opening them.
 
         Raises `DataError`.
         """

@@ -14,8 +14,10 @@ from trainables.data.dataset import Dataset
 from trainables.data.listing import (
     SPLITS,
     Listing,
+    ReadOptions,
     Row,
     SplitName,
+    Unused,
     natural_key,
     single_class_error,
 )
@@ -38,8 +40,6 @@ class SplitSpec:
     val_fraction: float = 0.15
     test_fraction: float = 0.15
     seed: int = 0
-    eval_is: Literal["val", "test"] = "val"
-    """Meaning of a split that the source calls "eval"."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Survey:
     """Layout of the source, in words."""
     split_description: str
     """How the split was made, in words."""
-    ignored: dict[str, int]
-    """Number of skipped files and folders, by reason."""
+    unused: tuple[Unused, ...]
+    """Everything in the source that is not used."""
     notes: tuple[str, ...]
     """Ambiguities in the source, and how each was resolved."""
     issues: tuple[ImageIssue, ...]
@@ -73,6 +73,7 @@ def survey_images(
     data: Path | str,
     *,
     cache: Path,
+    options: ReadOptions = ReadOptions(),
     split: SplitSpec = SplitSpec(),
     staged: StagedPixels | None = None,
     progress: Progress = ignore_progress,
@@ -86,7 +87,7 @@ def survey_images(
     Raises `DataError`.
     """
     # 1. List the images, and decode each one.
-    listing = read_source(data, cache=cache, eval_is=split.eval_is, progress=progress)
+    listing = read_source(data, cache=cache, options=options, progress=progress)
     paths = [row.path for row in listing.rows]
     scanned = scan_images(paths, cache=cache, staged=staged, progress=progress)
     # 2. Leave out images that can't be read.
@@ -102,7 +103,7 @@ def survey_images(
     dataset = _dataset(listing.root, classes, readable, splits)
     _refuse_empty_classes(dataset)
     return Survey(
-        dataset, listing.kind, split_description, listing.ignored, listing.notes, tuple(issues)
+        dataset, listing.kind, split_description, listing.unused, listing.notes, tuple(issues)
     )
 
 

@@ -54,7 +54,7 @@ def plan(**changes: Any) -> PlanDocument:
         split="made here",
         folds=0,
         fingerprint="f",
-        ignored={},
+        unused=[],
         notes=[],
         bad_images=[],
         odd_images=[],

@@ -34,7 +34,7 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
     written = json.loads(json.dumps(describe_plan(plan, [facts("test_vit", 40)]).to_json()))
     assert list(written) == [
-        *("data", "kind", "classes", "counts", "split", "folds", "fingerprint", "ignored"),
+        *("data", "kind", "classes", "counts", "split", "folds", "fingerprint", "unused"),
         *("notes", "bad_images", "odd_images", "metric", "unevenness", "space", "open"),
         *("points", "backbones", "cost"),
     ]

@@ -47,5 +47,5 @@ def test_a_dataset_that_can_not_be_loaded_is_refused_with_its_address(tmp_path: 
     pytest.importorskip("datasets")
     with pytest.raises(DataError, match=r"The dataset hf://nobody/nothing can't be loaded \("):
         read_source("hf://nobody/nothing", cache=tmp_path)
-    with pytest.raises(DataError, match=r"is hf://OWNER/NAME, or with @REVISION, not 'hf://'"):
+    with pytest.raises(DataError, match=r"is hf://OWNER/NAME or hf://OWNER/NAME@REVISION, not 'hf://'"):
         check_source("hf://", cache=tmp_path)
