@@ -36,6 +36,12 @@ def _add_plan(parser: ArgumentParser) -> None:
         type=Path,
         help="Draw training images at each augmentation strength.",
     )
+    parser.add_argument(
+        "--contact-sheet",
+        metavar="FILE.png",
+        type=Path,
+        help="Draw some images of each class and split, as the model gets them.",
+    )
     add_setting_flags(parser, data_is_positional=True)
 
 
@@ -44,6 +50,7 @@ def _plan(arguments: Namespace) -> None:
         config_from_arguments(arguments),
         as_json=arguments.json,
         augment_preview=arguments.augment_preview,
+        contact_sheet=arguments.contact_sheet,
     )
 
 

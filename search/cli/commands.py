@@ -34,9 +34,16 @@ SUBMITTABLE = ("launch", "resume", "preflight")
 """Commands that `submit_job` can run on a cluster."""
 
 
-def plan(config: SweepConfig, *, as_json: bool, augment_preview: Path | None) -> None:
+def plan(
+    config: SweepConfig,
+    *,
+    as_json: bool,
+    augment_preview: Path | None,
+    contact_sheet: Path | None,
+) -> None:
     """Print what a launch would do."""
     _check_file("--augment-preview", augment_preview, PICTURE_SUFFIXES)
+    _check_file("--contact-sheet", contact_sheet, PICTURE_SUFFIXES)
     from search.planning import check_inputs
 
     checked = check_inputs(config)
@@ -45,6 +52,7 @@ def plan(config: SweepConfig, *, as_json: bool, augment_preview: Path | None) ->
         complete_plan,
         describe_plan,
         draw_augmentation,
+        draw_contact_sheet,
         measure_backbones,
         prepare_plan,
     )
@@ -52,6 +60,9 @@ def plan(config: SweepConfig, *, as_json: bool, augment_preview: Path | None) ->
     progress = _progress()
     progress("checking the space, the weights and the models", 0, 0)
     plan = complete_plan(prepare_plan(config, checked=checked), progress)
+    if contact_sheet:
+        draw_contact_sheet(plan.survey.dataset, plan.pixel_formats[0], contact_sheet)
+        print(f"Drawn in {contact_sheet}.", file=sys.stderr)
     document = describe_plan(plan, measure_backbones(plan))
     if augment_preview:
         draw_augmentation(plan.survey.dataset, augment_preview)

@@ -137,7 +137,8 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
             f"{facts.parameters / 1e6:.1f} M parameters in {facts.groups} groups",
             f"  weights   {facts.weights}",
             f"  trains    at unfreeze {shares}",
-            f"  speed     {facts.train_images_per_second:.0f} training images/s on one core",
+            f"  speed     {facts.train_images_per_second:.0f} training images/s on one "
+            f"{plan.cost.device}",
         ]
     return lines
 
@@ -145,11 +146,12 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
 def _cost_line(plan: "PlanDocument") -> str:
     cost = plan.cost
     if cost.trials == UNLIMITED_TRIALS:
-        per_trial = format_duration(3600 * cost.core_hours / UNLIMITED_TRIALS)
-        time = f"about {per_trial} of one core per trial, until the budget is spent"
+        per_trial = format_duration(3600 * cost.device_hours / UNLIMITED_TRIALS)
+        time = f"about {per_trial} of one {cost.device} per trial, until the budget is spent"
     else:
         time = (
-            f"about {format_duration(3600 * cost.core_hours)} of one core: {cost.trials} trials, "
+            f"about {format_duration(3600 * cost.device_hours)} of one {cost.device}: "
+            f"{cost.trials} trials, "
             f"{cost.expected_epochs:.0f} epochs in total"
         )
     return f"Cost        {time} (measured on {cost.measured_on})"

@@ -4,6 +4,7 @@ from .checks import CheckedInputs as CheckedInputs
 from .checks import check_inputs as check_inputs
 from .checks import check_launch as check_launch
 from .checks import check_storage as check_storage
+from .contact_sheet import draw_contact_sheet as draw_contact_sheet
 from .document import PlanDocument as PlanDocument
 from .document import describe_plan as describe_plan
 from .plan import Plan as Plan

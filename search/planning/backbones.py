@@ -1,10 +1,12 @@
 """Size, trainable share and training speed of the backbones of a plan."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from search.config import SweepConfig
 from search.planning.plan import Plan
 from spaces import TrialParams
 from trainables.models import (
@@ -36,13 +38,19 @@ class BackboneFacts:
     trainable_share: dict[str, float]
     """Share of all parameters that train, by unfreeze fraction."""
     train_images_per_second: float
-    """Training images per second on one CPU core of this machine, at the space's default unfreeze
+    """Training images per second on the `timing_device`, at the space's default unfreeze
     fraction."""
+
+
+def timing_device(config: SweepConfig) -> torch.device:
+    """Device on which a plan times the backbones: this machine's GPU if trials will hold one."""
+    on_gpu = config.gpus_per_trial != 0 and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")
 
 
 def measure_backbones(plan: Plan) -> list[BackboneFacts]:
     """Build and time every backbone of a plan, which takes a few seconds for each."""
-    class_count = len(plan.survey.dataset.classes)
+    class_count, device = len(plan.survey.dataset.classes), timing_device(plan.config)
     facts = []
     for name, weights in plan.weights.items():
         params = plan.space.params({"backbone": name}, native_image_size=plan.native_image_size)
@@ -59,29 +67,55 @@ def measure_backbones(plan: Plan) -> list[BackboneFacts]:
                 parameters=sum(p.numel() for p in model.parameters()),
                 groups=len(backbone_groups(model)),
                 trainable_share=shares,
-                train_images_per_second=_training_rate(model, params),
+                train_images_per_second=_training_rate(model, params, device),
             )
         )
     return facts
 
 
 def _training_rate(
-    model: torch.nn.Module, params: TrialParams, *, batch_size: int = 16, timed_steps: int = 2
+    model: torch.nn.Module,
+    params: TrialParams,
+    device: torch.device,
+    *,
+    batch_size: int = 16,
+    timed_steps: int = 2,
 ) -> float:
-    """Training images per second on one core, over ``timed_steps`` steps after a warm-up step."""
+    """Training images per second over ``timed_steps`` steps after a warm-up step.
+
+    A CPU core is timed by the CPU time of this process, which other processes hardly change. A GPU
+    is timed by the clock, in the precision of its trials.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
     set_train_mode(model, freeze_batchnorm=True)
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, params)
-    images = torch.rand(batch_size, 3, params.image_size, params.image_size)
+    shape = (batch_size, 3, params.image_size, params.image_size)
+    images = torch.rand(shape, device=device)
+    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    seconds_now = _clock_of(device)
     started = 0.0
     for step in range(1 + timed_steps):
         if step == 1:
-            started = time.perf_counter()
+            started = seconds_now()
         optimizer.zero_grad()
-        model(images).square().mean().backward()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            loss = model(images).float().square().mean()
+        loss.backward()
         optimizer.step()
     torch.set_num_threads(threads)
-    return timed_steps * batch_size / (time.perf_counter() - started)
+    return timed_steps * batch_size / (seconds_now() - started)
+
+
+def _clock_of(device: torch.device) -> Callable[[], float]:
+    """Clock in seconds that counts the work of ``device``."""
+    if device.type == "cpu":
+        return time.process_time
+
+    def after_all_kernels() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return after_all_kernels

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from search.config import SweepConfig
-from search.planning.backbones import BackboneFacts
+from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.plan import IMBALANCE_THRESHOLD, Plan, class_imbalance
 from spaces import Choices, Fixed, Range, TrialParams
 from trainables.data import SPLITS, ImageIssue, Unused
@@ -18,8 +20,10 @@ class ExpectedCost:
     trials: int
     expected_epochs: float
     """Epochs of all trials together."""
-    core_hours: float
-    """Hours of training on one CPU core, if the backbones are tried equally often."""
+    device: Literal["core", "GPU"]
+    """Kind of device that `device_hours` are counted on."""
+    device_hours: float
+    """Hours of training on one device, if the backbones are tried equally often."""
     measured_on: str
     """Hardware on which the backbones were timed."""
 
@@ -91,7 +95,8 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
 
 def _imbalance_note(plan: Plan) -> list[str]:
     """Advice for imbalanced classes, if ``balance`` is fixed to "none" in the space."""
-    never_balances = plan.space.dimensions["balance"] == Fixed(value="none")
+    balance = plan.space.dimensions["balance"]
+    never_balances = isinstance(balance, Fixed) and balance.value == "none"
     if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not never_balances:
         return []
     return [
@@ -107,14 +112,25 @@ def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
     images_per_epoch = len(dataset.rows("train"))
     if config.folds:  # each fold trains on all images but its own
         images_per_epoch = (config.folds - 1) * len(dataset.rows(*config.validation_splits))
+    on_gpu = timing_device(config).type == "cuda"
     rates = [facts.train_images_per_second for facts in backbones]
     seconds = epochs * images_per_epoch * sum(1 / rate for rate in rates) / len(rates)
     return ExpectedCost(
         trials=config.trials,
         expected_epochs=epochs,
-        core_hours=seconds / 3600,
-        measured_on="one CPU core of this machine",
+        device="GPU" if on_gpu else "core",
+        device_hours=seconds / 3600,
+        measured_on=_hardware(config, on_gpu),
     )
+
+
+def _hardware(config: SweepConfig, on_gpu: bool) -> str:
+    """Name of the hardware on which backbones were timed, and what that leaves open."""
+    if on_gpu:
+        return f"one {torch.cuda.get_device_name()} of this machine, one trial at a time"
+    if config.gpus_per_trial in (0, "auto"):
+        return "one core of this machine, by its CPU time, whatever else ran"
+    return "one core of this machine, by its CPU time; it has no GPU, and trials will hold one"
 
 
 def expected_epochs(config: SweepConfig) -> float:

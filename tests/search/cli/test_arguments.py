@@ -30,8 +30,14 @@ def test_a_launch_gets_its_settings_and_their_file(
 def test_plan_gets_the_path_of_the_preview_and_the_json_flag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, named = call(monkeypatch, "plan", "d", "--json", "--augment-preview", "x.png")
-    assert named == {"as_json": True, "augment_preview": Path("x.png")}
+    _, named = call(
+        monkeypatch, "plan", "d", "--json", "--augment-preview", "x.png", "--contact-sheet", "y.png"
+    )
+    assert named == {
+        "as_json": True,
+        "augment_preview": Path("x.png"),
+        "contact_sheet": Path("y.png"),
+    }
 
 
 def test_a_resume_gets_the_settings_that_change(monkeypatch: pytest.MonkeyPatch) -> None:

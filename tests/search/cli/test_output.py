@@ -71,7 +71,7 @@ def plan(**changes: Any) -> PlanDocument:
         ).open,
         points=[],
         backbones=[],
-        cost=ExpectedCost(9, 9.0, 1.0, "one core"),
+        cost=ExpectedCost(9, 9.0, "core", 1.0, "one core"),
     )
     return replace(empty, **changes)
 
@@ -103,7 +103,7 @@ def test_a_plan_shortens_long_lists_and_counts_the_rest() -> None:
 
 
 def test_a_plan_with_a_budget_has_a_cost_for_each_trial() -> None:
-    budget = ExpectedCost(UNLIMITED_TRIALS, 9.0, UNLIMITED_TRIALS / 60, "one core")
+    budget = ExpectedCost(UNLIMITED_TRIALS, 9.0, "core", UNLIMITED_TRIALS / 60, "one core")
     assert "of one core per trial, until the budget is spent" in output.plan_text(plan(cost=budget))
     assert "of one core: 9 trials, 9 epochs in total" in output.plan_text(plan())
 

@@ -27,7 +27,7 @@ def test_a_plan_document_has_the_classes_the_open_parameters_and_the_cost(
     assert document.cost.trials == 5
     assert document.cost.expected_epochs == pytest.approx(5 + 2 * 5 / 3)
     seconds = document.cost.expected_epochs * 84 * (1 / 10 + 1 / 40) / 2
-    assert document.cost.core_hours == pytest.approx(seconds / 3600)
+    assert document.cost.device_hours == pytest.approx(seconds / 3600)
 
 
 def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[str, Any]) -> None:
@@ -44,7 +44,9 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     }
     assert written["points"][0]["label_smoothing"] == 0.1
     assert written["backbones"][0]["trainable_share"] == {"0": 0.1, "1": 1.0}
-    assert list(written["cost"]) == ["trials", "expected_epochs", "core_hours", "measured_on"]
+    assert list(written["cost"]) == [
+        *("trials", "expected_epochs", "device", "device_hours", "measured_on")
+    ]
 
 
 def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
@@ -52,7 +54,7 @@ def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
 ) -> None:
     plan = complete_plan(prepare_plan(SweepConfig.parse({**settings, "folds": 3})))
     cost = describe_plan(plan, [facts("test_vit", 40)]).cost
-    assert cost.core_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)
+    assert cost.device_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)
 
 
 @pytest.mark.parametrize(("left", "advised"), [(40, False), (12, True)])
