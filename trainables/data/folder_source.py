@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spaces import DataError
+from trainables.data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from trainables.data.image_formats import is_image
 from trainables.data.listing import (
     DataSource,
     Listing,
@@ -18,12 +20,6 @@ from trainables.data.listing import (
     split_name,
 )
 from trainables.progress import Progress
-
-IMAGE_SUFFIXES = {
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
-    *(".ppm", ".tga", ".tif", ".tiff", ".webp"),
-}
-"""Suffixes of image files, in lower case."""
 
 
 class FolderSource(DataSource):
@@ -120,7 +116,7 @@ def images_below(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
             ignored["hidden folders" if path.is_dir() else "hidden files"] += 1
         elif path.is_dir():
             yield from images_below(path, ignored)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
+        elif is_image(path):
             yield path
         else:
             ignored["files that are not images"] += 1

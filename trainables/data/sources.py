@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 from spaces import DataError
-from trainables.data.folder_source import IMAGE_SUFFIXES, FolderSource, images_below
+from trainables.data.folder_source import FolderSource, images_below
 from trainables.data.huggingface import HUB_SCHEME, HuggingFaceSource
+from trainables.data.image_formats import is_image
 from trainables.data.listing import DataSource, Listing, ReadOptions
 from trainables.data.table_source import TableSource
 from trainables.progress import Progress, ignore_progress
@@ -60,7 +61,7 @@ def _source_of(data: Path | str, cache: Path) -> DataSource:
     if not data.exists():
         raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
     if data.is_file():
-        if data.suffix.lower() in IMAGE_SUFFIXES:
+        if is_image(data):
             raise DataError(f"The data {str(data)!r} is one image; give a folder, CSV or Parquet.")
         return TableSource(data)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
