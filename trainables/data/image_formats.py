@@ -32,6 +32,7 @@ _SIGNATURES = (
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL"),
     (rb".{128}DICM", "DICOM"),
+    (rb"[\x02\x08]\0[\0\x05\x08\x16]\0(U[IL]|CS|[\x02-\x40]\0\0\0)", "DICOM"),  # no preamble
     (rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s|P[Ff]\s+\d+\s+\d+\s|P7\s", "PNM"),
     (rb"version https://git-lfs\.github\.com/spec/", GIT_LFS_POINTER),
 )

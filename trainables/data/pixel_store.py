@@ -11,14 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import PIL
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 
 from spaces import DataError
 from trainables.data.dataset import Dataset
-from trainables.data.decoding import IMAGE_ERRORS, content_digest, read_rgb, resize_square
+from trainables.data.decoding import (
+    DECODER_VERSION,
+    IMAGE_ERRORS,
+    content_digest,
+    describe_image_error,
+    read_rgb,
+    resize_square,
+)
 from trainables.data.disk_cache import (
     FEATURE_FILES,
     PIXEL_FILES,
@@ -28,9 +34,6 @@ from trainables.data.disk_cache import (
 )
 from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
-
-_DECODER_VERSION = f"2, pillow {PIL.__version__}"
-"""Part of a store's file name. Change it whenever the same image decodes to other pixels."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def build_store(
     Raises `DataError` if an image has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([f"{_DECODER_VERSION} {pixel_format!r}", *dataset.digests]).encode())
+    key.update("\n".join([f"{DECODER_VERSION} {pixel_format!r}", *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)
@@ -216,7 +219,8 @@ def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image
     try:
         return read_rgb(content, side=side)
     except IMAGE_ERRORS as error:
-        raise DataError(f"{dataset.file(row)} can't be read ({error}); remove it.") from None
+        reason = describe_image_error(error)
+        raise DataError(f"{dataset.file(row)} can't be read ({reason}); remove it.") from None
 
 
 @lru_cache(maxsize=8)

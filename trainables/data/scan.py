@@ -12,19 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import PIL
-from PIL import Image
-
 from trainables.data.decoding import (
+    DECODER_VERSION,
     IMAGE_ERRORS,
+    DecodedImage,
     content_digest,
+    decode,
     describe_image_error,
-    frame_count,
     jpeg_reduction,
-    read_rgb,
 )
 from trainables.data.pixel_store import StagedPixels
-from trainables.files import write_json
+from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15
@@ -78,12 +76,12 @@ def scan_images(
 
 
 class _ScanCache:
-    """Scan results of unchanged files, in one JSON file per folder and Pillow version."""
+    """Scan results of unchanged files, in one JSON file per folder and version of the decoder."""
 
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
-        name = hashlib.blake2b(root.encode(), digest_size=12).hexdigest()
-        self._file = cache / "opened" / f"{name}-pillow-{PIL.__version__}.json"
+        name = hashlib.blake2b(os.fsencode(root), digest_size=12).hexdigest()
+        self._file = cache / "opened" / f"{name}-{DECODER_VERSION}.json"
         self._results: dict[str, tuple[FileStamp, ScannedImage]] = {}
         self._changed = False
         if self._file.exists():
@@ -106,7 +104,8 @@ class _ScanCache:
         """Save all results except errors, which may come from the disk and not from the file."""
         if self._changed:
             readable = {p: (s, asdict(i)) for p, (s, i) in self._results.items() if not i.error}
-            write_json(self._file, readable)
+            text = json.dumps(readable)  # ASCII: a name that is not UTF-8 comes back as it is
+            write_atomically(self._file, lambda partial: partial.write_text(text))
 
 
 def _stamp(path: Path) -> FileStamp:
@@ -122,20 +121,21 @@ def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImag
     try:
         content = path.read_bytes()
         digest = content_digest(content)
-        decoded: dict[int, Image.Image] = {}  # by reduction factor, to decode once per factor
+        decoded: dict[int, DecodedImage] = {}  # by reduction factor, to decode once per factor
         if staged is not None:
             for pixel_format in staged.formats:
                 factor = jpeg_reduction(content, pixel_format.side)
-                decoded[factor] = decoded.get(factor) or read_rgb(content, side=pixel_format.side)
-                staged.add(row, digest, pixel_format, decoded[factor])
-        image = next(iter(decoded.values())) if decoded else read_rgb(content)
-        return ScannedImage(digest, oddity=_oddity(image, frame_count(content)))
+                decoded[factor] = decoded.get(factor) or decode(content, side=pixel_format.side)
+                staged.add(row, digest, pixel_format, decoded[factor].rgb)
+        image = next(iter(decoded.values())) if decoded else decode(content)
+        return ScannedImage(digest, oddity=_oddity(image))
     except IMAGE_ERRORS as error:
         return ScannedImage(error=describe_image_error(error))
 
 
-def _oddity(image: Image.Image, frames: int) -> str:
+def _oddity(decoded: DecodedImage) -> str:
     """Reason why an image looks wrong; empty if there is no reason."""
+    image = decoded.rgb
     if image.getcolors(maxcolors=1) is not None:
         return "all pixels have one colour"
     if min(image.size) < _MIN_SIDE:  # the full size: so small an image is never reduced
@@ -143,4 +143,5 @@ def _oddity(image: Image.Image, frames: int) -> str:
     brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
     if brightest <= _NEARLY_BLACK:
         return f"nearly black, {brightest} of 255 at most; scale 12-bit pixels to 16 bits first"
-    return f"{frames} frames, of which only the first is used" if frames > 1 else ""
+    several = f"{decoded.frames} frames, of which only the first is used"
+    return "; ".join([several] * (decoded.frames > 1) + [decoded.note] * bool(decoded.note))

@@ -1,4 +1,6 @@
 import io
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,14 @@ import timm
 from PIL import Image
 from timm.data import create_transform
 
-from trainables.data import IMAGE_ERRORS, read_rgb, resize_square
+from trainables.data import (
+    IMAGE_ERRORS,
+    decoding,
+    describe_image_error,
+    read_rgb,
+    resize_square,
+)
+from trainables.data.decoding import decode
 
 
 def saved(image: Image.Image, kind: str = "png", **options: object) -> bytes:
@@ -74,9 +83,70 @@ def test_a_truncated_file_raises_an_error(photo: Image.Image, cut: int) -> None:
         read_rgb(saved(photo)[:cut])
 
 
-def test_floating_point_pixels_are_refused() -> None:
-    with pytest.raises(IMAGE_ERRORS, match="8 or 16 bit"):
-        read_rgb(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "tiff"))
+def test_a_twelve_bit_image_is_not_black() -> None:
+    levels = np.linspace(0, 4095, 400).reshape(20, 20).astype(np.uint16)
+    for kind in ("png", "tiff"):
+        image = decode(saved(Image.fromarray(levels), kind))
+        assert np.asarray(image.rgb)[-1, -1].tolist() == [255, 255, 255]
+        assert "0..4095" in image.note
+
+
+def test_floating_point_pixels_keep_their_contrast() -> None:
+    celsius = np.linspace(18, 39, 400).reshape(20, 20).astype(np.float32)
+    image = decode(saved(Image.fromarray(celsius), "tiff"))
+    assert np.asarray(image.rgb).min() == 0 and np.asarray(image.rgb).max() == 255
+    assert "floating-point pixels 18" in image.note
+
+
+def test_a_deep_tiff_whose_zero_is_white_is_inverted() -> None:
+    levels = np.array([[0, 257 * 100, 65535]], np.uint16)
+    content = saved(Image.fromarray(levels), "tiff", tiffinfo={262: 0})
+    assert np.asarray(read_rgb(content))[0, :, 0].tolist() == [255, 155, 0]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "gif", "tiff", "mpo", "avif"])
+def test_of_several_frames_the_first_is_decoded_and_all_are_counted(kind: str) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
+    image = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]))
+    assert image.frames == 3
+    red, green, blue = corner(image.rgb)
+    assert red > 240 and max(green, blue) < 20
+
+
+@pytest.mark.parametrize("kind", ["avif", "jpeg2000", "heif"])
+def test_newer_formats_are_decoded(photo: Image.Image, kind: str) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    image = decode(saved(photo.resize((64, 32)), kind))
+    assert (image.rgb.size, image.frames) == ((64, 32), 1)
+    assert corner(image.rgb)[0] > 150
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "^a Git LFS pointer; run git lfs pull$"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "^JPEG XL is not supported; convert it to PNG or JPEG$"),
+        (b"BM" + bytes(12) + b"\x28\0\0\0" + b"\xff" * 40, "BMP"),
+        (b"II*\0" + bytes(60), "^a damaged TIFF file, or one of an unusual kind$"),
+        (b"<html>", "^not an image in a known format$"),
+    ],
+)
+def test_the_reason_names_what_the_file_is(content: bytes, reason: str) -> None:
+    with pytest.raises(IMAGE_ERRORS) as caught:
+        read_rgb(content)
+    assert re.search(reason, describe_image_error(caught.value))
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoding._register_heif.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match=r"^HEIC needs pillow-heif; pip install 'finesweep\[heif"):
+        read_rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    decoding._register_heif.cache_clear()
+    monkeypatch.setattr(decoding.features, "check", lambda codec: codec != "avif")
+    with pytest.raises(ValueError, match=r"^this Pillow has no AVIF; pip install --upgrade pillow$"):
+        read_rgb(b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf")
 
 
 def test_resizing_equals_timms_transform_with_the_exported_settings(digits: Path) -> None:

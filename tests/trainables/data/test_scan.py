@@ -2,7 +2,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from trainables.data import scan
 from trainables.data.scan import scan_images
@@ -54,3 +56,27 @@ def test_a_missing_file_is_scanned_when_it_is_restored(files: list[Path], tmp_pa
     assert scan_images(files, cache=tmp_path)[0].error == "file not found"
     files[0].write_bytes(content)
     assert scan_images(files, cache=tmp_path)[0].digest
+
+
+def test_frames_and_scales_are_reported(tmp_path: Path) -> None:
+    deep = tmp_path / "xray.png"
+    Image.fromarray(np.linspace(0, 4095, 400).reshape(20, 20).astype(np.uint16)).save(deep)
+    animated = tmp_path / "animated.webp"
+    frames = [Image.linear_gradient("L"), Image.new("L", (256, 256))]
+    frames[0].save(animated, save_all=True, append_images=frames[1:])
+    oddities = [image.oddity for image in scan_images([deep, animated], cache=tmp_path)]
+    assert oddities == [
+        "16-bit pixels were read on the scale 0..4095",
+        "2 frames, of which only the first is used",
+    ]
+
+
+def test_names_that_are_not_utf8_are_cached(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = files[0].parent.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    paths = sorted(folder.iterdir())
+    paths[0] = paths[0].rename(folder / os.fsdecode(b"\xff.png"))
+    first = scan_images(paths, cache=tmp_path)
+    assert all(image.digest for image in first)
+    assert opened_by_scan(paths, tmp_path, monkeypatch) == []
