@@ -1,23 +1,31 @@
 """Hugging Face image datasets, from disk or from the Hub. Needs ``finesweep[hf]``."""
 
-import io
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from spaces import DataError
 from spaces.errors import first_line
+from trainables.data.extracted_images import extract_image
 from trainables.data.listing import (
     DataSource,
     Listing,
     ReadOptions,
-    Row,
     SplitName,
     eval_note,
     split_name,
+)
+from trainables.data.parquet_file import class_labels
+from trainables.data.table_columns import choose_columns
+from trainables.data.table_file import Table
+from trainables.data.table_paths import LocatedImages, locate_images
+from trainables.data.table_rows import (
+    describe_columns,
+    labelled_rows,
+    sum_unused,
+    without_repeats,
 )
 from trainables.progress import Progress
 
@@ -26,7 +34,7 @@ HUB_SCHEME = "hf://"
 
 
 class HuggingFaceSource(DataSource):
-    """An image dataset with an ``Image`` column and a ``ClassLabel`` column.
+    """An image dataset with an ``Image`` column and a column with labels, such as ``ClassLabel``.
 
     ``data`` is a folder written by ``save_to_disk``, or an address on the Hub. The images lie
     inside Arrow files. `read` extracts them to files below ``cache``, without re-encoding them.
@@ -50,16 +58,23 @@ class HuggingFaceSource(DataSource):
         """See `DataSource.read`."""
         loaded = self._load()
         parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
-        rows: list[Row] = []
+        listings = []
         for name, part in parts.items():
             split = split_name(name, options.eval_is) if name else None
             if name and split is None:
                 raise DataError(
                     f"{self._data} has the split {name!r}; call its splits train, val and test."
                 )
-            rows += self._extract_images(part, split)
-        notes = (eval_note(options.eval_is),) if "eval" in parts else ()
-        return Listing(self._cache, "a Hugging Face dataset", tuple(rows), notes=notes)
+            listings.append(self._list_part(part, split, options))
+        notes = [note for listing in listings for note in listing.notes]
+        notes += [eval_note(options.eval_is)] if "eval" in parts else []
+        return Listing(
+            listings[0].root,
+            f"a Hugging Face dataset ({listings[0].kind})",
+            tuple(row for listing in listings for row in listing.rows),
+            sum_unused([item for listing in listings for item in listing.unused]),
+            tuple(dict.fromkeys(notes)),
+        )
 
     def _library(self) -> Any:
         """Import ``datasets``, which takes a second. Raises `DataError` if it is not installed."""
@@ -85,41 +100,72 @@ class HuggingFaceSource(DataSource):
                 "log in if it is private, or save it with save_to_disk and give that folder."
             ) from None
 
-    def _extract_images(self, part: Any, split: SplitName | None) -> list[Row]:
-        """Write one split's images below the cache, unless they are there. Returns their rows."""
+    def _list_part(self, part: Any, split: SplitName | None, options: ReadOptions) -> Listing:
+        """Listing of one split, with its images extracted below the cache."""
+        table = self._table(part)
+        columns = choose_columns(table, options, self._data, has_split=split is not None)
+        labelled = labelled_rows(table, columns, self._data, split=split, eval_is=options.eval_is)
+        numbers = [row.number for row in labelled.rows]
+        if columns.image in table.embedded:
+            if options.image_root:
+                raise DataError(
+                    f"The images of {self._data} are inside it; leave out --image-root."
+                )
+            located = LocatedImages(
+                self._cache, self._extract_images(part, columns.image, table.embedded, numbers)
+            )
+        else:
+            folder = options.image_root or self._data
+            if not isinstance(folder, Path):
+                raise DataError(
+                    f"The column {columns.image!r} of {self._data} holds paths; give the folder "
+                    "that they start at with --image-root."
+                )
+            texts = table.texts(columns.image)
+            values = [texts[number] for number in numbers]
+            located = locate_images(values, self._data, folder, options.image_root)
+        rows, repeated = without_repeats(located.paths, labelled.rows, self._data)
+        unused = (*labelled.unused, *repeated)
+        notes = (*labelled.notes, *([located.note] if located.note else []))
+        return Listing(located.root, describe_columns(columns), tuple(rows), unused, notes)
+
+    def _table(self, part: Any) -> Table:
+        """Columns of one split, without its images. Numbers of classes become names."""
+        import pandas as pd  # slow to import, and most data are folders
+
         datasets = self._library()
         features = part.features
         images = [n for n, f in features.items() if isinstance(f, datasets.Image)]
-        labels = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]
-        if not images or not labels:
-            raise DataError(
-                f"{self._data} has the columns {', '.join(features)}; "
-                "it needs an Image column and a ClassLabel column."
-            )
-        names = features[labels[0]].names
-        encoded = part.cast_column(images[0], datasets.Image(decode=False))
-        folder = self._cache / "hf" / part._fingerprint
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = []
+        classes = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]
+        frame = part.remove_columns(images).with_format(None).to_pandas()
+        if not frame.shape[1]:
+            frame = pd.DataFrame(index=range(part.num_rows))
+        for name in classes:
+            frame[name] = class_labels(frame[name].tolist(), features[name].names)
+        return Table(frame, tuple(images), tuple(classes))
+
+    def _extract_images(
+        self, part: Any, column: str, embedded: Sequence[str], numbers: Sequence[int]
+    ) -> list[Path]:
+        """Write the numbered images below the cache, unless they are there. Returns their paths."""
+        name = part._fingerprint + (f"-{column}" if len(embedded) > 1 else "")
+        encoded = part.select_columns([column])
+        encoded = encoded.cast_column(column, self._library().Image(decode=False))
+        wanted = set(numbers)
+        paths = []
         for number, example in enumerate(encoded):
-            image = example[images[0]]
-            content = image["bytes"] or Path(image["path"]).read_bytes()
-            path = folder / f"{number:07d}.{_extension(content)}"
-            if not path.exists() or path.stat().st_size != len(content):
-                path.write_bytes(content)
-            label = example[labels[0]]
-            if label is None or label < 0:
-                raise DataError(
-                    f"Image {number} of {self._data} has no label; drop such images or label them."
+            if number in wanted:
+                image = example[column] or {}
+                paths.append(
+                    extract_image(self._content(image, number), self._cache / "hf" / name, number)
                 )
-            rows.append(Row(path, names[label], split))
-        return rows
+        return paths
 
-
-def _extension(content: bytes) -> str:
-    """File name extension for an encoded image; "unreadable" if its format is unknown."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return str(image.format).lower()
-    except OSError:
-        return "unreadable"
+    def _content(self, image: dict[str, Any], number: int) -> bytes:
+        """Encoded image. Raises `DataError` if the dataset has neither its bytes nor its file."""
+        if image.get("bytes"):
+            return bytes(image["bytes"])
+        path = Path(image.get("path") or "")
+        if not path.is_file():
+            raise DataError(f"Image {number} of {self._data} is missing; drop it or save it again.")
+        return path.read_bytes()

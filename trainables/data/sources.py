@@ -7,7 +7,9 @@ from spaces import DataError
 from trainables.data.folder_source import FolderSource, images_below
 from trainables.data.huggingface import HUB_SCHEME, HuggingFaceSource
 from trainables.data.image_formats import is_image
+from trainables.data.labels import reconcile_labels
 from trainables.data.listing import DataSource, Listing, ReadOptions
+from trainables.data.parquet_folder import ParquetFolderSource, find_shards
 from trainables.data.table_source import TableSource
 from trainables.progress import Progress, ignore_progress
 
@@ -29,7 +31,8 @@ def read_source(
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
     source = _source_of(data.absolute() if isinstance(data, Path) else data, cache)
-    return source.read(options, progress)
+    listing = source.read(options, progress)
+    return reconcile_labels(listing, merge=options.merge_labels)
 
 
 def check_source(data: Path | str, *, cache: Path, options: ReadOptions = ReadOptions()) -> None:
@@ -63,9 +66,11 @@ def _source_of(data: Path | str, cache: Path) -> DataSource:
     if data.is_file():
         if is_image(data):
             raise DataError(f"The data {str(data)!r} is one image; give a folder, CSV or Parquet.")
-        return TableSource(data)
+        return TableSource(data, cache)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
         return HuggingFaceSource(data, cache)
+    if find_shards(data):
+        return ParquetFolderSource(data, cache)
     return FolderSource(data)
 
 
@@ -90,9 +95,19 @@ class ObjectStoreSource(DataSource):
         self._remote.synchronize(progress)
         copy = self._remote.local_path
         try:
-            listing = read_source(copy, cache=self._cache, options=options)
+            listing = self._local_source(copy).read(options, ignore_progress)
         except DataError as error:
             raise DataError(str(error).replace(str(copy), self._address)) from None
         if copy.is_file():
-            self._remote.synchronize_images([row.path for row in listing.rows], progress)
+            paths = [row.path for row in listing.rows]
+            extracted = self._cache.absolute() / "parquet"
+            listed = [path for path in paths if not path.is_relative_to(extracted)]
+            self._remote.synchronize_images(listed, progress)
         return listing
+
+    def _local_source(self, copy: Path) -> DataSource:
+        """Source for the local copy. The images that a table lists are not in it yet."""
+        cache = self._cache.absolute()
+        return (
+            TableSource(copy, cache, is_remote=True) if copy.is_file() else _source_of(copy, cache)
+        )

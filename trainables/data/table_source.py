@@ -1,102 +1,122 @@
 """`TableSource`: a CSV or Parquet table with one image per row."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from spaces import DataError
-from trainables.data.listing import (
-    DataSource,
-    Listing,
-    ReadOptions,
-    Row,
-    SplitName,
-    eval_note,
-    split_name,
+from trainables.data.extracted_images import extract_image
+from trainables.data.listing import DataSource, Listing, ReadOptions, SplitName
+from trainables.data.parquet_file import embedded_images
+from trainables.data.table_columns import Columns, choice_error, choose_columns, is_id_name
+from trainables.data.table_file import Table, read_table
+from trainables.data.table_paths import FileFinder, LocatedImages, locate_images, paths_as_written
+from trainables.data.table_rows import (
+    LabelledRow,
+    describe_columns,
+    labelled_rows,
+    without_repeats,
 )
+from trainables.data.wording import shorten
 from trainables.progress import Progress
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_COLUMN_NAMES = {
-    "path": ("path", "image", "image_path", "filename", "file", "file_name"),
-    "label": ("label", "class", "target", "category"),
-    "split": ("split", "subset", "fold"),
-}
-"""Accepted names of each table column, in lower case and in order of preference."""
+_CHECKED_IDS = 100
+"""Number of rows in which a column of ids is compared with the column of images."""
 
 
 class TableSource(DataSource):
-    """A CSV or Parquet table with the path, label and (optional) split of one image per row.
+    """A CSV or Parquet table with the image, label and (optional) split of one image per row.
 
-    Relative paths start at the table's own folder.
+    Relative paths start at the table's own folder, or at a folder one step away. Images inside a
+    Parquet table are extracted below ``cache``. ``split`` is that of all rows, if known. With
+    ``is_remote``, the files that the table lists are not on this machine yet.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(
+        self, file: Path, cache: Path, *, split: SplitName | None = None, is_remote: bool = False
+    ) -> None:
+        self._file, self._cache, self._split, self._is_remote = file, cache, split, is_remote
 
     def check(self, options: ReadOptions) -> None:
         """Do nothing, because reading the table is as quick as checking it."""
 
     def read(self, options: ReadOptions, progress: Progress) -> Listing:
         """See `DataSource.read`."""
-        import pandas as pd  # slow to import, and most data are folders
-
-        table = self._load()
-        columns = self._columns(table)
-        splits: list[SplitName | None] = [None] * len(table)
-        notes: tuple[str, ...] = ()
-        if columns["split"] is not None:
-            names = [str(value) for value in table[columns["split"]]]
-            splits = self._splits(names, options.eval_is)
-            if any(name.strip().lower() == "eval" for name in names):
-                notes = (eval_note(options.eval_is),)
-        paths = [self._file.parent / str(value) for value in table[columns["path"]]]
-        values = table[columns["label"]]
-        labels = ["" if pd.isna(value) else str(value).strip() for value in values]
-        if "" in labels:
-            raise DataError(
-                f"{self._file} has {labels.count('')} rows without a label; fill or drop them."
-            )
-        if not labels:
+        # 1. Read the table, and choose its columns.
+        table = read_table(self._file)
+        if not len(table.frame):
             raise DataError(f"{self._file} has no rows.")
-        rows = tuple(map(Row, paths, labels, splits))
-        return Listing(self._file.parent, f"a table of {len(rows)} rows", rows, notes=notes)
+        columns = choose_columns(table, options, self._file, has_split=self._split is not None)
+        # 2. Read labels and splits.
+        labelled = labelled_rows(
+            table, columns, self._file, split=self._split, eval_is=options.eval_is
+        )
+        # 3. Find the images.
+        located = self._locate(table, columns, options, labelled.rows)
+        rows, repeated = without_repeats(located.paths, labelled.rows, self._file)
+        return Listing(
+            located.root,
+            f"a table of {len(table.frame)} rows ({describe_columns(columns)})",
+            tuple(rows),
+            (*labelled.unused, *repeated),
+            (*labelled.notes, *([located.note] if located.note else [])),
+        )
 
-    def _load(self) -> "pd.DataFrame":
-        import pandas as pd
+    def _locate(
+        self, table: Table, columns: Columns, options: ReadOptions, kept: Sequence[LabelledRow]
+    ) -> LocatedImages:
+        """Image files of the labelled rows; images inside the table are extracted."""
+        is_embedded = columns.image in table.embedded
+        if options.image_root and (is_embedded or self._is_remote):
+            where = "inside the table" if is_embedded else "in an object store"
+            raise DataError(f"The images of {self._file} are {where}; leave out --image-root.")
+        if is_embedded:
+            return self._extract(columns.image, kept)
+        texts = table.texts(columns.image)
+        values = [texts[row.number] for row in kept]
+        if self._is_remote:
+            return LocatedImages(self._file.parent, paths_as_written(values, self._file.parent))
+        located = locate_images(values, self._file, self._file.parent, options.image_root)
+        if options.image_column is None:
+            self._refuse_other_ids(table, columns, kept, located)
+        return located
 
-        try:
-            if self._file.suffix == ".parquet":
-                return pd.read_parquet(self._file)
-            return pd.read_csv(self._file, dtype=str, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise DataError(f"{self._file} can't be read as a table: {error}.") from None
+    def _extract(self, column: str, kept: Sequence[LabelledRow]) -> LocatedImages:
+        """Extract the labelled rows' images to a folder that is named for the table's state."""
+        stat = self._file.stat()
+        state = f"{self._file} {stat.st_size} {stat.st_mtime_ns} {column}"
+        root = self._cache / "parquet"
+        folder = root / blake2b(state.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+        wanted = {row.number for row in kept}
+        paths = [
+            self._image_file(content, path, folder, number)
+            for number, (content, path) in enumerate(embedded_images(self._file, column))
+            if number in wanted
+        ]
+        return LocatedImages(root, paths)
 
-    def _columns(self, table: "pd.DataFrame") -> dict[str, str | None]:
-        """Names of the "path", "label" and "split" columns. "split" may be None."""
-        by_lower = {str(column).lower(): column for column in table.columns}
-        columns = {
-            role: next((by_lower[name] for name in names if name in by_lower), None)
-            for role, names in _COLUMN_NAMES.items()
-        }
-        for role in ("path", "label"):
-            if columns[role] is None:
-                raise DataError(
-                    f"{self._file} has the columns {', '.join(map(str, table.columns))}; "
-                    f"it needs one called {role!r} (or {', '.join(_COLUMN_NAMES[role][1:])})."
-                )
-        return columns
+    def _image_file(
+        self, content: bytes | None, path: str | None, folder: Path, number: int
+    ) -> Path:
+        """File of one image, which the table holds or names."""
+        if content:
+            return extract_image(content, folder, number)
+        if path and (self._file.parent / path).is_file():
+            return self._file.parent / path
+        lost = f", and its file {shorten(path)!r} does not exist" if path else ""
+        raise DataError(f"Row {number + 1} of {self._file} holds no image{lost}; mend or drop it.")
 
-    def _splits(
-        self, names: Sequence[str], eval_is: Literal["val", "test"]
-    ) -> list[SplitName | None]:
-        splits = [split_name(name, eval_is) for name in names]
-        unknown = {name for name, split in zip(names, splits, strict=True) if split is None}
-        if unknown:
-            raise DataError(
-                f"{self._file} has the splits {', '.join(map(repr, sorted(unknown)))}; "
-                "call them train, val and test."
-            )
-        return splits
+    def _refuse_other_ids(
+        self, table: Table, columns: Columns, kept: Sequence[LabelledRow], located: LocatedImages
+    ) -> None:
+        """Raise `DataError` if a column of ids names other images than the image column does."""
+        finder = FileFinder()
+        pairs = list(zip(located.paths, kept, strict=True))[:_CHECKED_IDS]
+        for name in table.frame.columns:
+            if name in columns.used or not is_id_name(name):
+                continue
+            ids = table.texts(name)
+            found = [finder.find(path.parent, ids[row.number] or "?") for path, row in pairs]
+            if all(found) and any(p not in f for (p, _), f in zip(pairs, found, strict=True)):
+                both = [columns.image, name]
+                raise choice_error("the images", both, "--image-column", self._file, table)

@@ -1,0 +1,175 @@
+"""Rows of a table: label, split and group of each image, wherever the images are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from spaces import DataError
+from trainables.data.listing import Row, SplitName, Unused, eval_note, natural_key, split_name
+from trainables.data.table_columns import Columns, flag_values, is_split_flag
+from trainables.data.table_file import Table
+from trainables.data.wording import name_some, shorten
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A row of the table that has a label. ``number`` counts from 0."""
+
+    number: int
+    label: str
+    split: SplitName | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """All rows with a label, in the table's order, and what is not used."""
+
+    rows: list[LabelledRow]
+    unused: tuple[Unused, ...]
+    notes: tuple[str, ...]
+
+
+def labelled_rows(
+    table: Table,
+    columns: Columns,
+    source: Path | str,
+    *,
+    split: SplitName | None,
+    eval_is: Literal["val", "test"],
+) -> LabelledRows:
+    """Rows with a label. Rows of test without one are left out.
+
+    ``split`` is that of all rows, if the table has no column with splits.
+
+    Raises `DataError` if another row has no label, or a value is wrong.
+    """
+    splits, notes = _splits(table, columns.split, eval_is, source)
+    splits = [split] * len(splits) if columns.split is None else splits
+    labels = _labels(table, columns, source)
+    groups = table.texts(columns.group) if columns.group else [""] * len(labels)
+    empty = [k for k, label in enumerate(labels) if not label]
+    wrong = sum(splits[k] != "test" for k in empty)
+    if wrong or (split is None and len(empty) == len(labels)):
+        raise DataError(
+            f"{source} has {wrong or len(empty)} rows without a label; fill or drop them."
+        )
+    rows = [
+        LabelledRow(k, label, splits[k], groups[k] or None)
+        for k, label in enumerate(labels)
+        if label
+    ]
+    others = [name for name in table.columns if name not in columns.used]
+    unlabelled = [_image_name(table, columns.image, k) for k in empty]
+    unused = (
+        Unused("other columns of the table", len(others), name_some(others)),
+        Unused("test rows without a label", len(unlabelled), name_some(unlabelled[:1])),
+    )
+    return LabelledRows(rows, tuple(u for u in unused if u.count), (*table.notes, *notes))
+
+
+def without_repeats(
+    paths: Sequence[Path], kept: Sequence[LabelledRow], source: Path | str
+) -> tuple[list[Row], list[Unused]]:
+    """Rows of a listing with each image of a split once, and the rows that repeat an image.
+
+    Raises `DataError` if an image has several labels.
+    """
+    labels: dict[Path, str] = {}
+    rows: dict[tuple[Path, SplitName | None], Row] = {}
+    repeated: list[str] = []
+    clashes: dict[str, str] = {}
+    for path, row in zip(paths, kept, strict=True):
+        if labels.setdefault(path, row.label) != row.label:
+            both = f"{shorten(labels[path])!r} and {shorten(row.label)!r}"
+            clashes.setdefault(str(path), f"{path.name} ({both})")
+        elif (path, row.split) in rows:
+            repeated.append(path.name)
+        else:
+            rows[path, row.split] = Row(path, row.label, row.split, row.group)
+    if clashes:
+        raise DataError(
+            f"{source} gives {len(clashes)} images several labels, such as "
+            f"{next(iter(clashes.values()))}; give each image one label."
+        )
+    reason = "rows that repeat an image with the same label"
+    unused = [Unused(reason, len(repeated), repeated[0])] if repeated else []
+    return list(rows.values()), unused
+
+
+def sum_unused(unused: Sequence[Unused]) -> tuple[Unused, ...]:
+    """What several tables of one source do not use: their rows in total, their columns once."""
+    by_reason: dict[str, Unused] = {}
+    for item in unused:
+        known = by_reason.get(item.reason, replace(item, count=0))
+        is_rows = "rows" in item.reason
+        count = known.count + item.count if is_rows else max(known.count, item.count)
+        by_reason[item.reason] = replace(known, count=count)
+    return tuple(by_reason.values())
+
+
+def describe_columns(columns: Columns) -> str:
+    """Use of a table's columns in words."""
+    labels = f"one-hot columns {name_some(columns.one_hot)}" if columns.one_hot else columns.label
+    text = f"images: {columns.image}, labels: {labels}"
+    text += f", splits: {columns.split}" if columns.split else ""
+    return text + (f", groups: {columns.group}" if columns.group else "")
+
+
+def _image_name(table: Table, column: str, number: int) -> str:
+    """Name of a row's image for a message."""
+    if column in table.embedded:
+        return f"row {number + 1}"
+    return table.texts(column)[number]
+
+
+def _splits(
+    table: Table, column: str | None, eval_is: Literal["val", "test"], source: Path | str
+) -> tuple[list[SplitName | None], list[str]]:
+    """Split of each row, and notes on how the splits were read."""
+    if column is None:
+        return [None] * len(table.frame), []
+    values = table.texts(column)
+    flags = flag_values(values) if is_split_flag(column) else None
+    if flags is not None and "test" in column.lower():
+        return ["test" if flag else None for flag in flags], []
+    if flags is not None:
+        return ["val" if flag else "train" for flag in flags], []
+    splits = [split_name(value, eval_is) for value in values]
+    unknown = {value for value, split in zip(values, splits, strict=True) if split is None}
+    if unknown:
+        shown = name_some([repr(shorten(value)) for value in sorted(unknown, key=natural_key)])
+        raise DataError(f"{source} has the splits {shown}; call them train, val and test.")
+    has_eval = any(value.lower() == "eval" for value in values)
+    return splits, [eval_note(eval_is)] if has_eval else []
+
+
+def _labels(table: Table, columns: Columns, source: Path | str) -> list[str]:
+    """Label of each row; empty where it is missing. Raises `DataError` if labels are lists."""
+    if columns.label is None:
+        return _one_hot_labels(table, columns.one_hot, source)
+    values = table.frame[columns.label].tolist()
+    if lists := [value for value in values if hasattr(value, "__len__") and type(value) is not str]:
+        raise DataError(
+            f"The column {columns.label!r} of {source} holds lists, such as "
+            f"{shorten(str(lists[0]))}; give each image one label."
+        )
+    return table.texts(columns.label)
+
+
+def _one_hot_labels(table: Table, one_hot: Sequence[str], source: Path | str) -> list[str]:
+    """Name of the column that holds 1, row by row. Raises `DataError` if there is not just one."""
+    flags = [flag_values(table.texts(name)) or [] for name in one_hot]
+    rows = list(zip(*flags, strict=True))
+    for what, wrong in (
+        ("several classes", [k for k, row in enumerate(rows) if sum(row) > 1]),
+        ("no class", [k for k, row in enumerate(rows) if not any(row)]),
+    ):
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} of the {len(rows)} rows of {source} have {what} among the columns "
+                f"{name_some(one_hot)}, such as row {wrong[0] + 1}; give each image one class, or "
+                "name the column of the labels with --label-column."
+            )
+    return [one_hot[row.index(True)] for row in rows]
