@@ -1,122 +1,126 @@
-"""`FolderSource`: a folder of images whose labels follow from the names of folders."""
+"""`FolderSource`: a folder of images whose labels follow from the names of folders or files."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from spaces import DataError
-from trainables.data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from trainables.data.image_formats import is_image
+from trainables.data.companions import MASK_REASON, without_companions
+from trainables.data.copied_folders import refuse_copied_folders
+from trainables.data.folder_base import find_base, refuse_empty_classes
+from trainables.data.folder_tree import Folder, Tree, scan_tree
+from trainables.data.layout_choice import choose_reading
+from trainables.data.layouts import Base, Reading
 from trainables.data.listing import (
     DataSource,
     Listing,
     ReadOptions,
     Row,
-    SplitName,
     Unused,
     eval_note,
     natural_key,
     single_class_error,
-    split_name,
 )
 from trainables.progress import Progress
 
 
 class FolderSource(DataSource):
-    """A folder per class, or train/val/test folders with a folder per class in each."""
+    """A folder whose layout is one of `trainables.data.layouts`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._ignored: Counter[str] = Counter()
 
     def check(self, options: ReadOptions) -> None:
-        """See `DataSource.check`. The folder needs two class folders, or a split folder."""
-        self._subfolders()
+        """See `DataSource.check`. Reads the names of all files, and chooses the layout."""
+        self._understand(options)
 
     def read(self, options: ReadOptions, progress: Progress) -> Listing:
         """See `DataSource.read`."""
-        folders = self._subfolders()
-        splits = {folder: split_name(folder.name, options.eval_is) for folder in folders}
-        self._ignored = Counter(
-            "hidden folders" for p in self._root.iterdir() if p.is_dir() and _is_hidden(p)
+        found = self._understand(options)
+        rows = tuple(
+            Row(self._root / path, label, split) for path, label, split in found.reading.images
         )
-        if "train" in splits.values():
-            kind = "/".join(f.name for f in folders) + " folders, a folder per class in each"
-            rows = self._rows_by_split(splits)
-        else:
-            kind = "a folder per class"
-            rows = self._rows_by_class(folders)
-        if not rows:
-            raise self._no_images_error()
-        notes = (
-            (eval_note(options.eval_is),) if any(f.name.lower() == "eval" for f in folders) else ()
-        )
-        unused = tuple(Unused(why, count, "") for why, count in self._ignored.items() if count)
-        return Listing(self._root, kind, tuple(rows), unused, notes)
+        place = found.base.folder.path
+        kind = found.reading.kind + (f", in {place}" if place else "")
+        return Listing(self._root, kind, rows, _unused(found), _notes(found, options))
 
-    def _subfolders(self) -> list[Path]:
-        """Subfolders of the root, by name. Raises `DataError` if they can't be classes."""
-        folders = [p for p in sorted(self._root.iterdir()) if p.is_dir() and not _is_hidden(p)]
-        if not folders:
-            raise self._no_images_error()
-        if len(folders) == 1 and split_name(folders[0].name, "val") is None:
-            raise single_class_error(folders[0].name)
-        return folders
+    def _understand(self, options: ReadOptions) -> "_Understood":
+        """Scan the folder and choose its layout. Raises `DataError`."""
+        tree = scan_tree(self._root, options.ignore)
+        keep = "" if options.layout == "class-folders" else None
+        folder, companions = without_companions(tree.root, keep_folders_of=keep)
+        if not folder.image_count:
+            raise self._no_images_error(folder, options)
+        base = find_base(self._root, folder, options.layout, options.eval_is)
+        reading = choose_reading(self._root, tree.root, base, options.layout)
+        refuse_empty_classes(self._root, base, reading)
+        refuse_copied_folders(self._root, [image.path for image in reading.images])
+        return _Understood(tree, tuple(companions), base, reading)
 
-    def _rows_by_split(self, splits: dict[Path, SplitName | None]) -> list[Row]:
-        others = [folder.name for folder, split in splits.items() if split is None]
-        if others:
-            raise DataError(
-                f"{self._root} has split folders and also {', '.join(others)}; "
-                "keep only train, val and test there, or one folder per class."
-            )
-        rows: list[Row] = []
-        for folder, split in splits.items():
-            for label in sorted(folder.iterdir()):
-                if label.is_dir() and not _is_hidden(label):
-                    images = images_below(label, self._ignored)
-                    rows += [Row(path, label.name, split) for path in images]
-                else:
-                    reason = "hidden folders" if label.is_dir() else "files outside classes"
-                    self._ignored[reason] += 1
-        return rows
-
-    def _rows_by_class(self, folders: Sequence[Path]) -> list[Row]:
-        self._refuse_unknown_splits(folders)
-        rows: list[Row] = []
-        for folder in folders:
-            rows += [Row(path, folder.name) for path in images_below(folder, self._ignored)]
-        self._ignored["files outside classes"] += sum(p.is_file() for p in self._root.iterdir())
-        return rows
-
-    def _refuse_unknown_splits(self, folders: Sequence[Path]) -> None:
-        """Raise `DataError` if all folders have the same subfolders, as splits have."""
-        inner = [{p.name for p in folder.iterdir() if p.is_dir()} for folder in folders]
-        if len(folders) > 1 and inner[0] and all(names == inner[0] for names in inner):
-            raise DataError(
-                f"The folders {', '.join(f.name for f in folders)} of {self._root} have the same "
-                "subfolders; if they are splits, call them train, val and test."
-            )
-
-    def _no_images_error(self) -> DataError:
+    def _no_images_error(self, folder: Folder, options: ReadOptions) -> DataError:
+        if len(folder.folders) == 1 and not options.ignore:
+            return single_class_error(folder.folders[0].name)
         return DataError(
             f"No images were found in {self._root}; it needs a folder per class, "
             "or train/val/test with a folder per class in each."
         )
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith((".", "__MACOSX"))
+@dataclass(frozen=True)
+class _Understood:
+    """All files of a folder, and how they are read."""
+
+    tree: Tree
+    companions: tuple[str, ...]
+    """Paths of masks and annotations."""
+    base: Base
+    reading: Reading
+
+
+def _notes(found: _Understood, options: ReadOptions) -> tuple[str, ...]:
+    notes = [f"--ignore {pattern!r} matches nothing." for pattern in found.tree.idle_patterns]
+    if any("eval" in name.lower() for name in found.base.split_names):
+        notes.append(eval_note(options.eval_is))
+    return tuple(notes)
+
+
+def _unused(found: _Understood) -> tuple[Unused, ...]:
+    """All files and folders that are not in the reading, by reason."""
+    used = {image.path for image in found.reading.images}
+    companions = set(found.companions)
+    reasons: list[tuple[str, str]] = [*found.tree.skipped]
+    reasons += [(MASK_REASON, path) for path in found.companions]
+    for folder in found.tree.root.walk():
+        for name in folder.images:
+            if (path := folder.join(name)) not in used and path not in companions:
+                reasons.append((_reason_of_image(folder), path))
+        for name in folder.others:
+            if folder.join(name) not in companions:
+                reasons.append((_reason_of_file(name), folder.join(name)))
+        if not (folder.folders or folder.images or folder.others) and folder.path:
+            reasons.append(("empty folders", folder.path))
+    counts = Counter(reason for reason, _ in reasons)
+    examples = dict(reversed(reasons))
+    return tuple(
+        Unused(reason, count, examples[reason])
+        for reason, count in sorted(counts.items(), key=lambda item: natural_key(item[0]))
+    )
+
+
+def _reason_of_image(folder: Folder) -> str:
+    place = f"in {folder.path}" if folder.path else "beside the folders"
+    return f"images {place} that the layout gives no label"
+
+
+def _reason_of_file(name: str) -> str:
+    suffix = PurePosixPath(name).suffix.lower()
+    return f"files that are not images ({suffix or 'no suffix'})"
 
 
 def images_below(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
     """Images at any depth below ``folder``, by name. Counts skipped files in ``ignored``."""
-    for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name)):
-        if _is_hidden(path):
-            ignored["hidden folders" if path.is_dir() else "hidden files"] += 1
-        elif path.is_dir():
-            yield from images_below(path, ignored)
-        elif is_image(path):
-            yield path
-        else:
-            ignored["files that are not images"] += 1
+    tree = scan_tree(folder)
+    ignored.update(reason for reason, _ in tree.skipped)
+    ignored["files that are not images"] += sum(len(f.others) for f in tree.root.walk())
+    yield from (folder / path for path in tree.root.image_paths())
