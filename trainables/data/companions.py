@@ -1,11 +1,12 @@
 """Companions: masks and annotations that are stored as images beside the images they describe."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from trainables.data.folder_tree import Folder
+from trainables.data.folder_tree import Folder, file_suffix
 from trainables.data.split_names import name_words
 
 MASK_REASON = "masks and annotations of other images"
@@ -85,15 +86,15 @@ def _describes(child: Folder, images: Sequence[str]) -> bool:
 
 def _mask_files(names: Sequence[str]) -> set[str]:
     """Names of the files that are masks of other files among ``names``."""
-    stems = {PurePosixPath(name).stem for name in names}
+    stem_of = {name: os.path.splitext(name)[0] for name in names}  # noqa: PTH122
+    stems = set(stem_of.values())
     by_suffix: dict[str, dict[str, str]] = defaultdict(dict)
     masks = set()
-    for name in names:
-        path = PurePosixPath(name)
-        if _image_of(path.stem) in stems:
+    for name, stem in stem_of.items():
+        if _image_of(stem) in stems:
             masks.add(name)
         else:
-            by_suffix[path.suffix.lower()][path.stem] = name
+            by_suffix[file_suffix(name)][stem] = name
     photos = {stem for suffix in _PHOTO_SUFFIXES for stem in by_suffix.get(suffix, {})}
     for suffix in _MASK_SUFFIXES:
         same = by_suffix.get(suffix, {})

@@ -28,17 +28,27 @@ def refuse_copied_folders(root: Path, paths: Iterable[str]) -> None:
         if len(names) >= _FEWEST:
             alike[tuple(sorted(names))].append(folder)
     for shared, folders in alike.items():
-        copies: dict[tuple[object, ...], str] = {}
+        begun: dict[bytes, list[str]] = defaultdict(list)
         for folder in folders if len(folders) > 1 else ():
-            first = copies.setdefault(_content(root / folder, shared), folder)
-            if first != folder:
-                raise DataError(_sentence(root, first, folder, shared))
+            begun[_first_content(root / folder, shared)].append(folder)
+        for candidates in begun.values():
+            _refuse_equal_sizes(root, candidates, shared)
 
 
-def _content(folder: Path, names: Sequence[str]) -> tuple[object, ...]:
-    """Bytes' hashes of the first files, and sizes of all."""
-    hashes = [hashlib.blake2b((folder / name).read_bytes()).digest() for name in names[:_COMPARED]]
-    return (*hashes, *((folder / name).stat().st_size for name in names))
+def _first_content(folder: Path, names: Sequence[str]) -> bytes:
+    """Hash of the bytes of the first files."""
+    content = b"".join((folder / name).read_bytes() for name in names[:_COMPARED])
+    return hashlib.blake2b(content).digest()
+
+
+def _refuse_equal_sizes(root: Path, folders: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `DataError` if all files of two folders, whose first files are equal, have one size."""
+    copies: dict[tuple[int, ...], str] = {}
+    for folder in folders if len(folders) > 1 else ():
+        sizes = tuple((root / folder / name).stat().st_size for name in names)
+        if sizes in copies:
+            raise DataError(_sentence(root, copies[sizes], folder, names))
+        copies[sizes] = folder
 
 
 def _sentence(root: Path, first: str, second: str, names: Sequence[str]) -> str:

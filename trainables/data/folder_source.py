@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from spaces import DataError
 from trainables.data.companions import MASK_REASON, without_companions
 from trainables.data.copied_folders import refuse_copied_folders
 from trainables.data.folder_base import find_base, refuse_empty_classes
-from trainables.data.folder_tree import Folder, Tree, scan_tree
+from trainables.data.folder_tree import Folder, Tree, file_suffix, scan_tree
 from trainables.data.layout_choice import choose_reading
 from trainables.data.layouts import Base, Reading
 from trainables.data.listing import (
@@ -114,7 +114,7 @@ def _reason_of_image(folder: Folder) -> str:
 
 
 def _reason_of_file(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = file_suffix(name)
     return f"files that are not images ({suffix or 'no suffix'})"
 
 

@@ -17,7 +17,7 @@ from trainables.data.layouts import (
 from trainables.data.listing import single_class_error
 from trainables.data.wording import name_some
 
-_TABLE_SUFFIXES = {".csv", ".tsv", ".parquet"}
+_TABLE_SUFFIXES = {".csv", ".jsonl", ".tsv", ".parquet"}
 
 
 def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> Reading:

@@ -111,7 +111,8 @@ def class_split(base: Base) -> Reading | None:
         for child in folder.with_images:
             split = splits[child.name]
             images += [LabelledPath(path, folder.name, split) for path in child.image_paths()]
-    doubts = _container_doubts(classes)
+    splits_of_classes = [child for folder in classes for child in folder.with_images]
+    doubts = (*_container_doubts(classes), *_nested_doubts(splits_of_classes))
     return Reading(
         "class-split", "a folder per class, split folders in each", tuple(images), doubts
     )
@@ -257,11 +258,18 @@ def _doubts(base: Base) -> tuple[str, ...]:
             f"the folders {', '.join(folder.name for folder in classes[:5])} have the same "
             "subfolders (if they are splits, call them train, val and test)"
         )
-    elif nested := [folder for folder in classes if _has_subclasses(folder)]:
-        inner = next(f for f in nested[0].walk() if len(f.with_images) > 1)
-        shown = ", ".join(child.name for child in inner.with_images[:3])
-        doubts.append(f"{inner.path} has several folders of its own ({shown})")
+    else:
+        doubts += _nested_doubts(classes)
     return tuple(doubts)
+
+
+def _nested_doubts(folders: Sequence[Folder]) -> tuple[str, ...]:
+    for folder in folders:
+        for inner in folder.walk():
+            if len(inner.with_images) > 1:
+                shown = ", ".join(child.name for child in inner.with_images[:3])
+                return (f"{inner.path} has several folders of its own ({shown})",)
+    return ()
 
 
 def _container_doubts(classes: Sequence[Folder]) -> tuple[str, ...]:

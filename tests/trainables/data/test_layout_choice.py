@@ -34,3 +34,11 @@ def test_the_layout_table_names_the_table(tmp_path: Path) -> None:
 def test_one_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Only one class was found \(cat\)"):
         choose(lay_out(tmp_path, "cat"))
+
+
+def test_names_are_no_classes_where_a_table_of_any_kind_lies_beside(tmp_path: Path) -> None:
+    lay_out(tmp_path, *(f"{label}_{i}.png" for label in ("cat", "dog") for i in range(3)))
+    assert choose(tmp_path).layout == "name-prefix"
+    (tmp_path / "metadata.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"metadata\.jsonl"):
+        choose(tmp_path)

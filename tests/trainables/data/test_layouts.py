@@ -53,3 +53,9 @@ def test_classes_of_classes_and_container_names_are_doubted(tmp_path: Path) -> N
 def test_folders_such_as_images_are_no_classes(tmp_path: Path) -> None:
     assert has_no_classes(base(tmp_path / "1", "images_001/1.png", "images_002/2.png"))
     assert not has_no_classes(base(tmp_path / "2", "cat/1.png"))
+
+
+def test_split_folders_within_several_data_sets_are_no_splits_of_classes(tmp_path: Path) -> None:
+    entries = [f"{s}/{split}/{c}" for s in "xy" for split in ("train", "test") for c in "ab"]
+    readings = apply_layouts(base(tmp_path, *entries))
+    assert readings and all(reading.doubts for reading in readings)
