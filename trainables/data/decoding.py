@@ -40,6 +40,8 @@ def describe_image_error(error: Exception) -> str:
         return "file not found"
     if isinstance(error, UnidentifiedImageError):
         return "not an image in a known format"
+    if isinstance(error, OSError) and error.strerror:  # of the file system, not of the image
+        return error.strerror.lower()
     return str(error) or type(error).__name__
 
 
@@ -87,9 +89,9 @@ def decode(content: bytes, *, side: int | None = None) -> DecodedImage:
         pixels, frames = read_dicom(content)
         return DecodedImage(Image.fromarray(pixels.values).convert("RGB"), frames, pixels.note)
     _check_support(file_format)
-    factor = 1 if side is None else jpeg_reduction(content, side)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # of large images, and of damaged tags that don't matter
+        factor = 1 if side is None else jpeg_reduction(content, side)
         with _open(content, file_format) as image:
             frames = int(getattr(image, "n_frames", 1))
             if factor != 1:

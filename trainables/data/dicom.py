@@ -24,15 +24,15 @@ def read_dicom(content: bytes) -> tuple[EightBitPixels, int]:
     """First frame of a DICOM file, ``(h, w)`` grey or ``(h, w, 3)`` RGB, and the number of frames.
 
     Grey values pass the modality transform (rescale slope and intercept, or a table), then the
-    first of the file's windows or its VOI table. Without a usable window they are scaled by
-    `to_eight_bits`. MONOCHROME1 is inverted, so that air is dark in every X-ray. Colours are
-    converted from a palette or YBR. Overlays and presentation states are not applied.
+    first of the file's windows or its VOI table. Without a usable window, the stored values are
+    scaled by `to_eight_bits`, or kept if they have 8 bits. MONOCHROME1 is inverted, so that air is
+    dark in every X-ray. Colours are converted from a palette or YBR. Overlays and presentation
+    states are not applied.
 
     Raises `ValueError`, with a sentence, if pydicom is missing or the file can't be read.
     """
     try:
         import pydicom
-        from pydicom.pixels import pixel_array
     except ImportError:
         raise ValueError("DICOM needs pydicom; pip install 'finesweep[medical]'") from None
     with warnings.catch_warnings():
@@ -43,11 +43,21 @@ def read_dicom(content: bytes) -> tuple[EightBitPixels, int]:
                 raise ValueError("a DICOM file without an image")
             if "TransferSyntaxUID" not in image.file_meta:
                 image.file_meta.TransferSyntaxUID = _syntax(image)
-            grey_or_colour = _to_eight_bits(pixel_array(image, index=0), image)
-            return grey_or_colour, int(image.get("NumberOfFrames") or 1)
-        except (AttributeError, RuntimeError) as error:  # a missing field or decoder
-            reason = str(error).splitlines()[0].rstrip(":")
-            raise ValueError(f"a DICOM file that can't be read ({reason})") from error
+            pixels = _to_eight_bits(_first_frame(image), image)
+            return pixels, int(image.get("NumberOfFrames") or 1)
+        except (AttributeError, RecursionError) as error:  # a missing field, or broken nesting
+            raise ValueError(f"a DICOM file that can't be read ({error})") from error
+
+
+def _first_frame(image: "Dataset") -> np.ndarray:
+    """Stored values of the first frame. Raises `ValueError` if no decoder can read them."""
+    from pydicom.pixels import pixel_array
+
+    try:
+        return np.asarray(pixel_array(image, index=0))
+    except RuntimeError as error:
+        name = image.file_meta.TransferSyntaxUID.name
+        raise ValueError(f"a DICOM file whose pixels can't be decoded ({name})") from error
 
 
 def _syntax(image: "Dataset") -> str:
@@ -75,17 +85,19 @@ def _to_eight_bits(values: np.ndarray, image: "Dataset") -> EightBitPixels:
 
 
 def _windowed(values: np.ndarray, image: "Dataset") -> EightBitPixels:
-    """Grey values in the file's first window, or by `to_eight_bits` if it has none."""
+    """Grey values in the file's first window; without one, the stored values."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
     levels = apply_modality_lut(values, image)
     if image.get("VOILUTSequence"):
         return to_eight_bits(apply_voi_lut(np.rint(levels).astype(np.int64), image))
-    if image.get("WindowCenter") is None or image.get("WindowWidth") is None:
-        return to_eight_bits(levels)
     try:
-        shown = apply_windowing(levels, image)
-        black, white = apply_windowing(np.array([-_FAR, _FAR]), image)
+        if image.get("WindowCenter") is not None and image.get("WindowWidth") is not None:
+            shown = apply_windowing(levels, image)
+            black, white = apply_windowing(np.array([-_FAR, _FAR]), image)
+            return EightBitPixels(scale(shown, black, white), "")
     except ValueError:  # a window without a width, or of an unknown function
-        return to_eight_bits(levels)
-    return EightBitPixels(scale(shown, black, white), "")
+        pass
+    if values.dtype == np.uint8:
+        return EightBitPixels(scale(values, 0, 2**image.BitsStored - 1), "")
+    return to_eight_bits(values)

@@ -23,6 +23,7 @@ GIT_LFS_POINTER = "Git LFS pointer"
 """Result of `sniff_format` for the text file that stands in for a file kept in Git LFS."""
 
 _SIGNATURES = (
+    (rb".{128}DICM", "DICOM"),  # before the others: its first 128 bytes may be those of a TIFF
     (rb"\xff\xd8\xff", "JPEG"),
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"GIF8[79]a", "GIF"),
@@ -31,7 +32,6 @@ _SIGNATURES = (
     (rb"BM.{4}.{8}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),  # the size of a known header
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL"),
-    (rb".{128}DICM", "DICOM"),
     (rb"[\x02\x08]\0[\0\x05\x08\x16]\0(U[IL]|CS|[\x02-\x40]\0\0\0)", "DICOM"),  # no preamble
     (rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s|P[Ff]\s+\d+\s+\d+\s|P7\s", "PNM"),
     (rb"version https://git-lfs\.github\.com/spec/", GIT_LFS_POINTER),

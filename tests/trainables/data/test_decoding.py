@@ -145,7 +145,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     decoding._register_heif.cache_clear()
     monkeypatch.setattr(decoding.features, "check", lambda codec: codec != "avif")
-    with pytest.raises(ValueError, match=r"^this Pillow has no AVIF; pip install --upgrade pillow$"):
+    with pytest.raises(ValueError, match=r"^this Pillow has no AVIF; pip install"):
         read_rgb(b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf")
 
 

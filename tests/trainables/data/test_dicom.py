@@ -1,5 +1,6 @@
 """DICOM images look as a viewer shows them."""
 
+import io
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from trainables.data import IMAGE_ERRORS, read_rgb
 from trainables.data.dicom import read_dicom
 
 XRAY = np.linspace(0, 4095, 400).reshape(20, 20).astype(np.uint16)
+SMALL = dicom_bytes(XRAY)
 
 
 def grey(content: bytes) -> np.ndarray:
@@ -54,6 +56,18 @@ def test_without_a_window_the_contrast_is_kept_and_told(fields: dict[str, object
     assert pixels.note == "16-bit pixels were read on the scale 0..4095"
 
 
+def test_eight_bits_without_a_window_are_kept() -> None:
+    values = np.linspace(60, 90, 400).reshape(20, 20).astype(np.uint8)
+    pixels, _ = read_dicom(dicom_bytes(values, RescaleSlope=1, RescaleIntercept=0))
+    assert np.array_equal(pixels.values, values)
+    assert pixels.note == ""
+
+
+def test_a_file_that_is_tiff_and_dicom_at_once_is_read_as_dicom() -> None:
+    content = b"II*\0" + dicom_bytes(XRAY)[4:]
+    assert read_rgb(content).size == (20, 20)
+
+
 def test_a_table_of_output_values_is_applied() -> None:
     from pydicom.dataset import Dataset
 
@@ -92,8 +106,6 @@ def test_a_file_without_a_preamble_is_dicom_too() -> None:
 
 
 def test_a_compressed_file_is_read() -> None:
-    import io
-
     from pydicom import dcmread
     from pydicom.uid import RLELossless
 
@@ -120,7 +132,4 @@ def test_a_damaged_file_is_refused_with_a_reason(content: bytes, reason: str) ->
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ValueError, match=r"^DICOM needs pydicom; pip install 'finesweep\[medical"):
-        read_dicom(dicom_bytes_made_before)
-
-
-dicom_bytes_made_before = dicom_bytes(XRAY)
+        read_dicom(SMALL)

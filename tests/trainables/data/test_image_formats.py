@@ -58,6 +58,8 @@ def test_animations_and_pairs_are_named_as_the_format_that_they_extend() -> None
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
         (b"\0\0\0\x18ftypisom\0\0\x02\0isommp42", None),
         (bytes(128) + b"DICM\x02\0\0\0UL\x04\0", "DICOM"),
+        (b"II*\0" + bytes(124) + b"DICM\x02\0\0\0UL\x04\0", "DICOM"),
+        (b"\x08\0\x05\0CS\x0a\0ISO_IR 100", "DICOM"),
         (bytes(128) + b"DICM\x02\0\x02\0UI\x14\x001.2.840.10008.1.3.10\x02\0\x03\0UI", None),
         (b"P5\n# made by hand\n20 20\n255\n", "PNM"),
         (b"P1 is the first patient\n", None),
