@@ -41,14 +41,14 @@ class Fixed(Dimension):
 
 
 class Range(Dimension):
-    """A number from ``low`` to ``high``, both included; an integer if both bounds are."""
+    """A number from ``low`` to ``high``, both included; an integer if both bounds are integers."""
 
     low: float | int
     high: float | int
     log: bool = False
     """Whether values are drawn uniformly on a logarithmic scale."""
     step: float | int | None = None
-    """Distance between neighbouring values; None allows any number, or any integer."""
+    """Distance between neighbouring values; None allows all numbers (or integers) of the range."""
     default: float | int | None = None
     """Value of a trial that does not set the field; None takes the middle of the range."""
 
@@ -59,13 +59,13 @@ class Range(Dimension):
         if self.log and self.low <= 0:
             raise ValueError(f"a log range must start above 0, not at {self.low}.")
         if self.log and self.step is not None:
-            raise ValueError("a log range can't have a step; leave one of the two out.")
+            raise ValueError("a log range can't have a step; leave out log or step.")
         if self.step is not None:
             fractional = self.is_integer and self.step != int(self.step)
             if fractional or not 0 < self.step <= (self.high - self.low) * (1 + 1e-9):
                 raise ValueError(
-                    f"step must be {'whole, ' if self.is_integer else ''}above 0 and at most the "
-                    f"width of the range, {self.high - self.low:g}, not {self.step}."
+                    f"step must be {'whole, ' if self.is_integer else ''}above 0 and at most "
+                    f"{self.high - self.low:g} (high minus low), not {self.step}."
                 )
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(
@@ -73,7 +73,7 @@ class Range(Dimension):
             )
         if self.default is not None and self.step is not None and not self.contains(self.default):
             raise ValueError(
-                f"default must be whole steps of {self.step} above {self.low}, such as "
+                f"default must be {self.low} plus a multiple of the step {self.step}, such as "
                 f"{self.nearest(self.default)}, not {self.default}."
             )
         return self
@@ -85,9 +85,9 @@ class Range(Dimension):
 
     @property
     def values(self) -> tuple[float | int, ...]:
-        """All values in ascending order; empty without a step.
+        """All values in ascending order; empty for a log range, or for floats without a step.
 
-        Integers have a step of 1, but not in a log range, which can't have a step.
+        Integers without ``step`` have a step of 1.
         """
         step = self.step or (1 if self.is_integer and not self.log else None)
         if step is None:
@@ -97,7 +97,7 @@ class Range(Dimension):
 
     @property
     def start(self) -> Value:
-        """Default value: ``default``, else the middle (of the logarithms, for a log range)."""
+        """Default value: ``default``, else the middle (for a log range, the geometric mean)."""
         if self.default is not None:
             return self.default
         return self.nearest(
@@ -150,7 +150,7 @@ class Choices(Dimension):
         return value in self.choices
 
     def nearest(self, value: object) -> Value:
-        """``value`` itself if it is a choice, else the default value."""
+        """``value`` itself if it is among the choices, else the default value."""
         return value if value in self.choices else self.start
 
     @property

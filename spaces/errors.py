@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 
 class UserError(ValueError):
-    """A mistake that the user can correct. Its text has one sentence per problem, a line each."""
+    """A mistake that the user can correct. Its text has a line for each problem."""
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> "UserError":
@@ -44,7 +44,7 @@ class RunError(RuntimeError):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Sentence for an unknown ``name``, which suggests the nearest valid names, else lists all."""
+    """Sentence that reports an unknown ``name`` and suggests similar valid names, or lists all."""
     valid = list(valid)
     nearest = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     if nearest:
@@ -55,7 +55,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
 def sentences(error: ValidationError, fields: Iterable[str], kind: str) -> list[str]:
     """One sentence for each problem that pydantic found.
 
-    ``fields`` are the dotted names that exist; ``kind`` is their noun: "setting", "parameter".
+    ``fields`` are the valid dotted names; ``kind`` is the noun for them, such as "setting".
     """
     known = list(fields)
     lines = []

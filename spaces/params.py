@@ -10,8 +10,8 @@ from spaces.errors import SpaceError, sentences
 class TrialParams(BaseModel):
     """Hyperparameters of one fine-tune: all it depends on besides data, seed and number of epochs.
 
-    The defaults are typical values of published fine-tuning recipes; a search space
-    lets some fields vary and fixes the rest.
+    The defaults are typical values of published fine-tuning recipes. A search space lets some
+    fields vary and fixes all others.
     """
 
     model_config = ConfigDict(
@@ -21,26 +21,27 @@ class TrialParams(BaseModel):
     backbone: str
     """Name of a timm model, with its weight tag if it has several ("resnet50.a1_in1k")."""
     unfreeze: float = Field(0.25, ge=0, le=1)
-    """Fraction of the backbone's ordered parameter groups that train, counted from the head.
-    0 trains the head alone, 1 trains everything."""
+    """Fraction of the backbone's layer groups that train, counted from the head. With 0 only the
+    head trains, with 1 all layers train."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate of the head."""
     backbone_lr_scale: float = Field(0.1, gt=0, le=1)
-    """Learning rate of the backbone's last group, as a share of the head's."""
+    """Learning rate of the backbone's last group, as a share of the head's rate."""
     layer_decay: float = Field(1.0, gt=0, le=1)
-    """Learning rate of each backbone group, as a share of the next group's towards the head."""
+    """Learning rate of each backbone group, relative to the next group towards the head."""
     weight_decay: float = Field(1e-3, ge=0)
-    """Decoupled for adamw, an L2 penalty for the others; 0 for biases and normalisation layers."""
+    """Weight decay, except for biases and normalisation layers. It is decoupled in adamw, and an L2
+    penalty in the other optimizers."""
     l1: float = Field(0.0, ge=0)
-    """Factor of the L1 penalty on trainable weights, except biases and normalisation layers."""
+    """Factor of the L1 penalty on trained weights. Biases and normalisation layers have none."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Probability of dropping a feature in front of the classifier."""
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Rate of stochastic depth, for backbones that support it."""
     augment: float = Field(0.3, ge=0, le=1)
-    """Strength of the random image transforms; 0 is none."""
+    """Strength of the random image transforms; 0 leaves images unchanged."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each target spread evenly over the classes."""
+    """Share of a target's probability that is spread evenly over the classes."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Update rule; sgd has Nesterov momentum 0.9."""
     schedule: Literal["cosine", "plateau", "cyclic", "constant"] = "cosine"
@@ -56,13 +57,14 @@ class TrialParams(BaseModel):
     head_activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
     """Non-linearity after the head's hidden layer."""
     gradual_unfreezing: bool = False
-    """Unfreeze the trainable groups one by one over the first half of max_epochs, head first."""
+    """Train the head first, and unfreeze groups backwards over the first half of max_epochs."""
     balance: Literal["none", "weighted", "effective", "oversample", "undersample"] = "none"
-    """Remedy for class imbalance. "weighted" and "effective" weight the loss by the inverse of each
-    class's number or effective number of images (Cui et al. 2019); the others resample by class."""
+    """Remedy for class imbalance. "weighted" weights the loss of a class by the inverse of its
+    number of images, "effective" by the inverse of its effective number (Cui et al. 2019).
+    "oversample" and "undersample" resample images by class."""
     focal_gamma: float = Field(0.0, ge=0)
-    """Exponent of the focal loss (Lin et al. 2017): higher values reduce the loss of images
-    classified with confidence; 0 is plain cross-entropy."""
+    """Exponent of the focal loss (Lin et al. 2017). Higher values reduce the loss of images that
+    are classified with confidence; 0 is plain cross-entropy."""
     freeze_batchnorm: bool = True
     """Whether BatchNorm layers of frozen groups keep their pretrained statistics."""
 

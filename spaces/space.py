@@ -28,14 +28,14 @@ _INACTIVE = {
     "gradual_unfreezing": ("unfreeze", 0),
     "head_activation": ("head_hidden", 0),
 }
-"""Fields without effect, each with the other field and the value of it that make them so."""
+"""Field: (other field, value). The field has no effect if the other field has this value."""
 
 
 class SearchSpace:
     """Named dimensions, one for each field of `TrialParams`, and starting points. Immutable.
 
-    Doesn't sample: `distributions` is for Optuna. A field without a dimension is fixed at its
-    default, image_size at each backbone's native size.
+    Optuna samples from `distributions`. A field that ``dimensions`` lacks is fixed at its default;
+    the default of image_size is each backbone's native size.
 
     Raises `SpaceError` with every problem, a sentence each.
     """
@@ -51,7 +51,7 @@ class SearchSpace:
         self.name = name
         self.doc = doc
         self.recipes = tuple(recipes)
-        """Partial points to try first, each with every backbone; ``starts`` in a TOML file."""
+        """Points to try first, each with every backbone: the ``starts`` of a TOML file."""
         defaults = {
             field: Fixed(value=info.default)
             for field, info in TrialParams.model_fields.items()
@@ -72,7 +72,7 @@ class SearchSpace:
             presets = preset_names()
             if name not in presets:
                 file = path.with_name(path.name + ".toml")
-                hint = f" The file {file} exists: add .toml." if file.exists() else ""
+                hint = f" To load the file {file}, add .toml." if file.exists() else ""
                 raise SpaceError(unknown("space preset", name, presets) + hint)
             path = PRESETS / f"{name}.toml"
         try:
@@ -89,15 +89,16 @@ class SearchSpace:
         return cls.from_table(table, name=name)
 
     def to_table(self) -> dict[str, object]:
-        """Table for a ``space.json``: input of `from_table`, and the name."""
+        """Table for a ``space.json``: the one that `from_table` reads, with the name added."""
         dimensions = {field: dim.model_dump() for field, dim in self.dimensions.items()}
         return {"name": self.name, "starts": list(self.recipes), **dimensions}
 
     @classmethod
     def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
-        """Space from a TOML table, which gives for each field a value or a table of bounds.
+        """Space from a table that gives for each field a value, or a table of bounds.
 
-        ``starts`` is a list of tables of values by field. Raises `SpaceError` with every problem.
+        The entry ``starts`` is a list of points, each a table of values by field. Raises
+        `SpaceError` with every problem.
         """
         table = dict(table)
         doc, starts = str(table.pop("doc", "")), table.pop("starts", [])
@@ -105,14 +106,16 @@ class SearchSpace:
         problems = []
         if not (isinstance(starts, list) and all(isinstance(start, dict) for start in starts)):
             raise SpaceError(
-                "starts is a list of points; write [[starts]] above the values of each."
+                "starts must be a list of points; write [[starts]] above the values of each point."
             )
         for field, entry in table.items():
             if field not in TrialParams.model_fields:
                 problems.append(unknown("parameter", field, TrialParams.model_fields))
                 continue
             if isinstance(entry, list):
-                problems.append(f"{field} is a list; write a table with low and high, or choices.")
+                problems.append(
+                    f"{field} is a list; write a table with low and high, or with choices."
+                )
                 continue
             try:
                 dimensions[field] = dimension_of(field, entry)
@@ -175,7 +178,10 @@ class SearchSpace:
         return distributions
 
     def grid(self) -> list[dict[str, object]]:
-        """All combinations of the open dimensions. Raises `SpaceError` if they are infinite."""
+        """All combinations of the open dimensions.
+
+        Raises `SpaceError` if `Range.values` of a dimension is empty.
+        """
         infinite = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
         if infinite:
             raise SpaceError(
@@ -188,8 +194,8 @@ class SearchSpace:
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
 
-        Without recipes: every backbone at the defaults, first with only its head trained, which is
-        cheap, then with the default ``unfreeze``.
+        Without recipes, every backbone is tried at the defaults. If ``unfreeze`` can be 0 but is
+        not by default, every backbone is first tried with only its head trained, which is cheap.
         """
         depth = self.dimensions["unfreeze"]
         head_only = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
@@ -204,7 +210,7 @@ class SearchSpace:
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> "TrialParams | None":
-        """Point of this space that is nearest to ``point``; None if its backbone is not here."""
+        """Point of this space that is nearest to ``point``; None if its backbone is not allowed."""
         if point.backbone not in self.backbones:
             return None
         values = {field: dim.nearest(getattr(point, field)) for field, dim in self.open.items()}
@@ -213,7 +219,7 @@ class SearchSpace:
     def sampler_values(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
     ) -> dict[str, object]:
-        """Values of the open fields that a sampler would suggest to propose ``point``.
+        """Values of the open fields with which a sampler proposes ``point``.
 
         Fields whose value is outside their dimension are left out.
         """
@@ -229,7 +235,8 @@ class SearchSpace:
     ) -> TrialParams:
         """Complete `TrialParams`: ``values``, and the space's defaults for the other fields.
 
-        ``native_image_size`` has the input side of each backbone in pixels. Raises `SpaceError`.
+        ``native_image_size`` has the input side of each backbone in pixels. Raises `SpaceError` if
+        a name or a value is not valid.
         """
         for field in values:
             if field not in TrialParams.model_fields:
@@ -244,7 +251,7 @@ class SearchSpace:
         problems = []
         if "backbone" not in self.dimensions:
             raise SpaceError(f"The space {self.name!r} names no backbone; add backbone.choices.")
-        for field in ("backbone", "image_size"):  # all values are prepared before the sweep
+        for field in ("backbone", "image_size"):  # a sweep prepares every value before it starts
             if isinstance(self.dimensions[field], Range):
                 raise SpaceError(f"{field} needs choices or a value, not a range.")
         start = {f: d.start for f, d in self.dimensions.items()}
@@ -264,8 +271,8 @@ class SearchSpace:
             cause = self.dimensions[other]
             if field in self.open and isinstance(cause, Fixed) and cause.value == inactive_at:
                 problems.append(
-                    f"{field} is open but {other} is fixed at {inactive_at}, so it would change "
-                    f"nothing; fix {field} or open {other}."
+                    f"{field} varies but {other} is fixed at {inactive_at}, so {field} has no "
+                    f"effect; fix {field} or let {other} vary."
                 )
         for recipe in self.recipes:
             for field, value in recipe.items():
@@ -274,7 +281,7 @@ class SearchSpace:
                 elif not self.dimensions[field].contains(value):
                     problems.append(
                         f"starts: {field} can't be {value} in this space; give an allowed value or "
-                        "leave it out."
+                        f"leave {field} out."
                     )
         if problems:
             raise SpaceError.of(dict.fromkeys(problems))

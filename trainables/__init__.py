@@ -3,5 +3,6 @@
 Packages, from the lowest layer up: `data` lists, opens, splits and decodes images; `evaluation`
 scores predictions; `models` builds timm backbones and splits them where training begins; `inputs`
 feeds them views of images; `training` runs a fine-tune; `inference` uses an exported model. Import
-names from a package: it loads only the modules that they need, since torch and timm take seconds.
+names from a package, not from its modules. The package then loads only what these names need; this
+saves the seconds that torch and timm take to import.
 """

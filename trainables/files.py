@@ -11,8 +11,8 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a temporary file beside ``path``, sync it to disk and rename it to ``path``.
 
-    ``write`` receives the temporary file's path. Creates the folder. ``path`` is unchanged until
-    the rename. If ``write`` raises, the temporary file is deleted.
+    ``write`` receives the temporary file's path. The folder of ``path`` is created if necessary.
+    ``path`` is unchanged until the rename. If ``write`` raises, the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -20,7 +20,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         partial.touch()
         mode = partial.stat().st_mode
         write(partial)
-        partial.chmod(mode)  # safetensors makes files that only their owner can read
+        partial.chmod(mode)  # safetensors leaves files readable by their owner alone
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.replace(path)
@@ -34,8 +34,17 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
+def printable(text: str) -> str:
+    """Text that can be printed and written as UTF-8.
+
+    Bytes of a file's name that are not UTF-8 become ``\\xNN``. Python holds such bytes as lone
+    surrogates, which no UTF-8 file and no terminal takes.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def check_writable(folder: Path) -> None:
-    """Make ``folder`` and write a temporary file there. Raises `OSError` if either fails."""
+    """Make ``folder`` and a temporary file in it. Raises `OSError` if either fails."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass

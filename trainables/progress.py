@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Progress callback: ``progress(step, done, total)``; ``total`` is 0 when unknown."""
+"""Progress callback ``progress(step, done, total)``, where a ``total`` of 0 means unknown."""
 
 
 def ignore_progress(step: str, done: int, total: int) -> None:

@@ -136,7 +136,7 @@ def test_the_default_of_a_range_with_steps_is_one_of_them() -> None:
     made = space(dropout={"low": 0, "high": 0.5, "step": 0.1})
     assert made.params({}, native_image_size=SIZES).dropout in (0.2, pytest.approx(0.3))
     with pytest.raises(
-        SpaceError, match=r"default must be whole steps of 0.1 above 0.0, such as 0.2"
+        SpaceError, match=r"default must be 0.0 plus a multiple of the step 0.1, such as 0.2"
     ):
         space(dropout={"low": 0, "high": 0.5, "step": 0.1, "default": 0.22})
 
@@ -193,13 +193,13 @@ def test_a_fixed_field_is_no_longer_open() -> None:
         ({"dropout": {"low": 0.1, "hgih": 0.5}}, "Unknown bound 'hgih'; did you mean 'high'"),
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "must start above 0"),
         ({"optimizer": {"choices": ["adamw", "lion"]}}, "not 'lion'"),
-        ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "would change nothing"),
+        ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "layer_decay has no effect"),
         ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
         ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
         ({"unfreeze": [0.0, 0.5]}, "unfreeze is a list; write a table with low and high"),
         ({"image_size": {"low": 96, "high": 224}}, "image_size needs choices"),
         ({"head_hidden": {"low": 64.5, "high": 1000}}, "head_hidden needs whole bounds"),
-        ({"starts": {"unfreeze": 0}}, r"starts is a list of points; write \[\[starts\]\]"),
+        ({"starts": {"unfreeze": 0}}, r"starts must be a list of points; write \[\[starts\]\]"),
         ({"starts": [{"unfreez": 0}]}, "starts: Unknown parameter 'unfreez'; did you mean"),
         ({"dropout": 0.2, "starts": [{"dropout": 0}]}, "starts: dropout can't be 0.0 in this"),
     ],

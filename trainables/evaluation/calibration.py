@@ -1,4 +1,4 @@
-"""Reliability of predicted confidence: the calibration curve and its expected error."""
+"""Reliability of predicted confidence: the calibration curve and the expected calibration error."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ class Calibration:
     """
 
     confidence: np.ndarray
-    """``(bins,)`` mean confidence of the predictions in each bin; NaN in an empty one."""
+    """``(bins,)`` mean confidence of the predictions in each bin; NaN in an empty bin."""
     accuracy: np.ndarray
-    """``(bins,)`` share of correct predictions in each bin; NaN in an empty one."""
+    """``(bins,)`` share of correct predictions in each bin; NaN in an empty bin."""
     images: np.ndarray
     """``(bins,)`` number of images in each bin."""
 
     @property
     def error(self) -> float:
-        """Expected calibration error: gap between confidence and accuracy, averaged over images."""
+        """Expected calibration error: mean over images of their bin's |confidence - accuracy|."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float(np.nansum(gaps * self.images) / self.images.sum())
 
@@ -29,7 +29,7 @@ class Calibration:
 def calibration_curve(
     probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
 ) -> Calibration:
-    """Bin ``(n, classes)`` probabilities by confidence and compare with ``(n,)`` class numbers."""
+    """Compare confidence and accuracy, from ``(n, classes)`` probabilities and ``(n,)`` labels."""
     confidences = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidences * bins).astype(int), bins - 1)

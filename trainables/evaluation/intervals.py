@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 _MAX_RESAMPLED_SCORES = 500_000_000
-"""Largest ``resamples * images * classes`` for which ROC AUC is resampled: about ten seconds."""
+"""Largest ``resamples * images * classes`` for which ROC AUC is resampled; takes ten seconds."""
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """95% interval of a proportion (Wilson 1927), from the number of successes in ``trials``."""
-    from scipy.stats import binomtest  # its import takes a second, which few callers need
+    from scipy.stats import binomtest  # takes a second to import, and few callers need it
 
     interval = binomtest(successes, trials).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
@@ -20,14 +20,14 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 class BootstrapIntervals:
     """95% percentile intervals of test metrics (Efron 1979).
 
-    An interval is None where every resample gives the same value, as in a test without mistakes.
+    An interval is None if every resample gives the same value, as in a test without mistakes.
     """
 
     balanced_accuracy: tuple[float, float] | None
     macro_f1: tuple[float, float] | None
     roc_auc: tuple[float, float] | None
-    """One against the rest, mean over classes. Also None if a class has no test image, or if
-    resampling would take minutes."""
+    """ROC AUC of one class against the rest, mean over classes. Also None if a class has no test
+    image, or if resampling would take minutes."""
 
 
 def bootstrap_intervals(
@@ -35,8 +35,8 @@ def bootstrap_intervals(
 ) -> BootstrapIntervals:
     """Intervals from test images resampled with replacement within each class.
 
-    ``probabilities`` is ``(n, classes)``, ``labels`` ``(n,)`` class numbers. The intervals reflect
-    the choice of test images, not the variation between training runs.
+    ``probabilities`` are ``(n, classes)``; ``labels`` are ``(n,)`` class numbers. The intervals
+    reflect the choice of test images, not the variation between training runs.
     """
     classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
     counts = _resample_counts(labels, resamples, seed)

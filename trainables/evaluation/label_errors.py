@@ -7,14 +7,16 @@ def likely_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.nda
     """``(k,)`` positions of images whose label is doubtful, the most doubtful first.
 
     Confident learning (Northcutt et al. 2021): the threshold of a class is its mean probability
-    over the images that carry its label. An image is a suspect if the
-    likeliest class among those that reach their threshold is not its label. Suspects are ordered by
-    how far the probability of that class exceeds that of the label.
+    over the images that carry its label. The class suggested for an image is the likeliest of the
+    classes that reach their threshold. A label is doubtful if the suggested class is another one
+    and is likelier. The larger the difference between the two probabilities, the more doubtful is
+    the label.
 
-    A suspect may also be a mistake of the model. Errors that are systematic in the training labels
-    are not found.
+    A doubtful label may be right and the model mistaken. Label errors that the training images
+    share are not found, because the model learns them.
 
-    ``probabilities`` is ``(n, classes)`` of held-out images, ``labels`` ``(n,)`` class numbers.
+    ``probabilities`` are ``(n, classes)``, from a model that was not trained on these images.
+    ``labels`` are ``(n,)`` class numbers.
     """
     classes = probabilities.shape[1]
     thresholds = np.ones(classes)

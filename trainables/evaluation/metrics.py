@@ -17,11 +17,11 @@ class TestMetrics:
 
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    """95% interval (Wilson 1927)."""
+    """95% interval of the accuracy (Wilson 1927)."""
     balanced_accuracy: float
     macro_f1: float
     roc_auc: float | None
-    """One against the rest, mean over classes; None if a class has no test image."""
+    """ROC AUC of one class against the rest, mean over classes; None if a class has no image."""
     confusion_matrix: list[list[int]]
     """Numbers of images; rows are true classes, columns predicted classes."""
     classes: list[str]
@@ -67,14 +67,14 @@ def test_metrics(
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean recall over the classes that occur in ``labels``; both are ``(n,)`` class numbers."""
+    """Mean recall over the classes that occur in ``labels``. Arguments: ``(n,)`` class numbers."""
     images = np.bincount(labels)
     correct = np.bincount(labels[labels == predicted], minlength=len(images))
     return float((correct[images > 0] / images[images > 0]).mean())
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """Mean F1 over all classes; 0 for a class without images that is never predicted."""
+    """Mean F1 over all classes; a class without images and predictions has an F1 of 0."""
     correct = np.bincount(labels[labels == predicted], minlength=num_classes)
     images = np.bincount(labels, minlength=num_classes)
     predictions = np.bincount(predicted, minlength=num_classes)
@@ -103,7 +103,7 @@ class Scores:
 
 
 NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
-"""NaN for every metric: without validation images, or if a logit is not finite."""
+"""Scores of an epoch without validation images, or with a logit that is not finite."""
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:

@@ -18,14 +18,14 @@ class OperatingPoint:
     wanted: float
     """Required sensitivity: the share of positive images to be predicted positive."""
     threshold: float
-    """Smallest probability of the positive class at which it is predicted."""
+    """The positive class is predicted if its probability is at least this threshold."""
 
     @classmethod
     def fit(cls, positive: str, wanted: float, scores: np.ndarray, truth: np.ndarray) -> Self:
         """Choose the highest threshold that reaches the sensitivity ``wanted``.
 
         ``scores`` are ``(n,)`` probabilities of the positive class; ``truth`` is ``(n,)`` bool,
-        True for images of that class.
+        True for images of the positive class.
         """
         positives = np.sort(scores[truth])[::-1]
         # rounded up without the error of floating point: 0.55 * 100 is a little over 55
@@ -35,14 +35,14 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class SensitivitySpecificity:
-    """Sensitivity and specificity at an operating point, on images it was not fitted on."""
+    """Sensitivity and specificity of an operating point, on images that did not determine it."""
 
     point: OperatingPoint
     sensitivity: float
     sensitivity_ci95: tuple[float, float]
     specificity: float
     specificity_ci95: tuple[float, float]
-    """95% interval, like that of the sensitivity (Wilson 1927)."""
+    """Both intervals are 95% intervals (Wilson 1927)."""
 
     @property
     def rows(self) -> tuple[tuple[str, float, tuple[float, float]], ...]:
@@ -55,7 +55,7 @@ class SensitivitySpecificity:
 
     @classmethod
     def measure(cls, point: OperatingPoint, scores: np.ndarray, truth: np.ndarray) -> Self:
-        """Measure both rates on ``(n,)`` positive-class probabilities and ``(n,)`` bool truth."""
+        """Measure sensitivity and specificity; ``scores`` and ``truth`` are as in `fit`."""
         predicted = scores >= point.threshold
         return cls(point, *_proportion(predicted[truth]), *_proportion(~predicted[~truth]))
 

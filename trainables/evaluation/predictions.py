@@ -10,7 +10,7 @@ import numpy as np
 from trainables.files import write_atomically
 
 _PREFIX = "p."
-"""Prefix of a class's name in the column of its probabilities."""
+"""Start of the names of columns with probabilities; the name of the class follows."""
 
 
 def probability_columns(probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -26,7 +26,7 @@ class Predictions:
     labels: np.ndarray
     """``(n,)`` class numbers."""
     probabilities: np.ndarray
-    """``(n, classes)``."""
+    """``(n, classes)``, with columns in the order of ``classes``."""
 
     @property
     def predicted(self) -> np.ndarray:
@@ -58,7 +58,7 @@ class Predictions:
 
     @classmethod
     def read(cls, file: Path, classes: Sequence[str]) -> Self:
-        """Read a table of `write`; classes are numbered in the order of ``classes``.
+        """Read a table that `write` made; classes are numbered in the order of ``classes``.
 
         Raises `KeyError` if a class has no column, or if a label is not among ``classes``.
         """

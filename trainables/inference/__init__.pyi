@@ -5,6 +5,7 @@ from .grad_cam import overlay_heatmap as overlay_heatmap
 from .model_spec import SIDECAR as SIDECAR
 from .model_spec import SPEC as SPEC
 from .model_spec import ModelSpec as ModelSpec
+from .predictor import FileOutcome as FileOutcome
 from .predictor import FilePredictions as FilePredictions
 from .predictor import Predictor as Predictor
 from .temperature_scaling import apply_temperature as apply_temperature

@@ -7,13 +7,13 @@ from torch import nn
 
 
 class Ensemble(nn.Module):
-    """Weighted mean of its members' probabilities, returned as logarithms.
+    """Model that returns the logarithm of the weighted mean of its members' probabilities.
 
-    Softmax of the output gives the mean probabilities.
+    The softmax of this output gives the mean probabilities again.
 
     Args:
         members: Classifiers of the same classes and the same preprocessing.
-        weights: Weight of each member; they sum to 1.
+        weights: Weight of each member; the weights sum to 1.
     """
 
     def __init__(self, members: Sequence[nn.Module], weights: Sequence[float]) -> None:

@@ -16,7 +16,7 @@ _BATCH_SIZE = 4
 
 
 class LogitsAndFeatures(nn.Module):
-    """Model that returns ``(n, classes + d)``: logits, and the classifier's input features."""
+    """``model`` with ``(n, classes + d)`` outputs: logits, and the d inputs of its classifier."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -38,8 +38,8 @@ def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -
     """Grad-CAM (Selvaraju et al. 2017): how much each location supports a class, for each image.
 
     Uses the last stage whose locations influence the logits. In a transformer that classifies by
-    its class token, this is the last block but one. Leaves ``model`` in eval mode
-    with its parameters frozen.
+    its class token, this is the last block but one. Leaves ``model`` in eval mode, and all its
+    parameters frozen.
 
     Args:
         model: A timm model.
@@ -47,7 +47,7 @@ def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -
         classes: ``(n,)`` class number to explain, for each image.
 
     Returns:
-        ``(n, side, side)`` float32 in [0, 1], all 0 where nothing supports the class; None if no
+        ``(n, side, side)`` float32 in [0, 1], 0 where nothing supports the class; None if no
         stage of the model has a feature map.
     """
     model.eval().requires_grad_(False)
@@ -89,12 +89,12 @@ def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np
 
 
 def _first_tensor(output: Any) -> torch.Tensor | None:
-    """Features in a stage's output, which come first if it returns several values."""
+    """Features in a stage's output: the first value if the stage returns several."""
     return output if isinstance(output, torch.Tensor | None) else _first_tensor(output[0])
 
 
 def _as_map(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | None:
-    """``(n, rows, columns, channels)`` from a stage's features; None if they are no map."""
+    """``(n, rows, columns, channels)`` from a stage's features; None if they form no map."""
     if features is None or features.ndim not in (3, 4):
         return None
     if features.ndim == 4:
@@ -116,7 +116,10 @@ def _upsample(support: torch.Tensor, side: int) -> np.ndarray:
 
 
 def overlay_heatmap(image: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Overlay a map of `grad_cam_maps` on an ``(h, w, 3)`` uint8 image; brighter is stronger."""
+    """Overlay a map of `grad_cam_maps` on an ``(h, w, 3)`` uint8 image.
+
+    Brighter colours mean stronger support.
+    """
     share = cv2.resize(support, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     heat = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     mixed = 0.7 * (1 - 0.6 * share) * image + 0.6 * share * heat

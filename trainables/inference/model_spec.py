@@ -19,7 +19,7 @@ from trainables.models import Preprocessing
 SPEC = "finesweep"
 """Key of the `ModelSpec` in a timm folder's ``config.json``."""
 SIDECAR = "finesweep.json"
-"""Name of the `ModelSpec` in a ``.pt2`` archive, and of its entry in ONNX metadata."""
+"""Name under which a ``.pt2`` archive (as a file) and ONNX metadata hold the `ModelSpec`."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class ModelSpec:
     interpolation: str
     """Name of the interpolation for resizing images."""
     mean: tuple[float, float, float]
-    """Mean of each channel, of pixels in [0, 1]."""
+    """Mean of each channel, for pixels in [0, 1]."""
     std: tuple[float, float, float]
-    """Standard deviation of each channel, of pixels in [0, 1]."""
+    """Standard deviation of each channel, for pixels in [0, 1]."""
     point: OperatingPoint | None = None
     """Decision threshold for two classes; None predicts the class of the largest probability."""
 
@@ -67,7 +67,7 @@ class ModelSpec:
     def from_export(cls, file: Path, text: str) -> Self:
         """Parse the JSON ``text`` from an export ``file``.
 
-        Raises `ConfigError` if ``text`` is empty: Finesweep did not export the file.
+        Raises `ConfigError` if ``text`` is empty, because Finesweep did not export such a file.
         """
         if not text:
             raise ConfigError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import timm
@@ -26,15 +26,28 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class FilePredictions:
-    """Predicted probabilities of the image files that could be read."""
+class FileOutcome:
+    """Whether a file has a prediction, and if not, why."""
 
-    files: tuple[Path, ...]
-    """Files that could be read, in the given order."""
+    path: Path
+    status: Literal["ok", "missing", "unreadable"]
+    reason: str = ""
+    """Reason why there is no prediction; empty if there is one."""
+
+
+@dataclass(frozen=True)
+class FilePredictions:
+    """Predicted probabilities of image files, and an outcome for every file."""
+
+    outcomes: tuple[FileOutcome, ...]
+    """One for each file, in the given order."""
     probabilities: np.ndarray
-    """``(files, classes)`` float32, each row summing to 1."""
-    unreadable: dict[Path, str]
-    """Reason why a file could not be read, by file."""
+    """``(n, classes)`` float32 of the n files that could be read, each row summing to 1."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that could be read, in the given order: the rows of ``probabilities``."""
+        return tuple(outcome.path for outcome in self.outcomes if outcome.status == "ok")
 
 
 class Predictor:
@@ -111,31 +124,33 @@ class Predictor:
     def predict(
         self, files: Sequence[Path], progress: Progress = ignore_progress
     ) -> FilePredictions:
-        """Classify the files that can be read. Threads decode the next batch meanwhile."""
-        read: list[Path] = []
-        unreadable: dict[Path, str] = {}
+        """Classify the files that can be read. Threads decode the next batch meanwhile.
+
+        Never fails because of a file: each has its outcome.
+        """
+        outcomes: list[FileOutcome] = []
         parts = [np.empty((0, len(self.spec.labels)), np.float32)]
         for batch in self._decoded_batches(files):
-            images = [image for _, image in batch if isinstance(image, np.ndarray)]
-            read += [file for file, image in batch if isinstance(image, np.ndarray)]
-            unreadable |= {file: reason for file, reason in batch if isinstance(reason, str)}
+            images = [image for _, image in batch if image is not None]
+            outcomes += [outcome for outcome, _ in batch]
             if images:
                 parts.append(self._logits(images))
-            progress("classifying images", len(read) + len(unreadable), len(files))
+            progress("classifying images", len(outcomes), len(files))
         probabilities = np.asarray(softmax(np.concatenate(parts), axis=1))
-        return FilePredictions(tuple(read), probabilities, unreadable)
+        return FilePredictions(tuple(outcomes), probabilities)
 
     def draw_grad_cams(
         self, predictions: FilePredictions, folder: Path, progress: Progress = ignore_progress
     ) -> None:
         """Write a picture of each classified file: the image beside its Grad-CAM heat map.
 
-        A picture is named by the row in ``predictions`` and the image's file name. Needs `model`.
-        Raises `ConfigError` if the model has no feature map.
+        A picture is named by the file's position among all given files and by its name. Needs
+        `model`. Raises `ConfigError` if the model has no feature map.
         """
         assert self.model is not None, "Grad-CAM needs a timm model"
         folder.mkdir(parents=True, exist_ok=True)
         predicted = self.spec.predict_classes(predictions.probabilities)
+        rows = [row for row, outcome in enumerate(predictions.outcomes) if outcome.status == "ok"]
         for start in range(0, len(predicted), BATCH_SIZE):
             batch = slice(start, start + BATCH_SIZE)
             files = predictions.files[batch]
@@ -145,8 +160,8 @@ class Predictor:
                 raise ConfigError(
                     "This model has no feature map, which Grad-CAM needs; leave --grad-cam out."
                 )
-            for row, (file, image) in enumerate(zip(files, images, strict=True), start=start):
-                both = np.hstack([image, overlay_heatmap(image, maps[row - start])])
+            for row, file, image, heat in zip(rows[batch], files, images, maps, strict=True):
+                both = np.hstack([image, overlay_heatmap(image, heat)])
                 Image.fromarray(both).save(folder / f"{row:06d}_{file.stem}.png")
             progress("drawing Grad-CAM", start + len(files), len(predicted))
 
@@ -165,25 +180,27 @@ class Predictor:
 
     def _decoded_batches(
         self, files: Sequence[Path]
-    ) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
-        """Batches of files, each with its resized image or the reason why it can't be read.
+    ) -> Iterator[list[tuple[FileOutcome, np.ndarray | None]]]:
+        """Batches of outcomes, each with the resized image if the file could be read.
 
         The next batch is decoded in threads while the current one is in use.
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            following: list[tuple[Path, Future[np.ndarray | str]]] = []
+            following: list[Future[tuple[FileOutcome, np.ndarray | None]]] = []
             for start in range(0, len(files) + BATCH_SIZE, BATCH_SIZE):
                 current, batch = following, files[start : start + BATCH_SIZE]
-                following = [(file, pool.submit(self._try_read, file)) for file in batch]
+                following = [pool.submit(self._try_read, file) for file in batch]
                 if current:
-                    yield [(file, image.result()) for file, image in current]
+                    yield [read.result() for read in current]
 
-    def _try_read(self, file: Path) -> np.ndarray | str:
-        """Resized image, or the reason why the file can't be read."""
+    def _try_read(self, file: Path) -> tuple[FileOutcome, np.ndarray | None]:
+        """Outcome of reading a file, and its resized image; None if it can't be read."""
         try:
-            return self._read(file)
+            return FileOutcome(file, "ok"), self._read(file)
         except IMAGE_ERRORS as error:
-            return describe_image_error(error)
+            is_missing = isinstance(error, FileNotFoundError)
+            status: Literal["missing", "unreadable"] = "missing" if is_missing else "unreadable"
+            return FileOutcome(file, status, describe_image_error(error)), None
 
     def _read(self, file: Path) -> np.ndarray:
         return self.spec.resize(read_rgb(file, side=self.spec.image_size))

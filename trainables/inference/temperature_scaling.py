@@ -14,8 +14,9 @@ _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 10.0
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
     """Temperature that minimises the loss of ``(n, classes)`` logits on ``(n,)`` class numbers.
 
-    Returns 1 unless cross-validation over ``(n,)`` fold numbers favours a temperature: those fitted
-    on the other folds must lower the mean loss on the images left out.
+    Returns 1 unless scaling helps in cross-validation over the ``(n,)`` fold numbers ``folds``. To
+    help, it must lower the mean loss if each fold is scaled by a temperature that was fitted on the
+    other folds.
     """
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
@@ -28,7 +29,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -
 
 
 def apply_temperature(model: nn.Module, temperature: float) -> None:
-    """Divide the logits of a timm ``model``, by scaling its last layers in place."""
+    """Divide the logits of a timm ``model`` by ``temperature``: scales its last layers in place."""
     for name in head_names(model):
         layers = model.get_submodule(name).modules()
         last = [layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)][-1]

@@ -1,6 +1,6 @@
-"""Batches of augmented images, as the features that a model's frozen prefix computes from them.
+"""Batches of augmented images, in the form of features: outputs of a model's frozen prefix.
 
-A machine computes features once, and its trials share them.
+A machine computes each feature once; all trials on the machine share it.
 """
 
 import lazy_loader

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-# Bounds at strength 1; each is multiplied by the strength.
+# Bounds at strength 1; at a lower strength all bounds are narrower.
 MAX_ROTATION = math.radians(30)
 MAX_SHEAR = math.radians(20)
 MAX_SHIFT = 0.2
 """Largest shift, as a share of the image's side."""
 MAX_ZOOM_IN = 1.5
+"""Largest factor by which the content is enlarged."""
 MAX_ZOOM_OUT = 1.2
+"""Largest factor by which the content is reduced."""
 MAX_STRETCH = 1.25
 """Largest ratio by which one side is stretched against the other."""
 MAX_COLOUR = 0.5
@@ -30,12 +32,14 @@ MAX_NOISE = 0.1
 MAX_ERASED_AREA = 0.25
 """Largest share of the image that is erased."""
 ERASE_PROBABILITY = 0.5
+"""Probability that a box of the image is erased."""
 
 NUMBERS_PER_IMAGE = 18
 """Number of uniform random numbers that determine an image's transform."""
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 _ERASED_LEVEL = 128
+"""Grey level of an erased box."""
 _NOISE_MEAN, _NOISE_SD = 128, 32
 """Mean and standard deviation of the noise tile, in grey levels."""
 
@@ -44,8 +48,8 @@ def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) ->
     """Transform each image by its own strength and random numbers; strength 0 changes nothing.
 
     The order is: one affine map (zoom, stretch, flip, rotation, shear and shift, mirrored at the
-    border); brightness, contrast and saturation; noise; erasing. Doesn't normalise. GPU and CPU
-    round differently, by a few grey levels.
+    border); brightness, contrast and saturation; noise; erasing. Pixels are not normalised. The
+    results of GPU and CPU differ by a few grey levels, because they round differently.
 
     Args:
         images: ``(n, 3, h, w)`` uint8.
@@ -194,7 +198,7 @@ def _in_pixels(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _colour_maps(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``(n, 3, 3)`` colour matrices and ``(n,)`` offsets, as shares of an image's mean level."""
+    """``(n, 3, 3)`` colour matrices, and ``(n,)`` offsets as shares of each image's mean level."""
     brightness, contrast, saturation = factors.T[:, :, None, None]
     mixed = saturation * np.eye(3) + (1 - saturation) * np.array(_LUMA)
     return brightness * contrast * mixed, (brightness * (1 - contrast))[:, 0, 0]

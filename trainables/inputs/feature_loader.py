@@ -25,9 +25,9 @@ from trainables.models import Features, Preprocessing, SplitModel, normalise
 _log = logging.getLogger("finesweep")
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
-"""Number of images per forward pass of a prefix or an evaluation. Does not change results."""
+"""Number of images per forward pass of a prefix or an evaluation; results don't depend on it."""
 _FORMAT = 1
-"""Version in every key. Raise it when `augment`, views or splits change what a key stands for."""
+"""Version in every block's key. Raise the version if new code gives other features."""
 
 
 class FeatureLoader:
@@ -56,7 +56,7 @@ class FeatureLoader:
         self._preprocessing, self._device, self._autocast = preprocessing, device, autocast
         self._store = store
         self._block_rows = images.rows if images.parent_rows is None else images.parent_rows
-        """Dataset rows of the images in a block: a subset shares the block of its parent set."""
+        """Dataset rows of a block's images. A subset (e.g. a fold) uses the block of its parent."""
         self._block_positions = np.arange(len(images))
         """``(n,)`` position of each image in a block."""
         if images.parent_rows is not None:
@@ -76,9 +76,10 @@ class FeatureLoader:
     def batches(
         self, batches: Sequence[np.ndarray], views: Views | None = None, epoch_index: int = 0
     ) -> Iterator[Features]:
-        """Features of each batch of positions, on the device; without ``views``, not augmented.
+        """Features, on the device, of each batch of image positions.
 
-        Small batches are merged into about `batch_size` images for a pass through a frozen prefix.
+        Without ``views``, the images are not augmented. Small batches go through a frozen prefix
+        together, about `batch_size` images at a time.
         """
         views = views or Views(0.0, None, 0)
         groups = list(_groups(batches, self.batch_size if self.split.prefix_module else 1))
@@ -115,7 +116,7 @@ class FeatureLoader:
                 rows = torch.from_numpy(self._block_positions[positions[stored]])
                 features[stored] = block.values[rows].float()
                 missing[stored] = False
-        # 2. Compute the missing features, and store the rows that the store's type can hold.
+        # 2. Compute the missing features, and store the rows whose values fit the store's type.
         absent = np.flatnonzero(missing)
         parts = np.array_split(absent, -(-len(absent) // self.batch_size)) if len(absent) else ()
         for part in parts:
@@ -140,7 +141,7 @@ class FeatureLoader:
     def _compute(
         self, positions: np.ndarray, images: torch.Tensor, views: Views, epoch_index: int
     ) -> Features:
-        """Float32 features of ``(n, 3, h, w)`` uint8 images; halves them if memory runs out."""
+        """Float32 features of ``(n, 3, h, w)`` uint8 images, in parts if memory runs out."""
         rows = self.images.rows[positions]
         parts = run_by_halves(
             lambda part: self._compute_at_once(rows[part], images[part], views, epoch_index),
@@ -163,7 +164,7 @@ class FeatureLoader:
         return tuple(feature.float() for feature in features)
 
     def _block(self, level: int, view: int, seed: int) -> FeatureBlock | None:
-        """Store block of a view at a strength level; None if there is no room for it."""
+        """Block of the store for a view at a strength level; None if the store has no room."""
         assert self._store is not None
         block_id = (level, view, seed) if LEVELS[level] else (level,)
         if block_id not in self._blocks:
@@ -195,7 +196,7 @@ class FeatureLoader:
 
 
 def _groups(batches: Sequence[np.ndarray], images: int) -> Iterator[list[np.ndarray]]:
-    """Groups of consecutive batches with at least ``images`` images; the last may have fewer."""
+    """Groups of consecutive batches with at least ``images`` images (fewer in the last group)."""
     group: list[np.ndarray] = []
     for batch in batches:
         group.append(batch)

@@ -17,7 +17,8 @@ from trainables.models import SplitModel
 _log = logging.getLogger("finesweep")
 
 MAX_BYTES_PER_IMAGE_ON_GPU = 2**16
-"""Largest features of one image that a GPU trial stores: it computes larger ones faster.
+"""Largest features of an image that are stored for a GPU. The GPU computes larger ones faster
+than the store reads them.
 
 An H200 ran 10,000 images/s through a ResNet-50; one CPU core reads about 1 GB/s.
 """
@@ -26,10 +27,11 @@ _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Folder of feature blocks in the cache, bounded in size; evicts the least recently used.
+    """Folder of `FeatureBlock`s in the cache. If the folder exceeds its budget, blocks are evicted.
 
-    Blocks remain when the process that wrote them ends. On Linux a restart of the machine
-    invalidates them, because a crash leaves unknown which features had reached the disk.
+    The blocks that were used least recently go first. Blocks remain when the process that wrote
+    them ends. On Linux a restart of the machine invalidates all blocks, because after a crash it is
+    unknown which features had reached the disk.
     """
 
     cache: Path
@@ -37,7 +39,7 @@ class FeatureStore:
     budget_bytes: int
     """Largest size of all blocks together."""
     dtype: Literal["float16", "float32"] = "float16"
-    """Type that features are stored in."""
+    """Floating-point type of the stored features."""
 
     @property
     def folder(self) -> Path:
@@ -58,7 +60,7 @@ class FeatureStore:
         return split.prefix_module is not None and fits and pays
 
     def open(self, key: str, rows: int, width: int) -> "FeatureBlock | None":
-        """Block of a key, created if it doesn't exist; None if there is no room for it.
+        """Block of ``key``, created if it doesn't exist; None if there is no room for the block.
 
         ``rows`` is the number of images, ``width`` the number of values per image.
         """

@@ -9,10 +9,10 @@ _T = TypeVar("_T")
 
 
 def run_by_halves(run: Callable[[slice], _T], start: int, stop: int) -> list[_T]:
-    """Results of ``run`` on a range of images: one, or several in order if memory runs out.
+    """Results of ``run`` on a range of images: one result, or several if memory runs out.
 
-    A range that does not fit the memory is halved until its parts fit. Raises
-    `torch.OutOfMemoryError` if a single image does not fit.
+    A range that does not fit the memory is halved until its parts fit. The results are in order.
+    Raises `torch.OutOfMemoryError` if a single image does not fit.
     """
     try:
         return [run(slice(start, stop))]

@@ -8,7 +8,7 @@ from spaces import TrialParams
 def training_batches(
     labels: np.ndarray, params: TrialParams, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Batches of an epoch: positions in random order, at least two images in each.
+    """Batches of an epoch: positions of images in random order, at least two in each batch.
 
     "oversample" repeats images until every class has as many as the largest class. "undersample"
     draws from each class as many images as the smallest class has. ``labels`` are ``(n,)`` class
@@ -28,6 +28,6 @@ def training_batches(
 
 
 def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``size`` of ``members``, whose counts differ by at most 1."""
+    """Draw ``size`` items from ``members``, with counts that differ by at most 1."""
     repeats, remainder = divmod(size, len(members))
     return np.concatenate([np.tile(members, repeats), rng.permutation(members)[:remainder]])

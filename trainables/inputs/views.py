@@ -15,7 +15,7 @@ import torch
 from trainables.inputs.augmentation import NUMBERS_PER_IMAGE, augment
 
 LEVELS = (0.0, 0.5, 1.0)
-"""Strength levels; few, so that trials of different strength share views. 0 changes nothing."""
+"""Strength levels of views: few, so that trials share views. Level 0 leaves images unchanged."""
 _CHUNK = 2**14
 """Number of images whose random numbers are drawn at once."""
 
@@ -27,7 +27,7 @@ class Views:
     strength: float
     """Mean strength of the transforms: `spaces.TrialParams.augment`."""
     count: int | None
-    """Number of views of each image, used in turn; None gives every epoch a new one."""
+    """Number of views of each image, used in turn; None gives every epoch a new view."""
     seed: int
     """Seed of the random numbers that determine the views."""
 
@@ -39,7 +39,7 @@ class Views:
         """``(n,)`` int64 indices into `LEVELS` for the images at ``(n,)`` dataset ``rows``.
 
         If the strengths of two trials lie between the same two levels, the stronger trial uses the
-        upper level for every image for which the weaker does. They share these views.
+        upper level for every image for which the weaker trial does. The trials share these views.
         """
         upper = int(np.searchsorted(LEVELS, self.strength))
         if LEVELS[upper] == self.strength:
@@ -60,9 +60,9 @@ class Views:
         return augment(images, np.array(LEVELS)[levels], numbers)
 
     def count_per_image(self) -> float:
-        """Number of different views of one image over all levels that are used.
+        """Number of different views of one image, over all levels that the trial uses.
 
-        Level 0 has one, each other level has `count`: infinitely many if that is None.
+        Level 0 has one view. Every other level has `count` views; None counts as infinitely many.
         """
         upper = int(np.searchsorted(LEVELS, self.strength))
         used = {upper} if LEVELS[upper] == self.strength else {upper - 1, upper}

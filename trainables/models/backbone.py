@@ -16,9 +16,9 @@ _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Ta
 
 
 def timm_model_args(params: TrialParams) -> dict[str, Any]:
-    """Arguments of `timm.create_model` that rebuild a trial's model from its export.
+    """Arguments that `timm.create_model` needs to rebuild a trial's model from an export.
 
-    Leaves out dropout, which does nothing in inference.
+    These are ``img_size`` or none. Dropout rates are left out: they do nothing in inference.
     """
     native = Preprocessing.of(params.backbone)
     resized = native.fixed_input_size and params.image_size != native.image_size
@@ -27,7 +27,7 @@ def timm_model_args(params: TrialParams) -> dict[str, Any]:
 
 @lru_cache
 def has_drop_path(backbone: str) -> bool:
-    """Whether timm's model supports stochastic depth."""
+    """Whether timm can build the backbone with stochastic depth."""
     try:
         with torch.device("meta"):
             timm.create_model(backbone, drop_path_rate=0.1)
@@ -41,11 +41,13 @@ def build_model(
 ) -> nn.Module:
     """Build a backbone with its weights and a new head, on the CPU, with nothing frozen.
 
-    Maps normalised ``(n, 3, image_size, image_size)`` float32 to ``(n, num_classes)`` logits, which
-    are zero before training. Other new parameters are drawn from torch's global random generator.
+    The model maps normalised ``(n, 3, image_size, image_size)`` float32 to ``(n, num_classes)``
+    logits. The head's last layer is 0, and so are all logits before training. All other parameters
+    without pretrained values are drawn from torch's global random generator. With ``exportable``,
+    timm uses only layers that can be exported.
 
-    Raises `SpaceError` if the backbone supports no such image size or head, and `WeightsError` if
-    the weights file is missing or belongs to another model.
+    Raises `SpaceError` if the backbone can't have this image size or this head. Raises
+    `WeightsError` if the weights file is missing or belongs to another model.
     """
     # 1. Collect timm's arguments.
     args = {"drop_rate": params.dropout, "exportable": exportable, **timm_model_args(params)}
@@ -64,8 +66,8 @@ def build_model(
         if "img_size" not in str(error):
             raise
         raise SpaceError(
-            f"{params.backbone} has a fixed input size in timm, not {params.image_size} pixels; "
-            "leave image_size at native for it."
+            f"The input size of {params.backbone} is fixed in timm, so image_size can't be "
+            f"{params.image_size}; leave image_size at native for this backbone."
         ) from None
     except (RuntimeError, KeyError) as error:
         if weights.file is None:
@@ -73,7 +75,7 @@ def build_model(
         first = str(error).splitlines()[0]
         raise WeightsError(
             f"{weights.file} does not hold all weights of {params.backbone} ({first}); "
-            "replace it with a timm state dict of this model."
+            "replace the file with a timm state dict of this model."
         ) from None
     # 3. Make the head.
     for name in head_names(model):
@@ -88,7 +90,8 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
 
     With a new number of classes, timm silently skips tensors that the file lacks. To find them, the
     model is built twice from one seed, with the file and without. A tensor with the same values in
-    both models is missing, unless all its initial values are equal, as in most biases.
+    both models is missing from the file. A tensor whose initial values are all equal, such as most
+    biases, can't be judged in this way and passes, unless it is a BatchNorm statistic.
     """
     if weights.file is None:
         return
@@ -101,14 +104,14 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
         if torch.equal(tensor, with_file[name])
         and (_is_statistic(name) or not _is_constant(tensor))
     ]
-    if missing:  # a model that was never trained may store initial BatchNorm statistics
+    if missing:  # the file of an untrained model may hold initial BatchNorm statistics
         stored = load_state_dict(weights.file, weights_only=True)
         missing = [name for name in missing if name not in stored]
     if missing:
         raise WeightsError(
             f"{weights.file} does not hold all weights of {weights.backbone}: {len(missing)} of "
-            f"its {len(without)} tensors are missing, {missing[0]} first; replace it with "
-            "a timm state dict of this model."
+            f"the model's {len(without)} tensors are missing, such as {missing[0]}; replace the "
+            "file with a timm state dict of this model."
         )
 
 
@@ -122,7 +125,7 @@ def _seeded_tensors(params: TrialParams, weights: Weights) -> dict[str, torch.Te
 
 
 def _is_statistic(name: str) -> bool:
-    """Whether a tensor is a BatchNorm statistic, whose initial value training always changes."""
+    """Whether a tensor is a BatchNorm statistic. Training always changes the initial values."""
     return name.endswith(("running_mean", "running_var"))
 
 
@@ -140,8 +143,8 @@ def head_names(model: nn.Module) -> tuple[str, ...]:
 def _zero_last_layer(head: nn.Module) -> None:
     """Zero the classifier's last layer, as BiT and ViT fine-tuning recipes do.
 
-    With timm's initial head the first loss can be far above that of guessing: an EfficientNet with
-    two classes starts at 3 instead of ln 2 = 0.69.
+    With timm's initial head, the first loss can be far above the loss of guessing. With two classes
+    guessing has a loss of ln 2 = 0.69, but an EfficientNet starts at 3.
     """
     last = [m for m in head.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     nn.init.zeros_(last.weight)

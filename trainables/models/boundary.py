@@ -25,8 +25,9 @@ class Boundary:
     """Values that the prefix passes to the suffix, as a flat tuple, and the kind of each."""
 
     values: tuple[Any, ...]
-    """Fixed tensors and constants themselves; for a feature, its shape for one image."""
+    """For a feature, the shape of one image's part; for every other kind, the value itself."""
     kinds: tuple[ValueKind, ...]
+    """Kind of each value."""
     layout: Any
     """Nested structure of the values in the prefix's output."""
 
@@ -61,7 +62,7 @@ class Boundary:
         return tuple(self._select("feature", self.values))
 
     def nest(self, leaves: list[Any]) -> Any:
-        """Nest flat values as in the prefix's output."""
+        """Nest flat values as the prefix's output nests them."""
         return unflatten(leaves, self.layout)
 
     def _select(self, kind: ValueKind, leaves: Iterable[Any]) -> list[Any]:
@@ -69,7 +70,7 @@ class Boundary:
 
 
 def _kind_of(first: Any, second: Any) -> ValueKind:
-    """Kind of a value, from its instances in two batches of `PROBE_SIZES` images."""
+    """Kind of a value, inferred from its values for two batches of `PROBE_SIZES` images."""
     if isinstance(first, torch.Tensor):
         if first.shape == second.shape:
             if torch.equal(first, second):

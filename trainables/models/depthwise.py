@@ -1,8 +1,8 @@
 """Fast weight gradient of depthwise convolutions on small feature maps.
 
-On a CPU, oneDNN takes 10 to 17 times as long for this gradient as a sum of products, if the map is
-no larger than the kernel. With oneDNN, the gradient takes a third of the training time of the last
-blocks of EfficientNets, MobileNets and ConvNeXts on small images.
+If the map is no larger than the kernel, oneDNN on a CPU takes 10 to 17 times as long for this
+gradient as the sum of products that this module computes. On small images, the last blocks of
+EfficientNets, MobileNets and ConvNeXts spend a third of their training time in that part of oneDNN.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ class DepthwiseConv2d(nn.Conv2d):
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Convolve ``(n, c, h, w)`` to ``(n, c, h, w)``."""
+        """Convolve ``(n, c, h, w)`` feature maps, whose shape stays the same."""
         small = max(input.shape[2:]) <= min(self.kernel_size)
         needs_gradient = torch.is_grad_enabled() and self.weight.requires_grad
         if not (small and needs_gradient) or torch.is_autocast_enabled("cpu"):
@@ -38,7 +38,7 @@ def use_fast_depthwise(model: nn.Module) -> None:
 
 
 def _is_eligible(module: nn.Conv2d) -> bool:
-    """Whether a convolution is depthwise with stride 1, an odd square kernel and same padding."""
+    """Whether a convolution is depthwise, keeps the map's size and has an odd square kernel."""
     height, width = module.kernel_size
     return (
         module.groups == module.in_channels == module.out_channels > 1
@@ -79,10 +79,10 @@ class _DepthwiseFunction(torch.autograd.Function):
 
 
 def _overlaps(side: int, radius: int) -> list[tuple[int, tuple[slice, slice]]]:
-    """Output and input slices that each kernel position connects, along one dimension.
+    """Which input pixels each kernel position connects to which output pixels, in one dimension.
 
     Each item is ``(position, (output slice, input slice))`` with positions from 0 to
-    ``2 * radius``. ``side`` is the number of pixels. Positions that connect no pixels are left out.
+    ``2 * radius``. ``side`` is the size of the map. Positions that connect no pixels are left out.
     """
     shifts = range(max(-radius, 1 - side), min(radius, side - 1) + 1)
     return [

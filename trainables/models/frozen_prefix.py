@@ -1,8 +1,8 @@
 """Split a model into a frozen prefix and a trainable suffix.
 
 torch.fx traces the model as a graph. The prefix consists of the nodes that depend neither on a
-trainable parameter nor on dropout. `trainables.inputs` computes its outputs, the features, once and
-stores them.
+trainable parameter nor on dropout; the suffix consists of the others. The outputs of the prefix are
+called features. `trainables.inputs` computes the features once and stores them.
 """
 
 import contextlib
@@ -38,22 +38,22 @@ from trainables.models.unfreezing import (
 )
 
 CUT_FRACTIONS = (0.0, 0.25, 0.5)
-"""Fractions of a backbone's groups that the suffix may contain.
+"""Fractions of a backbone's layer groups that the suffix may contain.
 
-They are few, so that trials of similar depth share stored features. Larger fractions are not worth
-it: near the input, features are large and storing them saves little.
+The fractions are few, so that trials of similar ``unfreeze`` share stored features. Fractions above
+0.5 are not worth a split: near the input, features are large and storing them saves little.
 """
 
 _verified: "dict[str, tuple[Boundary, dict[str, str]]]" = {}
-"""Boundary and fused pairs of splits that this process has checked, by architecture and device."""
+"""Boundary and fusable pairs of each checked split, by its ``architecture`` and the device."""
 
 
 @dataclass(frozen=True)
 class SplitModel:
-    """A model in two parts that share its modules: ``suffix(prefix(images))`` is ``model(images)``.
+    """A model in two parts: ``suffix(prefix(images))`` equals ``model(images)`` up to rounding.
 
-    The suffix is in the mode of the model, training or evaluation. The prefix is always in
-    evaluation mode and computes no gradients.
+    The suffix consists of the model's own modules, in the current mode of the model (training or
+    evaluation). The prefix always runs in evaluation mode and computes no gradients.
     """
 
     prefix: Callable[[torch.Tensor], Features]
@@ -63,7 +63,7 @@ class SplitModel:
     prefix_module: fx.GraphModule | None = None
     """The prefix before BatchNorm fusion; None if the model is not split."""
     architecture: str = ""
-    """Hash of the architecture, with the cut and the image size."""
+    """Hash of the architecture, followed by the cut and the image size."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -77,18 +77,19 @@ class SplitModel:
 
 
 def unsplit(model: nn.Module, image_size: int) -> SplitModel:
-    """Split with an empty prefix: the images are the features, the suffix is all of ``model``."""
+    """Split with an empty prefix: the features are the images, and the suffix is ``model``."""
     return SplitModel(
         lambda images: (images,), lambda features: model(*features), ((3, image_size, image_size),)
     )
 
 
 def split_for_trial(model: nn.Module, params: TrialParams) -> SplitModel:
-    """Split at the smallest of `CUT_FRACTIONS` that covers all groups the trial trains.
+    """Split at the smallest of `CUT_FRACTIONS` whose suffix contains all groups that train.
 
-    The model stays unsplit if there is no such fraction, if it can't be split, or if the trial
-    updates the BatchNorm statistics of frozen layers, which changes the features in every step.
-    A split unfreezes the groups of the suffix and leaves ``model`` in training mode.
+    The model stays unsplit if there is no such fraction or if `split_model` fails. It also stays
+    unsplit if the trial updates the BatchNorm statistics of frozen layers, because each update
+    changes the features. A split unfreezes the groups of the suffix and leaves ``model`` in
+    training mode.
     """
     groups = len(backbone_groups(model))
     counts = [int(fraction * groups + 0.5) for fraction in CUT_FRACTIONS]
@@ -137,7 +138,11 @@ def split_model(model: nn.Module, unfrozen_count: int, image_size: int) -> Split
 
 
 def _common_frontier(training: fx.Graph, evaluating: fx.Graph, suffix_nodes: set[str]) -> list[str]:
-    """Names of the nodes at the cut. Raises `CannotSplitError` if they differ between modes."""
+    """Names of the nodes at the cut.
+
+    Raises `CannotSplitError` if the names differ between training and evaluation mode, or if the
+    only node is the input.
+    """
     frontier = [node.name for node in frontier_nodes(training, suffix_nodes)]
     if frontier != [node.name for node in frontier_nodes(evaluating, suffix_nodes)]:
         raise CannotSplitError("its graph differs between training and evaluation")
@@ -161,7 +166,7 @@ def _join(
     pairs: dict[str, str],
     architecture: str,
 ) -> SplitModel:
-    """Combine a prefix with the suffix of each mode; fuses the BatchNorms at the first use."""
+    """Combine a prefix with the suffix of each mode; fuse BatchNorms when the prefix first runs."""
 
     @cache
     def fused_prefix() -> fx.GraphModule:
@@ -184,15 +189,16 @@ def _first_run(part: Callable[[Any], Any], inputs: Any) -> Any:
         return part(inputs)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # model code that runs in parts may raise anything
+    except Exception as error:  # the model's code may raise any error when it runs in parts
         raise CannotSplitError(f"its traced parts fail ({first_line(error)})") from None
 
 
 def _architecture_hash(model: nn.Module) -> str:
     """Hash of a model's modules and tensor shapes, without its weights.
 
-    Leaves out dropout and stochastic depth, which do nothing in a prefix and differ by trial, and
-    identities, which timm puts in their place if the rate is 0.
+    Leaves out layers of dropout and stochastic depth: they do nothing in a prefix, and their rates
+    differ by trial. Leaves out identities too, because timm uses identities in place of these
+    layers if the rate is 0.
     """
     digest = hashlib.blake2b(digest_size=12)
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
@@ -208,8 +214,8 @@ def _architecture_hash(model: nn.Module) -> str:
 def _check(model: nn.Module, split: SplitModel, images: torch.Tensor) -> None:
     """Raise `CannotSplitError` if prefix and suffix give different logits from the whole model.
 
-    Compares with random head weights, since the zeros of a new head would hide any difference.
-    Restores the head.
+    The head has random weights during the comparison, because the zeros of a new head would hide
+    any difference. The head's own weights are restored afterwards.
     """
     heads = [p for name in head_names(model) for p in model.get_submodule(name).parameters()]
     original = [p.detach().clone() for p in heads]

@@ -1,6 +1,6 @@
 """`ModelCost`: size and latency of a trial's model.
 
-Imports torch and timm only to measure, because reading a journal needs `ModelCost` alone.
+torch and timm are imported only to measure: code that reads stored costs does not need them.
 """
 
 import time

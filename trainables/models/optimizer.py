@@ -12,11 +12,12 @@ from trainables.models.unfreezing import backbone_groups, is_inside, unfrozen_gr
 
 
 def parameter_groups(model: nn.Module, params: TrialParams) -> list[dict[str, Any]]:
-    """Optimizer groups of all parameters that train, including those that are unfrozen later.
+    """Optimizer groups of all parameters that train, from the first epoch or unfrozen later.
 
-    The head's rate is ``learning_rate``. The backbone's last group has ``backbone_lr_scale`` times
-    that, and each group before it ``layer_decay`` times the rate of the group after. Weight decay
-    is 0 where `is_bias_or_norm` is True or the model's ``no_weight_decay`` lists the parameter.
+    The head's learning rate is ``learning_rate``. The last layer group of the backbone has this
+    rate times ``backbone_lr_scale``. Every other layer group has the rate of the next group
+    towards the head times ``layer_decay``. Weight decay is 0 for a parameter if `is_bias_or_norm`
+    is True or if the model's ``no_weight_decay`` lists the parameter.
     """
     parameters = dict(model.named_parameters())
     no_weight_decay: Any = getattr(model, "no_weight_decay", tuple)

@@ -1,8 +1,9 @@
 """Precision of a trial: float32, or bfloat16 autocast where that is faster.
 
 On a CPU, bfloat16 can be twice as fast as float32 or half as fast, depending on the backbone and on
-the pass (forward or backward). Therefore both types are timed once: on the forward pass for the
-prefix, on forward and backward pass for the suffix. The result is cached.
+the pass (forward or backward). Therefore both types are timed once. The frozen prefix of a model
+gets the type that is faster in the forward pass. The trainable suffix gets the type that is faster
+in forward and backward pass together. The result is kept in the cache folder.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from trainables.files import write_json
 Precision = Literal["auto", "fp32", "bf16"]
 
 MIN_SPEEDUP = 1.15
-"""Smallest speed-up for which bfloat16 is used; smaller ones are within the noise."""
+"""Smallest speed-up for which bfloat16 is used; smaller speed-ups are within the noise."""
 _BATCH_SIZE = 8
 
 
@@ -50,10 +51,11 @@ def choose_autocast(
 ) -> AutocastDtypes:
     """Autocast types for ``model`` on its device.
 
-    "auto" selects bfloat16 on a GPU that supports it. On a CPU with bfloat16 instructions, it
-    selects the faster type for each part, as measured once for the ``backbone`` and kept in
-    ``cache``. Otherwise it selects float32. The measurement unfreezes all parameters of ``model``
-    and leaves it in evaluation mode.
+    "auto" selects bfloat16 on a GPU that supports this type. On a CPU with bfloat16 instructions,
+    "auto" selects the faster type for each part. The speed is measured once for a ``backbone`` and
+    ``image_size``, and kept in ``cache``. In all other cases, also if ``cache`` is None, "auto"
+    selects float32. The measurement unfreezes all parameters of ``model``, and leaves ``model`` in
+    evaluation mode.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
@@ -67,7 +69,8 @@ def choose_autocast(
 def _has_bfloat16_instructions() -> bool:
     """Whether this CPU may have bfloat16 instructions.
 
-    Emulation is 10 to 20 times slower, and slow to measure.
+    Without these instructions, bfloat16 is emulated, which is 10 to 20 times slower than float32
+    and slow to measure.
     """
     return torch.backends.cpu.get_cpu_capability() not in ("NO AVX", "AVX2")
 
@@ -96,7 +99,7 @@ def _measured_dtypes(
 
 
 def _read_speedups(file: Path) -> dict[str, dict[str, float]]:
-    """Measured speed-up by "<backbone> at <image size>", and then by part."""
+    """Speed-ups: by "<backbone> at <image size>", a dict by part ("prefix" and "suffix")."""
     if not file.exists():
         return {}
     speedups: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
@@ -104,7 +107,7 @@ def _read_speedups(file: Path) -> dict[str, dict[str, float]]:
 
 
 def _measure_speedups(model: nn.Module, image_size: int) -> dict[str, float]:
-    """Speed-up of bfloat16 over float32: forward ("prefix"), forward and backward ("suffix")."""
+    """Speed-ups of bfloat16: of the forward pass ("prefix"), and of both passes ("suffix")."""
     model.requires_grad_(True)
     model.eval()  # no dropout, and BatchNorm statistics stay as they are
     images = torch.rand(_BATCH_SIZE, 3, image_size, image_size)
@@ -124,9 +127,9 @@ def _measure_speedups(model: nn.Module, image_size: int) -> dict[str, float]:
 
 
 def _speedup(run: Callable[[], object]) -> float:
-    """Speed-up of bfloat16 over float32: ratio of the shortest times of three runs each.
+    """Time of ``run`` in float32 divided by its time in bfloat16: the shortest of three runs each.
 
-    Compares one run each if bfloat16 is much slower.
+    If the first run in bfloat16 is much slower than in float32, no further run is made.
     """
 
     def seconds(*, bfloat16: bool) -> float:

@@ -20,11 +20,11 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fixed_input_size: bool
-    """Whether the architecture depends on the image size, which timm then needs as ``img_size``."""
+    """Whether the architecture depends on the image size. If so, timm needs it as ``img_size``."""
 
     @classmethod
     def of(cls, backbone: str) -> "Preprocessing":
-        """Preprocessing of a timm backbone. Raises `WeightsError` if timm does not know it."""
+        """Preprocessing of a timm backbone. Raises `WeightsError` if timm lacks the backbone."""
         check_backbone(backbone)
         cfg = timm.get_pretrained_cfg(backbone)
         data = resolve_data_config(pretrained_cfg=vars(cfg) if cfg else {"num_classes": 1000})
@@ -38,7 +38,7 @@ class Preprocessing:
 
 
 def normalise(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """Normalise ``(n, 3, h, w)`` uint8 to float32, channels last in memory.
+    """Normalise ``(n, 3, h, w)`` uint8 images; returns float32, channels last in memory.
 
     Computes ``(x / 255 - mean) / std`` on whole rows of pixels, because torch takes four times as
     long to broadcast along three channels.

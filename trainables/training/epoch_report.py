@@ -1,4 +1,4 @@
-"""`EpochReport`: metrics, timing and memory of one epoch. Light to import: no torch."""
+"""`EpochReport`: metrics, timing and memory of one epoch. Does not import torch."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -13,7 +13,7 @@ class EpochReport:
     train_loss: float
     """Mean training loss over the images, with label smoothing, class weights and penalties."""
     val_loss: float
-    """Mean cross-entropy, without smoothing or weights."""
+    """Mean cross-entropy, without label smoothing or class weights."""
     val_accuracy: float
     val_balanced_accuracy: float
     val_macro_f1: float
@@ -22,16 +22,16 @@ class EpochReport:
     seconds: float
     """Wall time of the epoch, validation included."""
     prefix_seconds: float
-    """Part of ``seconds`` spent on augmentation and the frozen prefix, also during validation."""
+    """Part of ``seconds`` for augmentation and the frozen prefix, in training and validation."""
     evaluate_seconds: float
-    """Part of ``seconds`` spent on validation, without its share of ``prefix_seconds``."""
+    """Part of ``seconds`` spent on validation, without the part counted in ``prefix_seconds``."""
     images_per_second: float
     """Training images per second of wall time, validation excluded."""
     peak_memory_mib: float
     """On a GPU the largest memory that torch reserved in this epoch; on a CPU the largest resident
     size of the process since it started."""
     is_last: bool
-    """Whether training ends with this epoch: by its number, by patience or by divergence."""
+    """Whether training ends with this epoch: as planned, by early stopping or by divergence."""
     diverged: bool = False
     """Whether a loss became NaN or infinite, which ends training."""
 

@@ -10,7 +10,7 @@ from trainables.inputs import FeatureLoader, run_by_halves
 from trainables.models import Features, without_tf32
 
 _FLOAT16_LIMIT = 6e4
-"""Largest magnitude of float16 logits, to which larger ones are clipped; float16 ends at 65,504."""
+"""Magnitude to which larger logits are clipped for float16, whose largest value is 65,504."""
 
 
 def logits_of(
@@ -38,5 +38,5 @@ def logits_of(
 
 
 def to_float16(logits: np.ndarray) -> np.ndarray:
-    """Logits as float16, to be stored or sent at half the size."""
+    """Logits as float16, which take half the space in files and messages."""
     return np.asarray(np.clip(logits, -_FLOAT16_LIMIT, _FLOAT16_LIMIT), dtype=np.float16)

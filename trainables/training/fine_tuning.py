@@ -87,20 +87,20 @@ class FineTuning:
         self._train_images = train
         self._views = Views(params.augment, settings.views, settings.seed)
         self._early_stopping = EarlyStopping(settings.metric, settings.patience)
-        # 1. Build the model, whose new head is the first to use the seed.
+        # 1. Build the model; its new head is the first to draw from the seeded generator.
         torch.manual_seed(settings.seed)
         model = build_model(params, weights, num_classes)
         if self.device.type == "cpu":
             use_fast_depthwise(model)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._max_unfrozen_groups = unfrozen_group_count(model, params.unfreeze)
-        # 2. Choose its precision, and split it into a frozen prefix and a trainable suffix.
+        # 2. Choose the model's precision, and split the model into frozen prefix and suffix.
         dtypes = choose_autocast(
             compute.precision, self.model, params.backbone, params.image_size, cache=compute.cache
         )
         self._autocast = dtypes.suffix
         split = split_for_trial(self.model, params)
-        # 3. Prepare to load features, the suffix's input.
+        # 3. Prepare the loading of features: outputs of the prefix, inputs of the suffix.
         views = self._views.count_per_image()
         self._train = self._feature_loader(train, split, views, dtypes.prefix, compute)
         self._val = (
@@ -119,7 +119,7 @@ class FineTuning:
         autocast: torch.dtype | None,
         compute: ComputeSettings,
     ) -> FeatureLoader:
-        """Feature loader of ``images``, with the store if that admits ``views`` views per image."""
+        """Feature loader of ``images``; uses the store if that admits ``views`` views per image."""
         store = compute.store
         if store is not None and not store.admits(split, len(images), views, self.device):
             store = None
@@ -131,7 +131,7 @@ class FineTuning:
     def state_dict(self) -> dict[str, Any]:
         """State for `load_state_dict`, made of tensors, numbers and strings.
 
-        Leaves out the parameters of the model that stay frozen.
+        Parameters of the model that stay frozen are left out.
         """
         trained = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         frozen = {name for name, p in self.model.named_parameters() if id(p) not in trained}
@@ -199,7 +199,7 @@ class FineTuning:
 
     @property
     def best_logits(self) -> np.ndarray | None:
-        """`logits` as float16 if the last epoch is the best so far, else None."""
+        """`logits` as float16 if the latest epoch is the best so far, else None."""
         if self.logits is None or not self._early_stopping.improved:
             return None
         return to_float16(self.logits)
@@ -207,8 +207,8 @@ class FineTuning:
     def _train_epoch(self) -> tuple[float, float, int]:
         """Train one epoch; return mean loss, last learning-rate factor and images seen.
 
-        A loss that is not finite ends the epoch early. Reading the loss waits for a GPU, so it is
-        checked only every `_STEPS_BETWEEN_LOSS_CHECKS` steps.
+        A loss that is not finite ends the epoch early. The loss is checked only every
+        `_STEPS_BETWEEN_LOSS_CHECKS` steps, because each check waits for the GPU.
         """
         seed = self._settings.seed
         torch.manual_seed(_mix(seed, self.epoch))
@@ -234,9 +234,9 @@ class FineTuning:
         """Make one optimizer step and return its loss.
 
         If memory runs out, repeats the step with micro-batches of half the size (at least two
-        images), and keeps this size. BatchNorm then normalises each micro-batch, and its running
-        statistics also include the failed attempt. Raises `torch.OutOfMemoryError` if even two
-        images do not fit.
+        images), and keeps this size. BatchNorm then normalises each micro-batch by itself; its
+        running statistics also include the failed attempt. Raises `torch.OutOfMemoryError` if even
+        two images do not fit.
         """
         while True:
             try:
@@ -253,7 +253,7 @@ class FineTuning:
         return loss
 
     def _backward(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
-        """Accumulate a batch's gradients over its micro-batches, and return its loss."""
+        """Accumulate a batch's gradients over its micro-batches, and return the batch's loss."""
         self._optimizer.zero_grad()
         count = max(1, len(labels) // self._micro_batch_size)  # BatchNorm can't train on one image
         parts = [torch.tensor_split(f, count) for f in (*features, labels)]
@@ -281,7 +281,7 @@ class FineTuning:
         return self._train.seconds + (self._val.seconds if self._val else 0.0)
 
     def _plateau_loss(self, val_loss: float) -> float:
-        """Loss for the "plateau" schedule: this epoch's, or the recorded one without validation."""
+        """Loss for the "plateau" schedule: ``val_loss``, or the recorded loss without ``val``."""
         recorded = self._settings.plateau_losses
         if self._val is None and self.epoch < len(recorded):
             return recorded[self.epoch]

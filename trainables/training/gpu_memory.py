@@ -13,11 +13,11 @@ from trainables.files import write_json
 from trainables.models import CUT_FRACTIONS
 
 DEPTHS = (*CUT_FRACTIONS, 1.0)
-"""Values of ``unfreeze`` that memory cases distinguish: the cut fractions, and 1."""
+"""Values of ``unfreeze`` that a `MemoryCase` can have: `CUT_FRACTIONS`, and 1."""
 CONTEXT_MIB = 600
-"""MiB of GPU memory that a process takes before its first tensor; torch does not count it."""
+"""MiB of GPU memory that a process takes before its first tensor. torch does not count them."""
 _OUT_OF_MEMORY_FACTOR = 1.5
-"""Factor by which an estimate is raised after a fine-tune ran out of memory."""
+"""Factor by which a recorded peak is raised after a fine-tune ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class MemoryTable:
             known.setdefault(gpu, {})[case] = round(mib, 1)
 
     def raise_estimate(self, gpu: str, case: str) -> None:
-        """Raise the recorded peak of a case that ran out of memory; does nothing without one."""
+        """Raise the recorded peak, if any, of a case whose fine-tune ran out of memory."""
         with self._open() as known:
             card = known.get(gpu, {})
             if case in card:
@@ -72,7 +72,7 @@ class MemoryTable:
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, dict[str, float]]]:
-        """All measurements, locked against other processes; changes are written at the end."""
+        """All measurements, locked against other processes. At the end, changes are written."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             known = self._all()

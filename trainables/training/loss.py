@@ -10,8 +10,8 @@ from torch.nn import functional
 from spaces import TrialParams
 
 BETA = 0.999
-"""Beta of the effective number of images (Cui et al. 2019), which hardly grows beyond about 1,000
-images of a class."""
+"""Beta of the effective number of images (Cui et al. 2019). With this beta, the effective number
+hardly grows beyond about 1,000 images of a class."""
 
 
 class Loss(nn.Module):
@@ -19,9 +19,9 @@ class Loss(nn.Module):
 
     Args:
         weight: ``(classes,)`` class weights, or None.
-        label_smoothing: Share of each target spread evenly over the classes.
+        label_smoothing: Share of a target's probability that is spread evenly over the classes.
         focal_gamma: Exponent gamma of the focal factor ``(1 - p)^gamma``, where p is the
-            probability of the true class; 0 leaves it out.
+            probability of the true class; with 0 the factor is 1.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Loss(nn.Module):
 
     @classmethod
     def of(cls, params: TrialParams, labels: np.ndarray, num_classes: int) -> Self:
-        """Loss of a trial, its class weights taken from the ``(n,)`` training labels."""
+        """Loss of a trial, with class weights computed from the ``(n,)`` training labels."""
         counts = np.maximum(np.bincount(labels, minlength=num_classes), 1)
         weight = None
         if params.balance == "weighted":
@@ -45,7 +45,7 @@ class Loss(nn.Module):
         return cls(weight, label_smoothing=params.label_smoothing, focal_gamma=params.focal_gamma)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum of the losses of ``(n, classes)`` logits; `weight_sum` turns it into a mean."""
+        """Sum of the losses of ``(n, classes)`` logits; divide it by `weight_sum` for the mean."""
         losses = functional.cross_entropy(
             logits,
             labels,

@@ -8,22 +8,23 @@ from torch.optim import Optimizer
 from spaces import TrialParams
 
 CYCLES = 2.5
-"""Number of cycles of the "cyclic" schedule; the half cycle ends training at the lowest rate."""
+"""Number of cycles of the "cyclic" schedule. Each falls from the peak to the lowest rate and rises
+again; the half cycle at the end only falls."""
 CYCLE_MINIMUM = 0.1
 """Lowest rate of a cycle, as a share of the peak."""
 PLATEAU_EPOCHS = 2
-"""Epochs without a lower validation loss after which "plateau" lowers the rate."""
+"""The "plateau" schedule lowers the rate after this many epochs without a lower validation loss."""
 PLATEAU_FACTOR = 0.3
-"""Factor by which "plateau" lowers the rate."""
+"""Factor by which the "plateau" schedule lowers the rate."""
 
 
 class LearningRate:
-    """Sets the learning rate of every parameter group to its peak rate times a common factor.
+    """Sets the learning rate of every parameter group to the group's peak times a common factor.
 
-    The peak of a group is the rate that the optimizer was made with.
+    The peak of a group is the rate that the group had when the optimizer was made.
 
     Args:
-        optimizer: Optimizer whose groups are set.
+        optimizer: Optimizer whose learning rates are set.
         params: Hyperparameters: the schedule's name and the length of the warm-up.
         max_epochs: Length of the schedule in epochs.
     """
@@ -38,14 +39,14 @@ class LearningRate:
         self._epochs_waited = 0
 
     def set(self, epochs_done: float) -> float:
-        """Set the rates after ``epochs_done`` epochs, a fraction included; return the factor."""
+        """Set the rates for the point after ``epochs_done`` epochs; return the common factor."""
         factor = self._factor(epochs_done)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         return factor
 
     def end_epoch(self, val_loss: float) -> None:
-        """Update "plateau" with the epoch's validation loss; ignores NaN (no validation)."""
+        """Update the "plateau" schedule with the epoch's validation loss; NaN is ignored."""
         if self._params.schedule != "plateau" or math.isnan(val_loss):
             return
         if val_loss < self._best_loss:

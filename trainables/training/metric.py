@@ -1,4 +1,4 @@
-"""`Metric`: a validation metric that trials are ranked by. Light to import: no torch."""
+"""`Metric`: a validation metric that trials are ranked by. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Metric:
     """A validation metric, and the direction in which it improves."""
 
     name: str
-    """The field of `EpochReport` that holds it."""
+    """Name of the metric, and of the field of `EpochReport` that holds its value."""
     direction: Literal["max", "min"]
     """Whether a higher ("max") or a lower ("min") value is better."""
 
@@ -49,20 +49,20 @@ METRICS: Mapping[str, Metric] = {
         Metric("val_loss", "min"),
     )
 }
-"""The metrics that a sweep can be ranked by, by name."""
+"""All metrics that can rank the trials of a sweep: a dict by name."""
 
 
 def merit(report: EpochReport, metric: str) -> tuple[float, float]:
-    """Sort key, highest for the best report: the metric, with ties broken by the lower loss."""
+    """Sort key, highest for the best report: the metric, and for equal metrics the lower loss."""
     ranked_by = METRICS[metric]
     return ranked_by.sign * ranked_by.of(report), -report.val_loss
 
 
 def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
-    """The report with the highest `merit`, the first among equals; None if all have diverged.
+    """The report with the highest `merit`, the first among equals; None if there is none.
 
-    Ties in the metric are common where validation images are few, so the loss breaks them. Entries
-    that are None are skipped.
+    Ties in the metric are common where validation images are few, so the loss breaks them. Reports
+    of diverged epochs and entries that are None are skipped.
     """
     candidates = [report for report in reports if report is not None and not report.diverged]
     return max(candidates, key=lambda report: merit(report, metric), default=None)

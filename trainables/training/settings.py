@@ -1,4 +1,4 @@
-"""Settings of a fine-tune beside `TrialParams`: its length and seed, and where it is computed."""
+"""Settings of a fine-tune besides `TrialParams`: length, patience, seed, device and precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ class FineTuneSettings:
     max_epochs: int
     """Length of the learning-rate schedule in epochs."""
     stop_after: int | None = None
-    """Number of epochs to run, if fewer than ``max_epochs``."""
+    """Number of epochs to run; None for all ``max_epochs``."""
     patience: int | None = None
-    """Number of epochs without a better ``metric`` that ends training; None is unlimited."""
+    """Training ends after this many epochs in a row without a better ``metric``; None: no limit."""
     metric: str = "val_accuracy"
     """Name in `METRICS` of the metric that selects the best epoch."""
     seed: int = 0
     """Seed of the new head, the order of images, dropout and augmentation."""
     views: int | None = None
-    """Number of augmented views of each image, reused in turn; None draws new ones every epoch."""
+    """Number of augmented views of each image, reused in turn; None draws a new one every epoch."""
     plateau_losses: Sequence[float] = ()
-    """Validation losses of the repeated trial, by epoch. The "plateau" schedule follows them if no
-    images are held out for validation."""
+    """Validation losses, by epoch, of an earlier fine-tune that this one repeats. Without
+    validation images, the "plateau" schedule follows these losses."""
 
     @property
     def epochs(self) -> int:
@@ -38,7 +38,7 @@ class FineTuneSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """Where and how a fine-tune is computed. Changes results only by rounding."""
+    """Where and how a fine-tune is computed. These settings change results only by rounding."""
 
     device: torch.device | str = "cpu"
     """Device to train on."""
@@ -47,4 +47,5 @@ class ComputeSettings:
     store: FeatureStore | None = None
     """Store of the frozen prefix's features; None computes them in every epoch."""
     cache: Path | None = None
-    """Cache folder of bfloat16 speed measurements on this CPU; None makes "auto" float32 there."""
+    """Folder that keeps measurements of the CPU's speed in bfloat16. With None, "auto" chooses
+    float32 on a CPU."""
