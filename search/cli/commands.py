@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from search.record import StageClock
     from search.result import SweepResult
     from search.sweep import Sweep
-    from trainables.inference import FilePredictions, ModelSpec
     from trainables.progress import Progress
 
 DONE, FAULT, MISTAKE = 0, 1, 2
@@ -85,7 +84,7 @@ def launch(config: SweepConfig, *, config_file: Path | None) -> None:
 
 
 def resume(sweep: str, results_dir: Path, *, changes: Mapping[str, object]) -> None:
-    """Continue a sweep, by its name, folder or address, with some settings changed."""
+    """Continue a sweep, given by its name, folder or address, with some settings changed."""
     changes = dict(changes)
     if "://" in sweep:
         from search.record import download_sweep
@@ -199,8 +198,8 @@ def retrain(
 
     if others := set(changes) - set(FINAL_MODEL_SETTINGS):
         raise ConfigError(
-            f"retrain can change {', '.join(FINAL_MODEL_SETTINGS)}, not "
-            f"{', '.join(sorted(others))}; use resume or launch for that."
+            f"retrain can't change {', '.join(sorted(others))}, only "
+            f"{', '.join(FINAL_MODEL_SETTINGS)}; use resume or launch for that."
         )
     result = retrain_sweep(paths, trial=trial, changes=changes, progress=_progress())
     config = load_sweep_config(paths)
@@ -230,13 +229,20 @@ def export(
 def predict(
     export: Path, images: Sequence[Path], *, out: Path | None, grad_cam: Path | None, top: int
 ) -> None:
-    """Classify images, given as files or folders, with an export."""
-    from trainables.data import image_files
+    """Classify images, given as files or folders, with an export.
+
+    Every file has a line or a row. They are written before anything is reported. Raises
+    `ConfigError` if no file can be read.
+    """
+    from trainables.data import find_given_files
 
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}.")
     _check_file("--out", out, TABLE_SUFFIXES)
-    files = [file for path in images for file in image_files(path)]
+    given = find_given_files(images)
+    if given.files and not any(file.exists() for file in given.files):
+        raise ConfigError(f"The image {str(given.files[0])!r} does not exist.")
+    from search.cli.predictions import gap_lines, prediction_lines, write_predictions
     from trainables.inference import Predictor
 
     predictor = Predictor.load(export)
@@ -245,48 +251,18 @@ def predict(
             "--grad-cam needs the timm folder of an export, which an ensemble or a model with a "
             "hidden head layer does not have; leave the flag out."
         )
-    predictions = predictor.predict(files, _progress())
-    for file, reason in predictions.unreadable.items():
-        print(f"{file} can't be read and is left out: {reason}.", file=sys.stderr)
+    predictions = predictor.predict(given.files, _progress())
+    if out:
+        write_predictions(predictions, predictor.spec, out)
+    else:
+        for line in prediction_lines(predictions, predictor.spec, top):
+            print(line)
+    for line in gap_lines(predictions, given.skipped):
+        print(line, file=sys.stderr)
     if not predictions.files:
         raise ConfigError("None of the images can be read; give image files or folders of them.")
-    if out:
-        _write_predictions(predictions, predictor.spec, out)
-    else:
-        _print_predictions(predictions, predictor.spec, top)
     if grad_cam:
         predictor.draw_grad_cams(predictions, grad_cam, _progress())
-
-
-def _print_predictions(predictions: "FilePredictions", spec: "ModelSpec", top: int) -> None:
-    """Print a line for each image: its ``top`` classes, the predicted one first."""
-    predicted = spec.predict_classes(predictions.probabilities)
-    for file, row, first in zip(
-        predictions.files, predictions.probabilities, predicted, strict=True
-    ):
-        others = [k for k in row.argsort()[::-1] if k != first]
-        classes = [first, *others][:top]
-        print(f"{file}\t" + "\t".join(f"{spec.labels[k]} {row[k]:.4f}" for k in classes))
-
-
-def _write_predictions(predictions: "FilePredictions", spec: "ModelSpec", out: Path) -> None:
-    """Write a table with a row for each image: path, predicted class, all probabilities."""
-    import pandas as pd
-
-    from trainables.evaluation import probability_columns
-
-    labels, suffix = spec.labels, out.suffix.lower()
-    predicted = [labels[k] for k in spec.predict_classes(predictions.probabilities)]
-    table = pd.DataFrame(
-        {"path": list(map(str, predictions.files)), "predicted": predicted}
-        | probability_columns(predictions.probabilities, labels)
-    )
-    if suffix == ".csv":
-        table.to_csv(out, index=False)
-    elif suffix == ".json":
-        table.to_json(out, orient="records", indent=2, force_ascii=False)
-    else:
-        table.to_parquet(out, index=False)
 
 
 def _start_ray(config: SweepConfig, clock: "StageClock") -> None:
@@ -305,7 +281,7 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
     """
     from search.record import sweep_command
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it; as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; batch systems send it
     try:
         result = run()
     except KeyboardInterrupt:
@@ -319,10 +295,7 @@ def _run_sweep(sweep: "Sweep", run: "Callable[[], SweepResult]") -> None:
 
 
 def _check_file(flag: str, file: Path | None, suffixes: Sequence[str] = ()) -> None:
-    """Check the suffix and the folder of an output file before its content is computed.
-
-    Raises `ConfigError`, which names the ``flag``.
-    """
+    """Check an output file's suffix and folder. Raises `ConfigError`, which names the ``flag``."""
     if file is None:
         return
     if suffixes and file.suffix.lower() not in suffixes:
@@ -348,7 +321,10 @@ def _print_trials(
 
     print_table(leaderboard_columns(table, metric).head(rows))
     if objectives and not table.empty:
-        print("No trial beats these in everything:")
+        print(
+            f"Pareto front of {' and '.join([metric, *objectives])}: no other trial is at least as "
+            "good in all of these and better in one."
+        )
         print_table(leaderboard_columns(pareto_front(table, metric, objectives), metric))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.files import write_atomically, write_json
+from trainables.files import printable, write_atomically, write_json
 
 
 def test_writing_a_file_creates_its_folder_and_leaves_no_other_file(tmp_path: Path) -> None:
@@ -48,3 +48,7 @@ def test_json_keeps_the_order_of_keys_and_non_ascii_letters(tmp_path: Path) -> N
     assert "Größe" in text
     assert text.endswith("}\n")
     assert list(json.loads(text)) == ["b", "a"]
+
+
+def test_names_that_are_not_utf8_are_shown_with_their_bytes() -> None:
+    assert printable(os.fsdecode(b"caf\xe9/\xc3\xa9.png")) == "caf\\xe9/é.png"

@@ -8,6 +8,7 @@ from .disk_cache import FEATURE_FILES as FEATURE_FILES
 from .disk_cache import PIXEL_FILES as PIXEL_FILES
 from .disk_cache import make_room as make_room
 from .disk_cache import preallocate as preallocate
+from .given_files import find_given_files as find_given_files
 from .image_set import ImageSet as ImageSet
 from .listing import SPLITS as SPLITS
 from .listing import ReadOptions as ReadOptions
@@ -20,7 +21,6 @@ from .pixel_store import StagedPixels as StagedPixels
 from .pixel_store import build_store as build_store
 from .pixel_store import read_surveyed_image as read_surveyed_image
 from .sources import check_source as check_source
-from .sources import image_files as image_files
 from .sources import read_source as read_source
 from .survey import ImageIssue as ImageIssue
 from .survey import SplitSpec as SplitSpec

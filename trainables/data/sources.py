@@ -1,10 +1,9 @@
 """Data sources: labelled images in a folder, a table, a Hugging Face dataset or an object store."""
 
-from collections import Counter
 from pathlib import Path
 
 from spaces import DataError
-from trainables.data.folder_source import FolderSource, images_below
+from trainables.data.folder_source import FolderSource
 from trainables.data.huggingface import HUB_SCHEME, HuggingFaceSource
 from trainables.data.image_formats import is_image
 from trainables.data.labels import reconcile_labels
@@ -41,18 +40,6 @@ def check_source(data: Path | str, *, cache: Path, options: ReadOptions = ReadOp
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
     _source_of(data, cache).check(options)
-
-
-def image_files(path: Path) -> list[Path]:
-    """All images below a folder, or ``path`` itself if it is a file.
-
-    Raises `DataError` if it does not exist.
-    """
-    if path.is_dir():
-        return list(images_below(path, Counter()))
-    if not path.exists():
-        raise DataError(f"The image {str(path)!r} does not exist.")
-    return [path]
 
 
 def _source_of(data: Path | str, cache: Path) -> DataSource:

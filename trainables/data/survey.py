@@ -1,7 +1,7 @@
 """`survey_images`: list, decode and split the images of a data source, and report problems."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,10 +130,12 @@ def _readable_images(
 def _refuse_too_many_unreadable(listing: Listing, issues: Sequence[ImageIssue]) -> None:
     bad = [issue for issue in issues if issue.kind == "bad"]
     if len(bad) > MAX_UNREADABLE_SHARE * len(listing.rows):
-        first = ", ".join(f"{issue.path} ({issue.reason})" for issue in bad[:3])
+        reasons = Counter(issue.reason for issue in bad).most_common(3)
+        example = {issue.reason: issue.path for issue in reversed(bad)}
+        first = ", ".join(f"{count} ({why}), such as {example[why]}" for why, count in reasons)
         raise DataError(
             f"{len(bad)} of {len(listing.rows)} images can't be read, more than "
-            f"{MAX_UNREADABLE_SHARE:.0%}; repair or remove them. The first are {first}."
+            f"{MAX_UNREADABLE_SHARE:.0%}; repair or remove them. The reasons: {first}."
         )
 
 

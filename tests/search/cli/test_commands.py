@@ -76,7 +76,7 @@ def test_launch_prints_the_result_and_the_next_steps(
     assert finesweep("launch", settings["data"], "--config", file, *flags(given)) == 0
     text = capfd.readouterr().out
     assert "Test accuracy " in text
-    assert "always predicting the most frequent class has 0.3333" in text
+    assert "always predicting the most frequent class gives 0.3333" in text
     assert f"Export        {tmp_path / 'r' / 'told' / 'export'}" in text
     assert text.count(f"\n  {program_name()} ") == 3
     assert (tmp_path / "r" / "told" / "sweep.toml").read_text() == file.read_text()
@@ -180,9 +180,11 @@ def test_predict_classifies_files_and_folders(
     broken.write_bytes(b"no image")
     assert finesweep("predict", sweep.paths.export, image, broken, "--top", 2) == 0
     captured = capsys.readouterr()
-    name, *answers = captured.out.strip().split("\t")
+    line, other = captured.out.splitlines()
+    name, *answers = line.split("\t")
+    assert other == f"{broken}\t[unreadable] not an image in a known format"
     assert (name, len(answers)) == (str(image), 2)
-    assert "broken.png can't be read and is left out" in captured.err
+    assert "1 of 2 files without a prediction (not an image" in captured.err
     expected = Predictor.load(sweep.paths.export).probabilities([image])[0]
     for name, read in (("p.csv", pd.read_csv), ("p.parquet", pd.read_parquet), ("p.json", _json)):
         assert finesweep("predict", sweep.paths.export, digits, "--out", tmp_path / name) == 0
@@ -190,6 +192,20 @@ def test_predict_classifies_files_and_folders(
         assert len(table) == 120
         row = table[table["path"] == str(image)].filter(like="p.").to_numpy()[0]
         assert row == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_predict_writes_a_row_for_each_file_before_it_complains(
+    sweep: SweepResult, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken, out = tmp_path / "broken.png", tmp_path / "p.csv"
+    broken.write_bytes(b"no image")
+    files = (tmp_path / "missing.png", broken)
+    assert finesweep("predict", sweep.paths.export, *files, "--out", out) == 2
+    table = pd.read_csv(out)
+    assert table["status"].tolist() == ["missing", "unreadable"]
+    assert table.filter(like="p.").isna().all(axis=None)
+    assert "None of the images can be read" in capsys.readouterr().err
 
 
 def _json(file: Path) -> pd.DataFrame:

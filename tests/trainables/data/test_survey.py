@@ -166,7 +166,7 @@ def test_images_with_several_frames_or_unscaled_12_bit_pixels_are_reported(
     reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).issues}
     assert reasons == {
         "one/pages.tif": "3 frames, of which only the first is used",
-        "one/dim.png": "nearly black, 15 of 255 at most; scale 12-bit pixels to 16 bits first",
+        "one/dim.png": "16-bit pixels were read on the scale 0..4095",
     }
 
 

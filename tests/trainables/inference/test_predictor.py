@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from spaces import ConfigError
-from trainables.inference import ModelSpec, Predictor
+from trainables.inference import FileOutcome, ModelSpec, Predictor
 from trainables.inference.predictor import BATCH_SIZE
 
 SPEC = ModelSpec(("dark", "bright"), 8, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -32,18 +32,22 @@ def test_files_keep_their_order_over_several_batches(tmp_path: Path) -> None:
     share = np.array(levels) / 255
     expected = softmax(np.stack([1 - share, share], axis=1), axis=1)
     assert predictions.files == tuple(files)
-    assert predictions.unreadable == {}
+    assert {outcome.status for outcome in predictions.outcomes} == {"ok"}
     assert predictions.probabilities == pytest.approx(expected, abs=1e-5)
 
 
-def test_files_that_can_not_be_read_are_left_out_with_a_reason(tmp_path: Path) -> None:
+def test_every_file_has_an_outcome_in_the_given_order(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    files = [grey(tmp_path / "a.png", 0), broken, grey(tmp_path / "b.png", 255)]
+    files = [grey(tmp_path / "a.png", 0), broken, grey(tmp_path / "b.png", 255), tmp_path / "c.png"]
     predictions = Predictor(SPEC, brightness).predict(files)
     assert predictions.files == (files[0], files[2])
-    assert list(predictions.unreadable) == [broken]
-    assert predictions.unreadable[broken]
+    assert predictions.outcomes == (
+        FileOutcome(files[0], "ok"),
+        FileOutcome(broken, "unreadable", "not an image in a known format"),
+        FileOutcome(files[2], "ok"),
+        FileOutcome(files[3], "missing", "file not found"),
+    )
     assert predictions.probabilities.argmax(axis=1).tolist() == [0, 1]
 
 
