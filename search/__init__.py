@@ -1,9 +1,9 @@
 """Hyperparameter sweeps over timm backbones: planning, search, final model and report.
 
 Subpackages, lowest layer first: `config` and `cluster`; `record` and `samplers`; `trial` and
-`ranking`; `planning`, `report` and `final`; `tuning`. The modules `sweep` and `operations` use all
-of these, and `cli` comes last. Exported names are imported on first use, because Ray and torch take
-seconds to import.
+`ranking`; `planning`, `report` and `final`; `tuning`. The modules `preparation`, `sweep` and
+`operations` use these subpackages, and `cli` comes last. Exported names are imported on first use,
+because Ray and torch take seconds to import.
 """
 
 import lazy_loader

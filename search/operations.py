@@ -42,7 +42,7 @@ def retrain_sweep(
 ) -> SweepResult:
     """Retrain, test and export the final model of a sweep, without Ray.
 
-    With ``trial``, an id or a number, the final model is that trial alone. ``changes`` to
+    If ``trial``, an id or a number, is given, this trial alone is the final model. ``changes`` to
     `FINAL_MODEL_SETTINGS` are saved in the sweep's settings. Raises `UserError`.
     """
     # 1. Read the record of the sweep.
@@ -57,7 +57,7 @@ def retrain_sweep(
         selection = config.model_copy(update={"ensemble": 1})
     dataset = Dataset.read(paths.dataset, paths.split)
     spec = select_final_model(best, trials, paths, dataset, selection)
-    # 3. Retrain, test and export them, and write the report.
+    # 3. Retrain, test and export the final model, and write the report.
     from search.report import write_report  # its charts take a second to import
 
     job = _trial_job(config, spec, dataset, paths, progress)
@@ -103,7 +103,7 @@ def _trial_job(
 
 
 def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
-    """Write the report of a sweep in its present state, even while it runs; see `search.report`.
+    """Write the report of a sweep (see `search.report`), even while the sweep runs.
 
     Also updates the mirror in an object store, unless ``out`` is given. While a driver runs the
     sweep, that driver updates the mirror.
@@ -122,7 +122,7 @@ def export_sweep(
 ) -> tuple[ExportedFormat, ...]:
     """Export the final model of a sweep again, in ``formats`` to the folder ``out``.
 
-    By default these are the sweep's own formats and export folder. Raises `ConfigError` if the
+    By default, these are the sweep's own formats and export folder. Raises `ConfigError` if the
     sweep has no retrained model, and the errors of `export_model`.
     """
     if not paths.metrics.exists():
@@ -145,12 +145,14 @@ def export_sweep(
 def _find_trial(trials: Sequence[TrialRecord], name: str, metric: str) -> TrialRecord:
     """Trial whose id or number is ``name``.
 
-    Raises `ConfigError` if there is none, or if ``metric`` is not finite in any of its epochs.
+    Raises `ConfigError` if there is no such trial, or if it has no epoch with a finite loss.
     """
     for trial in trials:
         if name in (trial.trial_id, str(trial.number)):
             if trial.best(metric) is None:
-                raise ConfigError(f"Trial {trial.trial_id} has no finished epoch; choose another.")
+                raise ConfigError(
+                    f"Trial {trial.trial_id} has no epoch with a finite loss; choose another trial."
+                )
             return trial
-    there = f"there are 0000 to {trials[-1].trial_id}" if trials else "none has begun yet"
+    there = f"the trials are 0000 to {trials[-1].trial_id}" if trials else "none has begun yet"
     raise ConfigError(f"No trial {name!r}; {there}.")

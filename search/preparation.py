@@ -58,7 +58,7 @@ def prepare_sweep(
         config: Settings of the sweep. The returned plan has a copy with the metric resolved.
         progress: Progress callback.
         clock: Times the stages "check", "start", "scan" and "decode".
-        checked: Results of `check_launch`, if it was called; saves reading the inputs again.
+        checked: Results of `check_launch`, if it was called; the inputs are then not read again.
         recorded_in: Paths of the sweep to resume; None for a launch. The images and weights must
             be those of the launch.
     """

@@ -23,9 +23,10 @@ class SweepResult:
     ended_by: str | None = None
     """Budget or target that ended the search before all trials had run; None if none did."""
     final: FinalModel | None = None
-    """The retrained model and its test result; None without ``retrain``."""
+    """The retrained model and its test result; None if the sweep is unfinished, or if the setting
+    ``retrain`` is off."""
     export: Path | None = None
-    """Folder of the exported model."""
+    """Folder of the exported model; None if ``final`` is None."""
     report: Path | None = None
     """The HTML report; None while trials or repeats are unfinished."""
     profile: Profile | None = None

@@ -50,8 +50,8 @@ class Sweep:
         progress: Progress callback.
         clock: Stage clock; it may already have timed earlier stages.
         search_on: Whether a resume starts more trials even if a budget has ended the search.
-        asked: The settings to record as the user's; ``config`` by default.
-        checked: Results of `check_launch`; by default a launch calls it.
+        asked: The settings as the user gave them, to be recorded; ``config`` by default.
+        checked: Results of `check_launch`; by default, `run` calls `check_launch`.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Sweep:
     ) -> "Sweep":
         """Open a launched sweep, in order to `resume` it with ``changes`` to its settings.
 
-        Raises `ConfigError` if a resume can't change one of these settings.
+        Raises `ConfigError` if a resume can't change one of the settings in ``changes``.
         """
         changes = changes or {}
         return cls(
@@ -119,7 +119,7 @@ class Sweep:
     def resume(self) -> SweepResult:
         """Continue an interrupted sweep, or run more trials.
 
-        Finished trials stay as they are; interrupted ones continue from their checkpoints. Raises
+        Finished trials stay as they are; interrupted trials continue from their checkpoints. Raises
         the errors of `run`, and `ConfigError` if the images have changed since the launch.
         """
         self._check_packages()
@@ -129,7 +129,7 @@ class Sweep:
             begun = sum(not trial.repeat for trial in before)
             if begun > self.config.trials:
                 raise ConfigError(
-                    f"trials is {self.config.trials} but {begun} have begun; give {begun} or more."
+                    f"trials is {self.config.trials}, but {begun} have begun; give {begun} or more."
                 )
             prepared = self._prepare(recorded_in=self.paths)
             dataset = prepared.plan.survey.dataset

@@ -1,6 +1,6 @@
 """Ray clusters: connecting, checking machines, moving files between them, submitting jobs.
 
-It does not know about sweeps or trials, and reads no settings.
+This room knows nothing about sweeps or trials, and reads no settings.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 """Connects to a Ray cluster, or starts one on this machine; lists its nodes.
 
-It imports few modules, because every launch imports it first.
+This module imports few others, because every launch imports it first.
 """
 
 import importlib
@@ -19,10 +19,10 @@ TRAINABLE_MODULE = "search.trial.trainable"
 
 
 def connect_to_ray(address: str) -> None:
-    """Connect to the cluster at ``address``, or start one on this machine if that is "local".
+    """Connect to the cluster at ``address``, or start one here if ``address`` is "local".
 
-    Does nothing if this process is connected already. Call it in the main thread: the processes
-    that Ray starts end when the calling thread ends. The first workers of a local cluster
+    Does nothing if this process is connected already. Call this function in the main thread: the
+    processes that Ray starts end when the calling thread ends. The first workers of a local cluster
     import `TRAINABLE_MODULE` while the driver reads the images; `search.tuning` makes Tune reuse
     these workers.
 
@@ -42,7 +42,7 @@ def connect_to_ray(address: str) -> None:
     except (ConnectionError, ValueError) as error:
         raise ConfigError(
             f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
-            "'ray start --head' or use --address local. If it is running, it may require a token: "
+            "'ray start --head' or use --address local. A running cluster may require a token: "
             "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
             "on the cluster."
         ) from None
@@ -66,7 +66,8 @@ class Node:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...] = ()
-    """Ray's accelerator types of the node's GPUs; empty if the GPUs were declared, not detected."""
+    """Ray's accelerator types of the node's GPUs; empty if Ray was told of the GPUs, but detected
+    none."""
 
 
 def live_nodes() -> list[Node]:
@@ -90,12 +91,13 @@ def live_nodes() -> list[Node]:
 
 
 def selector_excluding(node_ids: Sequence[str]) -> dict[str, str]:
-    """Ray label selector that matches every node but ``node_ids``; empty without any."""
+    """Ray label selector that matches every node but ``node_ids``; empty if these are."""
     return {"ray.io/node-id": f"!in({','.join(node_ids)})"} if node_ids else {}
 
 
 PendingCheck = Callable[[], str | None]
 """Function that polls the check of a node.
 
-It returns None while the check runs, then "" if trials can run there, else the reason why not.
+It returns None while the check runs. After the check, it returns "" if trials can run on the node,
+or the reason why they can't.
 """

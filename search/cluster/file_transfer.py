@@ -28,8 +28,8 @@ _T = TypeVar("_T")
 class DriverMachine:
     """The machine that the driver runs on, as a handle that can be sent to workers.
 
-    `call`, `read_bytes` and `size_bytes` run directly in this process if it is on the driver's
-    machine, or if Ray is not running. `fetch` copies through Ray's object store.
+    `call`, `read_bytes` and `size_bytes` run directly in this process if the process is on the
+    driver's machine, or if Ray is not running. `fetch` copies through Ray's object store.
     """
 
     node_id: str
@@ -37,7 +37,7 @@ class DriverMachine:
 
     @classmethod
     def current(cls) -> "DriverMachine":
-        """Make a handle of this process's machine. The driver calls it."""
+        """Make a handle of this process's machine. Only the driver calls this method."""
         return cls(_current_node_id())
 
     @property
@@ -48,7 +48,8 @@ class DriverMachine:
     def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         """Call a function on the driver's machine, and return its result.
 
-        Called on another machine, it runs the function as a Ray task, outside the driver's process.
+        If this process is on another machine, the function runs as a Ray task on the driver's
+        machine, outside the driver's process.
         """
         if self.is_this_machine:
             return function(*args, **kwargs)
@@ -60,10 +61,11 @@ class DriverMachine:
         return self.call(_content_of, file)
 
     def fetch(self, source: Path, target: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
-        """Copy a file of the driver's machine to ``target`` on this machine, if that is missing.
+        """Copy ``source`` from the driver's machine to ``target`` on this machine.
 
-        If several processes of this machine request the file, one fetches it and the others wait.
-        Raises `FileNotFoundError` if it must be copied but the driver's machine has no ``source``.
+        If ``target`` exists, nothing is copied. If several processes of this machine request the
+        file, one of them fetches it and the others wait. Raises `FileNotFoundError` if ``target``
+        is missing and the driver's machine has no ``source``.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
@@ -73,10 +75,10 @@ class DriverMachine:
                 )
 
     def size_bytes(self, file: Path) -> int:
-        """Size of a file on the driver's machine. Raises `FileNotFoundError` if there is none."""
+        """Size of a file on the driver's machine. Raises `FileNotFoundError` if it is missing."""
         size = self.call(_size_of, file)
         if size is None:
-            raise FileNotFoundError(f"{file} is not on the machine the sweep is run from.")
+            raise FileNotFoundError(f"{file} is not on the machine that the sweep is run from.")
         return size
 
     def _download(self, source: Path, target: Path, chunk_bytes: int) -> None:

@@ -38,7 +38,8 @@ def submit_job(
 ) -> Job:
     """Submit ``finesweep ARGUMENTS`` as a job on the head node, and return without waiting for it.
 
-    The job runs in the home folder of the user who started Ray there, as a command over ssh would.
+    The job runs in the home folder of the user who started Ray on the head node, as a command over
+    ssh would.
 
     Args:
         address: Address of the job server, such as ``http://HEAD:8265``.
@@ -105,13 +106,13 @@ def follow_job(job: Job, show: Callable[[str], None]) -> None:
 def _connection_lost(job: Job, reason: str) -> RunError:
     return RunError(
         f"The connection to the server was lost ({reason.strip()}). The job keeps running. "
-        "Follow it:  "
+        "Follow the job:  "
         f"{job.follow_command}"
     )
 
 
 def _client(address: str) -> Any:
-    """Client of the job server. Raises `ConfigError` if none can be used at ``address``."""
+    """Client of the job server. Raises `ConfigError` if ``address`` has no usable one."""
     if "://" not in address:
         raise ConfigError(
             f"A job server's address begins with http:// or https://, unlike {address!r}; give "
@@ -124,11 +125,11 @@ def _client(address: str) -> Any:
     except ConnectionError:
         raise ConfigError(
             f"No Ray job server answers at {address}; start the cluster with 'ray start --head' "
-            "where 'ray[default]' is installed, and give its dashboard's address."
+            "on a machine that has 'ray[default]', and give the address of the cluster's dashboard."
         ) from None
     except (ImportError, RayError, RuntimeError) as error:
         raise ConfigError(
             f"The job server at {address} can't be used ({str(error).strip().splitlines()[0]}); "
-            "this needs pip install 'finesweep[cluster]' and, if the cluster requires a token, "
-            "RAY_AUTH_MODE=token with the token in RAY_AUTH_TOKEN."
+            "run pip install 'finesweep[cluster]' on this machine. If the cluster requires a "
+            "token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the token."
         ) from None

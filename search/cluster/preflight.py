@@ -1,4 +1,4 @@
-"""Checks whether a cluster's machines can run trials: all before a sweep, others as they join."""
+"""Checks whether machines can run trials, before a sweep and when a machine joins during it."""
 
 import hashlib
 import importlib.metadata
@@ -31,7 +31,8 @@ Otherwise trials could not be compared, and could not move between machines.
 NODE_LOSS_SECONDS = 10.0
 """Time within which Ray notices that a machine is gone."""
 LOW_CACHE_GIB = 2.0
-"""Free space for the cache below which a machine gets a warning, unless ``cache_gib`` is less."""
+"""A machine gets a warning if its free space for the cache is below this or below ``cache_gib``,
+whichever is smaller."""
 _ROOT = Path(__file__).parents[2]
 _GIB = 2**30
 
@@ -46,7 +47,8 @@ class Machine:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...]
-    """Ray's accelerator types of the node's GPUs; empty if the GPUs were declared, not detected."""
+    """Ray's accelerator types of the node's GPUs; empty if Ray was told of the GPUs, but detected
+    none."""
     versions: Mapping[str, str]
     """Versions of Python and of `PACKAGES`; for "finesweep" a hash of its source code."""
     free_memory_gib: float
@@ -55,7 +57,7 @@ class Machine:
     cuda: bool
     """Whether torch is built with CUDA on this machine."""
     trouble: str = ""
-    """Reason why no trial can run on this machine; empty if trials can."""
+    """Reason why no trial can run on this machine; empty if trials can run."""
 
     def __str__(self) -> str:
         names = ", ".join(self.gpu_names) or "logical"
@@ -68,7 +70,7 @@ class Machine:
 
 
 def check_machines(cache: Path) -> list[Machine]:
-    """Check every machine of the connected cluster, this one first.
+    """Check every machine of the connected cluster; this machine comes first.
 
     Leaves out machines that leave the cluster during their check. Raises `ConfigError`, with a
     sentence for each problem, if a machine can't write the cache folder or if versions differ.
@@ -132,8 +134,8 @@ def version_differences(machines: Sequence[Machine]) -> list[str]:
         ]
         if differences:
             sentences.append(
-                f"{machine.host} has {', '.join(differences)} as on {first.host}; install the same "
-                "versions there."
+                f"{machine.host} has {', '.join(differences)}; install the same versions on "
+                f"{machine.host} as on {first.host}."
             )
     return sentences
 
@@ -147,8 +149,8 @@ def machine_warnings(machines: Sequence[Machine], cache_gib: float) -> list[str]
     for machine in machines:
         if machine.gpu_names and not machine.cuda:
             sentences.append(
-                f"{machine.host} has GPUs but its torch is built without CUDA: trials there train "
-                "on CPUs."
+                f"{machine.host} has GPUs, but its torch is built without CUDA: trials on this "
+                "machine train on CPUs."
             )
         if machine.free_cache_gib < min(cache_gib, LOW_CACHE_GIB):
             sentences.append(
@@ -174,7 +176,8 @@ def _examine_remotely(cache: Path, node: Node) -> Any:
 def _has_left(node: Node, error: RayError) -> bool:
     """Whether a check failed because its node left the cluster.
 
-    Ray may need up to `NODE_LOSS_SECONDS` to notice a lost node, so this waits as long.
+    Ray may need up to `NODE_LOSS_SECONDS` to notice a lost node. This function therefore waits for
+    that time, unless the check itself raised the error (`RayTaskError`).
     """
     until = time.monotonic() + (0 if isinstance(error, RayTaskError) else NODE_LOSS_SECONDS)
     while node.id in [live.id for live in live_nodes()]:
@@ -187,8 +190,8 @@ def _has_left(node: Node, error: RayError) -> bool:
 def _cannot_run(node: Node, error: RayError) -> str:
     reason = str(error).strip().splitlines()[-1]
     return (
-        f"{node.host} can't run Finesweep's code ({reason}); install the same packages there, at "
-        "the same versions as here."
+        f"{node.host} can't run Finesweep's code ({reason}); install the same packages and "
+        f"versions on {node.host} as on this machine."
     )
 
 
@@ -200,7 +203,7 @@ def _examine(cache: Path, node: Node) -> Machine:
         free_cache_gib = shutil.disk_usage(cache).free / _GIB
     except OSError as error:
         free_cache_gib = 0.0
-        trouble = f"cache_dir {cache} can't be written there ({error.strerror})"
+        trouble = f"cache_dir {cache} can't be written ({error.strerror})"
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return Machine(
@@ -221,7 +224,8 @@ def _source_hash() -> str:
     """Short hash of Finesweep's source code on this machine."""
     digest = hashlib.blake2b(digest_size=4)
     for package in ("search", "spaces", "trainables"):
+        # The stubs (.pyi) count, because lazy_loader reads them at run time.
         sources = [f for f in (_ROOT / package).rglob("*.py*") if f.suffix in (".py", ".pyi")]
-        for file in sorted(sources):  # lazy_loader reads the .pyi stubs at run time
+        for file in sorted(sources):
             digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Settings of a sweep: flags, TOML keys, defaults and checks. It reads no images."""
+"""Settings of a sweep: flags, TOML keys, defaults and checks. This room reads no images."""
 
 import lazy_loader
 

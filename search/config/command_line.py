@@ -13,7 +13,10 @@ _LOCATIONS = ("data", "name", "results_dir", "cache_dir", "storage_path", "addre
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """Read the settings in a TOML file, without checking them. Raises `ConfigError`."""
+    """Read the settings in a TOML file, without checking them.
+
+    Raises `ConfigError` if the file is missing or is not TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -23,7 +26,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def overlay(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of the nested ``base``, with values replaced or added by their ``dotted`` names."""
+    """Copy of the nested ``base``; ``dotted`` replaces or adds values by their dotted names."""
     merged = {key: dict(v) if isinstance(v, dict) else v for key, v in base.items()}
     for name, value in dotted.items():
         *tables, key = name.split(".")
@@ -35,9 +38,9 @@ def overlay(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any
 
 
 def launch_arguments(config: SweepConfig) -> list[str]:
-    """Arguments of ``launch`` that give these settings.
+    """Arguments of ``finesweep launch`` that give the settings in ``config``.
 
-    Leaves out defaults, the sweep's name, and all locations but that of the data.
+    Defaults, the sweep's name, and all locations except that of the data are left out.
     """
     arguments, values = [str(config.data)], config.model_dump(mode="json")
     has_budget = bool(config.time_budget or config.gpu_hours)

@@ -1,8 +1,8 @@
 """Settings, grouped by topic, in the order in which the help shows them.
 
-A group is a class: its title heads the group in ``--help``, its fields are the settings, and their
-docstrings are their help. `SweepConfig` inherits from all groups, so the name of a setting does not
-include that of its group.
+A group is a class. Its title is a heading of ``--help``. Each field is a setting, and the field's
+docstring is the help of the setting. `SweepConfig` inherits from all groups, so the name of a
+setting does not include the name of its group.
 """
 
 import os
@@ -77,7 +77,7 @@ class DataSettings(SettingGroup):
     Hugging Face dataset; on a disk, or at an address such as s3://BUCKET/PREFIX or
     hf://OWNER/NAME."""
     layout: str | None = None
-    """How a folder is to be read, if it can be read in several ways; plan names the layouts."""
+    """Layout of a folder that can be read in several ways; finesweep plan names the layouts."""
     ignore: tuple[str, ...] = ()
     """Glob patterns of files and folders to leave out, separated by commas."""
     image_column: str | None = None
@@ -87,13 +87,13 @@ class DataSettings(SettingGroup):
     split_column: str | None = None
     """Column of a table that holds the splits."""
     group_column: str | None = None
-    """Column of a table or dataset that tells which images belong together, such as those of one
-    patient; they stay in one split."""
+    """Column of a table or dataset that names the group of an image, such as a patient; the images
+    of a group stay in one split."""
     image_root: Path | None = None
-    """Folder that the paths in a table start at; by default the table's own folder."""
+    """Folder that the paths in a table are relative to; by default the table's own folder."""
     group_by: str | None = None
-    """Regular expression over the path of an image; images with the same match (its first group,
-    if it has one) stay in one split."""
+    """Regular expression over the path of an image; images with the same match (of the expression's
+    first group, if it has one) stay in one split."""
     merge_labels: bool = False
     """Merge labels that differ in case, spaces or leading zeros only."""
     split: SplitSettings = SplitSettings()
@@ -130,12 +130,12 @@ class SpaceSettings(SettingGroup):
     points: Path | None = None
     """JSON file with a list of parameter points to try first, in order."""
     prior: tuple[Path, ...] = ()
-    """Earlier sweeps, by name or folder, separated by commas; the best points of each are tried
-    after the points file."""
+    """Earlier sweeps, by name or folder, separated by commas; the best points of each sweep are
+    tried after those of the points file."""
     starts: bool = True
     """Try the space's starting points after those of points and prior; if the space has none, try
-    each backbone head-only, then at its defaults. Points from prior and starts use at most half of
-    the trials."""
+    each backbone head-only, then at its defaults. Points of prior and starts together get at most
+    half of the trials that points leaves over."""
 
     @field_validator("space")
     @classmethod
@@ -156,10 +156,10 @@ class SearchSettings(SettingGroup):
     TITLE = "Search"
 
     trials: int = Field(16, ge=1)
-    """Number of trials, each at one parameter point; if only a budget is given, as many as it
-    allows."""
+    """Number of trials, each at one parameter point; if only a budget is given, as many as the
+    budget allows."""
     time_budget: float | None = None
-    """End the search after this time, such as 90m, 2h or 3600 (seconds); it restarts on resume."""
+    """End the search after this time, such as 90m, 2h or 3600 (seconds); a resume gets it anew."""
     gpu_hours: float | None = Field(None, gt=0)
     """End the search when its trials have used this many GPU hours; a trial on half a GPU uses half
     a GPU hour per hour."""
@@ -172,15 +172,15 @@ class SearchSettings(SettingGroup):
     if the most frequent class has more than three times the training images of the rarest."""
     objectives: tuple[Objective, ...] = ()
     """Further objectives to minimise, separated by commas: parameters, latency_ms. Early stopping
-    and the winner go by the metric alone; the leaderboard lists the Pareto front."""
+    and the choice of the winner use the metric alone; the leaderboard adds the Pareto front."""
     sampler: SamplerName = "mfgp"
     """Sampler that proposes points. mfgp is a multi-fidelity Gaussian process over points and
     epochs; the others are Optuna's. grid tries, in random order, the points of a space whose
     parameters are choices or have steps. gp and nsga2 learn only from trials that run to their end:
-    use them with stopping none. With objectives the default is tpe."""
+    use them with stopping none. With objectives, the default is tpe."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
-    """Rule that stops weak trials early; with the sampler mfgp it keeps those that could still win.
-    hyperband is ASHA with several grace periods."""
+    """Rule that stops weak trials early; with the sampler mfgp, the rule spares trials that could
+    still win. hyperband is ASHA with several grace periods."""
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
     """Number of best trials that are trained again with other seeds before the winner is named;
@@ -209,19 +209,19 @@ class TrainingSettings(SettingGroup):
     """Epochs of a trial that is not stopped early; also the length of its learning-rate
     schedule."""
     patience: int | None = Field(None, ge=1)
-    """End a trial after this many epochs without a better metric; unset is no limit."""
+    """End a trial after this many epochs in a row without a better metric; unset is no limit."""
     folds: int = Field(0, ge=0)
     """Cross-validate every trial over this many folds of the training and validation images, for
     small data; the cost grows with the folds. 0 validates on the validation images alone."""
     image_size: int | None = Field(None, ge=16)
-    """Side of the input in pixels for every backbone; unset takes it from the space."""
+    """Side of the input in pixels, the same for all backbones; unset leaves it to the space."""
     weights: str = "pretrained"
     """Initial weights of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Numerical precision; auto is bfloat16 autocast on GPUs that support it, and on CPUs where a
-    measurement finds it faster; else float32."""
+    """Numerical precision; auto is bfloat16 autocast on GPUs that support it and on CPUs where a
+    measurement finds it faster, and float32 elsewhere."""
     views: int = Field(4, ge=1)
-    """Number of augmented views of each image in the search; epochs cycle through them."""
+    """Number of augmented views of each image in the search; epochs cycle through the views."""
 
     @field_validator("weights")
     @classmethod
@@ -249,12 +249,12 @@ class ResourceSettings(SettingGroup):
     """CPU cores of a trial; unset is 1, or, if trials hold GPUs, an even share of the cores."""
     features: Literal["float16", "float32", "off"] = "float16"
     """Data type in which the outputs of frozen layers are stored for later epochs and trials; off
-    computes them every time."""
+    stores none and computes them every time."""
     cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
     """Folder of decoded images, stored features and converted weights, shared by all sweeps."""
     cache_gib: float = Field(50, gt=0)
     """Largest size in GiB of the decoded images and features in cache_dir; the least recently used
-    are removed first."""
+    files are removed first."""
 
     @property
     def cache_bytes(self) -> int:
@@ -286,14 +286,14 @@ class FinalModelSettings(SettingGroup):
     retrain: bool = True
     """Train the winner on train and val, test it once, and export it."""
     ensemble: int = Field(1, ge=1)
-    """Largest number of trials in the final model: others join the winner if that improves
-    validation, and each is retrained."""
+    """Largest number of trials in the final model: other trials join the winner if they improve its
+    validation score, and each of the trials is retrained."""
     calibrate: bool = False
     """Divide each model's logits by the temperature with the least validation loss, so that its
     probabilities are calibrated (temperature scaling)."""
     sensitivity: str = ""
     """CLASS=SHARE, for data of two classes: the class that must not be missed, and the recall that
-    it needs. Its decision threshold is set for that recall on the validation images."""
+    it needs. The decision threshold is set to reach this recall on validation images."""
     export: ExportSettings = ExportSettings()
 
     @field_validator("sensitivity")
@@ -316,7 +316,7 @@ class OutputSettings(SettingGroup):
     """Folder in which the sweep's own folder is made."""
     storage_path: str = ""
     """Object store that keeps a copy of the sweep's folder, such as s3://BUCKET/PREFIX; unset keeps
-    none."""
+    no copy."""
 
     @field_validator("results_dir")
     @classmethod

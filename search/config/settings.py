@@ -82,7 +82,8 @@ class SweepConfig(  # pydantic takes the fields of the last base first
     def sampler_seed(self) -> int:
         """Seed of the sampler: ``seed``, with an offset that depends on the names in ``prior``.
 
-        Without the offset, a sweep would draw the same random points as an earlier sweep.
+        Without the offset, a sweep would draw the same random points as an earlier sweep with the
+        same ``seed``.
         """
         names = " ".join(map(str, self.prior))
         return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
@@ -113,7 +114,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
     @model_validator(mode="before")
     @classmethod
     def _defaults_by_other_settings(cls, values: Any) -> Any:
-        """With a budget, trials default to unlimited; with objectives, the sampler to tpe."""
+        """With a budget, ``trials`` defaults to no limit; with objectives, ``sampler`` to tpe."""
         defaults: dict[str, Any] = {}
         if values.get("time_budget") or values.get("gpu_hours"):
             defaults["trials"] = UNLIMITED_TRIALS
@@ -128,7 +129,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         return self
 
     def _problems(self) -> Iterator[str]:
-        """Yield a sentence for each rule across settings that these settings break."""
+        """Yield a sentence for each rule that these settings break."""
         if self.target is not None and self.metric != "val_loss" and not 0 < self.target <= 1:
             yield (
                 f"target must be above 0 and at most 1, not {self.target:g}; only val_loss can be "
@@ -151,7 +152,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
             yield (
                 f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
-                f"({self.max_epochs}); lower it or set stopping to none."
+                f"({self.max_epochs}); lower grace_epochs, or set stopping to none."
             )
         held_out = self.split.val_fraction + self.split.test_fraction
         if held_out >= 0.9:
@@ -177,9 +178,9 @@ class Setting:
     name: str
     """Dotted name, such as ``asha.grace_epochs``."""
     group: type[SettingGroup]
-    """Group that it belongs to; one of `GROUPS`."""
+    """Group that the setting belongs to; one of `GROUPS`."""
     field: FieldInfo
-    """Its type, default and documentation."""
+    """Type, default and documentation of the setting."""
 
     @property
     def flag(self) -> str:
@@ -188,7 +189,7 @@ class Setting:
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is boolean, with two flags such as ``--retrain`` and ``--no-retrain``."""
+        """Whether the setting is boolean: two flags, such as ``--retrain`` and ``--no-retrain``."""
         return self.field.annotation is bool
 
     @property

@@ -59,14 +59,14 @@ def export_model(
     formats: Sequence[Format],
     out: Path,
 ) -> tuple[ExportedFormat, ...]:
-    """Write the model in each of ``formats``, ``labels.txt`` and the model card to ``out``.
+    """Write to ``out`` the model in each of ``formats``, ``labels.txt``, and the model card.
 
     The card needs all ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
     that is not installed, and `RunError` if the outputs of an export differ from the model's by
     more than `TOLERANCE`.
     """
     check_export_packages(formats)
-    # 1. Load the model, and check that it predicts what it predicted in the test.
+    # 1. Load the model, and check that it gives the probabilities stored when it was tested.
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point)
     model = final.load(paths, len(dataset.classes), exportable=True)
@@ -111,7 +111,7 @@ def _test_images(dataset: Dataset, spec: ModelSpec) -> torch.Tensor:
 
 
 def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
-    """The formats that support the model; the timm format supports plain timm models only."""
+    """The formats that support the model; timm supports only a model that timm alone can build."""
     return [name for name in formats if name != "timm" or not _why_not_timm(final)]
 
 
@@ -119,7 +119,7 @@ def _notes(final: FinalModel, formats: Sequence[Format]) -> list[str]:
     """Sentences for the model card about formats that are left out; they are also logged."""
     if "timm" not in formats or not (why := _why_not_timm(final)):
         return []
-    note = f"The timm folder is left out: {why} is not a plain timm model."
+    note = f"The timm format is left out, because timm alone can't build {why}."
     _log.warning(note)
     return [note]
 
@@ -165,7 +165,7 @@ def _milliseconds_per_image(run: Run, images: torch.Tensor) -> float:
 
 
 def _why_not_timm(final: FinalModel) -> str:
-    """The part of the model that timm can't build; empty for a plain timm model."""
+    """The part of the model that timm alone can't build; empty if timm can build all of it."""
     if len(final.members) > 1:
         return f"an ensemble of {len(final.members)} trials"
     hidden = final.winner.params.head_hidden
@@ -173,9 +173,9 @@ def _why_not_timm(final: FinalModel) -> str:
 
 
 def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepPaths) -> None:
-    """Raise `RunError` if the loaded model does not predict what it predicted in the test.
+    """Raise `RunError` if the model no longer gives the probabilities stored when it was tested.
 
-    ``logits`` are those of the first test images, ``(n, classes)``.
+    ``logits`` are the model's logits of the first test images, ``(n, classes)``.
     """
     if not paths.predictions.exists():
         return
@@ -183,8 +183,9 @@ def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepP
     difference = float(np.abs(softmax(logits, axis=1) - tested).max())
     if difference > TOLERANCE:
         raise RunError(
-            f"The probabilities of the model in {paths.final_weights} differ from those of its "
-            f"test by up to {difference:.2g}; run 'finesweep retrain {paths.root.name}'."
+            f"The model in {paths.final_weights} no longer gives the probabilities in "
+            f"{paths.predictions}, which were stored when it was tested (difference up to "
+            f"{difference:.2g}); run 'finesweep retrain {paths.root.name}' to make both anew."
         )
 
 

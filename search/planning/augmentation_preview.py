@@ -16,7 +16,7 @@ SIDE_PX = 160
 
 
 def draw_augmentation(dataset: Dataset, file: Path, *, images: int = 6) -> None:
-    """Write a picture with a row for each strength and a column for each of some training images.
+    """Write a picture of augmented training images: a row per strength, a column per image.
 
     The picture is ``len(STRENGTHS) * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
     """

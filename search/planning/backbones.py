@@ -34,7 +34,7 @@ class BackboneFacts:
     """Side of the input in pixels."""
     parameters: int
     groups: int
-    """Number of groups of layers that are unfrozen one after another."""
+    """Number of layer groups in the backbone; unfreezing begins with the last group."""
     trainable_share: dict[str, float]
     """Share of all parameters that train, by unfreeze fraction."""
     train_images_per_second: float
@@ -43,13 +43,16 @@ class BackboneFacts:
 
 
 def timing_device(config: SweepConfig) -> torch.device:
-    """Device on which a plan times the backbones: this machine's GPU if trials will hold one."""
+    """Device on which a plan times the backbones.
+
+    It is this machine's GPU if there is one and trials will hold a GPU; otherwise it is the CPU.
+    """
     on_gpu = config.gpus_per_trial != 0 and torch.cuda.is_available()
     return torch.device("cuda" if on_gpu else "cpu")
 
 
 def measure_backbones(plan: Plan) -> list[BackboneFacts]:
-    """Build and time every backbone of a plan, which takes a few seconds for each."""
+    """Build and time every backbone of a plan. This takes a few seconds for each backbone."""
     class_count, device = len(plan.survey.dataset.classes), timing_device(plan.config)
     facts = []
     for name, weights in plan.weights.items():
@@ -83,8 +86,8 @@ def _training_rate(
 ) -> float:
     """Training images per second over ``timed_steps`` steps after a warm-up step.
 
-    A CPU core is timed by the CPU time of this process, which other processes hardly change. A GPU
-    is timed by the clock, in the precision of its trials.
+    On the CPU, one core trains, and the CPU time of this process is measured, which other processes
+    hardly change. On a GPU, wall time is measured, with bfloat16 autocast if the GPU supports it.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -110,7 +113,7 @@ def _training_rate(
 
 
 def _clock_of(device: torch.device) -> Callable[[], float]:
-    """Clock in seconds that counts the work of ``device``."""
+    """Clock for work on ``device``, in seconds: CPU time for a CPU, wall time for a GPU."""
     if device.type == "cpu":
         return time.process_time
 

@@ -20,7 +20,7 @@ class CheckedInputs:
 
 
 def check_launch(config: SweepConfig) -> CheckedInputs:
-    """Check that a new sweep's inputs are usable, its folder new and its object store writable.
+    """Check a new sweep: its inputs must be usable, its folder new, its object store writable.
 
     Raises `UserError`.
     """
@@ -74,7 +74,7 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 
 
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:
-    """Check that the mirror at ``storage_path``, if set, can be kept. Raises `ConfigError`."""
+    """If ``storage_path`` is set, check that a mirror can be kept there. Raises `ConfigError`."""
     if config.storage_path:
         from search.record import Mirror
 

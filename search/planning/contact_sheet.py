@@ -15,16 +15,16 @@ LABEL_PX = 180
 HEADER_PX = 28
 """Height of the row of split names."""
 IMAGES_PER_SPLIT = 5
-"""Images of a class that are drawn for each split."""
+"""Largest number of images that are drawn for each class and split."""
 MAX_CLASSES = 100
-"""Classes that are drawn; the last row says how many more there are."""
+"""Largest number of classes that are drawn. A last row counts the other classes."""
 
 
 def draw_contact_sheet(dataset: Dataset, pixel_format: PixelFormat, file: Path) -> None:
     """Write a picture with a row for each class and a block of images for each split.
 
-    Every image is decoded and resized to ``pixel_format``, so that what is lost in resizing can be
-    seen, and is then drawn at ``TILE_PX``. The images of a block are spread evenly over the class.
+    Every image is decoded and resized to ``pixel_format``, to show what resizing loses, and is then
+    drawn in `TILE_PX` by `TILE_PX` pixels. The images of a block are spread evenly over the class.
     Raises `DataError` if an image can't be read any more.
     """
     drawn = dataset.classes[:MAX_CLASSES]
@@ -47,7 +47,8 @@ def draw_contact_sheet(dataset: Dataset, pixel_format: PixelFormat, file: Path) 
     for number, name in enumerate(drawn):
         pen.text((4, HEADER_PX + number * TILE_PX + 4), _fitted(name, font), "black", font)
     if more:
-        pen.text((4, height - HEADER_PX + 5), f"and {more} more classes", "black", font)
+        rest = f"and {more} more class{'es' if more > 1 else ''}"
+        pen.text((4, height - HEADER_PX + 5), rest, "black", font)
     sheet.save(file)
 
 

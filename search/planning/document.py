@@ -30,7 +30,7 @@ class ExpectedCost:
 
 @dataclass(frozen=True)
 class PlanDocument:
-    """Contents of the output of `finesweep plan`; its fields are the keys of the JSON."""
+    """Output of `finesweep plan`. The fields of this class are the keys of the JSON."""
 
     data: str
     kind: str
@@ -43,7 +43,7 @@ class PlanDocument:
     folds: int
     fingerprint: str
     unused: Sequence[Unused]
-    """Everything in the data source that is not used."""
+    """Files, folders, rows and columns of the data source that are not used."""
     notes: list[str]
     bad_images: list[ImageIssue]
     """Images that were left out."""
@@ -100,7 +100,7 @@ def _imbalance_note(plan: Plan) -> list[str]:
     if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not never_balances:
         return []
     return [
-        "The classes are imbalanced, and the space does not balance them. In our measurements "
+        "The classes are imbalanced, and the space does not balance them. In our measurements, "
         'balance = "weighted" in a custom space raised balanced accuracy by 3 to 12 percentage '
         "points."
     ]
@@ -125,19 +125,19 @@ def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
 
 
 def _hardware(config: SweepConfig, on_gpu: bool) -> str:
-    """Name of the hardware on which backbones were timed, and what that leaves open."""
+    """Hardware on which the backbones were timed, and the limits of this measurement."""
     if on_gpu:
         return f"one {torch.cuda.get_device_name()} of this machine, one trial at a time"
     if config.gpus_per_trial in (0, "auto"):
-        return "one core of this machine, by its CPU time, whatever else ran"
-    return "one core of this machine, by its CPU time; it has no GPU, and trials will hold one"
+        return "one core of this machine, in CPU time, which other programs hardly change"
+    return "one core of this machine, in CPU time; trials will hold GPUs, but this machine has none"
 
 
 def expected_epochs(config: SweepConfig) -> float:
     """Total number of epochs that the trials of a sweep are expected to train.
 
-    Assumes that ASHA promotes one trial in eta at every rung, and that other stopping rules stop no
-    trial.
+    The estimate assumes that ASHA promotes one trial in eta at every rung, and that other stopping
+    rules stop no trial.
     """
     if config.stopping != "asha":
         return float(config.trials * config.max_epochs)

@@ -22,10 +22,10 @@ def choose_initial_points(
 ) -> tuple[TrialParams, ...]:
     """Initial points of a new sweep, in the order in which they are tried.
 
-    The ``given`` points come first. With the sampler "grid", the rest of the grid follows.
-    Otherwise the best points of earlier sweeps and the space's starting points follow; these use at
-    most half of the remaining trials. ``native_sizes`` has each backbone's native input side in
-    pixels.
+    The ``given`` points, those of the points file, come first. With the sampler "grid", the rest of
+    the grid follows. With other samplers, the best points of earlier sweeps and the starting points
+    of the space follow, and together get at most half of the remaining trials. ``native_sizes`` has
+    each backbone's native input side in pixels.
 
     Raises `UserError`.
     """
@@ -44,10 +44,10 @@ def recorded_initial_points(
     given: Sequence[Mapping[str, object]],
     native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """The ``given`` points, without those of earlier sweeps and without starting points.
+    """The ``given`` points alone, one per trial at most.
 
-    Returns one point per trial at most. With the sampler "grid", points of the grid follow until
-    every trial has a point. Raises `UserError`.
+    Points of earlier sweeps and starting points are not added. With the sampler "grid", points of
+    the grid follow until every trial has a point. Raises `UserError`.
     """
     points = tuple(space.params(p, native_image_size=native_sizes) for p in given[: config.trials])
     if config.sampler != "grid":
@@ -63,7 +63,7 @@ def _rest_of_grid(
 ) -> tuple[TrialParams, ...]:
     """Points of the grid that are not ``given``, in random order, one for each remaining trial.
 
-    Raises `ConfigError` if the grid has too few.
+    Raises `ConfigError` if the grid has too few points.
     """
     grid = [space.params(point, native_image_size=native_sizes) for point in space.grid()]
     random.Random(config.seed).shuffle(grid)

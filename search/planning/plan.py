@@ -11,8 +11,8 @@ from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_ima
 from trainables.progress import Progress, ignore_progress
 
 IMBALANCE_THRESHOLD = 3.0
-"""Class imbalance above which the metric "auto" is balanced accuracy, because the most frequent
-class would dominate accuracy."""
+"""Class imbalance above which the metric "auto" is balanced accuracy. Plain accuracy would depend
+mostly on the most frequent class."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def complete_plan(
         prepared: The plan so far.
         progress: Progress callback.
         staged: Receives the pixels of every opened image, for `build_store` to use later.
-        recorded: Recorded dataset of a resumed sweep. The images must be the same, though their
-            files may have other names; they are put into the recorded order.
+        recorded: Dataset that the launch of a resumed sweep recorded. The images must be the same,
+            but their files may have other names. The images are put into the recorded order.
 
     Raises `UserError`.
     """
@@ -58,7 +58,7 @@ def complete_plan(
         if survey.dataset.fingerprint != recorded.fingerprint:
             raise ConfigError(
                 f"The images in {config.data} are not those that the sweep {config.name!r} was "
-                "launched with; restore them, or launch another sweep."
+                "launched with; restore the images of the launch, or launch another sweep."
             )
         survey = replace(survey, dataset=survey.dataset.reordered_like(recorded))
     positive_class_index(config, survey.dataset.classes)
@@ -80,7 +80,8 @@ def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> 
     differences = [f"new: {new}"] * bool(new) + [f"missing: {missing}"] * bool(missing)
     raise ConfigError(
         f"The classes in {config.data} are not those that the sweep {config.name!r} was launched "
-        f"with ({'; '.join(differences)}); restore them, or launch another sweep."
+        f"with ({'; '.join(differences)}); restore the images of the launch, or launch another "
+        "sweep."
     )
 
 
@@ -99,6 +100,6 @@ def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
 
 
 def class_imbalance(dataset: Dataset) -> float:
-    """Number of training images of the most frequent class, divided by that of the rarest."""
+    """Training images of the most frequent class, divided by those of the rarest class."""
     counts = dataset.counts("train").values()
     return max(counts) / min(counts)

@@ -143,7 +143,7 @@ def _check_cache(cache: Path) -> None:
         check_writable(cache)
     except OSError as error:
         raise ConfigError(
-            f"The cache_dir {cache} can't be written ({error.strerror}); name another one."
+            f"The cache_dir {cache} can't be written ({error.strerror}); name another folder."
         ) from None
 
 
@@ -153,7 +153,7 @@ def _check_models(
     weights: dict[str, Weights],
     native_sizes: dict[str, int],
 ) -> None:
-    """Build every model of the space with the widest hidden head, and those of the points.
+    """Build every model of the space with the widest hidden head, and the models of the points.
 
     Raises `UserError` if weights do not fit, or if a backbone can't take an image size.
     """
@@ -177,7 +177,7 @@ def _check_models(
 def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[float]:
     """The `CUT_FRACTIONS` at which some trial may split its model.
 
-    A trial splits at the lowest cut that is not below its unfreeze fraction.
+    A trial splits at the lowest of these fractions that is not below its unfreeze fraction.
     """
     unfreeze = [point.unfreeze for point in points]
     unfreeze += [float(value) for value in space.dimensions["unfreeze"].extremes]
@@ -189,8 +189,8 @@ def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[
 def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[float]) -> None:
     """Run a model on one blank image, and split it at each of ``fractions``.
 
-    Logs a warning if it can't be split there: trials then compute the whole model in every epoch.
-    Raises `SpaceError` if the image size does not fit.
+    Logs a warning if the model can't be split at a fraction: trials that need this split compute
+    the whole model in every epoch. Raises `SpaceError` if the image size does not fit.
     """
     try:
         model = build_model(params, weights, 2).eval()

@@ -55,9 +55,10 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Sort a trial table by the score of each trial's best epoch; ties go to the lower loss.
 
-    Failed trials come last. Then the confirmed trials are sorted by their means, but only among the
-    ranks that they already hold. A mean is never compared to the single score of an unconfirmed
-    trial, which may be high by luck.
+    Failed trials come last. After this sort, the confirmed trials (those with repeats) swap places
+    among themselves so that they are in order of their means; all other trials keep their ranks. A
+    mean is thus never compared to the single score of an unconfirmed trial, which may be high by
+    luck.
     """
     sign = -METRICS[metric].sign
     order = table.assign(_failed=table["status"] == "failed", _score=sign * table[metric])
@@ -93,9 +94,9 @@ def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def select_winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
-    """The first trial of the `trial_table` that did not fail and has a finite epoch.
+    """The first trial of the `trial_table` that did not fail and has an epoch with a finite loss.
 
-    Raises `RunError` if there is none.
+    Raises `RunError` if there is no such trial.
     """
     eligible = {t.number for t in trials if t.status != "failed" and t.best(metric)}
     ranked = trial_table(
@@ -104,7 +105,7 @@ def select_winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
     if ranked.empty:
         errors = [trial.error for trial in trials if trial.error]
         raise RunError(
-            f"None of {len(trials)} trials has a finished epoch to choose from"
+            f"None of {len(trials)} trials can win: each failed, or has no epoch with a finite loss"
             + (f"; the first failure: {errors[0]}." if errors else ".")
         )
     winning_id = ranked["trial_id"].iloc[0]
@@ -128,13 +129,20 @@ def write_tables(
     text = f"# {paths.root.name}\n\n{markdown(table, metric)}\n"
     if objectives and not table.empty:
         front = pareto_front(table, metric, objectives)
-        text += f"\nNo trial beats these in everything:\n\n{markdown(front, metric)}\n"
+        values = " and ".join([metric, *objectives])
+        text += (
+            f"\nPareto front of {values}: no other trial is at least as good in all of these and "
+            f"better in one.\n\n{markdown(front, metric)}\n"
+        )
     write_atomically(paths.leaderboard, lambda path: path.write_text(text, encoding="utf-8"))
     return table
 
 
 def leaderboard_columns(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The columns that people see, as text: the score first, and only parameters that vary."""
+    """The columns that people see, as text: first the trial's id and score.
+
+    Parameters that are the same in all trials are left out.
+    """
     if table.empty:
         return table
     params = [name for name in map(str, table.columns) if name.startswith("params.")]

@@ -1,6 +1,6 @@
 """The record of a sweep: the files that it writes, and the code that reads them back.
 
-It makes no decisions about trials, and it trains nothing.
+This room makes no decisions about trials, and trains nothing.
 """
 
 import lazy_loader

@@ -21,9 +21,9 @@ _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow",
 
 
 def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
-    """Contents of ``environment.json``: what else a result depends on, besides the settings.
+    """Contents of ``environment.json``: all that a result depends on beside settings and images.
 
-    ``weights`` are the initial weights by backbone; a hash of each is recorded.
+    ``weights`` has the initial weights of each backbone. Their hashes are recorded.
     """
     return {
         "finesweep": package_version("finesweep"),
@@ -40,15 +40,15 @@ def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
 def check_weights_unchanged(paths: SweepPaths, weights: Mapping[str, Weights]) -> None:
     """Raises `ConfigError` if a backbone's weights have changed since the launch.
 
-    Compares hashes of their contents, so the files may have moved.
+    The check compares hashes of the weight files, so a file may have moved.
     """
     recorded = json.loads(paths.environment.read_text(encoding="utf-8")).get("weights", {})
     for backbone, current in weights.items():
         if backbone in recorded and recorded[backbone] != current.digest():
             raise ConfigError(
                 f"The weights of {backbone} ({current.origin}) are not those that the sweep "
-                f"{paths.root.name!r} was launched with; restore them, or resume it with "
-                "--weights and the folder that holds them now."
+                f"{paths.root.name!r} was launched with; restore the weights of the launch, or "
+                "resume the sweep with --weights and the folder that holds them now."
             )
 
 

@@ -26,12 +26,13 @@ class RetrainedTrial:
     epochs: int
     """Number of epochs of the retraining."""
     val_accuracy: float
-    """Validation accuracy of the trial's best epoch. Optimistic, because it selected the trial."""
+    """Validation accuracy of the trial's best epoch. It is optimistic, because validation scores
+    selected the trial."""
     params: TrialParams
     weight: float = 1.0
-    """Weight of its probabilities in the ensemble; the weights of all members sum to 1."""
+    """Weight of the trial's probabilities in the ensemble; the weights of all members sum to 1."""
     temperature: float = 1.0
-    """Temperature of its logits. The stored last layer is already divided by it."""
+    """Temperature that divides the logits. The last layer is stored already divided by it."""
 
     def load(self, file: Path, classes: int, *, exportable: bool = False) -> "nn.Module":
         """Load the trained model from its weights ``file``, on the CPU, in eval mode.
@@ -57,7 +58,7 @@ class FinalModel:
     majority_accuracy: float
     """Test accuracy of always predicting the most frequent class."""
     members: tuple[RetrainedTrial, ...]
-    """The winner first, then the other members if the model is an ensemble."""
+    """The winner comes first; if the model is an ensemble, the other members follow."""
     rates: SensitivitySpecificity | None = None
     """Sensitivity and specificity on the test images, if a sensitivity was required."""
 
@@ -98,7 +99,7 @@ class FinalModel:
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
-        """Load the trained model, on the CPU, in eval mode: a timm model, or an `Ensemble` of them.
+        """Load the trained model on the CPU, in eval mode: that of one member, or an `Ensemble`.
 
         ``classes`` and ``exportable`` are those of `RetrainedTrial.load`.
         """

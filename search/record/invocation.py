@@ -10,7 +10,7 @@ from search.record.paths import SweepPaths
 
 
 def program_name() -> str:
-    """How to call this program from the current shell: "finesweep" if that is on the PATH."""
+    """Command that starts this program in the current shell: "finesweep" if that is on the PATH."""
     if shutil.which("finesweep"):
         return "finesweep"
     script = Path(sys.argv[0])
@@ -20,7 +20,8 @@ def program_name() -> str:
 def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
     """Command line for the user to paste: the command ``name`` on a sweep, with ``arguments``.
 
-    It includes ``--results-dir``, unless the sweep lies in ``results`` of the working directory.
+    The command includes ``--results-dir``, unless the sweep lies in ``results`` of the working
+    directory.
     """
     default = paths.root.parent == Path("results").absolute()
     location = [] if default else ["--results-dir", str(paths.root.parent)]
@@ -28,7 +29,10 @@ def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
 
 
 def package_version(package: str) -> str | None:
-    """Version of an installed package; None if it is not installed, as in a source checkout."""
+    """Version of an installed package; None if the package is not installed.
+
+    Finesweep itself may run from a source checkout without being installed.
+    """
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -24,7 +24,8 @@ STUDY = "finesweep"
 PARAMS_KEY, REPEAT_KEY, COST_KEY, ERROR_KEY = "params", "repeat", "footprint", "error"
 """Names of a trial's user attributes."""
 EPOCH_KEY = "epoch_"
-"""Prefix of a trial's user attributes with one epoch each; the epoch follows as four digits."""
+"""Prefix of the user attributes that hold the epochs of a trial, one each. The number of the epoch
+follows as four digits."""
 ENDED_BY_KEY = "ended_by"
 """User attribute of the study: the budget or target that ended the search before all trials ran."""
 
@@ -37,9 +38,9 @@ STATUS_OF_STATE: Mapping[TrialState, Status] = {
 
 
 def read_trials(file: Path) -> list[TrialRecord]:
-    """Every trial of a journal file, in the order of their numbers; empty if there is no file.
+    """All trials of a journal file, ordered by number; an empty list if there is no file.
 
-    Trials without parameters are left out: their driver was killed while they were proposed.
+    Trials without parameters are left out: the driver was killed while it proposed them.
     """
     if not file.exists():
         return []
@@ -51,7 +52,7 @@ def read_trials(file: Path) -> list[TrialRecord]:
 
 
 def trial_records(study: optuna.Study) -> list[TrialRecord]:
-    """Every trial of an open study that has its parameters, in the order of their numbers."""
+    """The trials of an open study, ordered by number. Trials without parameters are left out."""
     return [_record(t) for t in study.get_trials(deepcopy=False) if PARAMS_KEY in t.user_attrs]
 
 

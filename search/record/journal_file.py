@@ -14,10 +14,11 @@ class JournalFile(JournalFileBackend):
 
     Optuna's own backend locks and syncs the file at every operation. A trial starts with about ten
     operations, and in a sweep of many short trials these took 40% of the driver's time. Operations
-    that are written survive a crash of the process; synced ones survive a crash of the machine.
+    that are written but not synced survive a crash of the process. Operations that are synced also
+    survive a crash of the machine.
 
-    This class takes no lock: one process may write (see `search.record.lock`), and any number may
-    read.
+    This class takes no lock: one process may write (see `search.record.lock`), and any number of
+    processes may read.
     """
 
     def __init__(self, file: Path) -> None:
@@ -25,7 +26,10 @@ class JournalFile(JournalFileBackend):
         self._file = file
 
     def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
-        """Append operations as one JSON line each. `optuna.storages.JournalStorage` calls it."""
+        """Append each operation as one JSON line.
+
+        `optuna.storages.JournalStorage` calls this method.
+        """
         lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
         with self._file.open("ab") as file:
             file.write("".join(lines).encode())

@@ -16,9 +16,9 @@ from trainables.files import write_json
 
 @contextmanager
 def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
-    """Hold the sweep's lock, and name this process in ``driver.json`` meanwhile.
+    """Hold the sweep's lock; meanwhile, ``driver.json`` names this process.
 
-    Raises `ConfigError` if another process holds it. The operating system frees the lock of a
+    Raises `ConfigError` if another process holds the lock. The operating system frees the lock of a
     process that dies.
     """
     lock = FileLock(paths.driver_lock)
@@ -30,7 +30,7 @@ def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
         raise ConfigError(
             f"The sweep {paths.root.name!r} is being run by process "
             f"{holder.get('pid', 'unknown')} on {holder.get('host', 'an unknown machine')}; wait "
-            "for it, or stop it, then resume."
+            "for this process or stop it, then resume the sweep."
         ) from None
     now = datetime.now().isoformat(timespec="seconds")
     try:

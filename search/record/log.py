@@ -7,7 +7,10 @@ _log = logging.getLogger("finesweep")
 
 
 def log_to_file(file: Path) -> None:
-    """Append this process's log messages to ``file`` from now on, instead of any earlier file."""
+    """From now on, append this process's log messages to ``file``.
+
+    A file from an earlier call gets no more messages.
+    """
     for old in [h for h in _log.handlers if isinstance(h, logging.FileHandler)]:
         _log.removeHandler(old)
         old.close()

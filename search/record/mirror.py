@@ -3,9 +3,9 @@
 A sweep can be resumed from its mirror on another machine. The folder on the driver's disk stays the
 original. Each upload keeps the mirror consistent at any moment:
 
-1. It opens the checkpoints, so that later steps copy them as they are now.
+1. It opens the checkpoints, so that step 3 copies them as they were before step 2.
 2. It uploads the journal, which therefore has every epoch that a mirrored checkpoint needs.
-3. It uploads all other files, and last ``sweep.json``, whose presence makes the mirror a sweep.
+3. It uploads all other files. ``sweep.json`` comes last: with this file, the mirror is a sweep.
 4. It deletes objects whose files have been deleted from the folder.
 
 A lease, the object ``driver.sign``, names the driver that keeps the mirror up to date.
@@ -42,20 +42,20 @@ UPLOAD_INTERVAL_SECONDS = 15.0
 LEASE_SECONDS = 120.0
 """A driver that has not renewed its lease for this time is presumed dead."""
 _LEASE = "driver.sign"
-"""Object that names the driver. Its modification time in the store is that of the last renewal."""
+"""Object that names the driver. Its modification time is the time of the last renewal."""
 _CLOCK = "driver.sign.now"
-"""Empty object: once written, its modification time is the present time by the store's clock."""
+"""Empty object, written to read the store's clock: its modification time is the present time."""
 _TOKEN = secrets.token_hex(8)
 """Random token by which this process recognizes its own lease."""
 
 
 def mirror_of(config: SweepConfig, paths: SweepPaths) -> AbstractContextManager[object]:
-    """Context manager: the `Mirror` at ``config.storage_path``; does nothing if that is unset."""
+    """The `Mirror` at ``config.storage_path``; if this is unset, a context that does nothing."""
     return Mirror(paths, config.storage_path) if config.storage_path else nullcontext()
 
 
 def download_sweep(uri: str, results_dir: Path) -> tuple[SweepPaths, str]:
-    """Download the sweep ``s3://BUCKET/PREFIX/SWEEP`` to ``results_dir``.
+    """Download the sweep at ``uri``, such as ``s3://BUCKET/PREFIX/SWEEP``, to ``results_dir``.
 
     Returns its paths and its ``storage_path``, which is the address without the sweep's name.
     Raises the `ConfigError` of `Mirror.download`.
@@ -73,13 +73,13 @@ class Mirror:
 
     Within a ``with`` block, a thread uploads changed files at intervals; the end of the block
     uploads them a last time. A failed upload does not stop the sweep: it is logged, and the next
-    upload repeats it. If another driver takes over the lease, this one uploads nothing more.
+    upload repeats it. If another driver takes over the lease, this driver uploads nothing more.
 
     Args:
         paths: Files of the sweep.
         storage_path: ``s3://BUCKET/PREFIX``, or another address that pyarrow can open.
 
-    Raises `ConfigError` if the address can't be opened, or is that of the results folder itself.
+    Raises `ConfigError` if the address can't be opened, or is the results folder itself.
     """
 
     def __init__(self, paths: SweepPaths, storage_path: str) -> None:
@@ -87,7 +87,7 @@ class Mirror:
         self._files, folder = open_object_store(storage_path, "storage_path")
         self._folder = f"{folder}/{paths.root.name}"
         if isinstance(self._files, LocalFileSystem) and Path(self._folder) == paths.root:
-            raise ConfigError(f"storage_path {storage_path} is results_dir itself; give another.")
+            raise ConfigError(f"storage_path {storage_path} is results_dir itself; name another.")
         address, mark, query = storage_path.partition("?")
         self.uri = f"{address.rstrip('/')}/{paths.root.name}{mark}{query}"
         """Address of the mirror."""
@@ -103,8 +103,8 @@ class Mirror:
     def check(self) -> None:
         """Raises `ConfigError` if this process can't keep the mirror up to date.
 
-        The reason is that the store can't be written, that another driver holds the lease, or that
-        the mirror's journal has lines that the folder's journal lacks.
+        This is so if the store can't be written, if another driver holds the lease, or if the
+        mirror's journal has lines that the folder's journal lacks.
         """
         with self._errors_explained():
             self._put(_CLOCK, b"")
@@ -114,16 +114,16 @@ class Mirror:
             local = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
             if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
                 raise ConfigError(
-                    f"The journal at {self.uri} differs from that in {self._paths.root}, or is "
-                    f"longer. Move that folder away and run 'finesweep resume {self.uri}', or "
-                    "choose another name."
+                    f"The journal at {self.uri} differs from the journal in {self._paths.root}, or "
+                    "is longer. Move this folder away and run "
+                    f"'finesweep resume {self.uri}', or choose another --name."
                 )
 
     def download(self) -> None:
         """Download the sweep to its folder, which must not exist, and take the lease.
 
-        Raises `ConfigError` if there is no sweep, if the folder exists, if another driver holds the
-        lease, or if the store can't be read.
+        Raises `ConfigError` if the store has no such sweep, if the folder exists, if another driver
+        holds the lease, or if the store can't be read.
         """
         root, config = self._paths.root, self._paths.config.name
         with self._errors_explained():
@@ -132,7 +132,7 @@ class Mirror:
                 raise ConfigError(f"There is no sweep at {self.uri}.")
             if root.exists():
                 raise ConfigError(
-                    f"{root} exists: continue it with 'finesweep resume {root}', or move it away."
+                    f"{root} exists: run 'finesweep resume {root}', or move this folder away."
                 )
             self._check_lease()
             self._renew_lease()
@@ -208,7 +208,7 @@ class Mirror:
     def _try_upload(self, *, last: bool = False) -> None:
         """Upload if this driver still holds the lease. The ``last`` upload releases the lease.
 
-        Logs a failure, unless the upload before failed too.
+        A failure is logged, unless the previous upload failed too.
         """
         failed_before = bool(self._failure)
         try:
@@ -225,9 +225,9 @@ class Mirror:
             _log.warning("nothing is copied to %s for now: %s", self.uri, self._failure)
 
     def _local_files(self) -> Iterator[tuple[str, Path]]:
-        """Yield the path in the folder, and on disk, of each file to mirror.
+        """Yield two paths of each file to mirror: in the sweep's folder, and on disk.
 
-        Leaves out Ray's files, locks, partial files and ``driver.json``.
+        Ray's files, locks, partial files and ``driver.json`` are left out.
         """
         paths = self._paths
         for folder, below, names in os.walk(paths.root, onerror=_raise):

@@ -11,7 +11,10 @@ MODEL_CARD = "README.md"
 
 @dataclass(frozen=True)
 class SweepPaths:
-    """Paths below ``results/<sweep>/``, described in ``results/README.md``. It creates no files."""
+    """Paths below ``results/<sweep>/``, described in ``results/README.md``.
+
+    This class creates no files.
+    """
 
     root: Path
 
@@ -19,13 +22,13 @@ class SweepPaths:
     def existing(cls, sweep: str | Path, results_dir: Path) -> "SweepPaths":
         """The paths of a launched sweep, given by its folder or by its name below ``results_dir``.
 
-        Raises `ConfigError` if there is none.
+        Raises `ConfigError` if there is no such sweep.
         """
         for root in (Path(sweep), results_dir / sweep):
             if (root / "sweep.json").is_file():
                 return cls(root.absolute())
         names = sorted(p.parent.name for p in results_dir.glob("*/sweep.json"))
-        there = f"existing ones: {', '.join(names[-5:])}" if names else "there are none yet"
+        there = f"existing sweeps: {', '.join(names[-5:])}" if names else "there are none yet"
         raise ConfigError(f"No sweep {str(sweep)!r} in {results_dir}; {there}.")
 
     @property
@@ -50,7 +53,10 @@ class SweepPaths:
 
     @property
     def initial_points(self) -> Path:
-        """Initial points, which are tried before the sampler proposes any, with every field."""
+        """Initial points, with the value of every field.
+
+        They are tried before the sampler proposes any.
+        """
         return self.root / "points.json"
 
     @property
@@ -82,7 +88,7 @@ class SweepPaths:
     def driver(self) -> Path:
         """Id and host of the process that runs the sweep.
 
-        The process removes the file when it ends, unless it is killed.
+        The process removes this file when it ends, unless it is killed.
         """
         return self.root / "driver.json"
 
@@ -131,7 +137,7 @@ class SweepPaths:
         return self.root / "tensorboard"
 
     def tensorboard_run(self, trial_id: str, backbone: str, repeats: str = "") -> Path:
-        """Log folder of one trial. TensorBoard shows its name as the name of the run.
+        """Log folder of one trial. TensorBoard shows the folder's name as the name of the run.
 
         ``repeats`` is the id of the trial that this one repeats; empty for a trial of the search.
         """
@@ -145,7 +151,7 @@ class SweepPaths:
 
     @property
     def trials_csv(self) -> Path:
-        """The same table for spreadsheets."""
+        """The table of `trials` as CSV, for spreadsheets."""
         return self.root / "trials.csv"
 
     @property

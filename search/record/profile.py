@@ -8,8 +8,15 @@ from dataclasses import asdict, dataclass
 from trainables.training import EpochReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
-"""Stages in order: "check" settings and models; "start" Ray and import modules; "scan" and "decode"
-the images; "search"; "retrain" and test the final model; "export" it."""
+"""Stages in order.
+
+- "check" checks the settings and the models.
+- "start" starts Ray, imports modules and measures the GPU memory of trials.
+- "scan" and "decode" read the images.
+- "search" runs the trials.
+- "retrain" retrains and tests the final model.
+- "export" exports the final model.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Profile:
 
     wall_seconds: float
     stages: dict[str, float]
-    """Wall time in seconds by the name in `STAGES`. Stages may overlap."""
+    """Wall time of each stage in seconds, by its name in `STAGES`. Stages may overlap."""
     workers: int
     """Number of trials that ran in parallel."""
     worker_seconds: WorkerSeconds

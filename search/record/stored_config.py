@@ -1,4 +1,7 @@
-"""Settings of a launched sweep, with the changes of a resume. Imports neither torch nor Ray."""
+"""Settings of a launched sweep, with the changes of a resume.
+
+This module imports neither torch nor Ray.
+"""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +28,7 @@ class ResolvedSettings:
     def read(cls, paths: SweepPaths) -> Self:
         """The resolved settings of a launched sweep.
 
-        Earlier versions have no ``resolved.json``: they wrote these values to ``sweep.json``.
+        Earlier versions of Finesweep had no ``resolved.json``, and wrote these to ``sweep.json``.
         """
         if paths.resolved.exists():
             return cls(**json.loads(paths.resolved.read_text(encoding="utf-8")))
@@ -37,7 +40,7 @@ def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None
     """Settings of a launched sweep as its user gave them, with ``changes`` applied.
 
     ``changes`` has new values by dotted name. Raises `ConfigError` if a resume can't change one of
-    these settings.
+    the settings in ``changes``.
     """
     fixed = [name for name in changes or {} if name not in RESUMABLE_SETTINGS]
     if fixed:
@@ -53,8 +56,9 @@ def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None
 def load_sweep_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
     """Settings that a launched sweep runs with, including ``changes``.
 
-    Like `requested_config`, but with the resolved ``metric``, and with the ``name`` and
-    ``results_dir`` of the folder's present location. Raises the same `ConfigError`.
+    These are the settings of `requested_config`, but with the resolved ``metric``, and with the
+    ``name`` and ``results_dir`` of the folder's present location. Raises the `ConfigError` of
+    `requested_config`.
     """
     location = {"name": paths.root.name, "results_dir": paths.root.parent}
     requested = requested_config(paths, changes)

@@ -1,4 +1,7 @@
-"""Values that describe trials, for all of `search`. Imports neither Optuna nor torch."""
+"""Values that describe trials, for all of `search`.
+
+This module imports neither Optuna nor torch.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,13 +22,17 @@ def trial_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Repeat:
-    """How a trial repeats an earlier one: with another seed, to measure the spread of scores."""
+    """How a trial repeats an earlier trial: the parameters are the same, the seed is another.
+
+    Repeats measure the spread of scores.
+    """
 
     of: int
     """Number of the trial that is repeated."""
     seed: int
     epochs: int
-    """Number of epochs to run. The learning-rate schedule of the repeated trial may be longer."""
+    """Number of epochs to run. The learning-rate schedule, that of the repeated trial, may be
+    longer."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class TrialRecord:
     repeat: Repeat | None = None
     """The trial that this one repeats; None for a trial of the search."""
     model_cost: ModelCost | None = None
-    """Parameters, size and latency of the model; None unless one of them is an objective."""
+    """Parameters, size and latency of the model; None if the sweep has no objective among these."""
     ended: datetime | None = None
     """End of the trial by the driver's clock; None while it runs."""
 
@@ -58,7 +65,7 @@ class TrialRecord:
         return sum(report.seconds for report in self.reports)
 
     def best(self, metric: str) -> EpochReport | None:
-        """The best epoch by ``metric``; None if no epoch has a finite value."""
+        """The best epoch by ``metric``; None if no epoch has a finite loss."""
         return best_of(self.reports, metric)
 
 

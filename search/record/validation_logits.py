@@ -18,7 +18,8 @@ from trainables.training import EpochReport, merit
 MAX_KEPT_TRIALS = 16
 """Number of best trials whose logits are kept. The logits of all trials could fill a disk."""
 _ACCURACY_TOLERANCE = 0.01
-"""Largest accepted difference between an epoch's accuracy and that of its stored float16 logits."""
+"""Largest accepted difference between an epoch's accuracy and the accuracy of its stored logits,
+which are float16."""
 
 
 class ValidationLogitsStore:
@@ -57,8 +58,8 @@ class ValidationLogitsStore:
     def keep(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
         """Keep the ``(n, classes)`` logits of a trial's best epoch so far.
 
-        If more than ``max_trials`` trials then have a file, deletes that of the worst trial; among
-        equally bad trials, that of the earliest.
+        If more than ``max_trials`` trials then have a file, the file of the worst trial is deleted.
+        If several are equally bad, the one with the lowest number counts as worst.
         """
         self._merits[number] = merit(report, self._metric)
         worst = min(self._merits, key=lambda other: (self._merits[other], other))
@@ -87,9 +88,10 @@ def read_validation_logits(
 ) -> Mapping[int, np.ndarray]:
     """Validation logits by trial number, ``(n, classes)`` float32 each.
 
-    Rows are in the order of the dataset's images in ``splits``, columns in that of its classes.
-    Repeats and failed trials are left out. So are files that do not match their trial's best epoch:
-    a killed driver may have recorded a better epoch without writing its logits.
+    Rows are in the order of the dataset's images in ``splits``, and columns are in the order of its
+    classes. Repeats and failed trials are left out. A trial is also left out if the accuracy of its
+    stored logits is not that of its best epoch: a driver that was killed may have recorded a better
+    epoch without writing the logits.
     """
     labels = dataset.labels[dataset.rows(*splits)]
     logits_by_trial: dict[int, np.ndarray] = {}
@@ -106,7 +108,10 @@ def read_validation_logits(
 
 
 def _read_aligned(file: Path, dataset: Dataset, splits: Sequence[SplitName]) -> np.ndarray | None:
-    """Logits in the dataset's order; None if the file lacks one of its images or classes."""
+    """Logits in the dataset's order; None if the file lacks an image or a class of the dataset.
+
+    A file in the earlier format holds neither hashes nor class names: only its shape is checked.
+    """
     digests = dataset.digests_of(*splits)
     if file.suffix == ".npy":  # earlier format: logits alone, in the dataset's order
         logits = np.asarray(np.load(file), dtype=np.float32)

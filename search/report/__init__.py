@@ -1,6 +1,6 @@
 """Reports the results of a sweep to people: ``report.html``, and figures in TensorBoard.
 
-It reads the files of the sweep and trains nothing.
+This room reads the files of the sweep and trains nothing.
 """
 
 import lazy_loader

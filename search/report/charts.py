@@ -43,7 +43,7 @@ _SIZES_INCHES = {False: (5.2, 3.7), True: (10.4, 4.2)}
 def chart_style() -> Iterator[None]:
     """Context in which charts are drawn in the common style."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the browser's fonts have it
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the browser has the glyph
         yield
 
 
@@ -73,7 +73,7 @@ class Chart:
 
 
 def shorten(names: Sequence[str], length: int = 28) -> list[str]:
-    """Names of at most ``length`` characters; an ellipsis replaces the middle of longer ones.
+    """Shorten names to ``length`` characters: an ellipsis replaces the middle of a longer name.
 
     A name that begins with an underscore gets a space before it: Matplotlib leaves labels with a
     leading underscore out of legends.

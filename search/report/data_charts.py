@@ -11,7 +11,7 @@ MAX_CLASSES = 30
 
 
 def class_balance_picture(dataset: Dataset) -> Picture:
-    """Images per class and split, as stacked bars, the largest class on top."""
+    """Stacked bars of the images per class and split; the largest class is on top."""
     counts = {split: dataset.counts(split) for split in SPLITS}
     totals = {name: sum(counts[split][name] for split in SPLITS) for name in dataset.classes}
     names = sorted(totals, key=lambda name: -totals[name])[:MAX_CLASSES][::-1]
@@ -34,6 +34,8 @@ def class_balance_picture(dataset: Dataset) -> Picture:
         balance = f"{largest} has {ratio:.1f} times the images of {smallest}"
     left_out = len(totals) - len(names)
     note = f" The {left_out} smallest classes are left out." if left_out else ""
+    if left_out == 1:
+        note = " The smallest class is left out."
     return chart.picture(
         f"Images per class: {span}.", f"Images per class and split; {balance}.{note}"
     )

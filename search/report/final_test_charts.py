@@ -41,7 +41,7 @@ class Confusion(NamedTuple):
     predicted: str
     images: int
     share: float
-    """Share of the true class's images that these are, from 0 to 1."""
+    """``images`` divided by all images of the true class."""
 
 
 def final_test_blocks(
@@ -50,7 +50,7 @@ def final_test_blocks(
     """All charts and tables of the final model's test.
 
     ``features`` are ``(n, d)`` inputs of the classifier layer, for the t-SNE map. The curves are
-    left out unless there are test images of two classes; the map is left out unless there are more
+    left out unless two classes or more have test images; the map is left out unless there are more
     than ten images.
     """
     blocks: list[Block] = [_metrics_table(predictions, final), _confusion_picture(predictions)]
@@ -157,8 +157,8 @@ def confusion_chart(predictions: Predictions) -> Chart:
 def _curve_classes(predictions: Predictions) -> list[int]:
     """Numbers of the classes whose curves are drawn.
 
-    With two classes: the one with fewer test images, or the first if they are equal. With more:
-    the classes of lowest recall among those that have test images, `MAX_CURVES` at most.
+    Of two classes, it is the class with fewer test images, or the first if both have as many. Of
+    more classes, it is those of lowest recall that have test images, `MAX_CURVES` at most.
     """
     if len(predictions.classes) == 2:
         return [int(np.bincount(predictions.labels, minlength=2).argmin())]
@@ -185,7 +185,7 @@ Curve = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]]
 
 
 def _draw_curves(predictions: Predictions, curve: Curve) -> tuple[Chart, str]:
-    """Draw the curve of each of `_curve_classes`; also return their summary numbers as text."""
+    """Draw a curve for each of `_curve_classes`; also return their summary numbers as text."""
     chart, numbers = Chart(height_inches=_SQUARE_INCHES), []
     for colour, k in zip(COLOURS, _curve_classes(predictions), strict=False):
         x, y, number = curve(predictions.labels == k, predictions.probabilities[:, k])
@@ -255,7 +255,7 @@ def _reliability_picture(predictions: Predictions) -> Picture:
     return chart.picture(
         f"Reliability diagram: {numbers}.",
         f"Reliability diagram: accuracy in {bins} bins of confidence, and the number of images in "
-        f"each. The model is {verdict} ({numbers}).",
+        f"each bin. The model is {verdict} ({numbers}).",
     )
 
 
@@ -280,7 +280,7 @@ def _map_picture(predictions: Predictions, features: np.ndarray) -> Picture:
     chart.axes.set(xticks=[], yticks=[])
     chart.axes.spines[["left", "bottom"]].set_visible(False)
     chart.legend()
-    sample = f" {len(chosen)} of {count} images, drawn at random." if len(chosen) < count else ""
+    sample = f" It shows {len(chosen)} of {count} images." if len(chosen) < count else ""
     return chart.picture(
         f"t-SNE map of {len(chosen)} test images by their features; "
         f"{counted(int((~correct).sum()), 'misclassified image')} circled.",

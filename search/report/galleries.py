@@ -16,18 +16,19 @@ from trainables.evaluation import Predictions, likely_label_errors
 from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
 
 MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
-"""Largest number of images in each gallery; for Grad-CAM, of correct and wrong ones each."""
+"""Largest number of images in each gallery. Grad-CAM shows up to this many correct and as many
+wrong predictions."""
 THUMBNAIL_PX = 176
 """Longer side of a thumbnail."""
 
 
 def images_available(dataset: Dataset) -> bool:
-    """Whether test images can be shown: the first one still exists and is unchanged."""
+    """Whether the test images can be shown: checks that the first still exists, unchanged."""
     return bool(_open_images([0], dataset, THUMBNAIL_PX))
 
 
 def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
-    """Gallery of the most confident mistakes; None if no image can be shown."""
+    """Gallery of the most confident mistakes; None if no such image can be shown."""
     wrong = _mistakes_by_confidence(predictions)
     caption = f"{counted(len(wrong), 'misclassified test image')}, most confident first."
     return _gallery(caption, wrong, MAX_MISTAKES, predictions, dataset)
@@ -36,7 +37,10 @@ def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | No
 def mistakes_figure(
     predictions: Predictions, dataset: Dataset, *splits: SplitName
 ) -> Figure | None:
-    """Figure of the most confident mistakes among the images of ``splits``; None if none."""
+    """Figure of the most confident mistakes among the images of ``splits``.
+
+    None if there are no mistakes, or if none of their images can be shown.
+    """
     worst = _mistakes_by_confidence(predictions)[:MAX_MISTAKES].tolist()
     opened = _open_images(worst, dataset, THUMBNAIL_PX, *splits)
     if not opened:
@@ -54,12 +58,12 @@ def mistakes_figure(
 
 
 def label_errors_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
-    """Gallery of test images whose label is likely wrong; None if there are none."""
+    """Gallery of test images whose label is likely wrong; None if no such image can be shown."""
     suspected = likely_label_errors(predictions.probabilities, predictions.labels)
     return _gallery(
         f"{counted(len(suspected), 'test image')} with a label that may be wrong, most likely "
-        "first, found by confident learning (Northcutt et al. 2021). Some may be mistakes of the "
-        "model instead, so have an expert check them.",
+        "first, found by confident learning (Northcutt et al. 2021). Some of these labels may be "
+        "right and the model wrong, so have an expert check the images.",
         suspected,
         MAX_LABEL_ERRORS,
         predictions,
@@ -72,7 +76,7 @@ def grad_cam_gallery(
 ) -> Gallery | None:
     """Gallery of Grad-CAM for random correct predictions and for the most confident mistakes.
 
-    None if no image is available, or the model has no feature map to weight.
+    None if no such image can be shown, or if the model has no feature map to weight.
     """
     rng = np.random.default_rng(0)
     correct = rng.permutation(np.flatnonzero(predictions.correct))
@@ -114,9 +118,10 @@ def _alternate_classes(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _open_images(
     indices: Sequence[int], dataset: Dataset, side_px: int, *splits: SplitName
 ) -> list[tuple[int, Image.Image]]:
-    """Pairs of index and image, for indices within ``splits`` (by default the test split).
+    """Pairs of index and image.
 
-    Images that are missing or have changed are left out.
+    An index counts the images of ``splits`` (by default the test split), from 0. Images
+    that are missing or have changed are left out.
     """
     opened, rows = [], dataset.rows(*splits or ("test",))
     for index in indices:
@@ -130,7 +135,7 @@ def _open_images(
 def _gallery(
     caption: str, indices: np.ndarray, maximum: int, predictions: Predictions, dataset: Dataset
 ) -> Gallery | None:
-    """Gallery of the first ``maximum`` images; None if none of these is available."""
+    """Gallery of the first ``maximum`` images; None if none of these can be shown."""
     if len(indices) > maximum:
         caption += f" The first {maximum} are shown."
     thumbnails = []

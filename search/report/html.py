@@ -100,7 +100,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def render(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
-    """Render the page as HTML. ``summary`` has its first paragraphs. All text is escaped."""
+    """Render the page as HTML. ``summary`` has the first paragraphs. All text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("search.report", "."),
         autoescape=True,

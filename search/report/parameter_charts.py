@@ -7,7 +7,7 @@ import optuna
 from matplotlib.collections import LineCollection
 
 from search.report.charts import COLOUR_MAP, COLOURS, GREY, MARKERS, Chart, shorten
-from search.report.html import Picture
+from search.report.html import Picture, counted
 from search.report.sweep_data import SearchHistory
 from spaces import Choices, Range
 from trainables.training import METRICS
@@ -141,7 +141,10 @@ def _by_backbone(history: SearchHistory) -> Picture:
 
 
 def _left_out_note(backbones: int) -> str:
-    return f" {backbones} backbones with lower best scores are left out." if backbones else ""
+    if not backbones:
+        return ""
+    are = "is" if backbones == 1 else "are"
+    return f" {counted(backbones, 'backbone')} with lower best scores {are} left out."
 
 
 def _by_unfreeze(history: SearchHistory) -> Picture:
@@ -166,7 +169,7 @@ def _by_unfreeze(history: SearchHistory) -> Picture:
     return chart.picture(
         f"Scores by unfreeze; the winner trains {history.winner.params.unfreeze:.3g} of its "
         "backbone.",
-        f"Each point is a trial (hollow: {history.incomplete_label}). At 0 only the head trains."
+        f"Each point is a trial (hollow: {history.incomplete_label}). At 0, only the head trains."
         f"{_left_out_note(len(history.backbones) - len(names))}",
     )
 
@@ -174,8 +177,8 @@ def _by_unfreeze(history: SearchHistory) -> Picture:
 def _importances(history: SearchHistory) -> list[Picture]:
     """Chart of parameter importances by fANOVA, for the score after an early epoch.
 
-    Nine in ten trials have reached this epoch; early stopping ends most trials before their last
-    one. The list is empty if there are too few trials, or if all have the same score.
+    Nine in ten trials have reached this epoch, whereas early stopping ends most trials before their
+    last epoch. The list is empty if there are too few trials, or if all have the same score.
     """
     lengths = [sum(not r.diverged for r in trial.reports) for trial in history.trials]
     epoch = max(1, int(np.percentile(lengths, 10)))
@@ -207,10 +210,10 @@ def _importances(history: SearchHistory) -> list[Picture]:
 
 
 def _importance_study(history: SearchHistory, lengths: list[int], epoch: int) -> optuna.Study:
-    """Optuna study of random trials that have reached ``epoch``, `MAX_IMPORTANCE_TRIALS` at most.
+    """Optuna study of at most `MAX_IMPORTANCE_TRIALS` random trials.
 
-    Trials with values outside the space are left out. ``lengths`` are the trials' numbers of
-    epochs with a finite loss.
+    Trials that ended before ``epoch``, or that have values outside the space, are left out.
+    ``lengths`` has the number of epochs with a finite loss of each trial.
     """
     distributions = history.space.distributions()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -45,7 +45,7 @@ def write_report(paths: SweepPaths, trials: Sequence[TrialRecord], out: Path | N
     """Write the report to ``out``, by default into the sweep's folder, and return its path.
 
     ``trials`` are those of the sweep's journal. Results that the sweep has not produced yet are
-    left out, and the report says so. Thumbnails are made from the images at their launch paths.
+    left out, and the report says so. Thumbnails are made from the images at their recorded paths.
     """
     data = SweepData.read(paths, trials)
     with chart_style():
@@ -79,7 +79,10 @@ def _leaderboard(data: SweepData) -> Table:
     more = f"; trials.csv has all {len(table)}" if len(table) > MAX_ROWS else ""
     confirmed = ""
     if "confirmed_mean" in table:
-        confirmed = " Confirmed trials are ranked by their mean over three seeds."
+        confirmed = (
+            " Trials that were repeated with other seeds are ranked among themselves by their mean "
+            "over three seeds (confirmed_mean)."
+        )
     return Table(
         f"The best trials by {metric}{more}.{confirmed}",
         tuple(map(str, shown.columns)),
@@ -163,7 +166,8 @@ def cost_section(data: SweepData) -> Section:
             Text(f"To launch the sweep again:  {program_name()} {command}"),
             Text(
                 "On other hardware, numbers differ a little. With several trials at a time, the "
-                "search may try other points, because each proposal depends on which trials ended."
+                "search may try other points, because a proposal depends on which trials have "
+                "ended before it."
             ),
         ),
     )
@@ -179,7 +183,8 @@ def _time_table(data: SweepData) -> list[Table]:
         (f"worker time: {_WORKER_STAGES[name]}", format_duration(s))
         for name, s in profile["worker_seconds"].items()
     ]
-    return [Table("Time of the last run, excluding this report.", ("stage", "time"), tuple(rows))]
+    caption = "Time of the last run, without the time to write this report."
+    return [Table(caption, ("stage", "time"), tuple(rows))]
 
 
 def _provenance_table(data: SweepData) -> Table:
@@ -196,6 +201,6 @@ def _provenance_table(data: SweepData) -> Table:
         ("seed", str(data.config.seed)),
         ("images", f"fingerprint {data.dataset.fingerprint}, {data.dataset.root}"),
         ("space", f"{data.space.name}, kept in space.json"),
-        ("all settings", "sweep.json; resolved.json has the metric and sampler seed used"),
+        ("all settings", "sweep.json; resolved.json has the metric and the sampler's seed"),
     )
     return Table("What the result depends on.", ("what", "value"), rows)

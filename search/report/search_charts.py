@@ -25,7 +25,8 @@ def _best_against_cost(history: SearchHistory) -> Picture:
         history.trials,
         seconds,
         "of training",
-        "Each point is a trial's best score, at the summed training time of all trials up to it.",
+        "Each point is a trial's best score, at the summed training time of this trial and all "
+        "trials before it.",
     )
 
 
@@ -44,7 +45,7 @@ def _best_against_time(history: SearchHistory) -> list[Picture]:
             ends - began,
             "since the search began",
             "Each point is a trial's best score, at the time when the trial ended. The time of a "
-            "resumed sweep includes its pauses.",
+            "resumed sweep includes the pauses between its runs.",
         )
     ]
 
@@ -58,7 +59,7 @@ def _best_so_far(
 ) -> Picture:
     """Chart of the scores of ``trials``, and of the best score so far, against ``seconds``.
 
-    ``seconds`` are ``(trials,)`` in ascending order.
+    ``seconds`` has the time of each trial, ``(trials,)``, in ascending order.
     """
     chart = Chart()
     unit, seconds_per_unit = ("hours", 3600) if seconds[-1] > 7200 else ("minutes", 60)

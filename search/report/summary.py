@@ -27,7 +27,9 @@ def _searched(data: SweepData) -> str:
     images = ", ".join(f"{len(data.dataset.rows(split))} {split}" for split in SPLITS)
     trials = data.config.trials
     budget = (
-        "as many trials as the budget allows" if trials == UNLIMITED_TRIALS else f"{trials} trials"
+        "as many trials as the budget allows"
+        if trials == UNLIMITED_TRIALS
+        else counted(trials, "trial")
     )
     return (
         f"The sweep searches for the best classifier of {len(data.dataset.classes)} classes on "
@@ -54,11 +56,11 @@ def _winner(data: SweepData) -> str:
     metric = data.config.metric
     winner = select_winner(data.trials, metric)
     best = winner.best(metric)
-    assert best is not None, "the winner has a finite epoch"
+    assert best is not None, "the winner has an epoch with a finite loss"
     return (
         f"The winner is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
         f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. This "
-        "score is optimistic, because the best of many trials was selected by it."
+        "score is optimistic, because it was also used to choose the winner."
     )
 
 
@@ -82,6 +84,6 @@ def _test_result(data: SweepData) -> list[str]:
         worst = confusions[0]
         sentences.append(
             f"The most frequent confusion is {worst.true} predicted as {worst.predicted}: "
-            f"{counted(worst.images, 'image')}, {worst.share:.0%} of that class."
+            f"{counted(worst.images, 'image')}, {worst.share:.0%} of the true class."
         )
     return sentences

@@ -27,7 +27,8 @@ class SearchHistory:
     """Trials of a search that are eligible to win, and the space that they were sampled from."""
 
     trials: tuple[TrialRecord, ...]
-    """Trials with a finite epoch, ordered by number; without repeats and failed trials."""
+    """Trials with an epoch whose loss is finite, ordered by number. Repeats and failed trials are
+    left out."""
     metric: str
     space: SearchSpace
     native_image_size: Mapping[str, int]
@@ -54,7 +55,7 @@ class SearchHistory:
     def score(self, trial: TrialRecord) -> float:
         """The metric at a trial's best epoch."""
         best = trial.best(self.metric)
-        assert best is not None, "every trial of a history has a finite epoch"
+        assert best is not None, "every trial of a history has an epoch with a finite loss"
         return METRICS[self.metric].of(best)
 
     @cached_property
@@ -122,13 +123,13 @@ class SweepData:
     trials: tuple[TrialRecord, ...]
     """All trials, repeats included."""
     final: FinalModel | None
-    """The retrained model; None before there is one."""
+    """The retrained model; None if no model has been retrained yet."""
     predictions: Predictions | None
-    """Its predictions for the test images; None before there are any."""
+    """Predictions of the retrained model for the test images; None if ``final`` is None."""
 
     @classmethod
     def read(cls, paths: SweepPaths, trials: Sequence[TrialRecord]) -> Self:
-        """Read a launched sweep, also while it runs; ``trials`` are those of its journal."""
+        """Read a launched sweep, even while it runs; ``trials`` are those of its journal."""
         dataset = Dataset.read(paths.dataset, paths.split)
         final = FinalModel.read(paths) if paths.metrics.exists() else None
         return cls(

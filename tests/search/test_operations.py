@@ -51,7 +51,7 @@ def test_only_settings_of_the_final_model_can_be_changed(
 def test_an_unknown_trial_is_refused_with_a_list_of_the_trials(
     name: str, copied: SweepPaths
 ) -> None:
-    with pytest.raises(ConfigError, match=f"No trial '{name}'; there are 0000 to 0004."):
+    with pytest.raises(ConfigError, match=f"No trial '{name}'; the trials are 0000 to 0004."):
         retrain_sweep(copied, trial=name)
 
 

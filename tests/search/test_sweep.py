@@ -144,7 +144,7 @@ def test_the_name_of_an_existing_sweep_is_refused_before_anything_runs(
 
 
 def test_another_trial_can_be_retrained_and_an_unknown_one_is_refused(sweep: SweepResult) -> None:
-    with pytest.raises(ConfigError, match="there are 0000 to 0004"):
+    with pytest.raises(ConfigError, match="the trials are 0000 to 0004"):
         retrain_sweep(sweep.paths, trial="77")
     again = retrain_sweep(sweep.paths, trial=str(sweep.trials["trial_id"].iloc[-1]))
     assert again.final is not None

@@ -36,7 +36,7 @@ def test_several_processes_that_want_a_file_fetch_it_once(
 
 
 def test_a_file_that_the_driver_lacks_cannot_be_fetched(ray_cluster: None, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is not on the machine the sweep is run from"):
+    with pytest.raises(FileNotFoundError, match="is not on the machine that the sweep is run from"):
         ray.get(
             elsewhere(fetch).remote(
                 DriverMachine.current(), tmp_path / "nothing", tmp_path / "target"

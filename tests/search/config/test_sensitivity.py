@@ -19,5 +19,5 @@ def test_a_sensitivity_for_a_class_that_is_not_one_of_two_is_refused(
     classes: tuple[str, ...],
 ) -> None:
     config = SweepConfig.parse({"data": "d", "sensitivity": "crack=0.95"})
-    with pytest.raises(ConfigError, match=f"not 'crack' of {len(classes)}"):
+    with pytest.raises(ConfigError, match=f"names 'crack', and the data have {len(classes)} "):
         positive_class_index(config, classes)

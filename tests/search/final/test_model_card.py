@@ -47,6 +47,6 @@ def test_the_command_on_the_card_launches_the_same_sweep_again(sweep: SweepResul
 
 def test_the_card_of_an_ensemble_has_weights_and_temperatures(ensemble: SweepPaths) -> None:
     card = ensemble.model_card.read_text()
-    assert "The timm folder is left out: an ensemble of 2 trials is not a plain timm" in card
+    assert "because timm alone can't build an ensemble of 2 trials." in card
     assert "its weight in the mean of probabilities is 0.75." in card
     assert "Its logits are divided by 2.00 (temperature scaling)." in card

@@ -51,7 +51,7 @@ def test_a_resume_with_other_classes_is_refused(
     shutil.copytree(digits, tmp_path / "digits")
     (tmp_path / "digits" / "seven").rename(tmp_path / "digits" / "eight")
     prepared = prepare_plan(SweepConfig.parse({**settings, "data": tmp_path / "digits"}))
-    with pytest.raises(ConfigError, match=r"\(new: eight; missing: seven\); restore them"):
+    with pytest.raises(ConfigError, match=r"\(new: eight; missing: seven\); restore the images"):
         complete_plan(prepared, recorded=recorded)
 
 
@@ -75,5 +75,5 @@ def test_more_folds_than_images_of_a_class_are_refused(settings: dict[str, Any])
 
 def test_a_sensitivity_for_an_unknown_class_is_refused(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "sensitivity": "crack=0.9"}))
-    with pytest.raises(ConfigError, match="not 'crack' of 3"):
+    with pytest.raises(ConfigError, match="names 'crack', and the data have 3"):
         complete_plan(prepared)

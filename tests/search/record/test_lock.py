@@ -28,7 +28,7 @@ def test_the_file_of_the_driver_exists_while_the_lock_is_held(tmp_path: Path) ->
 def test_a_second_driver_is_refused_with_the_process_of_the_first(tmp_path: Path) -> None:
     paths = SweepPaths(tmp_path / "photos")
     paths.root.mkdir()
-    refusal = rf"'photos' is being run by process {os.getpid()} on \S+; wait for it, or stop it"
+    refusal = rf"'photos' is being run by process {os.getpid()} on \S+; wait for this process"
     with (
         hold_driver_lock(paths),
         pytest.raises(ConfigError, match=refusal),

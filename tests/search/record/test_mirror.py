@@ -53,7 +53,7 @@ def test_a_downloaded_sweep_is_what_was_uploaded_last(
         "study.journal",
         "sweep.json",
     ]
-    with pytest.raises(ConfigError, match="photos exists: continue it with 'finesweep resume"):
+    with pytest.raises(ConfigError, match="photos exists: run 'finesweep resume"):
         download_sweep(below(bucket, "photos"), tmp_path / "there")
 
 
@@ -135,7 +135,7 @@ def test_a_mirror_with_a_longer_journal_is_not_overwritten(
     Mirror(paths, uri).check()
     with (tmp_path / "store" / "photos" / "study.journal").open("ab") as far:
         far.write(b"three\nhalf a li")
-    with pytest.raises(ConfigError, match="differs from that in"):
+    with pytest.raises(ConfigError, match="differs from the journal in"):
         Mirror(paths, uri).check()
     paths.journal.write_bytes(b"one\ntwo\nthree\nfour\n")
     Mirror(paths, uri).check()

@@ -22,7 +22,7 @@ def test_a_sweep_is_found_by_its_name_and_by_its_folder(results: Path) -> None:
 
 def test_an_unknown_sweep_is_an_error_that_lists_those_there_are(results: Path) -> None:
     (results / "no sweep").mkdir()
-    with pytest.raises(ConfigError, match=r"No sweep 'no sweep' in .*; existing ones: one, two"):
+    with pytest.raises(ConfigError, match=r"No sweep 'no sweep' in .*; existing sweeps: one, two"):
         SweepPaths.existing("no sweep", results)
     with pytest.raises(ConfigError, match="there are none yet"):
         SweepPaths.existing("one", results / "one")
