@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spaces import DataError
 from spaces.errors import unknown
-from trainables.data.listing import ReadOptions, natural_key, split_name
+from trainables.data.listing import ReadOptions, split_name
 from trainables.data.table_file import Table, looks_like_image
 from trainables.data.wording import name_some, shorten
 
@@ -225,12 +225,11 @@ def _no_column_error(
 ) -> DataError:
     """Error for a table without a column that fits, with the flag to name one."""
     others = ", ".join(name for name in names if name != role)
-    columns = sorted(table.columns, key=natural_key) if table.has_header else table.columns
-    shown = [_with_example(name, None if table.has_header else table) for name in columns]
+    shown = [_with_example(name, None if table.has_header else table) for name in table.columns]
     flag = "--image-column" if role == "path" else "--label-column"
     return DataError(
         f"{source} has the columns {name_some(shown, 20)}; it needs one called {role!r} (or "
-        f"{others}), or {flag}."
+        f"{others}), or name it with {flag}."
     )
 
 

@@ -1,8 +1,9 @@
-"""`Table`: the columns of a CSV or Parquet file, whatever its separator, encoding and header."""
+"""`Table`: the columns of a CSV, JSON Lines or Parquet file, however it is written."""
 
 import csv
 import gzip
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _SAMPLE_CHARACTERS = 2**16
 """Length of a table's beginning that its separator is found in."""
 _FIRST_ROWS = 100
 """Number of rows in a quick look at a column."""
-_OTHER_FORMATS = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".pkl", ".db"}
+_OTHER_FORMATS = {".xlsx", ".xls", ".ods", ".json", ".feather", ".arrow", ".pkl", ".db"}
 """Suffixes of tables that can't be read."""
 
 
@@ -82,12 +83,16 @@ def read_table(file: Path) -> Table:
             data = gzip.decompress(data)
         _refuse_other_formats(file, data)
         text, encoding = _decode(data)
+        if text.lstrip().startswith("{"):
+            return _read_json_lines(text)
         return _read_text(text, encoding)
     except DataError:
         raise
     except (ValueError, OSError) as error:  # pandas and pyarrow raise subclasses of these
         reason = first_line(error).rstrip(".")
-        raise DataError(f"{file} can't be read as a table: {reason}.") from None
+        raise DataError(
+            f"{file} can't be read as a table: {reason}; save it again as CSV or Parquet."
+        ) from None
 
 
 def looks_like_image(value: str) -> bool:
@@ -103,7 +108,7 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
     if file.suffix.lower() in _OTHER_FORMATS or content.startswith(b"PK\x03\x04"):
         raise DataError(f"{file} is not a CSV or Parquet table; save it as CSV.")
     if file.suffix.lower() == ".parquet":
-        raise DataError(f"{file} can't be read as a table: it is not a Parquet file.")
+        raise DataError(f"{file} can't be read as a table: it is not Parquet; save it again.")
 
 
 def _decode(content: bytes) -> tuple[str, str]:
@@ -145,6 +150,14 @@ def _read_text(text: str, encoding: str) -> Table:
         frame.columns = frame.columns.map(lambda k: str(k + 1))
         notes.append("The table has no header; its columns are called 1, 2 and so on.")
     return Table(_with_plain_names(frame), has_header=has_header, notes=tuple(notes))
+
+
+def _read_json_lines(text: str) -> Table:
+    """Table in a text with a JSON object in each line. Raises `ValueError` if it is another one."""
+    import pandas as pd
+
+    records = [json.loads(line) for line in text.splitlines() if line.strip()]
+    return Table(_with_plain_names(pd.DataFrame(records, dtype=object)))
 
 
 def _has_header(text: str, separator: str) -> bool:

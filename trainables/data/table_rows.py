@@ -11,6 +11,9 @@ from trainables.data.table_columns import Columns, flag_values, is_split_flag
 from trainables.data.table_file import Table
 from trainables.data.wording import name_some, shorten
 
+_LABEL_SEPARATORS = ("|", ";", ",", "&", "+", "/")
+"""Characters that several labels in one value are joined with."""
+
 
 @dataclass(frozen=True)
 class LabelledRow:
@@ -155,7 +158,23 @@ def _labels(table: Table, columns: Columns, source: Path | str) -> list[str]:
             f"The column {columns.label!r} of {source} holds lists, such as "
             f"{shorten(str(lists[0]))}; give each image one label."
         )
-    return table.texts(columns.label)
+    labels = table.texts(columns.label)
+    _refuse_joined_labels(labels, columns.label, source)
+    return labels
+
+
+def _refuse_joined_labels(labels: Sequence[str], column: str, source: Path | str) -> None:
+    """Raise `DataError` if a label joins other labels, as "cat|dog" does beside cat and dog."""
+    known = set(labels)
+    for label in sorted(known, key=natural_key):
+        for separator in _LABEL_SEPARATORS:
+            parts = [part.strip() for part in label.split(separator)]
+            if len(parts) > 1 and known.issuperset(parts) and "" not in parts:
+                raise DataError(
+                    f"The column {column!r} of {source} gives {labels.count(label)} rows the label "
+                    f"{shorten(label)!r}, which joins labels of other rows; give each image one "
+                    "label, or rename that class."
+                )
 
 
 def _one_hot_labels(table: Table, one_hot: Sequence[str], source: Path | str) -> list[str]:

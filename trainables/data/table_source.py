@@ -45,7 +45,7 @@ class TableSource(DataSource):
         # 1. Read the table, and choose its columns.
         table = read_table(self._file)
         if not len(table.frame):
-            raise DataError(f"{self._file} has no rows.")
+            raise DataError(f"{self._file} has no rows; write one for each image.")
         columns = choose_columns(table, options, self._file, has_split=self._split is not None)
         # 2. Read labels and splits.
         labelled = labelled_rows(

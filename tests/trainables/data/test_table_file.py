@@ -74,8 +74,9 @@ def test_a_table_without_a_header_has_numbered_columns(tmp_path: Path, text: str
     [
         ("t.csv", b"", "it is empty"),
         ("t.csv", b"PK\x03\x04 a spreadsheet", "save it as CSV"),
-        ("t.jsonl", b'{"file_name": "a.png"}', "save it as CSV"),
-        ("t.parquet", b"x", "it is not a Parquet file"),
+        ("t.json", b'[{"file_name": "a.png"}]', "save it as CSV"),
+        ("t.jsonl", b'{"file_name": ', "save it again as CSV or Parquet"),
+        ("t.parquet", b"x", "it is not Parquet; save it again"),
         ("t.csv", b"version https://git-lfs.github.com/spec/v1\n", "run git lfs pull"),
         ("t.csv", b"path,label\na,b\na,b,c,d,e\n", "can't be read as a table"),
     ],
@@ -87,6 +88,14 @@ def test_what_is_no_table_is_refused_in_a_sentence(
     with pytest.raises(DataError, match=sentence) as raised:
         read_table(tmp_path / name)
     assert len(str(raised.value)) < 500
+
+
+def test_lines_of_json_are_a_table(tmp_path: Path) -> None:
+    lines = ['{"file_name": "a.png", "label": 1}', '{"file_name": "b.png"}', ""]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    table = read_table(tmp_path / "metadata.jsonl")
+    assert table.texts("file_name") == ["a.png", "b.png"]
+    assert table.texts("label") == ["1", ""]
 
 
 def test_missing_values_are_empty_texts_and_lists_are_kept() -> None:

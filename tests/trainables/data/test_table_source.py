@@ -127,6 +127,8 @@ def test_one_table_is_understood_in_many_forms(tmp_path: Path, text: str) -> Non
         ("path,label,split\na.png,x,train\nb.png,,train\n", "1 rows without a label"),
         ("path,label,split\na.png,,test\nb.png,,test\n", "2 rows without a label"),
         ("a.png,cat,red\nb.png,dog,blue\n", r"2 \('cat'\), 3 \('red'\); .*--label-column"),
+        ("path,label\na.png,x\nb.png,y\na.png,x|y\n", r"1 rows the label 'x|y', which joins"),
+        ('path,label\na.png,x\nb.png,y\na.png,"y, x"\n', r"1 rows the label 'y, x'"),
         ("17,cat\n18,cat\n", "needs one called 'path'"),
     ],
 )
