@@ -52,7 +52,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The rooms, and of the rooms in the same package those that each may import."""
 
-GROUND = {"trainables.files", "trainables.process", "trainables.progress"}
+GROUND = {
+    "trainables.files",
+    "trainables.process",
+    "trainables.progress",
+    "trainables.stratification",
+}
 """Modules beside the rooms of `trainables`, which every room may import."""
 TOP = {"search.sweep", "search.preparation", "search.operations", "search.result"}
 """Modules above the rooms of `search`; of the rooms only the command line may import them."""

@@ -23,7 +23,7 @@ from trainables.training import METRICS, EpochReport
 _log = logging.getLogger("finesweep")
 
 MAX_PICKS = 12
-"""Largest number of greedy picks. A trial may be picked several times, which adds weight."""
+"""Largest number of greedy picks. Each further pick of the same trial adds to its weight."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class FinalModelSpec:
-    """Members and decision threshold of a final model, before anything is retrained."""
+    """Members and decision threshold of a final model that is yet to be retrained."""
 
     members: tuple[EnsembleMember, ...]
     """Members, the winner first."""
     operating_point: OperatingPoint | None = None
-    """Decision threshold for the class that `sensitivity` names; None if that setting is unset."""
+    """Decision threshold for the class in the setting `sensitivity`; None if that is unset."""
 
 
 def select_final_model(
@@ -62,9 +62,9 @@ def select_final_model(
 ) -> FinalModelSpec:
     """Select members, temperatures and decision threshold by the saved validation logits.
 
-    All members have the winner's image size and normalization, because all get the same pixels.
-    Raises `ConfigError` if `sensitivity` does not name one of two classes. Also raises it if the
-    settings ask for calibration or a threshold, and the winner has no saved logits.
+    All members preprocess images as the winner does, because all get the same pixels. Raises
+    `ConfigError` if the setting `sensitivity` does not name one of two classes. Also raises it if
+    the settings ask for calibration or a threshold, and the winner has no saved logits.
     """
     positive = positive_class_index(config, dataset.classes)
     if config.ensemble == 1 and not config.calibrate and positive is None:
@@ -82,9 +82,11 @@ def select_final_model(
     candidates = [winner]
     if config.ensemble > 1:
         candidates += _alike([t for t in trials if t.number in logits], winner, dataset)
-    # 2. The probabilities of each candidate, calibrated if asked for.
+    # 2. The probabilities of each candidate, calibrated if the settings ask for it.
     labels = dataset.labels[dataset.rows(*config.validation_splits)]
-    folds = fold_numbers(labels, digests=dataset.digests_of(*config.validation_splits))
+    digests = dataset.digests_of(*config.validation_splits)
+    units = dataset.units_of(*config.validation_splits)
+    folds = fold_numbers(labels, digests=digests, units=units)
     candidate_logits = [logits[trial.number] for trial in candidates]
     temperatures = [
         fit_temperature(each, labels, folds) if config.calibrate else 1.0
@@ -110,7 +112,7 @@ def select_final_model(
 
 
 def _check_needs_no_logits(winner: TrialRecord, paths: SweepPaths, config: SweepConfig) -> None:
-    """Raise `ConfigError` if `calibrate` or `sensitivity` asks for logits that are not saved."""
+    """Raise `ConfigError` if `calibrate` or `sensitivity` is set: both need the winner's logits."""
     refused, ways_out = [], []
     if config.calibrate:
         refused.append("be calibrated")
@@ -146,7 +148,7 @@ def pick_members(
     metric: str,
     max_members: int,
 ) -> Counter[int]:
-    """Number of picks of each candidate, by index; the winner, index 0, has at least one.
+    """Number of picks of each candidate, by its index. The winner, index 0, has at least one.
 
     Args:
         probabilities: ``(candidates, n, classes)`` on the validation images.
@@ -155,9 +157,9 @@ def pick_members(
         metric: The metric to improve; ties go to the lower loss.
         max_members: Largest number of different candidates to pick.
 
-    The selection is cross-validated: for each fold, members are picked on the other folds and
-    predict this one. If these predictions are no better than the winner's, the winner is returned
-    alone.
+    The selection is cross-validated. For each fold, members are picked by the images of the other
+    folds, and their mean predicts the images of this fold. If the predictions of all folds are no
+    better than the winner's, only the winner is picked.
     """
     held_out = np.empty_like(probabilities[0])
     for fold in np.unique(folds):
@@ -172,9 +174,9 @@ def pick_members(
 def _pick_greedily(
     probabilities: np.ndarray, labels: np.ndarray, metric: str, max_members: int
 ) -> Counter[int]:
-    """Add the candidate that most improves the score of the mean; stop if none improves it.
+    """Pick the winner, then again and again the candidate that most improves the mean's score.
 
-    At most `MAX_PICKS` are picked.
+    Stops if no candidate improves the score, or after `MAX_PICKS` picks.
     """
     picks, best = Counter([0]), _score(probabilities[0], labels, metric)
     while picks.total() < MAX_PICKS:

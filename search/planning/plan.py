@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from search.config import SweepConfig, positive_class_index
 from search.planning.prepare import PreparedPlan
 from spaces import ConfigError
 from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_images
+from trainables.evaluation import fold_numbers
 from trainables.progress import Progress, ignore_progress
 
 IMBALANCE_THRESHOLD = 3.0
@@ -86,15 +85,18 @@ def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> 
 
 
 def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
-    """Raises `ConfigError` if a class has fewer distinct images than there are folds."""
-    labels = dataset.labels[dataset.rows(*config.validation_splits)].tolist()
+    """Raises `ConfigError` if a class would be missing from a fold."""
+    if not config.folds:
+        return
+    labels = dataset.labels[dataset.rows(*config.validation_splits)]
     digests = dataset.digests_of(*config.validation_splits)
-    label_of_digest = dict(zip(digests, labels, strict=True))
-    counts = np.bincount(list(label_of_digest.values()), minlength=len(dataset.classes))
-    fewest = int(counts.min())
+    units = dataset.units_of(*config.validation_splits)
+    numbers = fold_numbers(labels, config.folds, config.seed, digests=digests, units=units)
+    fewest = min(len(set(numbers[labels == k].tolist())) for k in range(len(dataset.classes)))
     if config.folds > fewest:
+        what = "different" if units == digests else "groups of"
         raise ConfigError(
-            f"folds is {config.folds}, but a class has only {fewest} different training and "
+            f"folds is {config.folds}, but a class has only {fewest} {what} training and "
             f"validation images; give {fewest} folds or fewer."
         )
 

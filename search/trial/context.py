@@ -34,7 +34,7 @@ from trainables.training import (
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Settings, data and weights that all trials of a sweep share. Ray stores it once."""
+    """Settings, data and weights that all trials of a sweep share. Ray stores the object once."""
 
     config: SweepConfig
     dataset: Dataset
@@ -65,10 +65,10 @@ class TrialJob:
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """Decoded images at a trial's image size, in a file on this machine. Marks it as just used.
+        """Decoded images at a trial's image size, in a file on this machine, marked as just used.
 
-        If the file is missing, this machine fetches it from the driver's machine, which decodes the
-        images again if it has lost the file too.
+        If the file is missing, this machine fetches it from the driver's machine. If the driver's
+        machine has lost the file too, it decodes the images again first.
         """
         form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
         store, cache = self.stores[form], self.config.cache_dir
@@ -85,8 +85,8 @@ class TrialJob:
     def weights_for(self, params: TrialParams) -> Weights:
         """Pretrained weights of a trial's backbone, in a file on this machine.
 
-        Fetches the file from the driver's machine if needed. Raises `WeightsError` if it is gone
-        there, with the same message on every machine.
+        Fetches the file from the driver's machine if needed. Raises `WeightsError` if that machine
+        has lost the file. The message of the error is the same on every machine.
         """
         weights = self.weights[params.backbone]
         if weights.file is None or self.driver.is_this_machine or weights.is_local:
@@ -102,7 +102,7 @@ class TrialJob:
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
     ) -> FineTuning | CrossValidation:
-        """Set up a trial on this process's device, with ``images`` of each split, or with all."""
+        """Set up a trial on this process's device, with ``images`` images of each split, or all."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
         all_validated = ImageSet.of(self.dataset, store, *config.validation_splits)
@@ -111,7 +111,10 @@ class TrialJob:
             train = ImageSet.of(self.dataset, store, "train").take(images)
             return self._tune(params, train, validated, repeat, patience)
         digests = self.dataset.digests_of(*config.validation_splits)
-        numbers = fold_numbers(all_validated.labels, config.folds, config.seed, digests=digests)
+        units = self.dataset.units_of(*config.validation_splits)
+        numbers = fold_numbers(
+            all_validated.labels, config.folds, config.seed, digests=digests, units=units
+        )
         numbers = np.resize(numbers, len(validated))  # repeated as `ImageSet.take` repeats images
         tunings = [
             self._tune(

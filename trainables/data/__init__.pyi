@@ -1,3 +1,4 @@
+from .copies import ImageIssue as ImageIssue
 from .dataset import Dataset as Dataset
 from .dataset import majority_class_share as majority_class_share
 from .decoding import IMAGE_ERRORS as IMAGE_ERRORS
@@ -22,7 +23,6 @@ from .pixel_store import build_store as build_store
 from .pixel_store import read_surveyed_image as read_surveyed_image
 from .sources import check_source as check_source
 from .sources import read_source as read_source
-from .survey import ImageIssue as ImageIssue
-from .survey import SplitSpec as SplitSpec
+from .split import SplitSpec as SplitSpec
 from .survey import Survey as Survey
 from .survey import survey_images as survey_images

@@ -31,6 +31,9 @@ class Dataset:
     """Hash of each image file's bytes."""
     fingerprint: str
     """Hash of every image's bytes, label and split."""
+    units: tuple[str, ...] = ()
+    """Unit of each image: images of one unit, such as near copies or a patient's images, must be in
+    one fold. Without units the digests are taken, which keep exact copies together."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,6 +45,11 @@ class Dataset:
     def digests_of(self, *splits: SplitName) -> list[str]:
         """Digests of the images in these splits, by ascending row."""
         return [self.digests[row] for row in self.rows(*splits)]
+
+    def units_of(self, *splits: SplitName) -> list[str]:
+        """Units of the images in these splits, by ascending row."""
+        units = self.units or self.digests
+        return [units[row] for row in self.rows(*splits)]
 
     def file(self, row: int) -> Path:
         """Path of image ``row``."""
@@ -57,6 +65,7 @@ class Dataset:
 
         Both must have the same `fingerprint`. Rows and class numbers recorded for ``other`` stay
         valid, even if files were renamed or this version of the code orders classes differently.
+        The recorded units stay as well, because folds were drawn by them.
         """
         number = {name: k for k, name in enumerate(other.classes)}
         labels = np.array([number[name] for name in self.classes])[self.labels]
@@ -73,6 +82,7 @@ class Dataset:
             labels=labels[rows],
             splits=self.splits[rows],
             digests=tuple(self.digests[row] for row in rows),
+            units=other.units,
         )
 
     def write(self, manifest: Path, table: Path) -> None:
@@ -83,6 +93,7 @@ class Dataset:
                 "label": [self.classes[k] for k in self.labels],
                 "split": self.splits,
                 "digest": self.digests,
+                "unit": self.units or self.digests,
             }
         )
         write_atomically(table, lambda partial: frame.to_csv(partial, index=False))
@@ -109,6 +120,7 @@ class Dataset:
             splits=frame["split"].to_numpy(dtype=str),
             digests=tuple(frame["digest"]),
             fingerprint=facts["fingerprint"],
+            units=tuple(frame["unit" if "unit" in frame else "digest"]),
         )
 
 

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from trainables.data.decoding import (
     DECODER_VERSION,
     IMAGE_ERRORS,
@@ -21,6 +23,7 @@ from trainables.data.decoding import (
     describe_image_error,
     jpeg_reduction,
 )
+from trainables.data.near_copies import UNKNOWN, Appearance, appearance_of
 from trainables.data.pixel_store import StagedPixels
 from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
@@ -29,6 +32,12 @@ _NEARLY_BLACK = 15
 """Largest 8-bit value of a nearly black image: 12-bit white, if saved unscaled in 16 bits."""
 _MIN_SIDE = 16
 """Width and height, in pixels, below which an image is reported as odd."""
+
+_COMPARED_SIDE_PX = 224
+"""Side for which images are decoded to be compared with each other. It must not depend on what is
+staged, because a reduced JPEG has other pixels."""
+_SCAN_VERSION = 2
+"""Part of the name of the file of results. Change it whenever a scan gives other results."""
 
 FileStamp = tuple[int, ...]
 """A file's size in bytes, and its modification and change times in ns; empty if it is missing."""
@@ -44,6 +53,11 @@ class ScannedImage:
     """Reason why the image can't be read; empty if it can."""
     oddity: str = ""
     """Reason why a person should look at the image; empty if there is no reason."""
+    pixels: str = ""
+    """Hash of the size and the RGB pixels, equal for one image in two files. A JPEG of 896 pixels
+    or more on its shorter side is hashed at reduced size, so only its copies as JPEG are equal."""
+    appearance: Appearance = UNKNOWN
+    """Look of the image, by which near copies are found."""
 
 
 def scan_images(
@@ -81,14 +95,16 @@ class _ScanCache:
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
         name = hashlib.blake2b(os.fsencode(root), digest_size=12).hexdigest()
-        self._file = cache / "opened" / f"{name}-{DECODER_VERSION}.json"
+        self._file = cache / "opened" / f"{name}-{_SCAN_VERSION}-{DECODER_VERSION}.json"
         self._results: dict[str, tuple[FileStamp, ScannedImage]] = {}
         self._changed = False
         if self._file.exists():
             stored = json.loads(self._file.read_text(encoding="utf-8"))
             for path, (stamp, fields) in stored.items():
                 if tuple(stamp) == _stamp(Path(path)):
-                    self._results[path] = (tuple(stamp), ScannedImage(**fields))
+                    appearance = Appearance(**fields.pop("appearance"))
+                    image = ScannedImage(**fields, appearance=appearance)
+                    self._results[path] = (tuple(stamp), image)
 
     def get(self, path: Path) -> ScannedImage | None:
         """Result for an unchanged file; None if the file has to be scanned."""
@@ -122,15 +138,31 @@ def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImag
         content = path.read_bytes()
         digest = content_digest(content)
         decoded: dict[int, DecodedImage] = {}  # by reduction factor, to decode once per factor
+
+        def decode_for(side: int) -> DecodedImage:
+            factor = jpeg_reduction(content, side)
+            decoded[factor] = decoded.get(factor) or decode(content, side=side)
+            return decoded[factor]
+
         if staged is not None:
             for pixel_format in staged.formats:
-                factor = jpeg_reduction(content, pixel_format.side)
-                decoded[factor] = decoded.get(factor) or decode(content, side=pixel_format.side)
-                staged.add(row, digest, pixel_format, decoded[factor].rgb)
-        image = next(iter(decoded.values())) if decoded else decode(content)
-        return ScannedImage(digest, oddity=_oddity(image))
+                staged.add(row, digest, pixel_format, decode_for(pixel_format.side).rgb)
+        image = decode_for(_COMPARED_SIDE_PX)
+        return ScannedImage(
+            digest,
+            oddity=_oddity(image),
+            pixels=_pixel_digest(image.rgb),
+            appearance=appearance_of(image.rgb),
+        )
     except IMAGE_ERRORS as error:
         return ScannedImage(error=describe_image_error(error))
+
+
+def _pixel_digest(image: Image.Image) -> str:
+    """Hash of an image's size and RGB pixels: SHA-1, the fastest in hashlib on most machines."""
+    content = hashlib.sha1(f"{image.width}x{image.height}".encode(), usedforsecurity=False)
+    content.update(image.tobytes())
+    return content.hexdigest()[:24]
 
 
 def _oddity(decoded: DecodedImage) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from spaces import DataError
-from trainables.data import SplitSpec, Survey, survey_images
+from trainables.data import ReadOptions, SplitSpec, Survey, survey_images
 
 FilesBySplit = dict[str, set[str]]
 
@@ -88,6 +89,38 @@ def test_one_image_under_two_labels_is_reported(copy: Path, cache: Path) -> None
     assert reasons == ["the same bytes are labelled one and seven"] * 2
 
 
+def test_copies_by_pixels_in_another_format_are_removed_from_the_given_train_split(
+    split_copy: Path, cache: Path
+) -> None:
+    leak = next((split_copy / "test" / "one").iterdir())
+    Image.open(leak).save(split_copy / "train" / "one" / "leak.bmp")
+    survey = survey_images(split_copy, cache=cache)
+    assert "train/one/leak.bmp" not in survey.dataset.paths
+    assert [s.reason for s in survey.issues] == ["same pixels as a test image, left out of train"]
+
+
+def test_groups_by_path_stay_in_one_split_and_the_units_say_so(copy: Path, cache: Path) -> None:
+    for label in ("zero", "one", "seven"):
+        for k, file in enumerate(sorted((copy / label).iterdir())):
+            file.rename(file.with_name(f"{label}-patient{k % 8}_{k}.png"))
+    options = ReadOptions(group_by="patient[0-9]")
+    survey = survey_images(copy, cache=cache, options=options)
+    for k in range(8):
+        rows = [r for r, path in enumerate(survey.dataset.paths) if f"patient{k}" in path]
+        assert len({survey.dataset.splits[r] for r in rows}) == 1
+        assert len({survey.dataset.units[r] for r in rows}) == 1
+    assert "8 groups of 15.0 images" in survey.notes[0]
+    assert "groups and near copies together" in survey.split_description
+
+
+def test_file_names_that_suggest_groups_are_proposed(copy: Path, cache: Path) -> None:
+    for label in ("zero", "one", "seven"):
+        for k, file in enumerate(sorted((copy / label).iterdir())):
+            file.rename(file.with_name(f"{label}patient{k // 4}_{k}.png"))
+    (note,) = survey_images(copy, cache=cache).notes
+    assert "suggest 30 groups with 4.0 images each" in note
+
+
 def test_a_missing_split_is_drawn_from_train(split_copy: Path, cache: Path) -> None:
     shutil.rmtree(split_copy / "val")
     survey = survey_images(split_copy, cache=cache)
@@ -142,8 +175,6 @@ def test_a_single_class_is_refused(copy: Path, cache: Path) -> None:
 
 
 def test_images_of_one_colour_and_tiny_ones_are_reported(copy: Path, cache: Path) -> None:
-    from PIL import Image
-
     Image.new("L", (32, 32), 7).save(copy / "one" / "blank.png")
     Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(copy / "one" / "tiny.png")
     reasons = {s.path: s.reason for s in survey_images(copy, cache=cache).issues}
@@ -156,8 +187,6 @@ def test_images_of_one_colour_and_tiny_ones_are_reported(copy: Path, cache: Path
 def test_images_with_several_frames_or_unscaled_12_bit_pixels_are_reported(
     copy: Path, cache: Path
 ) -> None:
-    from PIL import Image
-
     ramp = np.arange(1024, dtype=np.uint16).reshape(32, 32)
     pages = [Image.fromarray((ramp // (4 + k)).astype(np.uint8)) for k in range(3)]
     pages[0].save(copy / "one" / "pages.tif", save_all=True, append_images=pages[1:])

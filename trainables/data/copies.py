@@ -1,0 +1,129 @@
+"""Copies of images, exact and near: those across given splits, and those with several labels."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from trainables.data.listing import Row, SplitName, natural_key
+from trainables.data.scan import ScannedImage
+
+ReadableImages = Sequence[tuple[Row, ScannedImage]]
+"""Listed images that could be decoded, each with its scan result."""
+
+_LEAKS: tuple[tuple[SplitName, SplitName], ...] = (
+    ("test", "train"),
+    ("test", "val"),
+    ("val", "train"),
+)
+"""Pairs of splits of which the first should hold nothing that the second has."""
+
+
+@dataclass(frozen=True)
+class ImageIssue:
+    """Problem with one image: "bad" if the image was left out, "odd" if it was kept."""
+
+    path: str
+    """Path of the image, relative to the dataset's root if it lies below the root."""
+    kind: Literal["bad", "odd"]
+    reason: str
+
+
+def relative_path(path: Path, root: Path) -> str:
+    """Path below ``root`` if it lies there, else the whole path."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def drop_copies_across_splits(
+    readable: ReadableImages, root: Path
+) -> tuple[ReadableImages, list[ImageIssue]]:
+    """Keep the copies of an image in one given split only: test, else val, else train.
+
+    Copies are images with the same pixels. Returns the remaining images, and an issue for each
+    removed image.
+    """
+    rank = {"test": 0, "val": 1, "train": 2, None: 3}
+    split_of: dict[str, SplitName | None] = {}
+    for row, image in readable:
+        split_of[image.pixels] = min(split_of.get(image.pixels), row.split, key=rank.__getitem__)
+    kept = [(row, image) for row, image in readable if row.split == split_of[image.pixels]]
+    kept_digests = {image.digest for _, image in kept}
+    dropped = [
+        ImageIssue(
+            relative_path(row.path, root),
+            "bad",
+            f"same {'bytes' if image.digest in kept_digests else 'pixels'} as a "
+            f"{split_of[image.pixels]} image, left out of {row.split}",
+        )
+        for row, image in readable
+        if row.split != split_of[image.pixels]
+    ]
+    return kept, dropped
+
+
+def copy_issues(readable: ReadableImages, root: Path) -> list[ImageIssue]:
+    """Issues for images with the same pixels, whether they have one label or several."""
+    copies: dict[str, list[tuple[Row, ScannedImage]]] = defaultdict(list)
+    for row, image in readable:
+        copies[image.pixels].append((row, image))
+    issues = []
+    for members in copies.values():
+        labels = sorted({row.label for row, _ in members}, key=natural_key)
+        first = relative_path(members[0][0].path, root)
+        same_bytes = len({image.digest for _, image in members}) == 1
+        what = "bytes" if same_bytes else "pixels"
+        for row, _ in members[1:] if len(labels) == 1 else members:
+            reason = f"same {what} as {first}"
+            if len(labels) > 1:
+                reason = f"the same {what} are labelled {' and '.join(labels)}"
+            issues.append(ImageIssue(relative_path(row.path, root), "odd", reason))
+    return issues
+
+
+def near_copy_issues(
+    readable: ReadableImages, near_pairs: np.ndarray, root: Path
+) -> list[ImageIssue]:
+    """Issues for near copies with different labels, one for each image."""
+    partner: dict[int, int] = {}
+    for a, b in near_pairs.tolist():
+        if readable[a][0].label != readable[b][0].label:
+            partner.setdefault(a, b)
+            partner.setdefault(b, a)
+    issues = []
+    for image in sorted(partner):
+        row, other = readable[image][0], readable[partner[image]][0]
+        reason = (
+            f"near copy of {relative_path(other.path, root)}: "
+            f"labelled {row.label} here and {other.label} there"
+        )
+        issues.append(ImageIssue(relative_path(row.path, root), "odd", reason))
+    return issues
+
+
+def near_copy_notes(readable: ReadableImages, near_pairs: np.ndarray, root: Path) -> list[str]:
+    """Notes on the number of near copies, and on given splits that share some."""
+    if not len(near_pairs):
+        return []
+    first, second = (relative_path(readable[k][0].path, root) for k in near_pairs[0].tolist())
+    notes = [
+        f"{len(np.unique(near_pairs))} images have a near copy (turned, mirrored, resized, "
+        f"recompressed or brightened), such as {first} and {second}; where splits or folds are "
+        "drawn, near copies stay together."
+    ]
+    splits = [row.split for row, _ in readable]
+    both_ways = [*near_pairs.tolist(), *near_pairs[:, ::-1].tolist()]
+    for split, other in _LEAKS:
+        shared = {a: b for a, b in both_ways if (splits[a], splits[b]) == (split, other)}
+        if shared:
+            a = min(shared)
+            share = len(shared) / splits.count(split)
+            notes.append(
+                f"{share:.0%} of the {split} images ({len(shared)} of {splits.count(split)}) have "
+                f"a near copy in {other}, such as {relative_path(readable[a][0].path, root)} and "
+                f"{relative_path(readable[shared[a]][0].path, root)}; results on {split} will be "
+                f"too good. Move or remove them, or let the splits be drawn."
+            )
+    return notes

@@ -1,0 +1,100 @@
+"""Units of images that must stay in one split and one fold: copies, near copies and groups."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from trainables.data.copies import ReadableImages, relative_path
+from trainables.data.groups import groups_by_path
+from trainables.data.listing import SPLITS, ReadOptions, SplitName, natural_key
+from trainables.data.near_copies import near_copies
+
+
+@dataclass(frozen=True)
+class Units:
+    """Unit of each image: a connected component of images that are copies or share a group."""
+
+    names: tuple[str, ...]
+    """Name of each image's unit: the least digest of its images."""
+    near_pairs: np.ndarray
+    """Pairs of near copies with different pixels, ``(m, 2)`` indices of images, ascending."""
+    groups: tuple[str | None, ...]
+    """Group of each image, as the user or the source gave it."""
+    only_exact_copies: bool
+    """Whether every unit consists of copies of one image, with the same pixels."""
+
+
+def find_units(readable: ReadableImages, root: Path, options: ReadOptions) -> Units:
+    """Find out which images belong together.
+
+    Raises `DataError` if ``options.group_by`` does not fit the paths.
+    """
+    # 1. Copies by pixels.
+    pixels = [image.pixels for _, image in readable]
+    exact = _equal_pairs(pixels)
+    # 2. Near copies, each distinct image compared once.
+    _, first = np.unique(np.array(pixels), return_index=True)
+    first.sort()
+    near = first[near_copies([readable[k][1].appearance for k in first])]
+    # 3. Groups of the source, and groups by path.
+    groups: list[str | None] = [row.group for row, _ in readable]
+    related = [*exact, *near.tolist(), *_equal_pairs(groups)]
+    if options.group_by is not None:
+        paths = [Path(relative_path(row.path, root)).as_posix() for row, _ in readable]
+        by_path = groups_by_path(paths, options.group_by)
+        related += _equal_pairs(by_path)
+        groups = [a if b is None else b for a, b in zip(groups, by_path, strict=True)]
+    # 4. Components.
+    digests = [image.digest for _, image in readable]
+    names = _component_names(digests, related)
+    return Units(names, near, tuple(groups), names == _component_names(digests, exact))
+
+
+def group_notes(readable: ReadableImages, units: Units) -> list[str]:
+    """Notes on the number of groups, on images without one, and on groups in two given splits."""
+    splits_of: dict[str, set[SplitName]] = defaultdict(set)
+    for (row, _), group in zip(readable, units.groups, strict=True):
+        if group is not None and row.split is not None:
+            splits_of[group].add(row.split)
+    groups = {group for group in units.groups if group is not None}
+    alone = units.groups.count(None)
+    notes = [
+        f"{len(groups)} groups of {(len(units.groups) - alone) / len(groups):.1f} images on "
+        "average stay together where splits or folds are drawn"
+        + (f"; {alone} images have no group." if alone else ".")
+    ]
+    if shared := sorted((g for g in splits_of if len(splits_of[g]) > 1), key=natural_key):
+        names = [split for split in SPLITS if split in splits_of[shared[0]]]
+        notes.append(
+            f"{len(shared)} of {len(groups)} groups have images in several of the given splits, "
+            f"such as {shared[0]!r} in {' and '.join(names)}; results will be too good. Move "
+            "their images into one split, or let the splits be drawn."
+        )
+    return notes
+
+
+def _equal_pairs(values: Sequence[Hashable]) -> list[list[int]]:
+    """Pairs of the first index of each value and every later one; None equals nothing."""
+    first: dict[Hashable, int] = {}
+    pairs = []
+    for k, value in enumerate(values):
+        if value is not None and first.setdefault(value, k) != k:
+            pairs.append([first[value], k])
+    return pairs
+
+
+def _component_names(digests: Sequence[str], pairs: Iterable[Sequence[int]]) -> tuple[str, ...]:
+    """Least digest of each image's component, when ``pairs`` and equal digests are connected."""
+    edges = np.array([*pairs, *_equal_pairs(digests)], dtype=np.int64).reshape(-1, 2)
+    shape = (len(digests), len(digests))
+    graph = coo_matrix((np.ones(len(edges), dtype=bool), (edges[:, 0], edges[:, 1])), shape=shape)
+    _, component = connected_components(graph, directed=False)
+    least: dict[int, str] = {}
+    for digest, number in zip(digests, component.tolist(), strict=True):
+        least[number] = min(least.get(number, digest), digest)
+    return tuple(least[number] for number in component.tolist())
