@@ -24,7 +24,7 @@ class Command:
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], None]
     usage: str | None = None
-    """Usage line of the help; None is argparse's own, which lists every flag."""
+    """Usage line of the help; None for argparse's own line, which lists every flag."""
 
 
 def _add_plan(parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def _add_plan(parser: ArgumentParser) -> None:
         "--augment-preview",
         metavar="FILE.png",
         type=Path,
-        help="Draw training images at each augmentation strength.",
+        help="Draw training images at several augmentation strengths.",
     )
     parser.add_argument(
         "--contact-sheet",
@@ -64,7 +64,7 @@ def _launch(arguments: Namespace) -> None:
 
 
 def _add_resume(parser: ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", help="Name, folder, or s3://BUCKET/PREFIX/SWEEP.")
+    parser.add_argument("sweep", metavar="SWEEP", help="Name, folder or s3://BUCKET/PREFIX/SWEEP.")
     _add_results_dir(parser)
     add_setting_flags(parser, shown=RESUMABLE_SETTINGS, without=("results_dir",))
 
@@ -93,7 +93,7 @@ def _add_submit(parser: ArgumentParser) -> None:
         "inner",
         metavar="COMMAND ...",
         nargs=argparse.REMAINDER,
-        help=f"One of {', '.join(commands.SUBMITTABLE)}, with its flags; paths are on the head.",
+        help=f"One of {', '.join(commands.SUBMITTABLE)}, with flags; paths are those of the head.",
     )
 
 
@@ -101,8 +101,8 @@ def _submit(arguments: Namespace) -> None:
     inner: list[str] = arguments.inner
     if not inner or inner[0] not in commands.SUBMITTABLE:
         raise ConfigError(
-            f"submit runs one of {', '.join(commands.SUBMITTABLE)}, not "
-            f"{inner[0] if inner else 'nothing'}; see finesweep submit --help."
+            f"submit needs one of {', '.join(commands.SUBMITTABLE)}, and got "
+            f"{inner[0] if inner else 'no command'}; see finesweep submit --help."
         )
     parsed = arguments.parse(inner)
     name, config_file = "cluster", None
@@ -121,13 +121,13 @@ def _submit(arguments: Namespace) -> None:
 
 
 def _add_compare(parser: ArgumentParser) -> None:
-    parser.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders.")
+    parser.add_argument("sweeps", nargs="+", metavar="SWEEP", help="Names or folders of sweeps.")
     _add_results_dir(parser)
     parser.add_argument("--top", metavar="N", type=int, help="Show the best N trials only.")
     parser.add_argument(
         "--where",
         metavar="EXPR",
-        help='Show only trials for which this is true: "unfreeze > 0.5 and '
+        help='Show only trials for which EXPR is true, such as "unfreeze > 0.5 and '
         "status == 'completed'\".",
     )
     parser.add_argument("--csv", metavar="FILE", type=Path, help="Write all trials to a CSV file.")
@@ -164,7 +164,7 @@ def _compare(arguments: Namespace) -> None:
 def _add_report(parser: ArgumentParser) -> None:
     _add_sweep(parser)
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, help="File to write [report.html of the sweep]."
+        "--out", metavar="FILE", type=Path, help="File to write [report.html in the sweep]."
     )
 
 
@@ -195,7 +195,7 @@ def _add_export(parser: ArgumentParser) -> None:
         help=f"Formats to write, from {','.join(get_args(Format))} [those of the launch].",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="Folder to write [export/ of the sweep]."
+        "--out", metavar="DIR", type=Path, help="Folder to write to [export/ in the sweep]."
     )
 
 
@@ -206,12 +206,12 @@ def _export(arguments: Namespace) -> None:
 
 def _add_predict(parser: ArgumentParser) -> None:
     parser.add_argument("export", metavar="EXPORT_DIR", type=Path, help="Folder of an export.")
-    parser.add_argument("images", nargs="+", metavar="IMAGES", type=Path, help="Files or folders.")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", type=Path, help="Images or folders.")
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
-        help=f"Write a table of all probabilities: {', '.join(commands.TABLE_SUFFIXES)}.",
+        help=f"Write all probabilities to a table: {', '.join(commands.TABLE_SUFFIXES)}.",
     )
     parser.add_argument(
         "--grad-cam", metavar="DIR", type=Path, help="Draw a Grad-CAM heat map of each image."
@@ -238,7 +238,7 @@ def _add_config_file(parser: ArgumentParser) -> None:
 
 
 def _add_sweep(parser: ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", help="Name or folder.")
+    parser.add_argument("sweep", metavar="SWEEP", help="Name or folder of a sweep.")
     _add_results_dir(parser)
 
 
@@ -295,10 +295,10 @@ COMMANDS = (
         _submit,
     ),
     Command("compare", "Rank the trials of one or several sweeps.", _add_compare, _compare),
-    Command("report", "Write the report of a sweep, also while it runs.", _add_report, _report),
+    Command("report", "Write the report of a sweep, even while it runs.", _add_report, _report),
     Command(
         "retrain",
-        "Retrain, test and export the winner of a sweep, or one of its trials.",
+        "Retrain, test and export the winner of a sweep, or another trial of it.",
         _add_retrain,
         _retrain,
     ),

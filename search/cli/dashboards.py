@@ -10,7 +10,7 @@ from spaces import ConfigError, RunError
 HOST = "127.0.0.1"
 """Loopback address: other machines can't connect."""
 DASHBOARD_PORT = 8080
-"""Preferred port of optuna-dashboard; another is taken if this one is in use."""
+"""Preferred port of optuna-dashboard; a free port is used if another program has this one."""
 
 
 def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
@@ -49,7 +49,7 @@ def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
 
 
 def _free_port(preferred: int = DASHBOARD_PORT) -> int:
-    """The ``preferred`` port, or another if it is taken. Raises `RunError` if none is free."""
+    """The ``preferred`` port, or another if that is taken. Raises `RunError` if no port is free."""
     for port in (preferred, 0):
         try:
             with socket.create_server((HOST, port)) as server:
@@ -57,12 +57,12 @@ def _free_port(preferred: int = DASHBOARD_PORT) -> int:
         except OSError:
             continue
     raise RunError(
-        "optuna-dashboard finds no free port on this machine; end a program that uses one."
+        "optuna-dashboard finds no free port on this machine; end a program that uses a port."
     )
 
 
 class _ReadOnlyJournal(JournalFile):
-    """Journal that can only be read, because another process may be writing it."""
+    """Journal file that can only be read, because another process may be writing to it."""
 
     def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
         raise RunError("The dashboard is read-only: the study can't be changed.")

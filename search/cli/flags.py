@@ -29,8 +29,8 @@ def add_setting_flags(
     """Add a flag for every setting except those in ``without``, in the groups of the settings.
 
     A flag that is not given leaves no value in the namespace. With ``shown``, the help lists only
-    these settings. The other flags are still accepted, so that a command can explain why it refuses
-    them.
+    these settings. Flags of the other settings are still accepted, so that a command can explain
+    why it refuses them.
     """
     settings = [setting for setting in all_settings() if setting.name not in without]
     is_shown = {setting.name: shown is None or setting.name in shown for setting in settings}
@@ -50,7 +50,7 @@ def add_setting_flags(
 
 
 def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: str) -> None:
-    """Add the flag of a setting; with ``argparse.SUPPRESS`` as help text it is hidden."""
+    """Add the flag of a setting; ``argparse.SUPPRESS`` as help text hides the flag."""
     if setting.is_switch:
         section.add_argument(
             setting.flag,

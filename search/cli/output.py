@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from search.result import SweepResult
 
 _CELL_BORDER = 3
-"""Width of border and padding between two cells of a table, in characters."""
+"""Width of the border and the padding between two cells of a table, in characters."""
 _MAX_CLASSES = 8
 """Largest number of classes listed for a split."""
 _MAX_LINES = 5
@@ -69,7 +69,7 @@ def plan_text(plan: "PlanDocument") -> str:
             *_issue_lines(plan),
             f"Ranked by   {plan.metric}; the most frequent class has {plan.unevenness:.1f} times "
             "the training images of the rarest",
-            f"Space       {plan.space}: {', '.join(plan.open) or 'everything is fixed'}",
+            f"Space       {plan.space}: {', '.join(plan.open) or 'every parameter is fixed'}",
             *_initial_points_lines(plan.points, plan.open),
             *_backbone_lines(plan),
             _cost_line(plan),
@@ -90,13 +90,13 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
         images = sum(sum(plan.counts[split].values()) for split in ("train", "val"))
         lines.append(
             f"Folds       each trial trains {plan.folds} times, each time without one fold of the "
-            f"{images} train and val images, and is validated on all of them"
+            f"{images} train and val images, and is validated on that fold"
         )
     return lines
 
 
 def _issue_lines(plan: "PlanDocument") -> list[str]:
-    """What is not used, notes, and images with issues."""
+    """Files and rows that are not used, notes, and images that are left out or look wrong."""
     lines = [f"Not used    {u.count} {u.reason}, such as {u.example}" for u in plan.unused]
     lines += [f"Note        {note}" for note in plan.notes]
     for title, issues in (("Left out", plan.bad_images), ("Suspicious", plan.odd_images)):
@@ -194,7 +194,7 @@ def _test_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
     low, high = test.accuracy_ci95
     return [
         f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
-        f"always predicting the most frequent class has {final.majority_accuracy:.4f}.",
+        f"always predicting the most frequent class gives {final.majority_accuracy:.4f}.",
         f"Trial {winner.trial_id} had {winner.val_accuracy:.4f} in "
         f"{'cross-validation' if config.folds else 'validation'}. "
         "Scores of a search are optimistic; the test result is not.",
@@ -203,13 +203,13 @@ def _test_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
 
 
 def _composition_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
-    """Outcome of the ensemble, calibration and sensitivity, if the settings ask for them."""
+    """Outcome of ensembling, calibration and sensitivity, for those that the settings ask for."""
     lines = []
     if len(final.members) > 1:
         weights = ", ".join(f"{m.trial_id} ({m.weight:.2f})" for m in final.members)
         lines.append(f"Ensemble      the mean of trials {weights}")
     elif config.ensemble > 1:
-        lines.append("Ensemble      none: no ensemble was better in validation")
+        lines.append("Ensemble      none: no ensemble was better than the winner in validation")
     if config.calibrate:
         temperatures = ", ".join(f"{m.temperature:.2f} (trial {m.trial_id})" for m in final.members)
         lines.append(f"Calibrated    logits divided by {temperatures}")

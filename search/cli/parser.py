@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _log_to_terminal() -> None:
-    """Log to standard error: on a terminal, which shows progress, warnings only; else all lines."""
+    """Log to standard error: a terminal gets only warnings, beside progress; a file gets all."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     handler.setFormatter(logging.Formatter("%(message)s"))

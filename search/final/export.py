@@ -1,6 +1,6 @@
 """Export of the final model to formats that other programs load.
 
-Each file is loaded again and compared with the model before the export replaces an earlier one.
+Each file is loaded again and compared with the model. Then the export replaces an earlier one.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ from trainables.inference import SIDECAR, SPEC, ModelSpec
 from trainables.models import timm_model_args
 
 TOLERANCE = 1e-3
-"""Largest absolute difference allowed from the trained model's logits or probabilities."""
+"""Largest difference from the trained model that is allowed, in a logit or a probability."""
 CHECKED_IMAGES = 16
 """Number of test images on which an export is compared with the model and timed."""
 TIMING_RUNS = 5
@@ -45,7 +45,7 @@ _OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.
 """Names of all files that an export may contain."""
 
 Run = Callable[[torch.Tensor], np.ndarray]
-"""Inference function of an export: preprocessed ``(n, 3, h, w)`` to ``(n, classes)`` logits."""
+"""Inference function of an export: from preprocessed images, ``(n, 3, h, w)``, to logits."""
 
 _log = logging.getLogger("finesweep")
 
@@ -62,8 +62,8 @@ def export_model(
     """Write to ``out`` the model in each of ``formats``, ``labels.txt``, and the model card.
 
     The card needs all ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
-    that is not installed, and `RunError` if the outputs of an export differ from the model's by
-    more than `TOLERANCE`.
+    that is not installed. Raises `RunError` if the model's outputs differ from those of its test,
+    or an export's logits from the model's, by more than `TOLERANCE`.
     """
     check_export_packages(formats)
     # 1. Load the model, and check that it gives the probabilities stored when it was tested.
@@ -116,7 +116,7 @@ def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
 
 
 def _notes(final: FinalModel, formats: Sequence[Format]) -> list[str]:
-    """Sentences for the model card about formats that are left out; they are also logged."""
+    """Log and return sentences for the model card about formats that are left out."""
     if "timm" not in formats or not (why := _why_not_timm(final)):
         return []
     note = f"The timm format is left out, because timm alone can't build {why}."
@@ -132,13 +132,13 @@ def _check(
     expected: np.ndarray,
     size_mib: float,
 ) -> ExportedFormat:
-    """Compare a written format with the model, and time it. Raises `RunError` if it differs."""
+    """Compare an exported format with the model, and time it. Raises `RunError` if they differ."""
     with torch.inference_mode():
         difference = float(np.abs(run(images) - expected).max())
         if difference > TOLERANCE:
             raise RunError(
-                f"The {name} export of {backbone} differs from the trained model by "
-                f"{difference:.2g} in its logits, more than {TOLERANCE:g}; leave it out of "
+                f"The logits of the {name} export of {backbone} differ from the trained model's by "
+                f"up to {difference:.2g}, and {TOLERANCE:g} is allowed; leave {name} out of "
                 "--export.formats."
             )
         return ExportedFormat(
@@ -190,7 +190,7 @@ def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepP
 
 
 def _put_in_place(partial: Path, out: Path) -> None:
-    """Replace an earlier export in ``out`` by the one in ``partial``; keep all other files.
+    """Replace an earlier export in ``out`` by the one in ``partial``. Other files in ``out`` stay.
 
     The old model card is deleted first and the new one is moved last. A model card therefore
     means that the export is complete.

@@ -33,11 +33,12 @@ def finalize_model(
         paths: Paths of the sweep's files.
         progress: Progress callback.
         clock: Measures the stages ``retrain`` and ``export``.
-        reusable: An earlier final model to keep. It is exported only if a format is missing.
+        reusable: An earlier final model to use instead of retraining. It is exported only if the
+            sweep's export lacks a format.
         avoid: Ids of Ray nodes that must not be used.
 
-    Raises `RunError` if training diverges or an export differs from the model, and `ConfigError`
-    if a format needs a package that is not installed.
+    Raises `RunError` if training diverges, if its Ray task fails, or if an export differs from the
+    model. Raises `ConfigError` if a format needs a package that is not installed.
     """
     final, formats = reusable, job.config.export.formats
     if final is None:

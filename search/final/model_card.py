@@ -29,17 +29,17 @@ from trainables.inference import ModelSpec
 
 @dataclass(frozen=True)
 class ExportedFormat:
-    """One exported format: size, agreement with the trained model, and latency."""
+    """Size and latency of one exported format, and its difference from the trained model."""
 
     format: str
     size_mib: float
-    """Size of the format's files."""
+    """Size of the format's files, in MiB."""
     max_logit_difference: float
     """Largest absolute difference from the trained model's logits."""
     latency_ms: float
-    """Time for a single image, in float32 on all cores of this machine."""
+    """Milliseconds for a single image, in float32 on all cores of this machine."""
     batch_latency_ms: float
-    """Time per image in a batch."""
+    """Milliseconds per image when a batch of images is classified at once."""
 
 
 def model_card(

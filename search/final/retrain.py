@@ -1,4 +1,4 @@
-"""Retraining of the final model's members on train and val, then its only test."""
+"""Retraining of the final model's members on train and val, then the model's only test."""
 
 import logging
 import os
@@ -46,16 +46,17 @@ class RetrainedMember:
     state_dict: dict[str, torch.Tensor]
     """Parameters and buffers, on the CPU."""
     probabilities: np.ndarray
-    """``(test images, classes)``."""
+    """Probabilities of the test images, ``(n, classes)``."""
     features: np.ndarray
-    """``(test images, d)`` float16 inputs of the classifier layer."""
+    """Inputs of the classifier layer for the test images, ``(n, d)`` float16."""
 
 
 def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
     """Fine-tune on train and val with the parameters of the member's trial, then test.
 
-    Training ends after the trial's best epoch. The learning-rate schedule is that of the trial,
-    cut off at this epoch. No augmented view is shown twice. Raises `RunError` if training diverges.
+    Training runs as many epochs as the trial took to its best one. The learning-rate schedule of
+    the trial is kept, and ends there early. Every epoch augments the images anew. Raises `RunError`
+    if training diverges.
     """
     return _log_epochs(_retrain_steps(job, member, threads=threads), member, job.config.metric)
 
@@ -128,7 +129,7 @@ def _log_epochs(
 def retrain_final_model(
     job: TrialJob, spec: FinalModelSpec, paths: SweepPaths, *, avoid: Sequence[str] = ()
 ) -> FinalModel:
-    """Retrain all members, test their weighted mean, and write the results to ``retrained/``.
+    """Retrain all members, test the mean of their probabilities, and write ``retrained/``.
 
     Retraining runs on a GPU of the cluster if the trials ran on GPUs and Ray is connected, else in
     this process on all cores. Ray nodes whose ids are in ``avoid`` are not used. Raises `RunError`
@@ -156,9 +157,9 @@ def _write(
     job: TrialJob,
     paths: SweepPaths,
 ) -> None:
-    """Write weights, predictions, features, and last ``metrics.json``, which marks them complete.
+    """Write weights, predictions and features, then ``metrics.json``, which marks them complete.
 
-    The model card of an earlier final model is deleted first, because its export is out of date.
+    The model card of an earlier final model is deleted first: its export is now out of date.
     """
     paths.model_card.unlink(missing_ok=True)
     paths.metrics.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ _UNEVALUABLE = (
 )
 """Exceptions that pandas raises for an expression that it can't evaluate."""
 SIGNIFICANCE_LEVEL = 0.05
-"""Largest p-value of a difference that is called significant."""
+"""A difference is called significant if its p-value is below this."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Comparison:
     mcnemar_tests: tuple["McNemarTest", ...]
     """One test for each pair of sweeps whose final models were tested on the same images."""
     metric: str
-    """Metric that all trials are ranked by: the first sweep's."""
+    """Metric that all trials are ranked by: the metric of the first sweep."""
     objectives: tuple[Objective, ...]
-    """Costs that at least one of the sweeps minimizes beside its metric."""
+    """Costs that at least one sweep minimizes in addition to its metric."""
     warnings: tuple[str, ...]
     """Sentences that say what can't be compared."""
 
@@ -56,7 +56,7 @@ class McNemarTest:
     first: str
     """Name of one sweep."""
     second: str
-    """Name of the other."""
+    """Name of the other sweep."""
     images: int
     """Number of test images."""
     only_first: int
@@ -64,7 +64,7 @@ class McNemarTest:
     only_second: int
     """Number of images that only the second model classifies correctly."""
     pairs: int = 1
-    """Number of pairs of models that are tested, for the Bonferroni correction."""
+    """Number of pairs of models in the whole comparison, for the Bonferroni correction."""
 
     @property
     def p_value(self) -> float:
@@ -76,8 +76,8 @@ class McNemarTest:
     def __str__(self) -> str:
         if not (self.only_first or self.only_second):
             return (
-                f"{self.first} and {self.second} classify exactly the same images correctly, "
-                f"of {self.images} test images."
+                f"{self.first} and {self.second} are right on exactly the same images, among "
+                f"{self.images} test images."
             )
         significant = self.p_value < SIGNIFICANCE_LEVEL
         verdict = "a significant difference" if significant else "no significant difference"
@@ -98,7 +98,7 @@ class _Launched:
     config: SweepConfig
     records: Sequence[TrialRecord]
     table: pd.DataFrame
-    """Its `trial_table` by the metric of the comparison."""
+    """The sweep's `trial_table`, ranked by the metric of the comparison."""
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -109,9 +109,9 @@ class _Launched:
 def compare_sweeps(all_paths: Sequence[SweepPaths], *, where: str | None = None) -> Comparison:
     """Rank the trials of several sweeps together, by the first sweep's metric.
 
-    ``where`` keeps the trials for which it is true: a pandas expression over the columns of
-    ``trials.parquet``, with parameters by their bare names. Raises `ConfigError` if no trial has
-    begun, or if ``where`` can't be evaluated or is true for no trial.
+    ``where`` is a pandas expression over the columns of ``trials.parquet``, with the parameters by
+    their bare names; only trials for which it is true are kept. Raises `ConfigError` if no trial
+    has begun, or if ``where`` can't be evaluated or is true for no trial.
     """
     metric = load_sweep_config(all_paths[0]).metric
     sweeps = [
@@ -178,7 +178,7 @@ def _filter(trials: pd.DataFrame, where: str) -> pd.DataFrame:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"--where {where!r} can't be evaluated ({reason}); {example}") from None
     if not isinstance(holds, pd.Series) or holds.dtype != bool:
-        raise ConfigError(f"--where {where!r} is neither true nor false for each trial; {example}")
+        raise ConfigError(f"--where {where!r} gives neither true nor false for a trial; {example}")
     if not holds.any():
         raise ConfigError(f"--where {where!r} is true for no trial; relax the expression.")
     return trials[holds].reset_index(drop=True)
@@ -201,7 +201,7 @@ def _sweep_row(sweep: _Launched, metric: str) -> dict[str, object]:
 
 
 def _mcnemar_tests(sweeps: Sequence[_Launched]) -> tuple[McNemarTest, ...]:
-    """One test for each pair of sweeps tested on the same images with the same labels."""
+    """One test for each pair of final models that were tested on the same labelled images."""
     correct = {
         sweep.name: _correct_by_image(sweep) for sweep in sweeps if sweep.paths.metrics.exists()
     }

@@ -1,7 +1,8 @@
 """Repeats of the best trials with other seeds, so that the winner is named by a mean over seeds.
 
-The maximum of many noisy scores is biased upwards, most of all with few validation images. Unless
-`confirm` says how many trials to repeat, repeats are planned only if they cost little time.
+The maximum of many noisy scores is biased upwards, most of all with few validation images. A trial
+whose repeats have all finished is called confirmed. Unless the setting `confirm` says how many
+trials to confirm, repeats are planned only if they cost little time.
 """
 
 import math
@@ -13,18 +14,18 @@ from spaces import TrialParams
 from trainables.training import METRICS, merit
 
 EXTRA_SEEDS = 2
-"""Number of other seeds that each confirmed trial is repeated with."""
+"""Number of repeats of each trial that is to be confirmed, each with another seed."""
 MAX_CONFIRMED_TRIALS = 3
 """Largest number of trials to confirm when `confirm` is unset."""
 MAX_SHARE_OF_SEARCH = 0.1
-"""Largest share of search time that confirmation may add when `confirm` is unset."""
+"""Largest time of all repeats, as a share of the time of the search, when `confirm` is unset."""
 
 
 def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
     """Repeats that are still to be run before a winner is named.
 
-    Empty if fewer than two trials are to be confirmed, or if `confirm` is unset and the winner is
-    not retrained.
+    Empty if fewer than two trials are to be confirmed. Also empty if the setting `confirm` is unset
+    and the setting `retrain` is off.
     """
     if config.confirm is None and not config.retrain:
         return []
@@ -41,11 +42,11 @@ def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[
 
 
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
-    """Scores of the confirmed trials, by trial number: first its own, then one of each repeat.
+    """Scores of each confirmed trial, by number: first its own, then those of its repeats.
 
-    A repeat's score is that of its last epoch, which is the best epoch of the trial that it
-    repeats; NaN if it diverged. A trial is left out until all of its repeats have finished, and for
-    good if one of them failed without diverging.
+    A repeat ends at the best epoch of the trial that it repeats. Its score is the score of its last
+    epoch, or NaN if it diverged. A trial is left out until all of its repeats have finished, and
+    for good if one of them failed without diverging.
     """
     repeat_scores: dict[int, list[float]] = {}
     for trial in trials:
@@ -68,7 +69,7 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
 
 
 def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> list[TrialRecord]:
-    """The best trials: as many as `confirm` says or, if it is unset, as the time limit allows."""
+    """The best trials: as many as `confirm` says or, if unset, as `MAX_SHARE_OF_SEARCH` allows."""
     ranked = _distinct_best_first(trials, config.metric)
     if config.confirm is not None:
         return ranked[: config.confirm]
@@ -83,7 +84,7 @@ def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> li
 
 
 def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials of the search that did not fail, by their best epoch; ties go to the lower loss.
+    """Trials of the search that did not fail, sorted by best epoch; ties go to the lower loss.
 
     Of trials with equal parameters only the best is kept.
     """

@@ -1,6 +1,6 @@
 """Samplers: propose the parameters of the next trial, by Optuna's algorithms or by our own.
 
-They read an Optuna study and write nothing to it. They stop no trials (`search.tuning` does).
+They read the trials of an Optuna study. They begin and stop no trials: `search.tuning` does.
 """
 
 import lazy_loader

@@ -16,13 +16,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 NEVER_BEGAN = "never_began"
-"""User attribute of a failed trial whose driver was killed while proposing its parameters.
+"""User attribute of a failed trial whose driver was killed before it recorded the parameters.
 
-Its failure says nothing about its parameters.
+The failure of such a trial says nothing about its parameters.
 """
 
 _KEPT_EPOCHS = {3**k for k in range(12)}
-"""Epochs of a curve that are kept, beside its last: those in between add little information."""
+"""Epochs of a curve that are kept, beside the last one: the others add little information."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def best_first(curve: LearningCurve) -> float:
 class LearningCurves:
     """The learning curves of one study, and the search space of its trials.
 
-    The space consists of every parameter that any trial has. A trial that lacks one of them, as an
-    initial point may, has no curve here. Studies with several objectives are not supported: Optuna
-    records no value by epoch for them.
+    The space consists of every parameter that any trial has. A trial that lacks one of these
+    parameters, as an initial point may, has no curve here. Studies with several objectives are not
+    supported: Optuna records no values of single epochs for them.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class LearningCurves:
         self.finished: list[LearningCurve] = []
         """Curves of finished trials, best first."""
         self.running: dict[int, FrozenTrial] = {}
-        """Unfinished trials by number, including those that have not finished an epoch."""
+        """Unfinished trials that have every parameter, by number; some may have no epoch yet."""
         self._sign = 1
         self._trials_seen = 0
         self._unfinished: set[int] = set()
@@ -89,9 +89,9 @@ class LearningCurves:
     def curve_of(
         self, trial: FrozenTrial, value_by_epoch: Mapping[int, float]
     ) -> LearningCurve | None:
-        """The curve of a trial from its metric by epoch; None if it has no value.
+        """The curve of a trial with this metric after each epoch; None if no epoch has a value.
 
-        A failed trial gets one more epoch, with the value minus infinity.
+        A failed trial gets one more epoch, with the value minus infinity, so it always has a curve.
         """
         last = max(value_by_epoch, default=0)
         epochs = [epoch for epoch in value_by_epoch if epoch == last or epoch in _KEPT_EPOCHS]
@@ -107,7 +107,7 @@ class LearningCurves:
         return [curve for curve in curves if curve]
 
     def _extend_space(self, trials: Sequence[FrozenTrial]) -> None:
-        """Add the parameters of these trials to the space, and drop curves that lack a new one."""
+        """Add the trials' parameters to the space, and drop curves that lack a new parameter."""
         known = len(self.space)
         for trial in trials:
             self.space |= {n: d for n, d in trial.distributions.items() if not d.single()}

@@ -1,8 +1,8 @@
 """`MultiFidelitySampler`: multi-fidelity Bayesian optimization over configurations and epochs.
 
-A point is a configuration: a value for every open parameter. Optuna's TPE ranks a pruned trial by
-its last epoch; its GPSampler ignores pruned trials. Here a Gaussian process is fitted to the
-learning curves of up to `MAX_CURVES` finished and as many running trials
+A point is a configuration: a value for every open parameter. Optuna's TPESampler ranks a pruned
+trial by its last epoch, and Optuna's GPSampler ignores it. Here a Gaussian process is fitted to the
+learning curves of at most `MAX_CURVES` finished trials and at most as many running ones
 (`search.samplers.posterior`). So trials that were stopped early help to predict final scores too.
 """
 
@@ -24,7 +24,7 @@ from search.samplers.posterior import Posterior, prior_kernel
 from search.samplers.unit_cube import UnitCube
 
 STARTUP_TRIALS = 6
-"""Number of finished or running trials with a finite score before the process is fitted."""
+"""Number of trials with a finite score that must exist before the Gaussian process is fitted."""
 RANDOM_SHARE = 0.1
 """Share of points that are drawn at random after startup, for exploration."""
 MAX_CURVES = 100
@@ -54,10 +54,10 @@ def _single_blas_thread() -> Iterator[None]:
 class MultiFidelitySampler(BaseSampler):
     """Proposes the candidate with the largest expected improvement of the score at ``max_epochs``.
 
-    All points are random until `STARTUP_TRIALS` trials have a value, and a share of `RANDOM_SHARE`
-    after that. Running trials count as pending points (kriging believer). Expected improvement is
-    maximized over random candidates, not by gradients, because parameters may be categorical or
-    stepped.
+    All points are random until `STARTUP_TRIALS` trials have a finite score. After that, a share
+    `RANDOM_SHARE` of the points is random. Running trials count as pending points (kriging
+    believer). Expected improvement is maximized over random candidates, not by gradients, because
+    parameters may be categorical or stepped.
 
     It does not choose the number of epochs of a trial, and supports only one objective.
 
@@ -97,9 +97,9 @@ class MultiFidelitySampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values of the best candidate that no trial has; empty to have the point drawn at random.
+        """Values of the best candidate that is new; empty if the point is to be drawn at random.
 
-        Optuna calls it right after `infer_relative_search_space`, which has read the study.
+        Optuna calls this method right after `infer_relative_search_space`, which reads the study.
         """
         running = self._curves.running_curves()
         if not search_space or self._is_startup(running) or self._rng.random() < RANDOM_SHARE:
@@ -112,10 +112,10 @@ class MultiFidelitySampler(BaseSampler):
         best = cube.encode(tried[:PERTURBED_TRIALS])
         perturbed = cube.perturb(self._rng, best, PERTURBED_CANDIDATES)
         candidates = np.vstack([cube.sample(self._rng, UNIFORM_CANDIDATES), perturbed])
-        # 2. Rank them by expected improvement on the best posterior mean of a tried point.
+        # 2. Rank them by expected improvement over the best posterior mean of a tried point.
         incumbent = posterior.final_scores_of(tried)[0].max()
         gains = posterior.fantasize(pending).expected_improvement(candidates, incumbent)
-        # 3. Take the first that is new.
+        # 3. Take the first candidate that no trial has.
         known = [{name: params[name] for name in search_space} for params in [*tried, *pending]]
         ranked = map(cube.decode, candidates[gains.argsort()[::-1]])
         return next((point for point in ranked if point not in known), {})
@@ -124,8 +124,9 @@ class MultiFidelitySampler(BaseSampler):
     def could_win(self, study: Study, number: int, epoch: int, value: float) -> bool:
         """Whether a running trial has a chance to end with the best final score of all.
 
-        It has one if the upper confidence bound of its final score reaches the highest posterior
-        mean. Similar to freeze-thaw Bayesian optimization (Swersky et al. 2014).
+        It has a chance if the upper confidence bound of its final score reaches the highest
+        posterior mean of any trial's final score. This is similar to freeze-thaw Bayesian
+        optimization (Swersky et al. 2014).
 
         Args:
             study: The study that the trial belongs to.
@@ -134,8 +135,8 @@ class MultiFidelitySampler(BaseSampler):
             value: The trial's metric after that epoch.
 
         Returns:
-            True if the model gives the trial a chance. False if it does not, while too few trials
-            have a score, and if the trial lacks a parameter.
+            True if the trial has a chance. False if it has none, if too few trials have a score
+            yet, or if the trial lacks a parameter.
         """
         self._curves.update(study)
         trial = self._curves.running.get(number)
@@ -170,8 +171,9 @@ class MultiFidelitySampler(BaseSampler):
     def _fit_posterior(self, curves: Sequence[LearningCurve]) -> Posterior:
         """The posterior given these curves.
 
-        The hyperparameters are fitted again when at least 4 finished trials, and at least a tenth
-        of all, are new since the last fit. Before the first fit they are those of the prior.
+        The hyperparameters are fitted again when enough trials have finished since the last fit: at
+        least 4, and at least a tenth of all finished trials. Before the first fit, the
+        hyperparameters are those of the prior.
         """
         cube = UnitCube(self._curves.space)
         prior = prior_kernel(cube)

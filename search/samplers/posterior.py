@@ -49,7 +49,7 @@ class Posterior:
     """
 
     curves: Sequence[LearningCurve]
-    """The curves that it is conditioned on."""
+    """The curves that the process is conditioned on."""
     cube: UnitCube
     max_epochs: int
     process: GaussianProcessRegressor
@@ -67,8 +67,8 @@ class Posterior:
     ) -> Self:
         """Condition on every epoch of the curves.
 
-        With a ``prior``, the hyperparameters are fitted as well, starting from those of ``kernel``;
-        without one they stay as they are.
+        With a ``prior``, the hyperparameters are fitted as well, starting from those of ``kernel``.
+        Without a prior, the hyperparameters are those of ``kernel``.
         """
         rows = [(c.params, e, v) for c in curves for e, v in zip(c.epochs, c.values, strict=True)]
         points, epochs, values = zip(*rows, strict=True)
@@ -97,13 +97,13 @@ class Posterior:
         return mean, np.sqrt(np.maximum(std_with_noise**2 - noise_variance, 1e-12))
 
     def final_scores_of(self, points: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-        """`final_scores` of ``n`` points, each a value by parameter name."""
+        """`final_scores` of ``n`` points, each of which maps parameter names to values."""
         return self.final_scores(self.cube.encode(points))
 
     def fantasize(self, points: Sequence[Mapping[str, Any]]) -> Self:
-        """Condition on the posterior mean at pending points, so that they are not proposed twice.
+        """Condition on the posterior mean at pending points, so that these are not proposed again.
 
-        This is the kriging believer of Ginsbourger et al. 2010. Hyperparameters stay as they are.
+        This is the kriging believer of Ginsbourger et al. 2010. The hyperparameters do not change.
         """
         if not points:
             return self
@@ -114,9 +114,10 @@ class Posterior:
         return replace(self, process=process.fit(all_inputs, scores))
 
     def expected_improvement(self, codes: np.ndarray, incumbent: float) -> np.ndarray:
-        """Expected improvement over a score, ``(n,)`` for ``(n, p)`` codes (Jones et al. 1998).
+        """Expected improvement over the ``incumbent`` score, ``(n,)`` for ``(n, p)`` codes.
 
-        It is s (u Phi(u) + phi(u)) with mean m, standard deviation s and u = (m - incumbent) / s.
+        It is s (u Phi(u) + phi(u)) with u = (m - incumbent) / s, where m and s are the mean and the
+        standard deviation of the score (Jones et al. 1998).
         """
         mean, std = self.final_scores(codes)
         u = (mean - incumbent) / std
@@ -137,8 +138,8 @@ def _inputs(
 def _standardized(values: np.ndarray) -> np.ndarray:
     """``(n,)`` values scaled to mean 0 and standard deviation 1, after low values are clipped.
 
-    Values are clipped at median - 1.5 (best - median), which also makes minus infinity finite. How
-    bad the bad trials are says nothing about the good ones.
+    Values are clipped at median - 1.5 (best - median), which also makes minus infinity finite. It
+    does no harm: how bad the bad trials are says nothing about the good ones.
     """
     median = np.median(values[np.isfinite(values)])
     clipped = np.maximum(values, median - 1.5 * (values.max() - median))

@@ -15,7 +15,7 @@ from optuna.distributions import (
 PERTURBED_SHARE = 0.6
 """Probability that `UnitCube.perturb` changes an entry of a numeric parameter."""
 PERTURBATION_STD = 0.15
-"""Standard deviation of that change, as a share of the parameter's range."""
+"""Standard deviation of a change of a numeric entry, as a share of the parameter's range."""
 REDRAWN_SHARE = 0.15
 """Probability that `UnitCube.perturb` draws an entry of a categorical parameter again."""
 
@@ -55,7 +55,7 @@ class UnitCube:
         """``(n, d)`` embeddings of ``(n, p)`` codes.
 
         A number has one coordinate. A categorical parameter has one for each choice: a one-hot
-        vector, scaled so that two choices are at distance 1, as low and high of a number are.
+        vector, scaled so that two choices are at distance 1, as the ends of a number's range are.
         """
         columns = []
         for dist, column in zip(self.space.values(), codes.T, strict=True):
@@ -78,8 +78,8 @@ class UnitCube:
     def perturb(self, rng: np.random.Generator, codes: np.ndarray, count: int) -> np.ndarray:
         """``(count, p)`` codes near the given ``(n, p)`` codes.
 
-        Each starts at one of the given codes, drawn at random. Its entries change independently.
-        A code that would not change is replaced by a uniform sample.
+        Each new code starts as a copy of a given code, drawn at random. The entries of the copy
+        change independently. A copy that would not change is replaced by a uniform sample.
         """
         origins, uniform = codes[rng.integers(len(codes), size=count)], self.sample(rng, count)
         moved = origins.copy()
@@ -118,6 +118,6 @@ def _decoded(dist: BaseDistribution, entry: float) -> Any:
 
 
 def _range_of(dist: BaseDistribution) -> tuple[float, float, Callable[[Any], np.ndarray]]:
-    """Low, high, and the function that maps values to a uniform scale: the logarithm or none."""
+    """Low, high, and the function that maps values to a uniform scale: logarithm or identity."""
     assert isinstance(dist, FloatDistribution | IntDistribution)
     return dist.low, dist.high, np.log if dist.log else np.asarray

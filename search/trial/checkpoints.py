@@ -47,7 +47,7 @@ class Checkpoints:
         return checkpoints
 
     def read(self, number: int) -> dict[str, Any] | None:
-        """Last state of a trial, read from any machine; None if the file is missing or cut off."""
+        """Last state of a trial, read on any machine; None if the file is missing or truncated."""
         packed = self.driver.read_bytes(self.file(number))
         return None if packed is None else unpack(packed)
 
@@ -59,8 +59,9 @@ class Checkpoints:
 class CheckpointWriter:
     """Writes checkpoints in a thread, so that no trial waits for the disk.
 
-    Only the newest state of a trial is written. A context manager, which waits for the thread at
-    its end. An `OSError` in the thread is raised by the next call, or at the end.
+    If several states of a trial wait, only the newest is written. The writer is a context manager:
+    at its end it waits for the thread. An `OSError` in the thread is raised by the writer's next
+    call, or at the end.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -115,7 +116,7 @@ def pack(state: dict[str, Any]) -> np.ndarray:
 
 
 def unpack(packed: bytes) -> dict[str, Any] | None:
-    """Deserialize a packed state; None if it is truncated. Executes no code from it."""
+    """Deserialize a packed state; None if it is truncated. Never executes code in the state."""
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(packed), weights_only=True)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:

@@ -18,11 +18,11 @@ class TrialRequest:
     """Number of the trial in the study."""
     params: TrialParams
     repeat: Repeat | None = None
-    """The trial that it repeats with another seed; None for a trial of the search."""
+    """The trial that this one repeats, and the other seed; None for a trial of the search."""
     from_checkpoint: bool = False
-    """Whether to resume from its last checkpoint, if there is one."""
+    """Whether to resume the trial from its last checkpoint, if it has one."""
     excluded_nodes: tuple[str, ...] = ()
-    """Ray ids of the nodes that it must not run on."""
+    """Ray ids of the nodes that the trial must not run on."""
 
     def to_ray(self) -> dict[str, Any]:
         """The request as Ray Tune's ``config`` of a trial."""

@@ -1,4 +1,4 @@
-"""`FineTuneTrial`: a fine-tune as a class `Trainable` of Ray Tune, whose actor runs many trials."""
+"""`FineTuneTrial`: a fine-tune as a `Trainable` class of Ray Tune; an actor runs many in turn."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ LOGITS_KEY = "logits"
 
 
 class FineTuneTrial(tune.Trainable):
-    """Runs one epoch per step. Ray calls `setup` once per actor, `reset_config` for each new trial.
+    """Runs one epoch per step. Ray calls `setup` for an actor's first trial, then `reset_config`.
 
     It writes no checkpoints: each state travels to the driver inside a result.
     """
@@ -26,10 +26,10 @@ class FineTuneTrial(tune.Trainable):
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], *, job: TrialJob, checkpoints: Checkpoints
     ) -> None:
-        """Set this process's number of threads and its cap on GPU memory, and begin a trial."""
+        """Set this process's number of threads and cap on GPU memory, and accept a first trial."""
         held = self.trial_resources.required_resources if self.trial_resources else {}
         configure_process(threads=max(1, int(held.get("CPU", 1))))
-        if job.device == "cuda":  # Ray does not limit memory: this cap does
+        if job.device == "cuda":  # Ray itself does not limit memory
             total_mib = torch.cuda.get_device_properties(0).total_memory / 2**20
             share = held.get("GPU", 1.0) - CONTEXT_MIB / total_mib
             torch.cuda.set_per_process_memory_fraction(max(share, 0.01))
@@ -37,7 +37,7 @@ class FineTuneTrial(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Switch to another trial. The first step builds the model, and may raise."""
+        """Switch to another trial. The model is built by the first step, which may raise."""
         self._reported_out_of_memory = False
         self._tuning: FineTuning | CrossValidation | None = None  # frees the old model
         self._request = TrialRequest.from_ray(new_config)
@@ -68,7 +68,7 @@ class FineTuneTrial(tune.Trainable):
         return tuning
 
     def _raise_memory_estimate(self, tuning: FineTuning | CrossValidation) -> None:
-        """Raise the memory estimate of this kind of trial in the driver's table, for later use."""
+        """Raise the memory estimate of such trials in the driver's table, for later sweeps."""
         self._reported_out_of_memory = True
         table = MemoryTable.of(self._job.config.cache_dir)
         case = self._job.memory_case(tuning.params)

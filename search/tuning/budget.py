@@ -11,11 +11,11 @@ from trainables.training import METRICS, EpochReport
 
 
 class Budget:
-    """A `TrialObserver` that compares the cost and the scores of a search to its limits.
+    """A `TrialObserver` that compares the cost and the scores of a search to limits.
 
-    The time budget starts when the object is created, so it does not include earlier runs of the
-    sweep. GPU hours and the target do, because the epochs of earlier runs are replayed to
-    observers. GPU hours are those of reported epochs; repeats do not count.
+    The time budget starts when the object is created, so the time of earlier runs of the sweep does
+    not count. GPU hours and scores of earlier runs count, because their epochs are replayed to
+    observers. GPU hours are summed over reported epochs. Repeats count for neither limit.
 
     Args:
         config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
@@ -25,19 +25,19 @@ class Budget:
     def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
-        """Reason why an earlier run of the sweep ended the search; None if it goes on."""
+        """Reason why an earlier run of the sweep ended the search; None if no earlier run did."""
         self._deadline = time.monotonic() + (config.time_budget or math.inf)
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
         self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Start counting a trial's GPU time. Repeats do not count."""
+        """Start counting a trial's GPU time. The GPU time of a repeat is not counted."""
         if repeat is None:
             self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
     def report(self, number: int, report: EpochReport) -> None:
-        """Count the GPU time of an epoch, and compare its score to the target."""
+        """Count the GPU time of an epoch, and compare the epoch's score to the target."""
         if number not in self._shares:
             return
         self._gpu_seconds[number] += self._shares[number] * report.seconds
@@ -50,7 +50,7 @@ class Budget:
 
     @property
     def seconds_left(self) -> float:
-        """Remaining seconds of the time budget; infinite without one."""
+        """Remaining seconds of the time budget; infinite if there is no time budget."""
         return self._deadline - time.monotonic()
 
     @property

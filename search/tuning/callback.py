@@ -25,7 +25,7 @@ class TuneCallback(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Store an epoch's state and logits, and remove them from the result, which Tune keeps."""
+        """Store an epoch's state and logits, and remove both from the result, which Tune keeps."""
         number = TrialRequest.from_ray(trial.config).number
         logits, state = result.pop(LOGITS_KEY, None), result.pop(STATE_KEY, None)
         if logits is not None:
@@ -51,7 +51,7 @@ def failure_of(trial: Trial) -> Failure:
     pickled, text_file = error_files(trial)
     error: Exception | None = None
     if pickled is not None:
-        with suppress(Exception):  # only the worker may be able to import its class
+        with suppress(Exception):  # its class may be missing on the driver
             error = pickle.loads(pickled.read_bytes())
     text = str(error) if error else text_file.read_text("utf-8") if text_file else "unknown"
     raised = error.cause if isinstance(error, RayTaskError) else None
@@ -65,7 +65,7 @@ def failure_of(trial: Trial) -> Failure:
 
 
 def _cause(text: str) -> str:
-    """The first sentence of Ray's out-of-memory error, or else of the last line of its message."""
+    """The first sentence of Ray's out-of-memory error, or else of the text's last line."""
     memory = re.search(r"OutOfMemoryError: (.*)", text)
     line = memory[1] if memory else text.strip().splitlines()[-1]
     return line.partition(". ")[0].rstrip(".")

@@ -24,9 +24,9 @@ from trainables.training import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
 _log = logging.getLogger("finesweep")
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-"""GPU shares that a trial may hold. Few values: Ray reuses an actor only for an equal share."""
+"""GPU shares that a trial may hold; only a few, as Ray reuses an actor only for an equal share."""
 MEMORY_SAFETY_FACTOR = 1.15
-"""Safety factor on measured peak memory, for fragmentation and heavier batches."""
+"""Factor on the measured peak memory, to leave room for fragmentation and heavier batches."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class GpuPeak:
 
 
 Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
-"""Function that measures a trial's peak on a GPU of the cluster; None if workers see no GPU."""
+"""Function that measures a trial's peak on a GPU. It returns None if workers see no GPU."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Resources:
     gpus: float
     """Default share of a GPU, for trials whose memory was not measured; 0 without GPUs."""
     concurrent: int
-    """Number of trials that ran at a time when the sweep began."""
+    """Number of trials that can run at a time on the machines present when the run begins."""
     shares: Mapping[MemoryCase, float] = field(default_factory=dict)
     """Share of a GPU by kind of trial, for the kinds that were measured."""
 
@@ -87,14 +87,14 @@ class Resources:
         return _count_fitting(nodes, self._cpus(gpus), gpus)
 
     def _cpus(self, gpus: float) -> float:
-        """CPUs of a trial with this share of a GPU, rounded down to whole ones if at least 1."""
+        """CPUs of a trial with this share of a GPU; from 1 on, rounded down to whole CPUs."""
         scaled = self.gpus and self.cpus_scale_with_gpus
         cpus = self.cpus * gpus / self.gpus if scaled else self.cpus
         return float(int(cpus)) if cpus >= 1 else cpus
 
 
 def fit_resources(config: SweepConfig) -> Resources:
-    """Resources of trials on the connected cluster. Raises `ConfigError` if no machine fits one."""
+    """Resources of trials on the cluster. Raises `ConfigError` if no machine can hold a trial."""
     nodes = live_nodes()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
     if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
@@ -111,8 +111,8 @@ def fit_resources(config: SweepConfig) -> Resources:
         kinds = sorted({(node.cpus, node.gpus) for node in nodes})
         there = " and ".join(f"{cpus:g} CPUs with {gpus:g} GPUs" for cpus, gpus in kinds)
         raise ConfigError(
-            f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs but no machine has both; there are "
-            f"{there}; lower cpus_per_trial or gpus_per_trial, or leave them out."
+            f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs, but no machine has both; there are "
+            f"{there}. Lower cpus_per_trial or gpus_per_trial, or leave both unset."
         )
     return Resources(cpu, config.cpus_per_trial is None, gpu, min(config.concurrent or fits, fits))
 
@@ -124,16 +124,16 @@ def measure_shares(
     *,
     probe: Probe | None = None,
 ) -> Resources:
-    """Give each kind of trial the GPU share that holds its peak memory; measure unknown kinds.
+    """Give each kind of trial the GPU share that holds its peak memory.
 
-    Returns ``resources`` unchanged unless ``gpus_per_trial`` is "auto" and the cluster has a GPU,
-    and also if workers see no GPU.
+    The peak of a kind is measured if no earlier sweep has recorded it. Returns ``resources``
+    unchanged if ``gpus_per_trial`` is not "auto", or if workers see no GPU.
 
     Args:
         job: Settings, data and weights of the trials.
         resources: Resources before the measurement.
         trials: One trial of each kind that may run, from `one_trial_per_kind`.
-        probe: Measures a trial; None measures on the cluster.
+        probe: Measures a trial's peak; None for the measurement on a GPU of the cluster.
     """
     config = job.config
     if config.gpus_per_trial != "auto" or not resources.gpus:
@@ -148,7 +148,7 @@ def measure_shares(
         if peak is None or key not in known:
             peak = probe(job, params)
             if peak is None:
-                _log.warning("Ray lists GPUs but workers see none; every trial holds a whole GPU")
+                _log.warning("Ray lists GPUs, but workers see none; every trial holds a whole GPU")
                 return resources
             known = table.read(peak.gpu)
             if peak.mib > known.get(key, 0.0):  # keep an estimate raised after out-of-memory
@@ -162,7 +162,7 @@ def measure_shares(
 
 
 def share_of(mib: float, total_mib: float) -> float:
-    """Smallest of `SHARES` that holds a peak, with the safety factor and the CUDA context."""
+    """Smallest of `SHARES` that holds a peak of ``mib`` with safety factor and CUDA context."""
     needed = (mib * MEMORY_SAFETY_FACTOR + CONTEXT_MIB) / total_mib
     return next((share for share in SHARES if needed <= share), 1.0)
 
@@ -212,7 +212,7 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """Peak memory of a few training steps and an evaluation batch on this process's GPU, if any."""
+    """Peak memory of a few training steps and an evaluation batch; None if there is no GPU."""
     if job.device != "cuda":
         return None
     uncached = replace(job, config=job.config.model_copy(update={"features": "off"}))

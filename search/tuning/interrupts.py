@@ -10,9 +10,9 @@ from contextlib import contextmanager
 def on_first_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` at the first SIGINT or SIGTERM; a second signal has its usual effect.
 
-    It replaces two handlers. Tune's, for SIGINT, only sets a flag, which Tune does not check while
-    it waits for a node. Ray's, for SIGTERM, prints a traceback. Only the main thread can set
-    handlers; in any other thread this does nothing.
+    This replaces two handlers. Tune's handler of SIGINT only sets a flag, and Tune does not check
+    the flag while it waits for a node. Ray's handler of SIGTERM prints a traceback. Only the main
+    thread can set handlers; in any other thread this function does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,6 +1,6 @@
 """`SearchLifecycle`: the state of a running search, independent of Ray.
 
-The queue begins a trial, and the lifecycle hands it to Ray as a `TrialRequest`. Then the lifecycle
+The queue begins a trial, and the lifecycle hands the trial to Ray as a `TrialRequest`. Then it
 records the trial's epochs and its end. A trial whose worker was lost is handed out again and goes
 on from its checkpoint. The journal records each event before checkpoints and observers get it. One
 run of Ray Tune ends when no trial is left, or early for a reason in `Termination`.
@@ -38,7 +38,7 @@ class Termination(Enum):
     """Reason why a run of Ray Tune ends while trials are left."""
 
     INTERRUPTED = auto()
-    """Ctrl-C or SIGTERM. Running trials stay "running" in the journal, for a resume."""
+    """Ctrl-C or SIGTERM arrived. Running trials stay "running" in the journal, for a resume."""
     BUDGET_SPENT = auto()
     """The budget ended the search while some of its trials were running."""
     STRANDED = auto()
@@ -46,7 +46,7 @@ class Termination(Enum):
 
 
 class SearchLifecycle:
-    """Hands out the trials of a search, records what they report, and decides when to end.
+    """Hands out the trials of a search, records their reports, and decides when the search ends.
 
     Args:
         journal: The study journal, which also proposes points.
@@ -56,7 +56,7 @@ class SearchLifecycle:
         queue: Decides which trial begins next.
         paths: Files of the sweep.
         budget: Limits of the search; also the first observer.
-        observers: Further observers of trials. Recorded trials are replayed to them first.
+        observers: Further observers. Recorded trials are replayed to all observers first.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SearchLifecycle:
         self._interrupted_trials: deque[int] = deque()
         """Numbers of the trials to be handed out again."""
         self._silent: dict[int, tuple[str, ...]] = {}
-        """Ids of the machines to avoid, for each trial with no report since it was handed out."""
+        """For each trial without a report since it was handed out: ids of machines to avoid."""
         self._interrupted = self._stranded = False
         self.disk_error: OSError | None = None
         """Error of a failed write to the sweep's folder. Tune would hide it in a `TuneError`."""
@@ -93,7 +93,7 @@ class SearchLifecycle:
             self._replay(record)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing. Ray pickles this object with its callbacks, but never reads the pickle."""
+        """An empty state: Ray pickles this object with callbacks, but never reads the pickle."""
         return {}
 
     # Whether the search goes on
@@ -117,12 +117,12 @@ class SearchLifecycle:
 
     @property
     def systematic_failure(self) -> str | None:
-        """Common cause of failed trials while no trial has finished an epoch; None otherwise."""
+        """Common cause of failed trials; None once a trial has finished an epoch in this run."""
         return self._retries.systematic_failure
 
     @property
     def ended_by(self) -> str | None:
-        """Reason why the budget ended the search for good with trials left; None if it did not."""
+        """Reason why the budget ended the search while trials were left; None if it did not."""
         searching = bool(self._searching())
         if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
             return None
@@ -142,8 +142,8 @@ class SearchLifecycle:
     def restore(self, record: TrialRecord, *, stopped: bool) -> None:
         """Continue a trial that the journal records as running.
 
-        If early stopping ``stopped`` it, or if its last epoch is recorded, only its end is missing
-        and is recorded now. Otherwise the trial is handed out again.
+        If early stopping has ``stopped`` the trial, or if its last epoch is recorded, only the end
+        of the trial is missing, and is recorded now. Otherwise the trial is handed out again.
         """
         if record.reports and (stopped or record.reports[-1].is_last):
             status, error = outcome_of(record.reports[-1])
@@ -173,7 +173,7 @@ class SearchLifecycle:
     # Recording trials
 
     def report(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record an epoch and pass it to the observers. Skips an epoch that the journal has."""
+        """Record an epoch and pass it to the observers. Does neither if the journal has it."""
         self._silent.pop(number, None)
         self._placement.went_well(node_ip, number)
         with self._keeping_disk_error():
@@ -191,7 +191,7 @@ class SearchLifecycle:
                 observer.report(number, report)
 
     def complete(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record the last epoch of a trial, and its status: see `outcome_of`."""
+        """Record the last epoch of a trial, and the status that follows from it (`outcome_of`)."""
         with self._keeping_disk_error():
             self._running.remove(number)
             self.report(number, report, node_ip=node_ip)
@@ -216,7 +216,7 @@ class SearchLifecycle:
             self.end(number, "failed", error=f"{failure.cause}; see {file}")
 
     def keep_state(self, number: int, state: np.ndarray) -> None:
-        """Store the packed state of a running trial. Its epoch must be recorded already."""
+        """Store the packed state of a running trial. The state's epoch must already be recorded."""
         with self._keeping_disk_error():
             self._checkpoints.keep(number, state)
 

@@ -21,7 +21,7 @@ _ROWS = 10
 class LiveLeaderboard:
     """A `TrialObserver` that shows the best trials, their status, and the estimated time left.
 
-    A context manager. It draws only if the output is a terminal.
+    It is a context manager, and draws only if the output is a terminal.
     """
 
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
@@ -86,7 +86,7 @@ class LiveLeaderboard:
         counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
-            title=f"{self._done_count()} trials done: {summary}; {self._eta()}",
+            title=f"{self._done_count()} trials done; {summary}; {self._eta()}",
             title_justify="left",
         )
         for column in ("trial", "backbone", self._metric, "best epoch", "epochs", "status"):
@@ -113,10 +113,10 @@ class LiveLeaderboard:
         )
 
     def _eta(self) -> str:
-        """Text of the time left, estimated by the pace of trials and limited by the time budget."""
+        """Text of the time left, estimated from the pace of trials, within the time budget."""
         done, left = self._done - self._done_before, self._budget.seconds_left
         if self._repeats:
-            return "confirming the best"
+            return "repeating the best trials with other seeds"
         if done and self._trials != UNLIMITED_TRIALS:
             pace = (time.monotonic() - self._began) / done
             left = min(left, pace * (self._trials - self._done))

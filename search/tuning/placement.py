@@ -13,7 +13,7 @@ from search.tuning.gpu_allocation import Resources
 _log = logging.getLogger("finesweep")
 
 FAILURES_IN_A_ROW = 3
-"""Failures on a machine with no epoch finished in between, after which it is excluded."""
+"""A machine is excluded after this many failures with no finished epoch in between."""
 
 
 @dataclass(eq=False)
@@ -21,12 +21,12 @@ class _History:
     """Successes and failures of trials on one machine."""
 
     well: bool = False
-    """Whether an epoch was finished there after the last failure."""
+    """Whether an epoch was finished on the machine after the last failure."""
     causes: dict[int, str] = field(default_factory=dict)
-    """Cause of the last failure there, by trial number."""
+    """Cause of each trial's last failure on the machine, until the trial finishes an epoch."""
     failures_in_a_row: int = 0
-    """Failures since an epoch was finished there. A failed trial counts only if it began after the
-    previous counted failure, so that one incident counts once."""
+    """Number of failures on the machine since an epoch was finished on it. A trial's failure counts
+    only if the trial began after the previous counted failure, so that one incident counts once."""
     last_failure_seconds: float = -math.inf
     """Monotonic time of the last counted failure."""
 
@@ -35,14 +35,14 @@ class Placement:
     """Decides which machines trials may run on.
 
     A machine that joins must pass a check before it is used. A machine on which trials keep failing
-    is excluded. A trial that failed is retried on another machine, if there is one.
+    is excluded. A failed trial that is retried goes to another machine, if there is one.
 
     Args:
         resources: CPUs and GPU share of each trial.
         most: Largest number of trials at a time; None for as many as fit.
         look: Lists the machines of the cluster.
-        look_seconds: Time for which a list of machines is used, in seconds.
-        examine: Starts the check of a machine; returns a function that polls it.
+        look_seconds: Seconds after which the machines are listed again.
+        examine: Starts the check of a machine; returns a function that polls the check.
         examined: Ids of machines that have passed the check; None for all in the cluster now.
     """
 
@@ -94,7 +94,7 @@ class Placement:
         return self._ids(avoided if self._fit(avoided) else excluded)
 
     def is_stranded(self, avoided: Collection[str]) -> bool:
-        """Whether machines can hold other trials, but not one that avoids these ids."""
+        """Whether no machine can hold a trial that avoids these ids, but some can hold others."""
         return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._excluded()) > 0
 
     def went_well(self, ip: str, number: int) -> None:
@@ -109,9 +109,9 @@ class Placement:
     def failed(self, ip: str, number: int, cause: str) -> bool:
         """Note a failure on a machine; returns whether the trial rather than a machine is at fault.
 
-        The trial is at fault if it failed from this cause on two machines and others finish epochs
-        on one of them, or if no other machine is left to try. A machine that has left the cluster
-        is never at fault.
+        The trial is at fault if it has failed for the same cause on another machine too, and trials
+        finish epochs on one of these machines. The trial is also at fault if no other machine is
+        left to try. A machine that has left the cluster is never at fault.
         """
         there = [node for node in self._alive(refresh=True) if node.ip == ip]
         alike = [h for h in self._histories.values() if h.causes.get(number) == cause]
@@ -162,7 +162,7 @@ class Placement:
         return tuple(sorted(node.id for node in self._alive() if node.id in nodes))
 
     def _alive(self, *, refresh: bool = False) -> Sequence[Node]:
-        """Machines of the cluster, listed again after ``look_seconds``. Checks new ones."""
+        """Machines of the cluster, listed again after ``look_seconds``. Has new ones checked."""
         if refresh or time.monotonic() - self._looked_at >= self._look_seconds:
             self._nodes, self._looked_at = self._look(), time.monotonic()
             for node in self._nodes:

@@ -7,7 +7,7 @@ from search.tuning.ray_internals import reuse_prestarted_workers
 
 
 def configure_tune(*, max_pending_trials: int) -> None:
-    """Configure Tune for the search. Call it before a `Tuner` is made."""
+    """Configure Tune for the search. To be called before a `Tuner` is made."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner at any verbosity
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending_trials)  # `Placement` sets the limit

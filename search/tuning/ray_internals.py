@@ -18,7 +18,7 @@ def reuse_prestarted_workers() -> None:
     """Let Tune's actors run in Ray's prestarted workers, which import torch while they wait.
 
     By default Tune gives actors a ``runtime_env`` with one variable, for PyTorch Lightning. So
-    Ray starts a new worker for each, which delayed the first result by 5 s on two cores.
+    Ray starts a new worker for each actor. This delayed the first result by 5 s on two cores.
     Variables that Tune propagates from the driver, such as AWS keys, still force new workers.
     """
     class_cache.DEFAULT_ENV_VARS = {}

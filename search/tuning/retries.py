@@ -1,15 +1,16 @@
 """`Retries`: decides whether a failed trial is retried.
 
-Failures of machines are retried; exceptions that a trial raises again are not.
+A trial is retried after the failure of a machine, and once after an exception of its own. A trial
+that raises the same exception again is given up.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
 MAX_FAILURES = 5
-"""Number of failures without a finished epoch in between at which a trial is given up."""
+"""A trial is given up after this many failures with no finished epoch in between."""
 SYSTEMATIC_FAILURES = 3
-"""Number of trials given up for one cause, before any epoch finishes, that ends the sweep."""
+"""The sweep ends when this many trials are given up for one cause before any epoch finishes."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Retries:
 
     def __init__(self) -> None:
         self._failures: dict[int, list[Failure]] = {}
-        """Failures of each trial since its last epoch."""
+        """Failures of each trial since the last epoch that it finished."""
         self._given_up: Counter[str] = Counter()
-        """Trials given up, by cause."""
+        """Number of trials given up, by cause."""
         self._any_epoch = False
 
     def went_well(self, number: int) -> None:
@@ -44,8 +45,8 @@ class Retries:
     def retry(self, number: int, failure: Failure, *, own_fault: bool = True) -> bool:
         """Count a failure; returns whether to retry the trial.
 
-        A trial is given up if it raises the same exception again and that is its ``own_fault``,
-        not a machine's. It is also given up after `MAX_FAILURES` failures without an epoch.
+        A trial is given up if it raises the same exception again by its ``own_fault``, and not by a
+        machine's. It is also given up after `MAX_FAILURES` failures without an epoch.
         """
         before = self._failures.setdefault(number, [])
         raised_again = failure.is_exception and any(failure.cause == f.cause for f in before)
@@ -57,7 +58,7 @@ class Retries:
 
     @property
     def systematic_failure(self) -> str | None:
-        """Cause by which `SYSTEMATIC_FAILURES` trials failed before any epoch finished, if any."""
+        """Cause for which `SYSTEMATIC_FAILURES` trials were given up before any epoch finished."""
         if self._any_epoch or not self._given_up:
             return None
         cause, count = self._given_up.most_common(1)[0]

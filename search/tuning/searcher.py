@@ -1,7 +1,7 @@
 """`StudySearcher`: a thin adapter that makes `SearchLifecycle` a searcher of Ray Tune.
 
-Ray's own OptunaSearch reports trials that ASHA stopped to Optuna as complete, with their last
-value. Here the lifecycle records the true status of each trial.
+Ray's own OptunaSearch tells Optuna that a trial is complete even if ASHA stopped it. Here the
+lifecycle records the true status of each trial.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record the last epoch of a trial. `TuneCallback` records failures."""
-        number = self._numbers.pop(trial_id, None)  # Ray calls twice if the first call raised
+        number = self._numbers.pop(trial_id, None)  # called twice if the first call raised
         if number is None or error or result is None or "epoch" not in result:
             return
         report = EpochReport.from_dict(result)

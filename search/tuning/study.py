@@ -100,7 +100,7 @@ class StudyJournal:
         max_epochs: int,
         objectives: Sequence[Objective] = (),
     ) -> Self:
-        """Open or create the journal of a sweep. Repairs what a killed process left incomplete."""
+        """Open or create the journal of a sweep. Completes records that a killed process left."""
         journal = JournalFile(file)
         journal.truncate_partial_line()
         records = read_trials(file)
@@ -118,7 +118,7 @@ class StudyJournal:
     def ask(
         self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
     ) -> tuple[int, dict[str, object]]:
-        """Begin a trial at a point that the sampler proposes; returns its number and the values."""
+        """Begin a trial at a point that the sampler proposes; returns trial number and values."""
         trial = self._study.ask(dict(distributions))
         return trial.number, dict(trial.params)
 
@@ -127,7 +127,7 @@ class StudyJournal:
         values: Mapping[str, object],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
     ) -> int:
-        """Begin a trial at given values; returns its number. Optuna gets no other parameters."""
+        """Begin a trial at given values; returns its number. Optuna sees no other parameters."""
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(values),
@@ -153,7 +153,7 @@ class StudyJournal:
 
     @property
     def ended_by(self) -> str | None:
-        """Reason why the budget ended the search for good with trials left; None if it did not."""
+        """Reason why the budget ended the search while trials were left; None if it did not."""
         return self._study.user_attrs.get(ENDED_BY_KEY)
 
     @ended_by.setter
@@ -205,7 +205,7 @@ class StudyJournal:
         self._sync()
 
     def _report_value(self, trial_id: int, report: EpochReport) -> None:
-        """Record the value of an epoch in Optuna, which allows that only with one objective."""
+        """Record an epoch's finite value in Optuna, which allows that only with one objective."""
         if not (report.diverged or self._objectives):
             value = METRICS[self.metric].of(report)
             self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)

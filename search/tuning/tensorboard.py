@@ -1,7 +1,7 @@
 """TensorBoard files of a running sweep: curves of each trial, and one HParams table of all trials.
 
 The HParams plugin reads its columns from one experiment record, written once in the root folder.
-Its cells show the last value of a tag. So "best/..." is the best value so far, not the latest.
+A cell of the table shows the last value of a tag. So the tag "best/..." has the best value so far.
 """
 
 import time

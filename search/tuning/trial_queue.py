@@ -1,6 +1,6 @@
 """`TrialQueue`: the order in which the trials of a sweep begin.
 
-The planned initial points come first, then points that the sampler proposes, and at last repeats of
+The planned initial points come first, then points that the sampler proposes, and finally repeats of
 the best trials with other seeds.
 """
 
@@ -27,7 +27,7 @@ class TrialQueue:
         self.params = {record.number: record.params for record in journal.records}
         """Parameters of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
-        """Repeats among these trials, by their number."""
+        """Repeats among the trials that have begun, by trial number."""
         self._costs = self._model_costs()
         """Model costs by backbone and image size; empty unless a cost is an objective."""
         self._points = deque(prepared.points[self._searched :])
@@ -102,7 +102,7 @@ class TrialQueue:
         }
 
     def _repeats_to_begin(self, unfinished: Iterable[int]) -> deque[Repeat]:
-        """Repeats that have not begun; empty while a trial of the search is unfinished."""
+        """Repeats that have not begun; none while a trial of the search is unfinished."""
         if self._pending_repeats is None and not self.without_repeats(unfinished):
             repeats = pending_repeats(self._journal.trials(), self._prepared.config)
             if repeats:

@@ -24,7 +24,7 @@ from search.tuning.ray_internals import (
 from trainables.training import METRICS, EpochReport
 
 CouldWin = Callable[[int, EpochReport], bool]
-"""Function of a trial's number and its latest epoch: whether it could still become the best."""
+"""Function of a trial's number and latest epoch: whether the trial could still become the best."""
 
 _NO_CONTROLLER: Any = None
 """Placeholder for Ray's ``TuneController``, which none of these schedulers uses."""
@@ -49,8 +49,8 @@ def _is_repeat(trial: Any) -> bool:
 class StoppingRule(FIFOScheduler):
     """A scheduler that stops no trial. Subclasses combine it with one of Ray's schedulers.
 
-    Ray's scheduler does not see repeats of trials. A trial that it would stop goes on if
-    ``could_win`` is true of it: a slow learner looks weak when trials are compared epoch by epoch.
+    Ray's scheduler does not see repeats of trials. If it would stop a trial that
+    ``could_win`` gives a chance, the trial goes on: a slow learner looks weak in early epochs.
     """
 
     def __init__(self, could_win: CouldWin, **settings: Any) -> None:
@@ -58,7 +58,7 @@ class StoppingRule(FIFOScheduler):
         self._could_win = could_win
 
     def remember(self, record: TrialRecord) -> bool:
-        """Replay a recorded trial; returns whether it is running and should be stopped."""
+        """Replay a recorded trial; returns whether the trial is running and should be stopped."""
         if record.repeat is not None:
             return False
         trial: Any = _NumberedTrial(record.number)
@@ -105,7 +105,7 @@ class StoppingRule(FIFOScheduler):
 
 
 class _ReproducibleBrackets(ASHAScheduler):
-    """Ray's ASHA with a bracket that depends only on a trial's number, so a resume keeps it."""
+    """Ray's ASHA, but a trial's number alone decides its bracket, so a resume keeps both."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Draw a bracket with Ray's probabilities, seeded by the trial's number."""
@@ -122,7 +122,7 @@ class _ReplayableMedian(MedianStoppingRule):
     """Ray's median rule, except that it accepts more results of a trial that it has stopped.
 
     Recorded trials ran at the same time but are replayed one after another. So the rule compares a
-    replayed trial to epochs that others had not reached yet, and may stop a trial that went on.
+    replayed trial to epochs that others had not reached then, and may stop a trial that went on.
     """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -135,7 +135,7 @@ class _ReplayableMedian(MedianStoppingRule):
 class Median(StoppingRule, _ReplayableMedian):
     """Stops a trial whose best score is worse than the median of the others' running means.
 
-    The median stopping rule of Vizier (Golovin et al. 2017).
+    This is the median stopping rule of Vizier (Golovin et al. 2017).
     """
 
 

@@ -42,7 +42,7 @@ class SearchOutcome:
     """How a search ended. The journal has the results of its trials."""
 
     ended_by: str | None
-    """Reason why the budget ended the search for good with trials left; None if it did not."""
+    """Reason why the budget ended the search while trials were left; None if it did not."""
     excluded_nodes: tuple[str, ...]
     """Ray's ids of the machines that nothing should run on."""
 
@@ -56,7 +56,7 @@ def run_trials(
     examined: Collection[str] | None = None,
     search_on: bool = False,
 ) -> SearchOutcome:
-    """Run every trial of the plan that has not ended, by the journal. Ray must have started.
+    """Run the trials of the plan that the journal does not record as ended. Ray must be running.
 
     The state of earlier runs is rebuilt from the journal: ASHA's rungs, TensorBoard files, the live
     leaderboard. Ctrl-C ends the search early; running trials then stay "running" in the journal.
@@ -67,7 +67,7 @@ def run_trials(
         paths: Files of the sweep.
         resources: CPUs and GPU share of each trial.
         examined: Ray's ids of the machines that have passed the check; None for all in the cluster
-            now. Other machines get trials once they pass it.
+            now. Other machines get trials once they pass the check.
         search_on: Whether to continue a search that a budget ended in an earlier run.
 
     Raises:
@@ -103,7 +103,7 @@ def _run_tune(
     *,
     search_on: bool,
 ) -> tuple[SearchLifecycle, Termination | None]:
-    """Run Ray Tune once, from the state in the journal; returns why it ended early, if so."""
+    """Run Ray Tune once, from the journal; returns the lifecycle and why the run ended early."""
     # 1. Open the records of earlier runs
     journal = _open_journal(prepared, paths)
     if search_on:
@@ -140,15 +140,16 @@ def _run_tune(
         trainable = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
         tuner = _make_tuner(trainable, prepared, paths, resources, scheduler, lifecycle)
         _fit(tuner, lifecycle)
-        # 4. Record why it ended
+        # 4. Record why the search ended
         termination, ended_by = lifecycle.termination, lifecycle.ended_by
         if ended_by:
             journal.ended_by = ended_by
             lifecycle.stop_search_trials()
     if failure := lifecycle.systematic_failure:
         raise RunError(
-            f"Trials failed for one cause, and none finished an epoch, so the sweep stopped: "
-            f"{failure}. Their tracebacks are in {paths.failures}; fix the cause, then resume:  "
+            "Trials failed for one cause, and none finished an epoch in this run, so the sweep "
+            f"stopped: {failure}. Their tracebacks are in {paths.failures}; fix the cause, then "
+            f"resume:  "
             f"{sweep_command('resume', paths)}"
         )
     return lifecycle, termination

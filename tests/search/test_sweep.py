@@ -130,7 +130,7 @@ def test_trials_share_a_gpu_by_fractions_and_a_diverged_one_fails_alone(
 def test_more_resources_than_the_cluster_has_are_refused(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
-    with pytest.raises(ConfigError, match="64 CPUs and 0 GPUs but no machine has both"):
+    with pytest.raises(ConfigError, match="64 CPUs and 0 GPUs, but no machine has both"):
         fit_resources(SweepConfig.parse({**settings, "cpus_per_trial": 64}))
     with pytest.raises(ConfigError, match="no machine has both"):  # three only in all
         fit_resources(SweepConfig.parse({**settings, "cpus_per_trial": 3}))

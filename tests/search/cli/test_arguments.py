@@ -105,5 +105,5 @@ def test_a_submission_names_its_job_and_gives_a_launch_its_name(
 @pytest.mark.parametrize("inner", [[], ["predict", "e", "x.png"]])
 def test_only_some_commands_can_be_submitted(inner: list[str]) -> None:
     arguments = parse_arguments(["submit", "--address", "http://head:8265", *inner])
-    with pytest.raises(ConfigError, match="submit runs one of launch, resume, preflight, not"):
+    with pytest.raises(ConfigError, match="submit needs one of launch, resume, preflight, and got"):
         arguments.run(arguments)

@@ -42,9 +42,9 @@ def test_the_script_of_a_job_contains_the_settings_file(tmp_path: Path) -> None:
     [
         (
             ["--address", "http://h:8265"],
-            "submit runs one of launch, resume, preflight, not nothing",
+            "submit needs one of launch, resume, preflight, and got no command",
         ),
-        (["--address", "http://h:8265", "predict", "x", "y"], "not predict"),
+        (["--address", "http://h:8265", "predict", "x", "y"], "and got predict"),
         (
             ["--address", "h:8265", "resume", "x"],
             "begins with http:// or https://, unlike 'h:8265'",

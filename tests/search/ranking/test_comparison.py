@@ -73,7 +73,7 @@ def test_mcnemars_test_is_exact() -> None:
     assert McNemarTest("a", "b", 100, 10, 1).p_value == pytest.approx(2 * (1 + 11) / 2**11)
     assert "10 and only b on 1: a significant difference" in str(McNemarTest("a", "b", 100, 10, 1))
     assert McNemarTest("a", "b", 100, 0, 0).p_value == 1
-    assert "exactly the same images correctly" in str(McNemarTest("a", "b", 100, 0, 0))
+    assert "right on exactly the same images" in str(McNemarTest("a", "b", 100, 0, 0))
 
 
 def test_p_values_are_corrected_for_the_number_of_pairs() -> None:

@@ -47,5 +47,5 @@ def test_the_leaderboard_is_drawn_while_trials_come_and_go(
         over.set()
         drawing.result()
     drawn = capsys.readouterr().out
-    assert "4000 of 4000 trials done: 0 running, 2000 stopped, 0 failed" in " ".join(drawn.split())
+    assert "4000 of 4000 trials done; 0 running, 2000 stopped, 0 failed" in " ".join(drawn.split())
     assert "0.9998" in drawn, "the best"
