@@ -49,4 +49,4 @@ def test_the_card_of_an_ensemble_has_weights_and_temperatures(ensemble: SweepPat
     card = ensemble.model_card.read_text()
     assert "because timm alone can't build an ensemble of 2 trials." in card
     assert "its weight in the mean of probabilities is 0.75." in card
-    assert "Its logits are divided by 2.00 (temperature scaling)." in card
+    assert "The logits of the retrained model are divided by 2.00 (temperature scaling)." in card
