@@ -21,8 +21,8 @@ TRAINABLE_MODULE = "search.trial.trainable"
 def connect_to_ray(address: str) -> None:
     """Connect to the cluster at ``address``, or start one here if ``address`` is "local".
 
-    Does nothing if this process is connected already. Call this function in the main thread: the
-    processes that Ray starts end when the calling thread ends. The first workers of a local cluster
+    Does nothing if this process is connected already. Call this function in the main thread:
+    Ray's processes end together with the thread that calls it. The first workers of a local cluster
     import `TRAINABLE_MODULE` while the driver reads the images; `search.tuning` makes Tune reuse
     these workers.
 
@@ -66,8 +66,8 @@ class Node:
     cpus: float
     gpus: float
     gpu_names: tuple[str, ...] = ()
-    """Ray's accelerator types of the node's GPUs; empty if Ray was told of the GPUs, but detected
-    none."""
+    """Models of the node's GPUs (Ray's accelerator types). Empty if Ray detected no GPU, even if
+    ``ray start --num-gpus`` declared some."""
 
 
 def live_nodes() -> list[Node]:
@@ -91,7 +91,7 @@ def live_nodes() -> list[Node]:
 
 
 def selector_excluding(node_ids: Sequence[str]) -> dict[str, str]:
-    """Ray label selector that matches every node but ``node_ids``; empty if these are."""
+    """Ray label selector that matches every node but ``node_ids``; empty if no ids are given."""
     return {"ray.io/node-id": f"!in({','.join(node_ids)})"} if node_ids else {}
 
 

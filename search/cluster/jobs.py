@@ -112,7 +112,7 @@ def _connection_lost(job: Job, reason: str) -> RunError:
 
 
 def _client(address: str) -> Any:
-    """Client of the job server. Raises `ConfigError` if ``address`` has no usable one."""
+    """Client of the job server. Raises `ConfigError` if the server at ``address`` can't be used."""
     if "://" not in address:
         raise ConfigError(
             f"A job server's address begins with http:// or https://, unlike {address!r}; give "

@@ -1,4 +1,4 @@
-"""The class that must not be missed, as the setting ``sensitivity`` names it."""
+"""The positive class, whose images must not be missed: the setting ``sensitivity`` names it."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ def positive_class_index(config: SweepConfig, classes: Sequence[str]) -> int | N
     name = config.sensitivity.rpartition("=")[0]
     if len(classes) != 2 or name not in classes:
         raise ConfigError(
-            f"sensitivity must name one of exactly two classes; it names {name!r}, and the data "
-            f"have {len(classes)} ({', '.join(classes[:5])}). Name another class, or leave it out."
+            "sensitivity needs data with exactly two classes and must name one of them; it names "
+            f"{name!r}, and the data have {len(classes)} classes ({', '.join(classes[:5])}). Name "
+            "another class, or leave the setting sensitivity out."
         )
     return list(classes).index(name)

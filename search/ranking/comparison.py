@@ -109,9 +109,9 @@ class _Launched:
 def compare_sweeps(all_paths: Sequence[SweepPaths], *, where: str | None = None) -> Comparison:
     """Rank the trials of several sweeps together, by the first sweep's metric.
 
-    ``where`` is a pandas expression over the columns of ``trials.parquet``, with the parameters by
-    their bare names; only trials for which it is true are kept. Raises `ConfigError` if no trial
-    has begun, or if ``where`` can't be evaluated or is true for no trial.
+    ``where`` is a pandas expression over the columns of ``trials.parquet``; it names the columns of
+    parameters without their prefix ``params.``. Only trials for which it is true are kept. Raises
+    `ConfigError` if no trial has begun, or if ``where`` can't be evaluated or is true for no trial.
     """
     metric = load_sweep_config(all_paths[0]).metric
     sweeps = [

@@ -5,7 +5,7 @@ original. Each upload keeps the mirror consistent at any moment:
 
 1. It opens the checkpoints, so that step 3 copies them as they were before step 2.
 2. It uploads the journal, which therefore has every epoch that a mirrored checkpoint needs.
-3. It uploads all other files. ``sweep.json`` comes last: with this file, the mirror is a sweep.
+3. It uploads all other files. ``sweep.json`` comes last, because it marks the mirror as a sweep.
 4. It deletes objects whose files have been deleted from the folder.
 
 A lease, the object ``driver.sign``, names the driver that keeps the mirror up to date.
@@ -87,7 +87,9 @@ class Mirror:
         self._files, folder = open_object_store(storage_path, "storage_path")
         self._folder = f"{folder}/{paths.root.name}"
         if isinstance(self._files, LocalFileSystem) and Path(self._folder) == paths.root:
-            raise ConfigError(f"storage_path {storage_path} is results_dir itself; name another.")
+            raise ConfigError(
+                f"storage_path {storage_path} is results_dir itself; give another storage_path."
+            )
         address, mark, query = storage_path.partition("?")
         self.uri = f"{address.rstrip('/')}/{paths.root.name}{mark}{query}"
         """Address of the mirror."""
@@ -114,8 +116,8 @@ class Mirror:
             local = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
             if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
                 raise ConfigError(
-                    f"The journal at {self.uri} differs from the journal in {self._paths.root}, or "
-                    "is longer. Move this folder away and run "
+                    f"The journal at {self.uri} has lines that the journal in the folder "
+                    f"{self._paths.root} lacks. Move this folder away and run "
                     f"'finesweep resume {self.uri}', or choose another --name."
                 )
 
@@ -225,7 +227,7 @@ class Mirror:
             _log.warning("nothing is copied to %s for now: %s", self.uri, self._failure)
 
     def _local_files(self) -> Iterator[tuple[str, Path]]:
-        """Yield two paths of each file to mirror: in the sweep's folder, and on disk.
+        """Yield, for each file to mirror, its path within the sweep's folder and its full path.
 
         Ray's files, locks, partial files and ``driver.json`` are left out.
         """

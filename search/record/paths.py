@@ -171,7 +171,7 @@ class SweepPaths:
 
     @property
     def retrained(self) -> Path:
-        """Folder of the retrained model and its test."""
+        """Folder of the retrained model and its results on the test images."""
         return self.root / "retrained"
 
     @property

@@ -1,4 +1,4 @@
-"""Values that describe trials, for all of `search`.
+"""Types that describe trials and their events; all parts of `search` use them.
 
 This module imports neither Optuna nor torch.
 """
@@ -31,8 +31,8 @@ class Repeat:
     """Number of the trial that is repeated."""
     seed: int
     epochs: int
-    """Number of epochs to run. The learning-rate schedule, that of the repeated trial, may be
-    longer."""
+    """Number of epochs to run. The learning-rate schedule is the one of the repeated trial, and may
+    span more epochs."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrialRecord:
     repeat: Repeat | None = None
     """The trial that this one repeats; None for a trial of the search."""
     model_cost: ModelCost | None = None
-    """Parameters, size and latency of the model; None if the sweep has no objective among these."""
+    """Parameters, size and latency of the model; None if the sweep minimizes none of these."""
     ended: datetime | None = None
     """End of the trial by the driver's clock; None while it runs."""
 

@@ -8,12 +8,12 @@ def likely_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.nda
 
     Confident learning (Northcutt et al. 2021): the threshold of a class is its mean probability
     over the images that carry its label. The class suggested for an image is the likeliest of the
-    classes that reach their threshold. A label is doubtful if the suggested class is another one
-    and is likelier. The larger the difference between the two probabilities, the more doubtful is
-    the label.
+    classes that reach their threshold. A label is doubtful if the suggested class differs from it
+    and is likelier than it. The larger the difference between the two probabilities, the more
+    doubtful is the label.
 
-    A doubtful label may be right and the model mistaken. Label errors that the training images
-    share are not found, because the model learns them.
+    A doubtful label may be right and the model mistaken. A kind of label error that also occurs in
+    the training images is not found, because the model has learned it.
 
     ``probabilities`` are ``(n, classes)``, from a model that was not trained on these images.
     ``labels`` are ``(n,)`` class numbers.

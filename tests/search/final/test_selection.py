@@ -106,7 +106,7 @@ def test_a_sensitivity_with_three_classes_is_refused_before_the_first_trial(
     settings: dict[str, Any], ray_cluster: None
 ) -> None:
     given = {**settings, "name": "refused", "sensitivity": "one=0.9"}
-    with pytest.raises(ConfigError, match="must name one of exactly two classes, not 'one' of 3"):
+    with pytest.raises(ConfigError, match="it names 'one', and the data have 3 classes"):
         Sweep(SweepConfig.parse(given)).run()
 
 
