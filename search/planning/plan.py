@@ -1,5 +1,6 @@
 """The plan of a sweep: a prepared plan, and the survey of the images."""
 
+import logging
 from dataclasses import dataclass, replace
 
 from search.config import SweepConfig, positive_class_index
@@ -8,6 +9,8 @@ from spaces import ConfigError
 from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_images
 from trainables.evaluation import fold_numbers
 from trainables.progress import Progress, ignore_progress
+
+_log = logging.getLogger("finesweep")
 
 IMBALANCE_THRESHOLD = 3.0
 """Class imbalance above which the metric "auto" is balanced accuracy. Plain accuracy would depend
@@ -54,10 +57,17 @@ def complete_plan(
     )
     if recorded is not None:
         _check_classes(config, survey.dataset, recorded)
-        if survey.dataset.fingerprint != recorded.fingerprint:
+        if not survey.dataset.has_same_images(recorded):
             raise ConfigError(
                 f"The images in {config.data} are not those that the sweep {config.name!r} was "
                 "launched with; restore the images of the launch, or launch another sweep."
+            )
+        if survey.dataset.fingerprint != recorded.fingerprint:
+            _log.warning(
+                "A launch would now split the images in %s differently; the sweep %r keeps the "
+                "splits that it was launched with.",
+                config.data,
+                config.name,
             )
         survey = replace(survey, dataset=survey.dataset.reordered_like(recorded))
     positive_class_index(config, survey.dataset.classes)

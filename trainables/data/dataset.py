@@ -60,17 +60,25 @@ class Dataset:
         per_class = np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
         return dict(zip(self.classes, per_class.tolist(), strict=True))
 
-    def reordered_like(self, other: "Dataset") -> "Dataset":
-        """Copy of this dataset with images and classes in the order of ``other``.
+    def has_same_images(self, other: "Dataset") -> bool:
+        """Whether both hold the same images with the same labels, whatever their splits."""
+        mine, others = (
+            Counter(zip(d.digests, (d.classes[k] for k in d.labels), strict=True))
+            for d in (self, other)
+        )
+        return mine == others
 
-        Both must have the same `fingerprint`. Rows and class numbers recorded for ``other`` stay
-        valid, even if files were renamed or this version of the code orders classes differently.
-        The recorded units stay as well, because folds were drawn by them.
+    def reordered_like(self, other: "Dataset") -> "Dataset":
+        """Copy of this dataset with the order, the splits and the units of ``other``.
+
+        Both must have the same images (see `has_same_images`). Rows and class numbers recorded for
+        ``other`` stay valid, even if files were renamed, or if this version of the code orders
+        classes or draws splits differently.
         """
         number = {name: k for k, name in enumerate(other.classes)}
         labels = np.array([number[name] for name in self.classes])[self.labels]
         mine, others = (
-            np.lexsort((numbers, d.splits, np.array(d.digests)))
+            np.lexsort((numbers, np.array(d.digests)))
             for d, numbers in ((self, labels), (other, other.labels))
         )
         rows = np.empty_like(mine)
@@ -80,9 +88,10 @@ class Dataset:
             classes=other.classes,
             paths=tuple(self.paths[row] for row in rows),
             labels=labels[rows],
-            splits=self.splits[rows],
+            splits=other.splits,
             digests=tuple(self.digests[row] for row in rows),
             units=other.units,
+            fingerprint=other.fingerprint,
         )
 
     def write(self, manifest: Path, table: Path) -> None:

@@ -66,6 +66,18 @@ def test_a_resume_with_other_images_is_refused(
         complete_plan(prepared, recorded=recorded)
 
 
+def test_a_resume_keeps_the_recorded_splits_though_a_launch_would_draw_others(
+    settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    seed = {**settings, "seed": 5}
+    recorded = complete_plan(prepare_plan(SweepConfig.parse(seed))).survey.dataset
+    prepared = prepare_plan(SweepConfig.parse(settings))
+    again = complete_plan(prepared, recorded=recorded).survey.dataset
+    assert (again.splits == recorded.splits).all()
+    assert (again.digests, again.fingerprint) == (recorded.digests, recorded.fingerprint)
+    assert "keeps the splits that it was launched with" in caplog.text
+
+
 def test_more_folds_than_images_of_a_class_are_refused(settings: dict[str, Any]) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "folds": 2}))
     many = replace(prepared, config=prepared.config.model_copy(update={"folds": 35}))
