@@ -18,6 +18,7 @@ ACROSS = {
     "search/ranking/objectives",
     "search/resume",
     "search/tuning/faults",
+    "trainables/data/data_readings",
     "trainables/training/on_a_gpu",
 }
 """Test modules of what several modules do together, or of what needs special hardware."""

@@ -109,7 +109,7 @@ class DataSettings(SettingGroup):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"is not a regular expression ({error})") from None
+            raise ValueError(f"is not a regular expression ({error}); correct it") from None
         return pattern
 
     @field_validator("data")

@@ -148,9 +148,8 @@ def _run_tune(
     if failure := lifecycle.systematic_failure:
         raise RunError(
             "Trials failed for one cause, and none finished an epoch in this run, so the sweep "
-            f"stopped: {failure}. Their tracebacks are in {paths.failures}; fix the cause, then "
-            f"resume:  "
-            f"{sweep_command('resume', paths)}"
+            f"stopped: {failure.rstrip('.')}. Their tracebacks are in {paths.failures}; fix the "
+            f"cause, then resume:  {sweep_command('resume', paths)}"
         )
     return lifecycle, termination
 

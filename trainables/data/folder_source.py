@@ -1,7 +1,6 @@
 """`FolderSource`: a folder of images whose labels follow from the names of folders or files."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +115,3 @@ def _reason_of_image(folder: Folder) -> str:
 def _reason_of_file(name: str) -> str:
     suffix = file_suffix(name)
     return f"files that are not images ({suffix or 'no suffix'})"
-
-
-def images_below(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Images at any depth below ``folder``, by name. Counts skipped files in ``ignored``."""
-    tree = scan_tree(folder)
-    ignored.update(reason for reason, _ in tree.skipped)
-    ignored["files that are not images"] += sum(len(f.others) for f in tree.root.walk())
-    yield from (folder / path for path in tree.root.image_paths())

@@ -43,6 +43,7 @@ def test_a_users_mistake_is_one_sentence_and_status_2(
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_bytes(b"not opened yet")
     assert finesweep(*words) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err

@@ -114,7 +114,7 @@ def test_a_sweep_is_submitted_followed_stopped_and_resumed(
 
     assert finesweep(*submit, "--no-wait", *launch, "--trials", 20, "--max-epochs", 20) == 0
     printed = capsys.readouterr().out
-    job = printed.split()[1].rstrip(";")
+    job = printed.split()[1].rstrip(".")
     assert f"Stop it:    ray job stop --address {address} {job}" in printed
     paths = SweepPaths(home / "results" / "far")
     client = JobSubmissionClient(address)

@@ -90,7 +90,7 @@ def test_the_terminal_shows_the_members_of_the_final_model(
     text = shown_text(careful, ensemble=3, calibrate=True, folds=5)
     assert "Ensemble      none: no ensemble was better" in text
     assert "Calibrated    logits divided by " in text
-    assert "in cross-validation: scores" in text
+    assert "in cross-validation. Scores" in text
     text = shown_text(replace(careful, final=FinalModel.read(ensemble)))
     assert re.search(r"Ensemble      the mean of trials \d+ \(0.75\), \d+ \(0.25\)", text)
 

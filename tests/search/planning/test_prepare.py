@@ -13,8 +13,9 @@ def test_missing_weights_are_reported_before_images_are_read(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     for name in ("cat", "dog"):
-        (tmp_path / "empty" / name).mkdir(parents=True)
-    values = {**settings, "weights": "pretrained", "data": tmp_path / "empty"}
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_bytes(b"not opened yet")
+    values = {**settings, "weights": "pretrained", "data": tmp_path / "data"}
     with pytest.raises(WeightsError, match="can't be downloaded"):
         prepare_plan(SweepConfig.parse(values))
 

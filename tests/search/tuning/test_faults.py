@@ -73,7 +73,7 @@ def test_a_removed_results_folder_ends_the_sweep_with_one_sentence(
     paths.root.rename(tmp_path / "elsewhere")
     _, stderr = running.communicate(timeout=100)
     assert running.returncode == 1
-    assert "can't go on" in stderr
+    assert "can't continue" in stderr
     assert not has_traceback(stderr), stderr
 
 

@@ -44,7 +44,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_keeps_their_tracebacks(
     weights = {name: Weights.from_file(name, "a file", removed) for name in plan.weights}
     removed.unlink()
     job = TrialJob(config, plan.survey.dataset, stores, weights, on_gpu=False)
-    with pytest.raises(RunError, match=r"failed in the same way.*removed.safetensors.*resume"):
+    with pytest.raises(RunError, match=r"failed for one cause.*removed.safetensors.*resume"):
         run_trials(job, plan, paths, Resources(1, True, 0, 3))
     trials = read_trials(paths.journal)
     assert 3 <= len(trials) <= 6, "those that ran beside the third"
