@@ -137,6 +137,16 @@ class _Scan:
         return bool(matches)
 
 
+def ignored_by(path: str, patterns: Sequence[str]) -> list[str]:
+    """The ``patterns`` that match a relative ``path``, or a folder that holds it (`scan_tree`)."""
+    parts = path.split("/")
+    return [
+        pattern
+        for pattern in patterns
+        if any(_matches(parts[:k], _pattern_parts(pattern)) for k in range(1, len(parts) + 1))
+    ]
+
+
 def _pattern_parts(pattern: str) -> list[str]:
     parts = pattern.removeprefix("./").strip("/").split("/")
     return ["**", *parts] if len(parts) == 1 and not pattern.startswith(("/", "./")) else parts

@@ -50,6 +50,10 @@ class FileFinder:
         found = _matches(index.names, wanted) or _matches(index.stems, wanted)
         return [parent / found_name for found_name in found if _is_file(parent / found_name)]
 
+    def folders_with_all(self, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+        """Those of ``folders`` in which every one of ``names`` is found."""
+        return [folder for folder in folders if all(self.find(folder, name) for name in names)]
+
     def _folder(self, folder: Path, below: Path) -> Path | None:
         """Folder ``below`` another, by names in any Unicode form; None if there is not just one."""
         for part in below.parts:
@@ -108,7 +112,8 @@ def locate_images(
     """Find the images of the table ``source`` in ``folder`` by its paths, names or ids.
 
     They start at ``image_root``. If that is None, they start at the table's own folder; or else at
-    the one folder in it, or its parent, where all files exist.
+    the one folder in it, or its parent, where all files exist; or else at the one such folder
+    beside it.
 
     Raises `DataError` if the files are not found there, or in several folders.
     """
@@ -122,9 +127,9 @@ def locate_images(
     prefix = "" if image_root else _foreign_prefix(names)
     names = [name.removeprefix(prefix) for name in names]
     if image_root is None:
-        places = [p for p in _places_near(home) if all(finder.find(p, n) for n in names)]
-        if prefix and all(finder.find(home, name) for name in names):
-            places.insert(0, home)
+        near = [home, *_places_near(home)] if prefix else _places_near(home)
+        places = finder.folders_with_all(names, near)
+        places = places or finder.folders_with_all(names, _places_beside(home))
         if len(places) == 1:
             paths = _only_files([finder.find(places[0], n) for n in names], values, source)
             return LocatedImages(_root(places[0], home), paths, _note(places[0], home, prefix))
@@ -176,8 +181,19 @@ def _foreign_prefix(names: Sequence[str]) -> str:
 
 def _places_near(home: Path) -> list[Path]:
     """Folders one step away from a table: those in its own folder, and its parent."""
-    inside = [p for p in home.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX"))]
-    return [*sorted(inside, key=lambda p: natural_key(p.name)), home.parent]
+    return [*_folders_in(home), home.parent]
+
+
+def _places_beside(home: Path) -> list[Path]:
+    """Folders beside that of a table, such as ``images/`` beside ``labels/``."""
+    return [place for place in _folders_in(home.parent) if place != home]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    inside = [
+        p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX"))
+    ]
+    return sorted(inside, key=lambda p: natural_key(p.name))
 
 
 def _root(place: Path, home: Path) -> Path:
@@ -214,7 +230,7 @@ def _missing_error(
     if not is_root:
         inside = [f"{place.name}/" for place in _places_near(home)[:-1]]
         folders = f", the folders in it ({name_some(inside)})" if inside else ""
-        where += f"{folders} or its parent"
+        where += f"{folders}, its parent or one folder beside it"
     remedy = "choose another --image-root" if is_root else "give their folder with --image-root"
     return DataError(
         f"{len(missing)} of the {total} images of {source} are not in {where}, such as "

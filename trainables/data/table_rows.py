@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from spaces import DataError
+from trainables.data.folder_tree import ignored_by
 from trainables.data.listing import Row, SplitName, Unused, eval_note, natural_key, split_name
 from trainables.data.table_columns import Columns, flag_values, is_split_flag
 from trainables.data.table_file import Table
@@ -72,6 +73,25 @@ def labelled_rows(
     return LabelledRows(rows, tuple(u for u in unused if u.count), (*table.notes, *notes))
 
 
+def without_ignored(
+    labelled: LabelledRows, names: Sequence[str], patterns: Sequence[str]
+) -> LabelledRows:
+    """Rows whose image's path in the table no pattern of ``--ignore`` matches.
+
+    ``names`` are the paths of all rows of the table. A pattern that matches no row is a note.
+    """
+    matches = {
+        row.number: ignored_by(names[row.number].replace("\\", "/"), patterns)
+        for row in labelled.rows
+    }
+    kept = [row for row in labelled.rows if not matches[row.number]]
+    dropped = [names[number] for number, matching in matches.items() if matching]
+    used = {pattern for matching in matches.values() for pattern in matching}
+    idle = [f"--ignore {pattern!r} matches nothing." for pattern in patterns if pattern not in used]
+    unused = [Unused("rows left out by --ignore", len(dropped), dropped[0])] if dropped else []
+    return LabelledRows(kept, (*labelled.unused, *unused), (*labelled.notes, *idle))
+
+
 def without_repeats(
     paths: Sequence[Path], kept: Sequence[LabelledRow], source: Path | str
 ) -> tuple[list[Row], list[Unused]]:
@@ -94,7 +114,8 @@ def without_repeats(
     if clashes:
         raise DataError(
             f"{source} gives {len(clashes)} images several labels, such as "
-            f"{next(iter(clashes.values()))}; give each image one label."
+            f"{next(iter(clashes.values()))}; give each image one label, or leave it out with "
+            "--ignore."
         )
     reason = "rows that repeat an image with the same label"
     unused = [Unused(reason, len(repeated), repeated[0])] if repeated else []

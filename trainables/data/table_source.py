@@ -13,8 +13,10 @@ from trainables.data.table_file import Table, read_table
 from trainables.data.table_paths import FileFinder, LocatedImages, locate_images, paths_as_written
 from trainables.data.table_rows import (
     LabelledRow,
+    LabelledRows,
     describe_columns,
     labelled_rows,
+    without_ignored,
     without_repeats,
 )
 from trainables.data.wording import shorten
@@ -38,20 +40,14 @@ class TableSource(DataSource):
         self._file, self._cache, self._split, self._is_remote = file, cache, split, is_remote
 
     def check(self, options: ReadOptions) -> None:
-        """Do nothing, because reading the table is as quick as checking it."""
+        """See `DataSource.check`. Reads the whole table, but extracts no image from it."""
+        table, columns, labelled = self._labelled(options)
+        if columns.image not in table.embedded:
+            self._locate(table, columns, options, labelled.rows)
 
     def read(self, options: ReadOptions, progress: Progress) -> Listing:
         """See `DataSource.read`."""
-        # 1. Read the table, and choose its columns.
-        table = read_table(self._file)
-        if not len(table.frame):
-            raise DataError(f"{self._file} has no rows; write one for each image.")
-        columns = choose_columns(table, options, self._file, has_split=self._split is not None)
-        # 2. Read labels and splits.
-        labelled = labelled_rows(
-            table, columns, self._file, split=self._split, eval_is=options.eval_is
-        )
-        # 3. Find the images.
+        table, columns, labelled = self._labelled(options)
         located = self._locate(table, columns, options, labelled.rows)
         rows, repeated = without_repeats(located.paths, labelled.rows, self._file)
         return Listing(
@@ -61,6 +57,22 @@ class TableSource(DataSource):
             (*labelled.unused, *repeated),
             (*labelled.notes, *([located.note] if located.note else [])),
         )
+
+    def _labelled(self, options: ReadOptions) -> tuple[Table, Columns, LabelledRows]:
+        """The table, its columns, and the rows with a label that ``options.ignore`` leaves."""
+        # 1. Read the table, and choose its columns.
+        table = read_table(self._file)
+        if not len(table.frame):
+            raise DataError(f"{self._file} has no rows; write one for each image.")
+        columns = choose_columns(table, options, self._file, has_split=self._split is not None)
+        # 2. Read labels and splits.
+        labelled = labelled_rows(
+            table, columns, self._file, split=self._split, eval_is=options.eval_is
+        )
+        # 3. Leave out what is to be ignored, by its path in the table.
+        if options.ignore and columns.image not in table.embedded:
+            labelled = without_ignored(labelled, table.texts(columns.image), options.ignore)
+        return table, columns, labelled
 
     def _locate(
         self, table: Table, columns: Columns, options: ReadOptions, kept: Sequence[LabelledRow]

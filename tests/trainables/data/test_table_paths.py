@@ -43,5 +43,13 @@ def test_images_that_are_elsewhere_keep_their_path_with_slashes(tmp_path: Path) 
 
 def test_the_places_that_were_searched_are_named(tmp_path: Path) -> None:
     save_image(tmp_path / "set" / "images" / "a.png")
-    with pytest.raises(DataError, match=r"the folders in it \(images/\) or its parent"):
+    with pytest.raises(DataError, match=r"in it \(images/\), its parent or one folder beside"):
         locate_images(["lost.png"], "t.csv", tmp_path / "set", None)
+
+
+def test_images_in_a_folder_beside_that_of_the_table_are_found(tmp_path: Path) -> None:
+    save_image(tmp_path / "images" / "a.png")
+    (tmp_path / "labels").mkdir()
+    located = locate_images(["a.png"], "t.csv", tmp_path / "labels", None)
+    assert located.paths == [tmp_path / "images" / "a.png"]
+    assert "images" in located.note

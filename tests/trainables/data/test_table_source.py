@@ -13,7 +13,7 @@ from PIL import Image
 
 from spaces import DataError
 from tests.support.images import save_image
-from trainables.data import ReadOptions, read_source
+from trainables.data import ReadOptions, check_source, read_source
 from trainables.data.listing import Listing
 
 SCREEN = 1200
@@ -307,3 +307,22 @@ def test_lists_of_labels_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"path": ["a.png"], "label": [["cat", "dog"]]})
     frame.to_parquet(tmp_path / "t.parquet")
     assert "give each image one label" in refusal(tmp_path / "t.parquet")
+
+
+def test_rows_are_left_out_by_their_path_and_counted(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        save_image(tmp_path / "d" / name)
+    file = tmp_path / "t.csv"
+    file.write_text("path,label\nd/a.png,x\nd/b.png,y\nd/c.png,x\nd/c.png,y\n")
+    with pytest.raises(DataError, match="leave it out with --ignore"):
+        listing(file)
+    result = listing(file, ignore=("c.png", "none/*"))
+    assert [row.path.name for row in result.rows] == ["a.png", "b.png"]
+    assert [(u.reason, u.count) for u in result.unused] == [("rows left out by --ignore", 2)]
+    assert any("'none/*' matches nothing" in note for note in result.notes)
+
+
+def test_the_mistakes_of_a_table_are_found_by_a_check(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label\nlost.png,x\n")
+    with pytest.raises(DataError, match=r"1 of the 1 images .*'lost.png'"):
+        check_source(tmp_path / "t.csv", cache=tmp_path)
