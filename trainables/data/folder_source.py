@@ -9,7 +9,7 @@ from trainables.data.companions import MASK_REASON, without_companions
 from trainables.data.copied_folders import refuse_copied_folders
 from trainables.data.folder_base import find_base, refuse_empty_classes
 from trainables.data.folder_tree import Folder, Tree, file_suffix, scan_tree
-from trainables.data.layout_choice import choose_reading
+from trainables.data.layout_choice import archives_error, choose_reading
 from trainables.data.layouts import Base, Reading
 from trainables.data.listing import (
     DataSource,
@@ -58,6 +58,8 @@ class FolderSource(DataSource):
         return _Understood(tree, tuple(companions), base, reading)
 
     def _no_images_error(self, folder: Folder, options: ReadOptions) -> DataError:
+        if error := archives_error(self._root, folder):
+            return error
         if len(folder.folders) == 1 and not options.ignore:
             return single_class_error(folder.folders[0].name)
         return DataError(

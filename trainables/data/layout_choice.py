@@ -20,6 +20,25 @@ from trainables.data.wording import name_some
 _TABLE_SUFFIXES = {".csv", ".jsonl", ".tsv", ".parquet"}
 
 
+_ARCHIVE_SUFFIXES = {".7z", ".gz", ".rar", ".tar", ".tgz", ".zip"}
+
+
+def archives_error(root: Path, tree: Folder) -> DataError | None:
+    """Error for images that may be inside archives; None if there is no archive in ``tree``."""
+    archives = [
+        folder.join(name)
+        for folder in tree.walk()
+        for name in folder.others
+        if PurePosixPath(name).suffix.lower() in _ARCHIVE_SUFFIXES
+    ]
+    if not archives:
+        return None
+    return DataError(
+        f"{root} has no images with classes, but archives, which are not opened: "
+        f"{name_some(archives, 3)}. Unpack them, and give the folder of their images."
+    )
+
+
 def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> Reading:
     """Reading of ``base`` by the layout that the user names, else by the only one that fits.
 
@@ -33,7 +52,7 @@ def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> 
     if len(certain) == 1 and not (tables and certain[0].layout.startswith("name-")):
         return _with_two_classes(certain[0])
     if not readings:
-        raise _no_layout_error(root, base, tables)
+        raise _no_layout_error(root, tree, base, tables)
     raise _ambiguity_error(root, base, certain or readings, tables)
 
 
@@ -94,7 +113,7 @@ def _inner_data(root: Path, base: Base) -> list[str]:
     return found[:3]
 
 
-def _no_layout_error(root: Path, base: Base, tables: list[str]) -> DataError:
+def _no_layout_error(root: Path, tree: Folder, base: Base, tables: list[str]) -> DataError:
     if tables:
         return DataError(_table_sentence(root, tables))
     folders = base.folder.with_images
@@ -103,6 +122,8 @@ def _no_layout_error(root: Path, base: Base, tables: list[str]) -> DataError:
             f"No folder in {root / base.folder.path} is one of several classes; give "
             f"{'; or '.join(inner)}."
         )
+    if error := archives_error(root, tree):
+        return error
     if len(folders) == 1 and not base.is_split and not base.folder.images:
         return single_class_error(folders[0].name)
     return DataError(

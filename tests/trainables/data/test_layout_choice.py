@@ -42,3 +42,9 @@ def test_names_are_no_classes_where_a_table_of_any_kind_lies_beside(tmp_path: Pa
     (tmp_path / "metadata.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match=r"metadata\.jsonl"):
         choose(tmp_path)
+
+
+def test_archives_are_named_where_nothing_else_has_classes(tmp_path: Path) -> None:
+    lay_out(tmp_path, "grid.png", "python/images.zip")
+    with pytest.raises(DataError, match=r"archives, which are not opened: python/images.zip. Unp"):
+        choose(tmp_path)
