@@ -86,19 +86,19 @@ def test_an_invalid_budget_is_refused(given: dict[str, object]) -> None:
 def timed(settings: dict[str, Any], ray_cluster: None) -> SweepResult:
     """A sweep of a few seconds, with no other limit."""
     given = {name: value for name, value in settings.items() if name != "trials"}
-    given |= {"name": "timed", "time_budget": 10, "max_epochs": 200, "stopping": "none"}
+    given |= {"name": "timed", "time_budget": 16, "max_epochs": 200, "stopping": "none"}
     return Sweep(SweepConfig.parse({**given, "export": {"formats": ["timm"]}})).run()
 
 
 def test_a_sweep_that_runs_out_of_time_finalizes_the_best_trial_so_far(timed: SweepResult) -> None:
     trials = read_trials(timed.paths.journal)
-    assert 1 < len(trials) < 50
+    assert 1 < len(trials) < 80
     assert {t.status for t in trials} <= {"completed", "stopped"}, "nothing is left to resume"
-    assert timed.ended_by == "the time budget of 10 s is spent"
+    assert timed.ended_by == "the time budget of 16 s is spent"
     assert timed.unfinished == 0
     assert timed.final is not None
     assert timed.profile is not None
-    assert 10 < timed.profile.stages["search"] < 30
+    assert 16 < timed.profile.stages["search"] < 40
 
 
 def test_a_resume_does_not_extend_the_search_unless_asked_to(timed: SweepResult) -> None:
