@@ -131,7 +131,7 @@ def submit(
     job = submit_job(
         address, [*arguments, "--address", "auto"], name=job_name, settings_file=config_file
     )
-    print(f"Submitted {job.name}. Ctrl-C stops this log, not the job.")
+    print(f"Submitted {job.name}." + " Ctrl-C stops this log, not the job." * wait)
     print(f"Follow it:  {job.follow_command}\nStop it:    {job.stop_command}")
     if not wait:
         return

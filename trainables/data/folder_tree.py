@@ -10,6 +10,21 @@ from pathlib import Path
 from trainables.data.image_formats import IMAGE_SUFFIXES, is_image
 from trainables.data.listing import natural_key
 
+CODE_SUFFIXES = {
+    *(".cfg", ".css", ".html", ".ini", ".ipynb", ".js", ".json", ".lock", ".m", ".md", ".py"),
+    *(".pyc", ".r", ".rst", ".sh", ".toml", ".ts", ".yaml", ".yml"),
+}
+"""Suffixes of code and its documents, in lower case."""
+
+OTHER_SUFFIXES = {
+    *CODE_SUFFIXES,
+    *(".7z", ".ckpt", ".csv", ".db", ".doc", ".docx", ".gz", ".h5", ".hdf5", ".jsonl", ".keras"),
+    *(".log", ".mat", ".mp3", ".mp4", ".npy", ".npz", ".onnx", ".parquet", ".pb", ".pdf"),
+    *(".pickle", ".pkl", ".pt", ".pth", ".rar", ".safetensors", ".tar", ".tgz", ".tsv", ".txt"),
+    *(".wav", ".xls", ".xlsx", ".xml", ".zip"),
+}
+"""Suffixes of files that are not opened to see whether they are images, in lower case."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -140,11 +155,9 @@ class _Scan:
 def ignored_by(path: str, patterns: Sequence[str]) -> list[str]:
     """The ``patterns`` that match a relative ``path``, or a folder that holds it (`scan_tree`)."""
     parts = path.split("/")
-    return [
-        pattern
-        for pattern in patterns
-        if any(_matches(parts[:k], _pattern_parts(pattern)) for k in range(1, len(parts) + 1))
-    ]
+    folders = [parts[:k] for k in range(1, len(parts) + 1)]
+    wanted = {pattern: _pattern_parts(pattern) for pattern in patterns}
+    return [p for p in patterns if any(_matches(folder, wanted[p]) for folder in folders)]
 
 
 def _pattern_parts(pattern: str) -> list[str]:
@@ -159,34 +172,6 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
     if pattern[0] == "**":
         return any(_matches(path[k:], pattern[1:]) for k in range(len(path) + 1))
     return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
-
-
-CODE_SUFFIXES = {
-    *(".cfg", ".css", ".html", ".ini", ".ipynb", ".js", ".json", ".lock", ".m", ".md", ".py"),
-    *(".pyc", ".r", ".rst", ".sh", ".toml", ".ts", ".yaml", ".yml"),
-}
-"""Suffixes of code and its documents, in lower case."""
-
-OTHER_SUFFIXES = CODE_SUFFIXES | {
-    *(".7z", ".ckpt", ".csv", ".db", ".doc", ".docx", ".gz", ".h5", ".hdf5", ".jsonl"),
-    *(
-        ".keras",
-        ".log",
-        ".mat",
-        ".mp3",
-        ".mp4",
-        ".npy",
-        ".npz",
-        ".onnx",
-        ".parquet",
-        ".pb",
-        ".pdf",
-        ".pickle",
-    ),
-    *(".pkl", ".pt", ".pth", ".rar", ".safetensors", ".tar", ".tgz", ".tsv", ".txt", ".wav"),
-    *(".xls", ".xlsx", ".xml", ".zip"),
-}
-"""Suffixes of files that are not opened to see whether they are images, in lower case."""
 
 
 def _is_image(path: str) -> bool:

@@ -96,7 +96,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def check(self, options: ReadOptions) -> None:
-        """Check the source quickly, without listing all of its images.
+        """Find mistakes in the source without copying or extracting images.
 
         Raises `DataError`.
         """

@@ -29,7 +29,7 @@ from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15
-"""Largest 8-bit value of a nearly black image: 12-bit white, if saved unscaled in 16 bits."""
+"""Largest 8-bit value of a nearly black image."""
 _MIN_SIDE = 16
 """Width and height, in pixels, below which an image is reported as odd."""
 
@@ -174,6 +174,6 @@ def _oddity(decoded: DecodedImage) -> str:
         return f"only {image.width}x{image.height} pixels"
     brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
     if brightest <= _NEARLY_BLACK:
-        return f"nearly black, {brightest} of 255 at most; scale 12-bit pixels to 16 bits first"
+        return f"nearly black, {brightest} of 255 at most"
     several = f"{decoded.frames} frames, of which only the first is used"
     return "; ".join([several] * (decoded.frames > 1) + [decoded.note] * bool(decoded.note))

@@ -35,7 +35,9 @@ def read_source(
 
 
 def check_source(data: Path | str, *, cache: Path, options: ReadOptions = ReadOptions()) -> None:
-    """Check ``data`` quickly, without listing all of its images.
+    """Raise the errors of `read_source` that can be found without copying or extracting images.
+
+    A folder and a table are read as a whole, which takes about a second for 60,000 files.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """

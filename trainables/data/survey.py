@@ -74,7 +74,7 @@ def survey_images(
     copies, near copies and groups of images stay together. Images with the same pixels are never in
     two splits.
 
-    Raises `DataError`.
+    Raises `DataError`, or `ConfigError` if an address is malformed.
     """
     # 1. List the images, and decode each one.
     listing = read_source(data, cache=cache, options=options, progress=progress)
