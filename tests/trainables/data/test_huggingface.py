@@ -106,11 +106,11 @@ def test_columns_of_a_hugging_face_dataset_are_chosen_by_flags(tmp_path: Path) -
 def test_paths_in_a_hugging_face_dataset_start_at_the_image_root(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     for k in range(2):
-        save_image(tmp_path / "images" / f"{k}.png", colour=k)
+        save_image(tmp_path / "elsewhere" / "images" / f"{k}.png", colour=k)
     part = datasets.Dataset.from_dict({"file_name": ["0.png", "1.png"], "label": ["x", "y"]})
     part.save_to_disk(tmp_path / "hf")
     with pytest.raises(DataError, match=r"2 of the 2 images .* with --image-root"):
         read_source(tmp_path / "hf", cache=tmp_path)
-    options = ReadOptions(image_root=tmp_path / "images")
+    options = ReadOptions(image_root=tmp_path / "elsewhere" / "images")
     rows = read_source(tmp_path / "hf", cache=tmp_path, options=options).rows
     assert [row.path.name for row in rows] == ["0.png", "1.png"]
