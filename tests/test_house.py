@@ -13,8 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "trainables.data": set(),
+    "trainables.images": set(),
+    "trainables.listing": set(),
     "trainables.evaluation": set(),
+    "trainables.folders": {"trainables.listing", "trainables.images"},
+    "trainables.tables": {"trainables.listing", "trainables.images"},
+    "trainables.data": {
+        "trainables.tables",
+        "trainables.folders",
+        "trainables.listing",
+        "trainables.images",
+    },
     "trainables.models": {"trainables.data"},
     "trainables.inputs": {"trainables.models", "trainables.data"},
     "trainables.training": {
@@ -23,7 +32,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "trainables.data",
         "trainables.evaluation",
     },
-    "trainables.inference": {"trainables.models", "trainables.data", "trainables.evaluation"},
+    "trainables.inference": {
+        "trainables.models",
+        "trainables.images",
+        "trainables.evaluation",
+    },
     "search.config": set(),
     "search.cluster": set(),
     "search.record": {"search.config"},

@@ -234,7 +234,7 @@ def predict(
     Every file has a line or a row. They are written before anything is reported. Raises
     `ConfigError` if no file can be read.
     """
-    from trainables.data import find_given_files
+    from trainables.folders import find_given_files
 
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}.")

@@ -9,8 +9,8 @@ import numpy as np
 from trainables.files import printable
 
 if TYPE_CHECKING:
-    from trainables.data import Unused
     from trainables.inference import FilePredictions, ModelSpec
+    from trainables.listing import Unused
 
 _MAX_REASONS = 5
 """Largest number of reasons that are listed."""

@@ -23,7 +23,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 if TYPE_CHECKING:
-    from trainables.data import ReadOptions, SplitName
+    from trainables.listing import ReadOptions, SplitName
 
 GROUPS: tuple[type[SettingGroup], ...] = (
     DataSettings,
@@ -91,7 +91,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
     @property
     def read_options(self) -> "ReadOptions":
         """How the data are to be read."""
-        from trainables.data import ReadOptions
+        from trainables.listing import ReadOptions
 
         return ReadOptions(
             layout=self.layout,

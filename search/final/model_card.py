@@ -22,9 +22,10 @@ from search.record import (
     load_sweep_config,
     program_name,
 )
-from trainables.data import SPLITS, Dataset
+from trainables.data import Dataset
 from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
+from trainables.listing import SPLITS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trainables.data import Dataset, read_rgb, resize_square
+from trainables.data import Dataset
+from trainables.images import read_rgb, resize_square
 from trainables.inputs import NUMBERS_PER_IMAGE, augment
 
 STRENGTHS = (0.0, 0.1, 0.3, 0.6, 1.0)

@@ -6,7 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces import DataError
-from trainables.data import SPLITS, Dataset, PixelFormat, read_rgb, resize_square
+from trainables.data import Dataset, PixelFormat
+from trainables.images import read_rgb, resize_square
+from trainables.listing import SPLITS
 
 TILE_PX = 96
 """Side of each image in the picture."""

@@ -10,7 +10,8 @@ from search.config import SweepConfig
 from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.plan import IMBALANCE_THRESHOLD, Plan, class_imbalance
 from spaces import Choices, Fixed, Range, TrialParams
-from trainables.data import SPLITS, ImageIssue, Unused
+from trainables.data import ImageIssue
+from trainables.listing import SPLITS, Unused
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from search.record.trials import TrialRecord, trial_name
-from trainables.data import Dataset, SplitName
+from trainables.data import Dataset
 from trainables.evaluation import scores_of
 from trainables.files import write_atomically
+from trainables.listing import SplitName
 from trainables.training import EpochReport, merit
 
 MAX_KEPT_TRIALS = 16

@@ -4,7 +4,8 @@ import numpy as np
 
 from search.report.charts import COLOURS, Chart, shorten
 from search.report.html import Picture
-from trainables.data import SPLITS, Dataset
+from trainables.data import Dataset
+from trainables.listing import SPLITS
 
 MAX_CLASSES = 30
 """Largest number of classes in the chart."""

@@ -11,9 +11,11 @@ from torch import nn
 from search.report.charts import shorten
 from search.report.html import Gallery, Thumbnail, counted
 from spaces import DataError
-from trainables.data import Dataset, SplitName, read_surveyed_image, resize_square
+from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions, likely_label_errors
+from trainables.images import resize_square
 from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
+from trainables.listing import SplitName
 
 MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
 """Largest number of images in each gallery. Grad-CAM shows up to this many correct and as many

@@ -7,7 +7,7 @@ from search.report.final_test_charts import most_frequent_confusions
 from search.report.html import counted
 from search.report.sweep_data import SweepData
 from spaces import RunError
-from trainables.data import SPLITS
+from trainables.listing import SPLITS
 from trainables.training import METRICS
 
 _STATUSES = {"stopped": "stopped early", "failed": "failed", "running": "running"}

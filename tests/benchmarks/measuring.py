@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from trainables.data import SPLITS, Dataset, SplitSpec, survey_images
+from trainables.data import Dataset, SplitSpec, survey_images
+from trainables.listing import SPLITS
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "results" / "benchmarks"

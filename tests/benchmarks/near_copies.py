@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from tests.benchmarks.measuring import ROOT, seconds, write_table
-from trainables.data import read_rgb
 from trainables.data.near_copies import (
     MAX_HASH_DISTANCE,
     MIN_CORRELATION,
@@ -21,6 +20,7 @@ from trainables.data.near_copies import (
     close_hashes,
     near_copies,
 )
+from trainables.images import read_rgb
 
 SETS = {
     "elpv": "tuned on",

@@ -23,7 +23,8 @@ from spaces import UserError
 from tests.support import folder_readings, image_readings, table_readings
 from tests.support.reading_case import Case
 from tests.support.reading_faults import Fault, all_words, faults_of, in_words
-from trainables.data import Survey, decoding, survey_images
+from trainables.data import Survey, survey_images
+from trainables.images import decoding as decoding
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "readings.md"
 """File of the table."""

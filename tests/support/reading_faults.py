@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.reading_case import Case, Truth
-from trainables.data import SPLITS, Survey, read_rgb
+from trainables.data import Survey
+from trainables.images import read_rgb
+from trainables.listing import SPLITS
 
 _DARK = 20
 """Smallest standard deviation of decoded noise, of 255; below it, the contrast has been lost."""

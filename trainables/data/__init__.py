@@ -1,6 +1,7 @@
-"""Labelled images: listed from a source, scanned, split, and decoded once into a memory map.
+"""Datasets: a source's images scanned, split by units, and decoded once into a memory map.
 
-Knows nothing of models or training; augmentation belongs to `trainables.inputs`.
+Sources are listed by `trainables.folders` and `trainables.tables`. Knows nothing of models or
+training; augmentation belongs to `trainables.inputs`.
 """
 
 import lazy_loader

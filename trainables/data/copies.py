@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from trainables.data.listing import Row, SplitName, natural_key
 from trainables.data.scan import ScannedImage
+from trainables.listing import Row, SplitName, natural_key
 
 ReadableImages = Sequence[tuple[Row, ScannedImage]]
 """Listed images that could be decoded, each with its scan result."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.listing import SPLITS, SplitName
 from trainables.files import write_atomically, write_json
+from trainables.listing import SPLITS, SplitName
 
 
 @dataclass(frozen=True)

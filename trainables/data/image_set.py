@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from trainables.data.dataset import Dataset
-from trainables.data.listing import SplitName
 from trainables.data.pixel_store import PixelStore
+from trainables.listing import SplitName
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,6 @@ from PIL import Image
 
 from spaces import DataError
 from trainables.data.dataset import Dataset
-from trainables.data.decoding import (
-    DECODER_VERSION,
-    IMAGE_ERRORS,
-    content_digest,
-    describe_image_error,
-    read_rgb,
-    resize_square,
-)
 from trainables.data.disk_cache import (
     FEATURE_FILES,
     PIXEL_FILES,
@@ -33,6 +25,14 @@ from trainables.data.disk_cache import (
     preallocate,
 )
 from trainables.files import write_atomically
+from trainables.images import (
+    DECODER_VERSION,
+    IMAGE_ERRORS,
+    content_digest,
+    describe_image_error,
+    read_rgb,
+    resize_square,
+)
 from trainables.progress import Progress, ignore_progress
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from trainables.data.decoding import (
+from trainables.data.near_copies import UNKNOWN, Appearance, appearance_of
+from trainables.data.pixel_store import StagedPixels
+from trainables.files import write_atomically
+from trainables.images import (
     DECODER_VERSION,
     IMAGE_ERRORS,
     DecodedImage,
@@ -23,9 +26,6 @@ from trainables.data.decoding import (
     describe_image_error,
     jpeg_reduction,
 )
-from trainables.data.near_copies import UNKNOWN, Appearance, appearance_of
-from trainables.data.pixel_store import StagedPixels
-from trainables.files import write_atomically
 from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15

@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from spaces import DataError
-from trainables.data.folder_source import FolderSource
-from trainables.data.huggingface import HUB_SCHEME, HuggingFaceSource
-from trainables.data.image_formats import is_image
-from trainables.data.labels import reconcile_labels
-from trainables.data.listing import DataSource, Listing, ReadOptions
-from trainables.data.parquet_folder import ParquetFolderSource, find_shards
-from trainables.data.table_source import TableSource
+from trainables.folders import FolderSource
+from trainables.images import is_image
+from trainables.listing import DataSource, Listing, ReadOptions, reconcile_labels
 from trainables.progress import Progress, ignore_progress
+from trainables.tables import (
+    HUB_SCHEME,
+    HuggingFaceSource,
+    ParquetFolderSource,
+    TableSource,
+    find_shards,
+)
 
 
 def read_source(

@@ -8,8 +8,8 @@ import numpy as np
 
 from spaces import DataError
 from trainables.data.copies import ReadableImages
-from trainables.data.listing import SPLITS, SplitName, natural_key
 from trainables.data.units import Units
+from trainables.listing import SPLITS, SplitName, natural_key
 from trainables.stratification import assign_units
 
 

@@ -20,7 +20,12 @@ from trainables.data.copies import (
 )
 from trainables.data.dataset import Dataset
 from trainables.data.groups import group_proposal
-from trainables.data.listing import (
+from trainables.data.pixel_store import StagedPixels
+from trainables.data.scan import ScannedImage, scan_images
+from trainables.data.sources import read_source
+from trainables.data.split import SplitSpec, assign_splits
+from trainables.data.units import Units, find_units, group_notes
+from trainables.listing import (
     SPLITS,
     Listing,
     ReadOptions,
@@ -30,11 +35,6 @@ from trainables.data.listing import (
     natural_key,
     single_class_error,
 )
-from trainables.data.pixel_store import StagedPixels
-from trainables.data.scan import ScannedImage, scan_images
-from trainables.data.sources import read_source
-from trainables.data.split import SplitSpec, assign_splits
-from trainables.data.units import Units, find_units, group_notes
 from trainables.progress import Progress, ignore_progress
 
 MAX_UNREADABLE_SHARE = 0.1

@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 from trainables.data.copies import ReadableImages, relative_path
 from trainables.data.groups import groups_by_path
-from trainables.data.listing import SPLITS, ReadOptions, SplitName, natural_key
 from trainables.data.near_copies import near_copies
+from trainables.listing import SPLITS, ReadOptions, SplitName, natural_key
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from spaces import ConfigError, TrialParams
-from trainables.data import resize_square
 from trainables.evaluation import OperatingPoint
+from trainables.images import resize_square
 from trainables.models import Preprocessing
 
 SPEC = "finesweep"

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError
-from trainables.data import IMAGE_ERRORS, describe_image_error, read_rgb
+from trainables.images import IMAGE_ERRORS, describe_image_error, read_rgb
 from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.progress import Progress, ignore_progress
@@ -168,7 +168,7 @@ class Predictor:
     def logits(self, files: Sequence[Path]) -> np.ndarray:
         """``(n, classes)`` float32 logits of image files.
 
-        Raises one of `trainables.data.IMAGE_ERRORS` if a file can't be read.
+        Raises one of `trainables.images.IMAGE_ERRORS` if a file can't be read.
         """
         starts = range(0, len(files), BATCH_SIZE)
         batches = [files[start : start + BATCH_SIZE] for start in starts]

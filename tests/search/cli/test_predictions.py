@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from search.cli.predictions import gap_lines, prediction_lines, write_predictions
-from trainables.data import Unused
 from trainables.inference import FileOutcome, FilePredictions, ModelSpec
+from trainables.listing import Unused
 
 SPEC = ModelSpec(("dark", "bright"), 8, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 LATIN = Path(os.fsdecode(b"caf\xe9.png"))

@@ -18,7 +18,8 @@ from search.operations import export_sweep
 from search.record import SweepPaths, read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import finalize_from_untrained
-from trainables.data import Dataset, read_rgb
+from trainables.data import Dataset
+from trainables.images import read_rgb
 from trainables.inference import SIDECAR, ModelSpec, Predictor
 
 pytestmark = pytest.mark.slow

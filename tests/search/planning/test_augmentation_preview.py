@@ -5,7 +5,8 @@ from PIL import Image
 
 from search.planning import draw_augmentation
 from search.planning.augmentation_preview import SIDE_PX, STRENGTHS
-from trainables.data import Dataset, read_rgb, resize_square
+from trainables.data import Dataset
+from trainables.images import read_rgb, resize_square
 
 
 def test_the_preview_has_a_row_for_each_strength(dataset: Dataset, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from search.planning.contact_sheet import (
     TILE_PX,
     _spread,
 )
-from trainables.data import Dataset, PixelFormat, read_rgb, resize_square
+from trainables.data import Dataset, PixelFormat
+from trainables.images import read_rgb, resize_square
 
 
 def test_a_class_has_a_row_of_its_images_as_the_model_gets_them(

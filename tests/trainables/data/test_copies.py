@@ -8,8 +8,8 @@ from trainables.data.copies import (
     near_copy_issues,
     near_copy_notes,
 )
-from trainables.data.listing import Row, SplitName
 from trainables.data.scan import ScannedImage
+from trainables.listing.listing import Row, SplitName
 
 ROOT = Path("/root")
 

@@ -7,15 +7,8 @@ import pytest
 import torch
 
 from spaces import DataError
-from trainables.data import (
-    Dataset,
-    PixelFormat,
-    StagedPixels,
-    build_store,
-    read_rgb,
-    resize_square,
-    survey_images,
-)
+from trainables.data import Dataset, PixelFormat, StagedPixels, build_store, survey_images
+from trainables.images import read_rgb, resize_square
 
 FORMAT = PixelFormat(24, "bicubic")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from spaces import DataError
-from trainables.data.listing import Row
 from trainables.data.scan import ScannedImage
 from trainables.data.split import SplitSpec, assign_splits
 from trainables.data.units import Units
+from trainables.listing.listing import Row
 
 
 def images(labels: list[str]) -> list[tuple[Row, ScannedImage]]:

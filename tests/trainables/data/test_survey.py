@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from spaces import DataError
-from trainables.data import ReadOptions, SplitSpec, Survey, survey_images
+from trainables.data import SplitSpec, Survey, survey_images
+from trainables.listing import ReadOptions
 
 FilesBySplit = dict[str, set[str]]
 

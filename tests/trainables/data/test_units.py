@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from spaces import DataError
-from trainables.data.listing import ReadOptions, Row, SplitName
 from trainables.data.scan import ScannedImage
 from trainables.data.units import find_units, group_notes
+from trainables.listing.listing import ReadOptions, Row, SplitName
 
 
 def image(

@@ -1,0 +1,27 @@
+"""Files to be classified: in the given order, with what is skipped in folders."""
+
+from pathlib import Path
+
+from tests.support.images import save_image
+from trainables.folders import find_given_files
+from trainables.listing import Unused
+
+
+def test_files_keep_their_order_and_folders_are_walked(tmp_path: Path) -> None:
+    inside = [save_image(tmp_path / "in" / name) for name in ("2.png", "10.png", "deep/1.png")]
+    single, missing = save_image(tmp_path / "z.png"), tmp_path / "missing.png"
+    given = find_given_files([single, tmp_path / "in", missing])
+    assert given.files == (single, *inside, missing)
+    assert given.skipped == ()
+
+
+def test_what_a_file_is_goes_by_its_content(tmp_path: Path) -> None:
+    bare = save_image(tmp_path / "in" / "a.png").rename(tmp_path / "in" / "a")
+    for name in ("notes.txt", "more.txt", ".hidden"):
+        (tmp_path / "in" / name).write_text("no image")
+    given = find_given_files([tmp_path / "in"])
+    assert given.files == (bare,)
+    assert given.skipped == (
+        Unused("files that are not images", 2, str(tmp_path / "in" / "more.txt")),
+        Unused("hidden files", 1, str(tmp_path / "in" / ".hidden")),
+    )

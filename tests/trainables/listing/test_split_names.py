@@ -1,0 +1,52 @@
+import pytest
+
+from trainables.listing.split_names import folder_splits, is_container, name_words
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *[(name, "train") for name in ("train", "Training_Set", "x_train", "TRAIN-images", "trn")],
+        *[(name, "train") for name in ("TrainSet", "train1", "training data", "imagesTrain")],
+        *[(name, "val") for name in ("val2017", "Valid", "x-val", "validation_set", "dev", "eval")],
+        *[
+            (name, "test")
+            for name in ("test-images", "Test Images", "testset", "held_out", "tests")
+        ],
+        *[(name, None) for name in ("cat", "train_station", "test tube", "data", "valley", "set")],
+    ],
+)
+def test_a_folders_name_tells_its_split(name: str, split: str | None) -> None:
+    assert folder_splits([name], "val") == {name: split}
+
+
+def test_eval_is_what_the_user_says() -> None:
+    assert folder_splits(["Eval_Set"], "test") == {"Eval_Set": "test"}
+
+
+def test_a_common_word_makes_splits_of_folders_side_by_side() -> None:
+    assert folder_splits(["seg_train", "seg_test", "seg_pred"], "val") == {
+        "seg_train": "train",
+        "seg_test": "test",
+        "seg_pred": None,
+    }
+    assert set(folder_splits(["train_station", "test_tube"], "val").values()) == {None}
+    assert set(folder_splits(["toy_train", "real_train"], "val").values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "name", ["images", "Data", "images_001", "Dataset B", "train", "JPEGImages"]
+)
+def test_folders_that_hold_data_are_known_by_name(name: str) -> None:
+    assert is_container(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["cat", "7", "a", "valid", "raw", "dataset of cats", "image_of_cat"]
+)
+def test_other_names_may_be_classes(name: str) -> None:
+    assert not is_container(name)
+
+
+def test_words_are_split_at_capitals_digits_and_signs() -> None:
+    assert name_words("TrainingSet_2017-x") == ("training", "set", "x")

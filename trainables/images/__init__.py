@@ -1,0 +1,8 @@
+"""One image file: its format by content, and its pixels as eight-bit RGB.
+
+Knows nothing of labels, splits or datasets.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

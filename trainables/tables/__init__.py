@@ -1,0 +1,8 @@
+"""Tables of images: CSV, Excel, JSON Lines, Parquet and Hugging Face datasets.
+
+Chooses columns, finds the files of rows, and extracts images that lie inside a table.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,226 @@
+"""Rows of a table: label, split and group of each image, wherever the images are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from spaces import DataError
+from trainables.listing import (
+    IgnorePatterns,
+    Row,
+    SplitName,
+    Unused,
+    eval_note,
+    name_some,
+    natural_key,
+    shorten,
+    split_name,
+)
+from trainables.tables.columns import Columns, flag_values, is_split_flag
+from trainables.tables.table import Table
+
+_LABEL_SEPARATORS = ("|", ";", ",", "&", "+", "/")
+"""Characters that several labels in one value are joined with."""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A row of the table that has a label. ``number`` counts from 0."""
+
+    number: int
+    label: str
+    split: SplitName | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """All rows with a label, in the table's order, and what is not used."""
+
+    rows: list[LabelledRow]
+    unused: tuple[Unused, ...]
+    notes: tuple[str, ...]
+
+
+def labelled_rows(
+    table: Table,
+    columns: Columns,
+    source: Path | str,
+    *,
+    split: SplitName | None,
+    eval_is: Literal["val", "test"],
+) -> LabelledRows:
+    """Rows with a label. Rows of test without one are left out.
+
+    ``split`` is that of all rows, if the table has no column with splits.
+
+    Raises `DataError` if another row has no label, or a value is wrong.
+    """
+    splits, notes = _splits(table, columns.split, eval_is, source)
+    splits = [split] * len(splits) if columns.split is None else splits
+    labels = _labels(table, columns, source)
+    groups = table.texts(columns.group) if columns.group else [""] * len(labels)
+    empty = [k for k, label in enumerate(labels) if not label]
+    wrong = sum(splits[k] != "test" for k in empty)
+    if wrong or (split is None and len(empty) == len(labels)):
+        raise DataError(
+            f"{source} has {wrong or len(empty)} rows without a label; fill or drop them."
+        )
+    rows = [
+        LabelledRow(k, label, splits[k], groups[k] or None)
+        for k, label in enumerate(labels)
+        if label
+    ]
+    others = [name for name in table.columns if name not in columns.used]
+    unlabelled = [_image_name(table, columns.image, k) for k in empty]
+    unused = (
+        Unused("other columns of the table", len(others), name_some(others)),
+        Unused("test rows without a label", len(unlabelled), name_some(unlabelled[:1])),
+    )
+    return LabelledRows(rows, tuple(u for u in unused if u.count), (*table.notes, *notes))
+
+
+def without_ignored(
+    labelled: LabelledRows, names: Sequence[str], patterns: Sequence[str]
+) -> LabelledRows:
+    """Rows whose image's path in the table no pattern of ``--ignore`` matches.
+
+    ``names`` are the paths of all rows of the table. A pattern that matches no row is a note.
+    """
+    ignore = IgnorePatterns(patterns)
+    left_out = [
+        row.number
+        for row in labelled.rows
+        if ignore.match_within(names[row.number].replace("\\", "/"))
+    ]
+    ignored = set(left_out)
+    kept = [row for row in labelled.rows if row.number not in ignored]
+    idle = [f"--ignore {pattern!r} matches nothing." for pattern in ignore.idle]
+    unused = list(labelled.unused)
+    if left_out:
+        unused.append(Unused("rows left out by --ignore", len(left_out), names[left_out[0]]))
+    return LabelledRows(kept, tuple(unused), (*labelled.notes, *idle))
+
+
+def without_repeats(
+    paths: Sequence[Path], kept: Sequence[LabelledRow], source: Path | str
+) -> tuple[list[Row], list[Unused]]:
+    """Rows of a listing with each image of a split once, and the rows that repeat an image.
+
+    Raises `DataError` if an image has several labels.
+    """
+    labels: dict[Path, str] = {}
+    rows: dict[tuple[Path, SplitName | None], Row] = {}
+    repeated: list[str] = []
+    clashes: dict[str, str] = {}
+    for path, row in zip(paths, kept, strict=True):
+        if labels.setdefault(path, row.label) != row.label:
+            both = f"{shorten(labels[path])!r} and {shorten(row.label)!r}"
+            clashes.setdefault(str(path), f"{path.name} ({both})")
+        elif (path, row.split) in rows:
+            repeated.append(path.name)
+        else:
+            rows[path, row.split] = Row(path, row.label, row.split, row.group)
+    if clashes:
+        raise DataError(
+            f"{source} gives {len(clashes)} images several labels, such as "
+            f"{next(iter(clashes.values()))}; give each image one label, or leave it out with "
+            "--ignore."
+        )
+    reason = "rows that repeat an image with the same label"
+    unused = [Unused(reason, len(repeated), repeated[0])] if repeated else []
+    return list(rows.values()), unused
+
+
+def sum_unused(unused: Sequence[Unused]) -> tuple[Unused, ...]:
+    """What several tables of one source do not use: their rows in total, their columns once."""
+    by_reason: dict[str, Unused] = {}
+    for item in unused:
+        known = by_reason.get(item.reason, replace(item, count=0))
+        is_rows = "rows" in item.reason
+        count = known.count + item.count if is_rows else max(known.count, item.count)
+        by_reason[item.reason] = replace(known, count=count)
+    return tuple(by_reason.values())
+
+
+def describe_columns(columns: Columns) -> str:
+    """Use of a table's columns in words."""
+    labels = f"one-hot columns {name_some(columns.one_hot)}" if columns.one_hot else columns.label
+    text = f"images: {columns.image}, labels: {labels}"
+    text += f", splits: {columns.split}" if columns.split else ""
+    return text + (f", groups: {columns.group}" if columns.group else "")
+
+
+def _image_name(table: Table, column: str, number: int) -> str:
+    """Name of a row's image for a message."""
+    if column in table.embedded:
+        return f"row {number + 1}"
+    return table.texts(column)[number]
+
+
+def _splits(
+    table: Table, column: str | None, eval_is: Literal["val", "test"], source: Path | str
+) -> tuple[list[SplitName | None], list[str]]:
+    """Split of each row, and notes on how the splits were read."""
+    if column is None:
+        return [None] * len(table.frame), []
+    values = table.texts(column)
+    flags = flag_values(values) if is_split_flag(column) else None
+    if flags is not None and "test" in column.lower():
+        return ["test" if flag else None for flag in flags], []
+    if flags is not None:
+        return ["val" if flag else "train" for flag in flags], []
+    splits = [split_name(value, eval_is) for value in values]
+    unknown = {value for value, split in zip(values, splits, strict=True) if split is None}
+    if unknown:
+        shown = name_some([repr(shorten(value)) for value in sorted(unknown, key=natural_key)])
+        raise DataError(f"{source} has the splits {shown}; call them train, val and test.")
+    has_eval = any(value.lower() == "eval" for value in values)
+    return splits, [eval_note(eval_is)] if has_eval else []
+
+
+def _labels(table: Table, columns: Columns, source: Path | str) -> list[str]:
+    """Label of each row; empty where it is missing. Raises `DataError` if labels are lists."""
+    if columns.label is None:
+        return _one_hot_labels(table, columns.one_hot, source)
+    values = table.frame[columns.label].tolist()
+    if lists := [value for value in values if hasattr(value, "__len__") and type(value) is not str]:
+        raise DataError(
+            f"The column {columns.label!r} of {source} holds lists, such as "
+            f"{shorten(str(lists[0]))}; give each image one label."
+        )
+    labels = table.texts(columns.label)
+    _refuse_joined_labels(labels, columns.label, source)
+    return labels
+
+
+def _refuse_joined_labels(labels: Sequence[str], column: str, source: Path | str) -> None:
+    """Raise `DataError` if a label joins other labels, as "cat|dog" does beside cat and dog."""
+    known = set(labels)
+    for label in sorted(known, key=natural_key):
+        for separator in _LABEL_SEPARATORS:
+            parts = [part.strip() for part in label.split(separator)]
+            if len(parts) > 1 and known.issuperset(parts) and "" not in parts:
+                raise DataError(
+                    f"The column {column!r} of {source} gives {labels.count(label)} rows the label "
+                    f"{shorten(label)!r}, which joins labels of other rows; give each image one "
+                    "label, or rename that class."
+                )
+
+
+def _one_hot_labels(table: Table, one_hot: Sequence[str], source: Path | str) -> list[str]:
+    """Name of the column that holds 1, row by row. Raises `DataError` if there is not just one."""
+    flags = [flag_values(table.texts(name)) or [] for name in one_hot]
+    rows = list(zip(*flags, strict=True))
+    for what, wrong in (
+        ("several classes", [k for k, row in enumerate(rows) if sum(row) > 1]),
+        ("no class", [k for k, row in enumerate(rows) if not any(row)]),
+    ):
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} of the {len(rows)} rows of {source} have {what} among the columns "
+                f"{name_some(one_hot)}, such as row {wrong[0] + 1}; give each image one class, or "
+                "name the column of the labels with --label-column."
+            )
+    return [one_hot[row.index(True)] for row in rows]
