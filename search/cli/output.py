@@ -12,6 +12,7 @@ from rich.table import Table
 from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.record import format_duration, program_name, sweep_command
 from spaces import TrialParams
+from spaces.wording import counted
 
 if TYPE_CHECKING:
     from search.planning import PlanDocument
@@ -84,7 +85,7 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
         classes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:_MAX_CLASSES])
         more = len(counts) - _MAX_CLASSES
         rest = f", and {more} more classes" if more > 0 else ""
-        lines.append(f"  {split:<9} {sum(counts.values())} images: {classes}{rest}")
+        lines.append(f"  {split:<9} {counted(sum(counts.values()), 'image')}: {classes}{rest}")
     lines.append(f"Split       {plan.split}")
     if plan.folds:
         images = sum(sum(plan.counts[split].values()) for split in ("train", "val"))
@@ -97,10 +98,10 @@ def _data_lines(plan: "PlanDocument") -> list[str]:
 
 def _issue_lines(plan: "PlanDocument") -> list[str]:
     """Files and rows that are not used, notes, and images that are left out or look wrong."""
-    lines = [f"Not used    {u.count} {u.reason}, such as {u.example}" for u in plan.unused]
+    lines = [f"Not used    {u}" for u in plan.unused]
     lines += [f"Note        {note}" for note in plan.notes]
     for title, issues in (("Left out", plan.bad_images), ("Suspicious", plan.odd_images)):
-        lines.append(f"{title:<11} {len(issues)} images")
+        lines.append(f"{title:<11} {counted(len(issues), 'image')}")
         lines += [f"  {issue.path}: {issue.reason}" for issue in issues[:_MAX_LINES]]
         if len(issues) > _MAX_LINES:
             lines.append(f"  and {len(issues) - _MAX_LINES} more; --json lists them all")
@@ -114,7 +115,7 @@ def _initial_points_lines(points: Sequence[TrialParams], varying: Iterable[str])
     for point in points:
         values = ", ".join(f"{field} {_short(getattr(point, field))}" for field in fields)
         backbones.setdefault(values, []).append(point.backbone)
-    lines = [f"Begins with {len(points)} trials"] * bool(points)
+    lines = [f"Begins with {counted(len(points), 'trial')}"] * bool(points)
     for values, names in list(backbones.items())[:_MAX_LINES]:
         lines.append(f"  {', '.join(dict.fromkeys(names))}" + f": {values}" * bool(values))
     if len(backbones) > _MAX_LINES:
@@ -151,7 +152,7 @@ def _cost_line(plan: "PlanDocument") -> str:
     else:
         time = (
             f"about {format_duration(3600 * cost.device_hours)} of one {cost.device}: "
-            f"{cost.trials} trials, "
+            f"{counted(cost.trials, 'trial')}, "
             f"{cost.expected_epochs:.0f} epochs in total"
         )
     return f"Cost        {time} (measured on {cost.measured_on})"
@@ -175,7 +176,9 @@ def _ending_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
             f"Or retrain and export the best trial so far:  {sweep_command('retrain', paths)}",
         ]
     if result.ended_by:
-        lines.append(f"The search ended after {len(result.trials)} trials: {result.ended_by}.")
+        lines.append(
+            f"The search ended after {counted(len(result.trials), 'trial')}: {result.ended_by}."
+        )
     return lines
 
 

@@ -80,5 +80,5 @@ def gap_lines(predictions: "FilePredictions", skipped: "Sequence[Unused]") -> li
     ]
     if len(lines) > _MAX_REASONS:
         lines[_MAX_REASONS:] = [f"and {len(lines) - _MAX_REASONS} more reasons"]
-    lines += [f"Skipped {entry.count} {entry.reason}, such as {entry.example}" for entry in skipped]
+    lines += [f"Skipped {entry}" for entry in skipped]
     return [printable(line) for line in lines]

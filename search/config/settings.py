@@ -23,6 +23,7 @@ from spaces import ConfigError
 from spaces.errors import sentences
 
 if TYPE_CHECKING:
+    from trainables.data import SplitSpec
     from trainables.listing import ReadOptions, SplitName
 
 GROUPS: tuple[type[SettingGroup], ...] = (
@@ -107,6 +108,17 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         )
 
     @property
+    def split_spec(self) -> "SplitSpec":
+        """How splits are drawn that the data do not give."""
+        from trainables.data import SplitSpec
+
+        return SplitSpec(
+            val_fraction=self.split.val_fraction,
+            test_fraction=self.split.test_fraction,
+            seed=self.seed,
+        )
+
+    @property
     def validation_splits(self) -> "tuple[SplitName, ...]":
         """Splits whose images validate the trials."""
         return ("train", "val") if self.folds else ("val",)
@@ -154,6 +166,8 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
                 f"({self.max_epochs}); lower grace_epochs, or set stopping to none."
             )
+        if self.group_column and self.group_by:
+            yield "group_column and group_by can't be given together; leave one of them out."
         held_out = self.split.val_fraction + self.split.test_fraction
         if held_out >= 0.9:
             yield (

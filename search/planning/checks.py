@@ -48,9 +48,20 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
 
 
 def check_inputs(config: SweepConfig) -> CheckedInputs:
-    """Check that the data exist, and read the space and the points. Raises `UserError`."""
-    check_source(config.data, cache=config.cache_dir, options=config.read_options)
-    return CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
+    """Check the data, and read the space and the points. Raises `UserError`."""
+    inputs = CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
+    check_data(config)
+    return inputs
+
+
+def check_data(config: SweepConfig) -> None:
+    """Check the data, their labels and splits as far as no image is opened. Raises `UserError`."""
+    check_source(
+        config.data,
+        cache=config.cache_dir,
+        options=config.read_options,
+        split=config.split_spec,
+    )
 
 
 def read_points(file: Path | None) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces import DataError
+from spaces.wording import counted
 from trainables.data import Dataset, PixelFormat
 from trainables.images import read_rgb, resize_square
 from trainables.listing import SPLITS
@@ -38,7 +39,9 @@ def draw_contact_sheet(dataset: Dataset, pixel_format: PixelFormat, file: Path) 
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     for column, split in enumerate(SPLITS):
         left = LABEL_PX + column * block_px
-        pen.text((left + 4, 5), f"{split}: {len(dataset.rows(split))} images", "black", font)
+        pen.text(
+            (left + 4, 5), f"{split}: {counted(len(dataset.rows(split)), 'image')}", "black", font
+        )
         for number in range(len(drawn)):
             top = HEADER_PX + number * TILE_PX
             rows = dataset.rows(split)

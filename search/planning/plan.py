@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from search.config import SweepConfig, positive_class_index
 from search.planning.prepare import PreparedPlan
 from spaces import ConfigError
-from trainables.data import Dataset, SplitSpec, StagedPixels, Survey, survey_images
+from trainables.data import Dataset, StagedPixels, Survey, survey_images
 from trainables.evaluation import fold_numbers
 from trainables.progress import Progress, ignore_progress
 
@@ -47,11 +47,7 @@ def complete_plan(
         config.data,
         cache=config.cache_dir,
         options=config.read_options,
-        split=SplitSpec(
-            val_fraction=config.split.val_fraction,
-            test_fraction=config.split.test_fraction,
-            seed=config.seed,
-        ),
+        split=config.split_spec,
         staged=staged,
         progress=progress,
     )

@@ -9,11 +9,11 @@ from typing import Self
 import torch
 
 from search.config import SweepConfig
-from search.planning.checks import CheckedInputs, check_inputs, read_points
+from search.planning.checks import CheckedInputs, check_data, check_inputs, read_points
 from search.planning.initial_points import choose_initial_points, recorded_initial_points
 from search.record import ResolvedSettings, SweepPaths
 from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
-from trainables.data import PixelFormat, check_source
+from trainables.data import PixelFormat
 from trainables.files import check_writable
 from trainables.models import (
     CUT_FRACTIONS,
@@ -90,7 +90,7 @@ def prepare_plan(
     # 1. Read the space and the points that are given.
     _check_cache(config.cache_dir)
     if recorded:
-        check_source(config.data, cache=config.cache_dir, options=config.read_options)
+        check_data(config)
         space, given_points = recorded.space, recorded.points
     else:
         inputs = checked or check_inputs(config)

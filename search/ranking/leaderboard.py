@@ -105,7 +105,7 @@ def select_winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
     if ranked.empty:
         errors = [trial.error for trial in trials if trial.error]
         raise RunError(
-            f"None of {len(trials)} trials can win: each failed, or has no epoch with a finite loss"
+            "No trial can win: each one failed, or has no epoch with a finite loss"
             + (f"; the first failure: {errors[0]}." if errors else ".")
         )
     winning_id = ranked["trial_id"].iloc[0]

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from search.record import FinalModel
 from search.report.charts import COLOUR_MAP, COLOURS, GREY, MARKERS, Chart, shorten
-from search.report.html import Block, Picture, Table, counted
+from search.report.html import Block, Picture, Table
+from spaces.wording import counted
 from trainables.evaluation import (
     Predictions,
     bootstrap_intervals,

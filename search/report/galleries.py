@@ -9,8 +9,9 @@ from PIL import Image
 from torch import nn
 
 from search.report.charts import shorten
-from search.report.html import Gallery, Thumbnail, counted
+from search.report.html import Gallery, Thumbnail
 from spaces import DataError
+from spaces.wording import counted
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions, likely_label_errors
 from trainables.images import resize_square

@@ -94,11 +94,6 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 image", "2 images"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def render(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
     """Render the page as HTML. ``summary`` has the first paragraphs. All text is escaped."""
     environment = jinja2.Environment(

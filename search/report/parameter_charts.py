@@ -7,9 +7,10 @@ import optuna
 from matplotlib.collections import LineCollection
 
 from search.report.charts import COLOUR_MAP, COLOURS, GREY, MARKERS, Chart, shorten
-from search.report.html import Picture, counted
+from search.report.html import Picture
 from search.report.sweep_data import SearchHistory
 from spaces import Choices, Range
+from spaces.wording import counted
 from trainables.training import METRICS
 
 MIN_IMPORTANCE_TRIALS = 10

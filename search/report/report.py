@@ -20,12 +20,13 @@ from search.report.galleries import (
     label_errors_gallery,
     mistakes_gallery,
 )
-from search.report.html import Block, Gallery, Section, Table, Text, counted, render
+from search.report.html import Block, Gallery, Section, Table, Text, render
 from search.report.parameter_charts import parameter_pictures
 from search.report.search_charts import search_pictures
 from search.report.summary import summary
 from search.report.sweep_data import SweepData
 from spaces import RunError
+from spaces.wording import counted
 from trainables.evaluation import Predictions
 from trainables.files import write_atomically
 from trainables.inference import ModelSpec

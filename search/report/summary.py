@@ -4,9 +4,9 @@ from search.config import UNLIMITED_TRIALS
 from search.ranking import select_winner
 from search.record import format_duration
 from search.report.final_test_charts import most_frequent_confusions
-from search.report.html import counted
 from search.report.sweep_data import SweepData
 from spaces import RunError
+from spaces.wording import counted
 from trainables.listing import SPLITS
 from trainables.training import METRICS
 

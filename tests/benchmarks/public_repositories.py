@@ -81,7 +81,7 @@ def answer(folder: Path, attempt: Attempt) -> str:
     parts = [f"{listing.kind}: {len(listing.rows)} images of {len(classes)} classes"]
     parts += [f"{split} {count}" for split, count in splits.items()]
     text = ", ".join(parts)
-    unused = "; ".join(f"{u.count} {u.reason}" for u in listing.unused)
+    unused = "; ".join(f"{u.reason}: {u.count}" for u in listing.unused)
     notes = " ".join(listing.notes).replace(f"{root}/", "")
     return f"{text}. Not used: {unused or 'nothing'}. {notes}".strip()
 

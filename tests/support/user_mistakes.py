@@ -68,10 +68,6 @@ def table(*rows: str) -> Callable[[Path], object]:
     return text("t.csv", "\n".join(rows) + "\n")
 
 
-def _all_but(name: str) -> Callable[[str, list[str]], list[str]]:
-    return lambda folder, names: [other for other in names if other != name]
-
-
 def sweep(**settings: object) -> Callable[[Path], object]:
     """Prepare the folder of a launched sweep called "s" with these settings."""
 
@@ -218,7 +214,9 @@ CASES = [
     plan("one class", lambda f: shutil.rmtree(f / "data" / "b")),
     plan(
         "a class of copies of other classes' images",
-        lambda f: shutil.copytree(f / "data" / "b", f / "data" / "c", ignore=_all_but("0.png")),
+        lambda f: shutil.copytree(
+            f / "data" / "b", f / "data" / "c", ignore=shutil.ignore_patterns("[3-7].png")
+        ),
     ),
     plan("a class of two images", lambda f: pictures(f / "data", "c", 2)),
     plan("many broken images", spoil("a", b"no image", 4)),
@@ -227,6 +225,10 @@ CASES = [
         "splits of other names",
         lambda f: [pictures(f / "d" / split) for split in ("first", "second")],
         "d",
+    ),
+    setting("two kinds of groups", "--group-column", "patient", "--group-by", "p[0-9]+"),
+    plan(
+        "an expression of groups that fits no path", nothing, "data", "--group-by", "patient[0-9]+"
     ),
     plan(
         "a class that only the test has",

@@ -14,6 +14,6 @@ from .pixel_store import build_store as build_store
 from .pixel_store import read_surveyed_image as read_surveyed_image
 from .sources import check_source as check_source
 from .sources import read_source as read_source
-from .split import SplitSpec as SplitSpec
+from .split_spec import SplitSpec as SplitSpec
 from .survey import Survey as Survey
 from .survey import survey_images as survey_images

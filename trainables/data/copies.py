@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from trainables.data.scan import ScannedImage
-from trainables.listing import Row, SplitName, natural_key
+from trainables.listing import Row, SplitName, natural_key, relative_path
 
 ReadableImages = Sequence[tuple[Row, ScannedImage]]
 """Listed images that could be decoded, each with its scan result."""
@@ -30,11 +30,6 @@ class ImageIssue:
     """Path of the image, relative to the dataset's root if it lies below the root."""
     kind: Literal["bad", "odd"]
     reason: str
-
-
-def relative_path(path: Path, root: Path) -> str:
-    """Path below ``root`` if it lies there, else the whole path."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def drop_copies_across_splits(

@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from spaces import DataError
+from trainables.listing import ReadOptions, Row, relative_path
 
 _NAME_PATTERNS = (
     r"([^/]*[0-9][^/]*)[ _-]\(?[0-9]+\)?\.[^./]+$",  # patient12_003.png, IMG7 (2).png
@@ -15,6 +17,17 @@ _MIN_FITTING_SHARE = 0.95
 """Least share of the file names that a proposed expression has to fit."""
 _MIN_IMAGES_PER_GROUP = 2.0
 """Least average number of images in a proposed group."""
+
+
+def groups_of_rows(rows: Sequence[Row], root: Path, options: ReadOptions) -> list[str | None]:
+    """Group of each row: by its path if ``options.group_by`` is set, else as the source gives it.
+
+    Raises `DataError` as `groups_by_path` does.
+    """
+    if options.group_by is None:
+        return [row.group for row in rows]
+    paths = [Path(relative_path(row.path, root)).as_posix() for row in rows]
+    return groups_by_path(paths, options.group_by)
 
 
 def groups_by_path(paths: Sequence[str], pattern: str) -> list[str | None]:

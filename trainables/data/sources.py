@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from spaces import DataError
+from trainables.data.classes import class_names
+from trainables.data.groups import groups_of_rows
+from trainables.data.split_spec import SplitSpec, refuse_small_classes
 from trainables.folders import FolderSource
 from trainables.images import is_image
 from trainables.listing import DataSource, Listing, ReadOptions, reconcile_labels
@@ -37,14 +40,28 @@ def read_source(
     return reconcile_labels(listing, merge=options.merge_labels)
 
 
-def check_source(data: Path | str, *, cache: Path, options: ReadOptions = ReadOptions()) -> None:
-    """Raise the errors of `read_source` that can be found without copying or extracting images.
+def check_source(
+    data: Path | str,
+    *,
+    cache: Path,
+    options: ReadOptions = ReadOptions(),
+    split: SplitSpec = SplitSpec(),
+) -> None:
+    """Raise the errors of `survey_images` that can be found without opening images.
 
-    A folder and a table are read as a whole, which takes about a second for 60,000 files.
+    A folder and a table are read as a whole, which takes about a second for 60,000 files. Of other
+    sources, nothing is copied or extracted: mistakes in their labels and splits are not found.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
-    _source_of(data, cache).check(options)
+    listing = _source_of(data, cache).check(options)
+    if listing is None:
+        return
+    rows = reconcile_labels(listing, merge=options.merge_labels).rows
+    class_names(rows)
+    groups = groups_of_rows(rows, listing.root, options)
+    units = [row.path if group is None else group for row, group in zip(rows, groups, strict=True)]
+    refuse_small_classes(rows, units, split, has_groups=any(groups))
 
 
 def _source_of(data: Path | str, cache: Path) -> DataSource:

@@ -2,24 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from spaces import DataError
 from trainables.data.copies import ReadableImages
+from trainables.data.split_spec import SplitSpec, drawn_from, small_class_error
 from trainables.data.units import Units
-from trainables.listing import SPLITS, SplitName, natural_key
+from trainables.listing import SplitName, natural_key
 from trainables.stratification import assign_units
-
-
-@dataclass(frozen=True)
-class SplitSpec:
-    """Fractions and seed for drawing the splits that the source does not give."""
-
-    val_fraction: float = 0.15
-    test_fraction: float = 0.15
-    seed: int = 0
 
 
 def assign_splits(
@@ -31,14 +22,9 @@ def assign_splits(
     units to be split.
     """
     given: list[SplitName | None] = [row.split for row, _ in readable]
-    if given and None not in given and set(given) == set(SPLITS):
+    fractions, source = spec.drawn(given), drawn_from(given)
+    if not fractions:
         return [name for name in given if name], "as given"
-    source: SplitName | None = None if None in given else "train"
-    wanted: tuple[tuple[SplitName, float], ...] = (
-        ("test", spec.test_fraction),
-        ("val", spec.val_fraction),
-    )
-    fractions = {name: fraction for name, fraction in wanted if name not in given}
     splits: list[SplitName] = [name or "train" for name in given]
     positions = [k for k, split in enumerate(given) if split == source]
     draw = _draw_copies if units.only_exact_copies else _draw_units
@@ -88,10 +74,7 @@ def _draw_class(
     """
     names = sorted(copies)
     if len(names) < len(fractions) + 1:
-        raise DataError(
-            f"Class {label!r} has {len(names)} different images to be split into "
-            f"{', '.join(['train', *fractions])}; add images or remove the class."
-        )
+        raise small_class_error(label, len(names), fractions, has_groups=False)
     np.random.default_rng([seed, *label.encode(errors="surrogateescape")]).shuffle(names)
     drawn: dict[int, SplitName] = {}
     for split, fraction in fractions.items():
@@ -127,20 +110,5 @@ def _draw_units(
         missing = [part for part in parts if (part, label) not in present]
         if missing:
             count = len({n for n, other in zip(names, labels, strict=True) if other == label})
-            raise _too_few_units(label, count, parts, bool(any(units.groups)))
+            raise small_class_error(label, count, fractions, has_groups=any(units.groups))
     return dict(zip(positions, splits, strict=True))
-
-
-def _too_few_units(label: str, count: int, parts: Sequence[str], grouped: bool) -> DataError:
-    """Error for a class whose units don't suffice for all splits."""
-    splits = ", ".join(parts)
-    if grouped:
-        return DataError(
-            f"Class {label!r} has {count} groups of images to be split into {splits}, and each "
-            "needs one of its own; add groups, remove the class, or choose smaller groups with "
-            "--group-by or --group-column."
-        )
-    return DataError(
-        f"Class {label!r} has {count} different images to be split into {splits}, if near copies "
-        "count once; add images or remove the class."
-    )

@@ -1,14 +1,15 @@
 """`survey_images`: list, decode and split the images of a data source, and report problems."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spaces import DataError
+from trainables.data.classes import class_names
 from trainables.data.copies import (
     ImageIssue,
     ReadableImages,
@@ -16,14 +17,14 @@ from trainables.data.copies import (
     drop_copies_across_splits,
     near_copy_issues,
     near_copy_notes,
-    relative_path,
 )
 from trainables.data.dataset import Dataset
 from trainables.data.groups import group_proposal
 from trainables.data.pixel_store import StagedPixels
 from trainables.data.scan import ScannedImage, scan_images
 from trainables.data.sources import read_source
-from trainables.data.split import SplitSpec, assign_splits
+from trainables.data.split import assign_splits
+from trainables.data.split_spec import SplitSpec
 from trainables.data.units import Units, find_units, group_notes
 from trainables.listing import (
     SPLITS,
@@ -33,7 +34,7 @@ from trainables.listing import (
     SplitName,
     Unused,
     natural_key,
-    single_class_error,
+    relative_path,
 )
 from trainables.progress import Progress, ignore_progress
 
@@ -87,7 +88,8 @@ def survey_images(
     readable, leaked = drop_copies_across_splits(readable, listing.root)
     issues = [*issues, *leaked, *copy_issues(readable, listing.root)]
     # 4. Number the classes.
-    classes = _class_names(listing, readable)
+    _refuse_unreadable_classes(listing, readable)
+    classes = class_names(row for row, _ in readable)
     # 5. Find out which images belong together, and assign each image to a split.
     units = find_units(readable, listing.root, options)
     issues += near_copy_issues(readable, units.near_pairs, listing.root)
@@ -138,33 +140,12 @@ def _refuse_too_many_unreadable(listing: Listing, issues: Sequence[ImageIssue]) 
         )
 
 
-def _class_names(listing: Listing, readable: ReadableImages) -> tuple[str, ...]:
-    """Class names in natural order; those of train if the source gives splits.
-
-    Raises `DataError` if a class has no readable image, if two given splits differ in their
-    classes, or if there is only one class.
-    """
-    by_split: Mapping[SplitName | None, set[str]] = defaultdict(set)
-    for row, _ in readable:
-        by_split[row.split].add(row.label)
+def _refuse_unreadable_classes(listing: Listing, readable: ReadableImages) -> None:
     listed = {row.label for row in listing.rows}
-    classes = by_split["train"] if "train" in by_split else by_split[None]
-    if emptied := sorted(listed - set().union(*by_split.values()), key=natural_key):
+    if emptied := sorted(listed - {row.label for row, _ in readable}, key=natural_key):
         raise DataError(
             f"Class {', '.join(emptied)} has no readable image; repair its files or remove it."
         )
-    for split, names in by_split.items():
-        extra, missing = names - classes, classes - names
-        if extra or missing:
-            parts = [f"{split} also has {', '.join(sorted(extra))}"] if extra else []
-            parts += [f"{split} lacks {', '.join(sorted(missing))}"] if missing else []
-            raise DataError(
-                f"The classes of train and {split} differ: {'; '.join(parts)}; "
-                "give every split the same classes."
-            )
-    if len(classes) < 2:
-        raise single_class_error(", ".join(classes))
-    return tuple(sorted(classes, key=natural_key))
 
 
 def _dataset(

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from trainables.data.copies import ReadableImages, relative_path
-from trainables.data.groups import groups_by_path
+from spaces.wording import counted
+from trainables.data.copies import ReadableImages
+from trainables.data.groups import groups_of_rows
 from trainables.data.near_copies import near_copies
 from trainables.listing import SPLITS, ReadOptions, SplitName, natural_key
 
@@ -41,14 +42,9 @@ def find_units(readable: ReadableImages, root: Path, options: ReadOptions) -> Un
     _, first = np.unique(np.array(pixels), return_index=True)
     first.sort()
     near = first[near_copies([readable[k][1].appearance for k in first])]
-    # 3. Groups of the source, and groups by path.
-    groups: list[str | None] = [row.group for row, _ in readable]
+    # 3. Groups.
+    groups = groups_of_rows([row for row, _ in readable], root, options)
     related = [*exact, *near.tolist(), *_equal_pairs(groups)]
-    if options.group_by is not None:
-        paths = [Path(relative_path(row.path, root)).as_posix() for row, _ in readable]
-        by_path = groups_by_path(paths, options.group_by)
-        related += _equal_pairs(by_path)
-        groups = [a if b is None else b for a, b in zip(groups, by_path, strict=True)]
     # 4. Components.
     digests = [image.digest for _, image in readable]
     names = _component_names(digests, related)
@@ -64,9 +60,9 @@ def group_notes(readable: ReadableImages, units: Units) -> list[str]:
     groups = {group for group in units.groups if group is not None}
     alone = units.groups.count(None)
     notes = [
-        f"{len(groups)} groups of {(len(units.groups) - alone) / len(groups):.1f} images on "
-        "average stay together where splits or folds are drawn"
-        + (f"; {alone} images have no group." if alone else ".")
+        f"{counted(len(groups), 'group')} of {(len(units.groups) - alone) / len(groups):.1f} "
+        "images on average stay together where splits or folds are drawn"
+        + (f"; {counted(alone, 'image')} without a group." if alone else ".")
     ]
     if shared := sorted((g for g in splits_of if len(splits_of[g]) > 1), key=natural_key):
         names = [split for split in SPLITS if split in splits_of[shared[0]]]

@@ -5,10 +5,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from spaces import DataError
+from spaces.wording import counted, name_some
 from trainables.folders.companions import is_mask_name
 from trainables.folders.layouts import Base, Reading
 from trainables.folders.tree import CODE_SUFFIXES, OTHER_SUFFIXES, Folder
-from trainables.listing import SplitName, folder_splits, is_container, name_some, name_words
+from trainables.listing import SplitName, folder_splits, is_container, name_words
 
 
 def find_base(root: Path, folder: Folder, layout: str | None, eval_is: str) -> Base:
@@ -112,4 +113,5 @@ def _suffixes(folder: Folder) -> set[str]:
 
 def describe_counts(labels: Sequence[str], images: int) -> str:
     """Counts of a reading, such as "2 classes: cat, dog; 120 images"."""
-    return f"{len(labels)} classes: {name_some(labels, 3)}; {images} images"
+    classes = counted(len(labels), "class", "classes")
+    return f"{classes}: {name_some(labels, 3)}; {counted(images, 'image')}"

@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from spaces import DataError
 from spaces.errors import unknown
+from spaces.wording import counted, name_some
 from trainables.folders.base import describe_counts
 from trainables.folders.layouts import (
     LAYOUTS,
@@ -14,7 +15,7 @@ from trainables.folders.layouts import (
     has_no_classes,
 )
 from trainables.folders.tree import Folder
-from trainables.listing import name_some, single_class_error
+from trainables.listing import single_class_error
 
 _TABLE_SUFFIXES = {".csv", ".jsonl", ".tsv", ".parquet"}
 
@@ -52,7 +53,7 @@ def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> 
         return _with_two_classes(certain[0])
     if not readings:
         raise _no_layout_error(root, tree, base, tables)
-    raise _ambiguity_error(root, base, certain or readings, tables)
+    raise _ambiguity_error(root, base, certain or readings, _tables_beside(tree, base))
 
 
 def _named_reading(
@@ -88,14 +89,13 @@ def _ambiguity_error(
     """Error for a folder that is not read without being asked, with its readings."""
     place = root / base.folder.path
     doubts = list(dict.fromkeys(doubt for reading in readings for doubt in reading.doubts))
-    reason = "it can be read in several ways" if not doubts else "; ".join(doubts[:2])
+    reasons = [doubt.reason for doubt in doubts[:2]] or ["it can be read in several ways"]
     options = [_option(reading) for reading in readings]
     options += [f"{root / table} as the data" for table in tables[:3]]
     options += _inner_data(root, base)
-    first = next((child.path for child in base.folder.with_images), "FOLDER")
+    options += [f"the other folders with --ignore {d.folder!r}" for d in doubts[:2] if d.folder]
     return DataError(
-        f"{place} needs a choice, because {reason}: take {'; or '.join(options)}; or leave a "
-        f"folder out, as in --ignore {first!r}."
+        f"{place} needs a choice, because {'; '.join(reasons)}: take {'; or '.join(options)}."
     )
 
 
@@ -126,9 +126,9 @@ def _no_layout_error(root: Path, tree: Folder, base: Base, tables: list[str]) ->
     if len(folders) == 1 and not base.is_split and not base.folder.images:
         return single_class_error(folders[0].name)
     return DataError(
-        f"{root / base.folder.path} has {base.folder.image_count} images, but nothing tells their "
-        "classes: it needs a folder per class, names of files that begin or end with the class, "
-        "or a table with a row per image."
+        f"{root / base.folder.path} has {counted(base.folder.image_count, 'image')}, but nothing "
+        "tells their classes: it needs a folder per class, names of files that begin or end with "
+        "the class, or a table with a row per image."
     )
 
 

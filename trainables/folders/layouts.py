@@ -50,6 +50,14 @@ class Base:
         return bool(self.split_names)
 
 
+class Doubt(NamedTuple):
+    """Reason against a reading that the user has not asked for."""
+
+    reason: str
+    folder: str = ""
+    """Path of a folder without which there is no doubt; empty if there is none."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a layout makes of a folder."""
@@ -58,8 +66,7 @@ class Reading:
     kind: str
     """Layout in words."""
     images: tuple[LabelledPath, ...]
-    doubts: tuple[str, ...] = ()
-    """Reasons against this reading, unless the user asks for it."""
+    doubts: tuple[Doubt, ...] = ()
 
     @cached_property
     def labels(self) -> list[str]:
@@ -247,31 +254,36 @@ def _has_subclasses(folder: Folder) -> bool:
     return any(len(inner.with_images) > 1 for inner in folder.walk())
 
 
-def _doubts(base: Base) -> tuple[str, ...]:
+def _doubts(base: Base) -> tuple[Doubt, ...]:
     """Reasons why the folders of a base may not be its classes."""
     classes = [folder for folder, _ in base.class_folders()]
     doubts = list(_container_doubts(classes))
     names = [frozenset(child.name for child in folder.with_images) for folder in classes]
     if not base.is_split and len(names) > 1 and len(names[0]) > 1 and len(set(names)) == 1:
-        doubts.append(
+        reason = (
             f"the folders {', '.join(folder.name for folder in classes[:5])} have the same "
             "subfolders (if they are splits, call them train, val and test)"
         )
+        doubts.append(Doubt(reason))
     else:
         doubts += _nested_doubts(classes)
     return tuple(doubts)
 
 
-def _nested_doubts(folders: Sequence[Folder]) -> tuple[str, ...]:
+def _nested_doubts(folders: Sequence[Folder]) -> tuple[Doubt, ...]:
     for folder in folders:
         for inner in folder.walk():
             if len(inner.with_images) > 1:
                 shown = ", ".join(child.name for child in inner.with_images[:3])
-                return (f"{inner.path} has several folders of its own ({shown})",)
+                reason = f"{inner.path} has several folders of its own ({shown})"
+                return (Doubt(reason, inner.path),)
     return ()
 
 
-def _container_doubts(classes: Sequence[Folder]) -> tuple[str, ...]:
-    named = [folder.name for folder in classes if is_container(folder.name)]
+def _container_doubts(classes: Sequence[Folder]) -> tuple[Doubt, ...]:
+    named = [folder for folder in classes if is_container(folder.name)]
+    if not named:
+        return ()
     verb = "are no classes by their names" if len(named) > 1 else "is no class by its name"
-    return (f"{', '.join(named[:5])} {verb}",) if named else ()
+    reason = f"{', '.join(folder.name for folder in named[:5])} {verb}"
+    return (Doubt(reason, named[0].path if len(named) == 1 else ""),)

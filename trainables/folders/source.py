@@ -17,11 +17,11 @@ from trainables.listing import (
     ReadOptions,
     Row,
     Unused,
-    eval_note,
+    eval_notes,
     natural_key,
     single_class_error,
 )
-from trainables.progress import Progress
+from trainables.progress import Progress, ignore_progress
 
 
 class FolderSource(DataSource):
@@ -30,12 +30,12 @@ class FolderSource(DataSource):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def check(self, options: ReadOptions) -> None:
-        """See `DataSource.check`. Reads the names of all files, and chooses the layout."""
-        self._understand(options)
+    def check(self, options: ReadOptions) -> Listing:
+        """See `DataSource.check`. Lists all images."""
+        return self.read(options, ignore_progress)
 
     def read(self, options: ReadOptions, progress: Progress) -> Listing:
-        """See `DataSource.read`."""
+        """See `DataSource.read`. Reads the names of all files, and chooses the layout."""
         found = self._understand(options)
         rows = tuple(
             Row(self._root / path, label, split) for path, label, split in found.reading.images
@@ -81,9 +81,7 @@ class _Understood:
 
 def _notes(found: _Understood, options: ReadOptions) -> tuple[str, ...]:
     notes = [f"--ignore {pattern!r} matches nothing." for pattern in found.tree.idle_patterns]
-    if any("eval" in name.lower() for name in found.base.split_names):
-        notes.append(eval_note(options.eval_is))
-    return tuple(notes)
+    return (*notes, *eval_notes(found.base.split_names, options.eval_is))
 
 
 def _unused(found: _Understood) -> tuple[Unused, ...]:

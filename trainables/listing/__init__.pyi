@@ -7,12 +7,11 @@ from .listing import ReadOptions as ReadOptions
 from .listing import Row as Row
 from .listing import SplitName as SplitName
 from .listing import Unused as Unused
-from .listing import eval_note as eval_note
 from .listing import natural_key as natural_key
+from .listing import relative_path as relative_path
 from .listing import single_class_error as single_class_error
-from .listing import split_name as split_name
+from .split_names import eval_notes as eval_notes
 from .split_names import folder_splits as folder_splits
 from .split_names import is_container as is_container
 from .split_names import name_words as name_words
-from .wording import name_some as name_some
-from .wording import shorten as shorten
+from .split_names import split_name as split_name

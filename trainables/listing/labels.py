@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from spaces import DataError
+from spaces.wording import MAX_NAMED, shorten
 from trainables.listing.listing import Listing, natural_key
-from trainables.listing.wording import MAX_NAMED, shorten
 
 
 def reconcile_labels(listing: Listing, *, merge: bool) -> Listing:

@@ -12,20 +12,6 @@ from trainables.progress import Progress
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
-_SPLIT_SPELLINGS: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "eval": "val",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
-"""Accepted names of splits, in lower case."""
-
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -64,6 +50,9 @@ class Unused:
     example: str
     """Path of one of them, relative to the source's folder, or the name of a column."""
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count}, such as {self.example}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -95,10 +84,11 @@ class DataSource(ABC):
     """Labelled images in a folder, a table, a Hugging Face dataset or an object store."""
 
     @abstractmethod
-    def check(self, options: ReadOptions) -> None:
+    def check(self, options: ReadOptions) -> Listing | None:
         """Find mistakes in the source without copying or extracting images.
 
-        Raises `DataError`.
+        Returns the list of all images, or None if that takes copying or extracting them. Raises
+        `DataError`.
         """
 
     @abstractmethod
@@ -109,21 +99,9 @@ class DataSource(ABC):
         """
 
 
-def split_name(spelling: str, eval_is: Literal["val", "test"]) -> SplitName | None:
-    """Split for a folder's name or a table's value; None if it names no split."""
-    name = spelling.strip().lower()
-    return eval_is if name == "eval" else _SPLIT_SPELLINGS.get(name)
-
-
 def single_class_error(name: str) -> DataError:
     """Error for a dataset whose images all have the same label."""
     return DataError(f"Only one class was found ({name}); a classifier needs two or more.")
-
-
-def eval_note(eval_is: str) -> str:
-    """Note on how a split called "eval" was read, and the flag that changes it."""
-    other = "test" if eval_is == "val" else "val"
-    return f'"eval" was read as {eval_is}; --split.eval-is {other} reads it as {other}.'
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
@@ -134,3 +112,8 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     """
     parts = re.split(r"([0-9]+)", name)
     return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p), name
+
+
+def relative_path(path: Path, root: Path) -> str:
+    """Path below ``root`` if it lies there, else the whole path."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

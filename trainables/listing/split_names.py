@@ -1,11 +1,11 @@
-"""Names of split folders and of container folders, in all usual spellings."""
+"""Names of splits and of container folders, in all usual spellings."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal
 
-from trainables.listing.listing import SplitName, split_name
+from trainables.listing.listing import SplitName
 
 _CONTAINERS = {
     *("annotation", "annotations", "archive", "data", "dataset", "datasets", "examples", "files"),
@@ -22,17 +22,15 @@ _AFFIXES = {
 }
 """Words beside a split's own word in the name of a folder, such as "set" in "Training_Set"."""
 
-_SPELLINGS = {
-    "trn": "train",
-    "validate": "val",
-    "validating": "val",
-    "development": "val",
-    "evaluation": "eval",
-    "heldout": "test",
-    "tests": "test",
-    "tst": "test",
+_SPELLINGS: dict[str, SplitName] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validating", "validation"), "val"),
+    **dict.fromkeys(("dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "tests", "tst", "holdout", "heldout"), "test"),
 }
-"""Spellings that `split_name` does not know, each with one that it knows."""
+"""Split by a word that stands for it, in lower case."""
+_EVAL = {"eval", "evaluation"}
+"""Words for a split that may be val or test."""
 
 
 def name_words(name: str) -> tuple[str, ...]:
@@ -56,7 +54,7 @@ def folder_splits(
     "Training_Set", "val2017" and "x_train" are splits by themselves. Names with other words in them
     are splits together: "seg_train" beside "seg_test", but not "train_station" beside "bus_stop".
     """
-    splits = {name: _usual_split(name_words(name), eval_is) for name in names}
+    splits = {name: split_name(name, eval_is) for name in names}
     alike: dict[tuple[str, ...], dict[str, SplitName]] = defaultdict(dict)
     for name, split in splits.items():
         words = name_words(name)
@@ -70,8 +68,13 @@ def folder_splits(
     return splits
 
 
-def _usual_split(words: tuple[str, ...], eval_is: Literal["val", "test"]) -> SplitName | None:
-    """Split that the words of a name stand for, if all other words are usual beside a split."""
+def split_name(name: str, eval_is: Literal["val", "test"]) -> SplitName | None:
+    """Split that a folder's name or a table's value stands for; None if it names no split.
+
+    The words beside the split's own one must be usual: "Training_Set" and "val2017" are splits, but
+    "train_station" is none.
+    """
+    words = name_words(name)
     joined = "".join(words)
     for affix in ("", *sorted(_AFFIXES, key=len)):
         for rest in (joined.removeprefix(affix), joined.removesuffix(affix)):
@@ -81,5 +84,13 @@ def _usual_split(words: tuple[str, ...], eval_is: Literal["val", "test"]) -> Spl
     return _split_of_word("".join(named), eval_is)
 
 
+def eval_notes(names: Iterable[str], eval_is: Literal["val", "test"]) -> list[str]:
+    """Note on how a split called "eval" was read, and the flag that changes it, if there is one."""
+    other: Literal["val", "test"] = "test" if eval_is == "val" else "val"
+    if all(split_name(name, eval_is) == split_name(name, other) for name in set(names)):
+        return []
+    return [f'"eval" was read as {eval_is}; --split.eval-is {other} reads it as {other}.']
+
+
 def _split_of_word(word: str, eval_is: Literal["val", "test"]) -> SplitName | None:
-    return split_name(_SPELLINGS.get(word, word), eval_is)
+    return eval_is if word in _EVAL else _SPELLINGS.get(word)

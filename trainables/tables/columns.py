@@ -7,7 +7,8 @@ from pathlib import Path
 
 from spaces import DataError
 from spaces.errors import unknown
-from trainables.listing import ReadOptions, name_some, shorten, split_name
+from spaces.wording import name_some, shorten
+from trainables.listing import ReadOptions, split_name
 from trainables.tables.table import Table, looks_like_image
 
 _IMAGE_NAMES = {

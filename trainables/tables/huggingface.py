@@ -8,7 +8,7 @@ from typing import Any
 
 from spaces import DataError
 from spaces.errors import first_line
-from trainables.listing import DataSource, Listing, ReadOptions, SplitName, eval_note, split_name
+from trainables.listing import DataSource, Listing, ReadOptions, SplitName, eval_notes, split_name
 from trainables.progress import Progress
 from trainables.tables.columns import choose_columns
 from trainables.tables.extracted_images import extract_image
@@ -55,7 +55,7 @@ class HuggingFaceSource(DataSource):
                 )
             listings.append(self._list_part(part, split, options))
         notes = [note for listing in listings for note in listing.notes]
-        notes += [eval_note(options.eval_is)] if "eval" in parts else []
+        notes += eval_notes(parts, options.eval_is)
         return Listing(
             listings[0].root,
             f"a Hugging Face dataset ({listings[0].kind})",

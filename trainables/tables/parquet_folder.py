@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spaces import DataError
+from spaces.wording import counted, name_some
 from trainables.listing import (
     DataSource,
     Listing,
     ReadOptions,
     SplitName,
     Unused,
-    eval_note,
-    name_some,
+    eval_notes,
     natural_key,
     split_name,
 )
@@ -60,11 +60,10 @@ class ParquetFolderSource(DataSource):
                 parts.append(part)
         roots = {part.root for part in parts}
         rows = tuple(row for part in parts for row in part.rows)
-        kind = f"{len(parts)} Parquet files of {len(rows)} rows"
+        kind = f"{counted(len(parts), 'Parquet file')} of {counted(len(rows), 'row')}"
         detail = parts[0].kind.partition(" (")[2]
-        names = [n for n in find_shards(self._folder) if n.lower() == "eval"]
         notes = [note for part in parts for note in part.notes]
-        notes += [eval_note(options.eval_is)] if names else []
+        notes += eval_notes(find_shards(self._folder), options.eval_is)
         return Listing(
             self._folder if len(roots) > 1 else parts[0].root,
             f"{kind} ({detail}" if detail else kind,

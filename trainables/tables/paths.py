@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces import DataError
+from spaces.wording import counted, name_some, shorten
 from trainables.images import IMAGE_SUFFIXES
-from trainables.listing import name_some, natural_key, shorten
+from trainables.listing import natural_key
 
 MAX_MISSING_SHARE = 0.1
 """Largest share of missing files that is tolerated; the survey then reports each of them."""
@@ -153,12 +154,14 @@ def paths_as_written(values: Sequence[str], folder: Path) -> list[Path]:
 def _refuse_addresses(values: Sequence[str], source: Path | str) -> None:
     """Raise `DataError` if values are empty, or addresses of web pages or object stores."""
     if empty := sum(not value for value in values):
-        raise DataError(f"{source} has {empty} rows without an image; fill or drop them.")
+        raise DataError(
+            f"{source} has {counted(empty, 'row')} without an image; fill or drop them."
+        )
     addresses = [value for value in values if re.match(r"[a-z][a-z0-9+]+://", value.lower())]
     if addresses:
         raise DataError(
-            f"{source} has {len(addresses)} addresses instead of paths, such as "
-            f"{shorten(addresses[0])}; download the images, and give their paths."
+            f"{source} has {counted(len(addresses), 'address', 'addresses')} instead of paths, "
+            f"such as {shorten(addresses[0])}; download the images, and give their paths."
         )
 
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from spaces import DataError
+from spaces.wording import counted, name_some, shorten
 from trainables.listing import (
     IgnorePatterns,
     Row,
     SplitName,
     Unused,
-    eval_note,
-    name_some,
+    eval_notes,
     natural_key,
-    shorten,
     split_name,
 )
 from trainables.tables.columns import Columns, flag_values, is_split_flag
@@ -64,9 +63,8 @@ def labelled_rows(
     empty = [k for k, label in enumerate(labels) if not label]
     wrong = sum(splits[k] != "test" for k in empty)
     if wrong or (split is None and len(empty) == len(labels)):
-        raise DataError(
-            f"{source} has {wrong or len(empty)} rows without a label; fill or drop them."
-        )
+        lacking = counted(wrong or len(empty), "row")
+        raise DataError(f"{source} has {lacking} without a label; fill or drop them.")
     rows = [
         LabelledRow(k, label, splits[k], groups[k] or None)
         for k, label in enumerate(labels)
@@ -124,7 +122,7 @@ def without_repeats(
             rows[path, row.split] = Row(path, row.label, row.split, row.group)
     if clashes:
         raise DataError(
-            f"{source} gives {len(clashes)} images several labels, such as "
+            f"{source} gives {counted(len(clashes), 'image')} several labels, such as "
             f"{next(iter(clashes.values()))}; give each image one label, or leave it out with "
             "--ignore."
         )
@@ -176,8 +174,7 @@ def _splits(
     if unknown:
         shown = name_some([repr(shorten(value)) for value in sorted(unknown, key=natural_key)])
         raise DataError(f"{source} has the splits {shown}; call them train, val and test.")
-    has_eval = any(value.lower() == "eval" for value in values)
-    return splits, [eval_note(eval_is)] if has_eval else []
+    return splits, eval_notes(values, eval_is)
 
 
 def _labels(table: Table, columns: Columns, source: Path | str) -> list[str]:

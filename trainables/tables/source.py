@@ -5,7 +5,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from spaces import DataError
-from trainables.listing import DataSource, Listing, ReadOptions, SplitName, shorten
+from spaces.wording import counted, shorten
+from trainables.listing import DataSource, Listing, ReadOptions, SplitName
 from trainables.progress import Progress
 from trainables.tables.columns import Columns, choice_error, choose_columns, is_id_name
 from trainables.tables.extracted_images import extract_image
@@ -38,20 +39,25 @@ class TableSource(DataSource):
     ) -> None:
         self._file, self._cache, self._split, self._is_remote = file, cache, split, is_remote
 
-    def check(self, options: ReadOptions) -> None:
+    def check(self, options: ReadOptions) -> Listing | None:
         """See `DataSource.check`. Reads the whole table, but extracts no image from it."""
         table, columns, labelled = self._labelled(options)
-        if columns.image not in table.embedded:
-            self._locate(table, columns, options, labelled.rows)
+        is_embedded = columns.image in table.embedded
+        return None if is_embedded else self._listing(table, columns, labelled, options)
 
     def read(self, options: ReadOptions, progress: Progress) -> Listing:
         """See `DataSource.read`."""
-        table, columns, labelled = self._labelled(options)
+        return self._listing(*self._labelled(options), options)
+
+    def _listing(
+        self, table: Table, columns: Columns, labelled: LabelledRows, options: ReadOptions
+    ) -> Listing:
+        """Listing of the labelled rows' images."""
         located = self._locate(table, columns, options, labelled.rows)
         rows, repeated = without_repeats(located.paths, labelled.rows, self._file)
         return Listing(
             located.root,
-            f"a table of {len(table.frame)} rows ({describe_columns(columns)})",
+            f"a table of {counted(len(table.frame), 'row')} ({describe_columns(columns)})",
             tuple(rows),
             (*labelled.unused, *repeated),
             (*labelled.notes, *([located.note] if located.note else [])),

@@ -43,7 +43,8 @@ def test_a_users_mistake_is_one_sentence_and_status_2(
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "1.png").write_bytes(b"not opened yet")
+        for image in ("1.png", "2.png", "3.png"):
+            (tmp_path / "data" / name / image).write_bytes(f"{name} {image}".encode())
     assert finesweep(*words) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err

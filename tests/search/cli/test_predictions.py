@@ -52,5 +52,5 @@ def test_gaps_and_skipped_files_are_told_by_reason() -> None:
     assert lines == [
         "1 of 4 files without a prediction (a Git LFS pointer; run git lfs pull), such as é.png",
         "1 of 4 files without a prediction (file not found), such as gone.png",
-        "Skipped 2 files that are not images, such as in/notes.txt",
+        "Skipped files that are not images: 2, such as in/notes.txt",
     ]

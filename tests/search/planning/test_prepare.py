@@ -14,7 +14,8 @@ def test_missing_weights_are_reported_before_images_are_read(
 ) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "1.png").write_bytes(b"not opened yet")
+        for image in ("1.png", "2.png", "3.png"):
+            (tmp_path / "data" / name / image).write_bytes(f"{name} {image}".encode())
     values = {**settings, "weights": "pretrained", "data": tmp_path / "data"}
     with pytest.raises(WeightsError, match="can't be downloaded"):
         prepare_plan(SweepConfig.parse(values))

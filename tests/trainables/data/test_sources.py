@@ -5,6 +5,7 @@ import pytest
 from spaces import DataError
 from tests.support.images import save_image
 from trainables.data import check_source, read_source
+from trainables.listing import ReadOptions
 
 
 def test_missing_and_empty_data_are_refused(tmp_path: Path) -> None:
@@ -22,4 +23,26 @@ def test_a_folder_without_two_classes_is_refused_at_a_glance(tmp_path: Path) -> 
     with pytest.raises(DataError, match="needs a folder per class"):
         check_source(tmp_path / "one" / "cat", cache=tmp_path)
     save_image(tmp_path / "alone" / "train" / "cat" / "1.png")
-    check_source(tmp_path / "alone", cache=tmp_path)
+    with pytest.raises(DataError, match=r"Only one class was found \(cat\)"):
+        check_source(tmp_path / "alone", cache=tmp_path)
+
+
+def write_folders(root: Path, *folders: str, each: int = 6) -> None:
+    for k, folder in enumerate(folders):
+        for number in range(each):
+            save_image(root / folder / f"p{number // 2}_{number}.png", colour=10 * k + number)
+
+
+def test_labels_splits_and_groups_are_checked_before_an_image_is_opened(tmp_path: Path) -> None:
+    write_folders(tmp_path / "set", "train/a", "train/b", "val/a", "val/c")
+    with pytest.raises(DataError, match="The classes of train and val differ: val also has c"):
+        check_source(tmp_path / "set", cache=tmp_path)
+    write_folders(tmp_path / "small", "a", "b", each=2)
+    with pytest.raises(DataError, match="Class 'a' has 2 different images to be split"):
+        check_source(tmp_path / "small", cache=tmp_path)
+    write_folders(tmp_path / "grouped", "a", "b")
+    check_source(tmp_path / "grouped", cache=tmp_path, options=ReadOptions(group_by="(p[0-9])_"))
+    with pytest.raises(DataError, match="matches none of the 12 paths"):
+        check_source(tmp_path / "grouped", cache=tmp_path, options=ReadOptions(group_by="q[0-9]"))
+    with pytest.raises(DataError, match="Class 'a' has 1 group of images to be split"):
+        check_source(tmp_path / "grouped", cache=tmp_path, options=ReadOptions(group_by="p"))

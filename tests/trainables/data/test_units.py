@@ -33,7 +33,7 @@ def test_groups_across_given_splits_are_named_with_their_number() -> None:
     readable = [image("p1_a", split="train"), image("p1_b", split="test"), image("x", split="val")]
     units = find_units(readable, Path("/root"), ReadOptions(group_by="p[0-9]"))
     first, second = group_notes(readable, units)
-    assert "1 groups of 2.0 images" in first and "1 images have no group" in first
+    assert "1 group of 2.0 images" in first and "1 image without a group" in first
     assert "1 of 1 groups have images in several of the given splits" in second
 
 

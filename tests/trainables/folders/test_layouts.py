@@ -46,8 +46,8 @@ def test_readings_that_label_all_images_alike_are_one(tmp_path: Path) -> None:
 def test_classes_of_classes_and_container_names_are_doubted(tmp_path: Path) -> None:
     nested = LAYOUTS["class-folders"](base(tmp_path / "1", "cat/a", "cat/b", "dog"))
     container = LAYOUTS["class-folders"](base(tmp_path / "2", "cat", "images"))
-    assert nested and nested.doubts == ("cat has several folders of its own (a, b)",)
-    assert container and container.doubts == ("images is no class by its name",)
+    assert nested and nested.doubts == (("cat has several folders of its own (a, b)", "cat"),)
+    assert container and container.doubts == (("images is no class by its name", "images"),)
 
 
 def test_folders_such_as_images_are_no_classes(tmp_path: Path) -> None:

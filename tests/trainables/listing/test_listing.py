@@ -1,6 +1,4 @@
-import pytest
-
-from trainables.listing.listing import eval_note, natural_key, single_class_error, split_name
+from trainables.listing.listing import natural_key, single_class_error
 
 
 def test_numbers_in_names_sort_by_value() -> None:
@@ -10,20 +8,6 @@ def test_numbers_in_names_sort_by_value() -> None:
 def test_names_with_equal_numbers_have_a_fixed_order() -> None:
     assert natural_key("01") != natural_key("1")
     assert sorted({"1", "01", "001"}, key=natural_key) == ["001", "01", "1"]
-
-
-@pytest.mark.parametrize(
-    ("spelling", "split"),
-    [("Training", "train"), (" valid ", "val"), ("dev", "val"), ("HOLDOUT", "test"), ("cat", None)],
-)
-def test_all_spellings_of_a_split_are_recognised(spelling: str, split: str | None) -> None:
-    assert split_name(spelling, "val") == split
-
-
-def test_eval_means_what_the_user_says() -> None:
-    assert split_name("Eval", "val") == "val"
-    assert split_name("Eval", "test") == "test"
-    assert eval_note("val") == '"eval" was read as val; --split.eval-is test reads it as test.'
 
 
 def test_a_single_class_is_named_in_the_error() -> None:

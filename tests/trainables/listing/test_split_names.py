@@ -1,27 +1,41 @@
 import pytest
 
-from trainables.listing.split_names import folder_splits, is_container, name_words
+from trainables.listing.split_names import (
+    eval_notes,
+    folder_splits,
+    is_container,
+    name_words,
+    split_name,
+)
 
 
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        *[(name, "train") for name in ("train", "Training_Set", "x_train", "TRAIN-images", "trn")],
-        *[(name, "train") for name in ("TrainSet", "train1", "training data", "imagesTrain")],
+        *[(name, "train") for name in ("Training_Set", "x_train", "TRAIN-images", "trn")],
+        *[
+            (name, "train")
+            for name in (" Training ", "TrainSet", "train1", "training data", "imagesTrain")
+        ],
         *[(name, "val") for name in ("val2017", "Valid", "x-val", "validation_set", "dev", "eval")],
         *[
             (name, "test")
-            for name in ("test-images", "Test Images", "testset", "held_out", "tests")
+            for name in ("test-images", "Test Images", "testset", "held_out", "tests", "HOLDOUT")
         ],
         *[(name, None) for name in ("cat", "train_station", "test tube", "data", "valley", "set")],
     ],
 )
-def test_a_folders_name_tells_its_split(name: str, split: str | None) -> None:
+def test_a_name_tells_its_split(name: str, split: str | None) -> None:
+    assert split_name(name, "val") == split
     assert folder_splits([name], "val") == {name: split}
 
 
 def test_eval_is_what_the_user_says() -> None:
-    assert folder_splits(["Eval_Set"], "test") == {"Eval_Set": "test"}
+    assert split_name("Eval_Set", "test") == "test"
+    assert split_name("evaluation", "val") == "val"
+    note = '"eval" was read as val; --split.eval-is test reads it as test.'
+    assert eval_notes(["train", "Eval_Set"], "val") == [note]
+    assert eval_notes(["train", "val"], "val") == []
 
 
 def test_a_common_word_makes_splits_of_folders_side_by_side() -> None:

@@ -1,4 +1,4 @@
-from trainables.listing.wording import name_some, shorten
+from spaces.wording import counted, name_some, shorten
 
 
 def test_a_list_names_a_few_and_counts_the_others() -> None:
@@ -10,3 +10,9 @@ def test_a_list_names_a_few_and_counts_the_others() -> None:
 def test_long_texts_are_cut_to_one_short_line() -> None:
     assert shorten("a\nb") == "a b"
     assert len(shorten("x" * 500)) <= 60
+
+
+def test_a_count_has_its_noun_in_the_singular_or_plural() -> None:
+    assert counted(1, "trial") == "1 trial"
+    assert counted(0, "trial") == "0 trials"
+    assert counted(2, "class", "classes") == "2 classes"

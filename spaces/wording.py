@@ -1,4 +1,4 @@
-"""Wording of lists in messages: a few names, and the number of those left out."""
+"""Wording of counts and lists in messages."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,11 @@ MAX_NAMED = 5
 """Largest number of examples in one message."""
 _MAX_CHARACTERS = 60
 """Length that a name is cut to."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Number with its noun: "1 trial", "2 trials". The default plural is ``noun`` with an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def name_some(names: Sequence[object], limit: int = MAX_NAMED) -> str:

@@ -1,0 +1,30 @@
+"""Class names: every given split must have the same ones."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from spaces import DataError
+from trainables.listing import Row, SplitName, natural_key, single_class_error
+
+
+def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Class names in natural order; those of train if the source gives splits.
+
+    Raises `DataError` if two given splits differ in their classes, or if there is only one class.
+    """
+    by_split: Mapping[SplitName | None, set[str]] = defaultdict(set)
+    for row in rows:
+        by_split[row.split].add(row.label)
+    classes = by_split["train"] if "train" in by_split else by_split[None]
+    for split, names in by_split.items():
+        extra, missing = names - classes, classes - names
+        if extra or missing:
+            parts = [f"{split} also has {', '.join(sorted(extra))}"] if extra else []
+            parts += [f"{split} lacks {', '.join(sorted(missing))}"] if missing else []
+            raise DataError(
+                f"The classes of train and {split} differ: {'; '.join(parts)}; "
+                "give every split the same classes."
+            )
+    if len(classes) < 2:
+        raise single_class_error(", ".join(classes))
+    return tuple(sorted(classes, key=natural_key))
