@@ -39,7 +39,7 @@ class Appearance:
     hash: str = ""
     """Perceptual hash, 64 hexadecimal digits."""
     thumbnail: str = ""
-    """8 x 8 RGB pixels in base 85."""
+    """8 x 8 RGB pixels in base 64."""
 
 
 UNKNOWN = Appearance()
@@ -51,13 +51,15 @@ def appearance_of(image: Image.Image) -> Appearance:
     if min(image.size) < MIN_SIDE_PX:
         return UNKNOWN
     size = (_HASHED_SIDE_PX, _HASHED_SIDE_PX)
-    small = image.resize(size, Image.Resampling.BOX)
+    small = image.resize(size, Image.Resampling.BOX, reducing_gap=1.0)
     thumbnail = small.reduce(_HASHED_SIDE_PX // _THUMBNAIL_SIDE_PX)
     pixels = np.asarray(thumbnail)
     if pixels.std(axis=(0, 1)).max() < _MIN_CONTRAST:
         return UNKNOWN
-    digits = str(imagehash.phash(small, hash_size=_HASH_SIDE))
-    return Appearance(digits, base64.b85encode(pixels.tobytes()).decode())
+    bits = imagehash.phash(small, hash_size=_HASH_SIDE).hash
+    return Appearance(
+        np.packbits(bits).tobytes().hex(), base64.b64encode(pixels.tobytes()).decode()
+    )
 
 
 def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
@@ -69,7 +71,7 @@ def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
     bits = np.unpackbits(np.frombuffer(digits, np.uint8)).reshape(len(rows), _HASH_SIDE, _HASH_SIDE)
     pairs = close_hashes(bits.astype(bool))
     shape = (len(rows), _THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX, 3)
-    pixels = b"".join(base64.b85decode(appearances[k].thumbnail) for k in rows)
+    pixels = b"".join(base64.b64decode(appearances[k].thumbnail) for k in rows)
     thumbnails = np.frombuffer(pixels, np.uint8).reshape(shape)
     found: np.ndarray = rows[pairs[correlations(thumbnails, pairs) >= MIN_CORRELATION]]
     return found

@@ -5,14 +5,15 @@ only files that are new or have changed.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
 from trainables.data.near_copies import UNKNOWN, Appearance, appearance_of
 from trainables.data.pixel_store import StagedPixels
@@ -22,9 +23,8 @@ from trainables.images import (
     IMAGE_ERRORS,
     DecodedImage,
     content_digest,
-    decode,
+    decode_for_sides,
     describe_image_error,
-    jpeg_reduction,
 )
 from trainables.progress import Progress, ignore_progress
 
@@ -36,7 +36,9 @@ _MIN_SIDE = 16
 _COMPARED_SIDE_PX = 224
 """Side for which images are decoded to be compared with each other. It must not depend on what is
 staged, because a reduced JPEG has other pixels."""
-_SCAN_VERSION = 2
+_IMAGES_PER_TASK = 16
+"""Number of images that a thread scans at a time."""
+_SCAN_VERSION = 3
 """Part of the name of the file of results. Change it whenever a scan gives other results."""
 
 FileStamp = tuple[int, ...]
@@ -77,12 +79,16 @@ def scan_images(
     if staged is not None:
         staged.allocate(len(to_open))
 
-    def scan(row: int) -> tuple[FileStamp, ScannedImage]:
-        stamp = _stamp(to_open[row])  # before reading, so that the next scan sees a change
-        return stamp, _scan_file(to_open[row], row, staged)
+    def scan(first: int) -> list[tuple[FileStamp, ScannedImage]]:
+        scanned = []
+        for row, path in enumerate(to_open[first : first + _IMAGES_PER_TASK], start=first):
+            stamp = _stamp(path)  # before reading, so that the next scan sees a change
+            scanned.append((stamp, _scan_file(path, row, staged)))
+        return scanned
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (stamp, result) in enumerate(pool.map(scan, range(len(to_open))), start=1):
+        tasks = pool.map(scan, range(0, len(to_open), _IMAGES_PER_TASK))
+        for done, (stamp, result) in enumerate(itertools.chain.from_iterable(tasks), start=1):
             results.add(to_open[done - 1], stamp, result)
             progress("reading images", done, len(to_open))
     results.write()
@@ -119,7 +125,11 @@ class _ScanCache:
     def write(self) -> None:
         """Save all results except errors, which may come from the disk and not from the file."""
         if self._changed:
-            readable = {p: (s, asdict(i)) for p, (s, i) in self._results.items() if not i.error}
+            readable = {
+                path: (stamp, {**vars(image), "appearance": vars(image.appearance)})
+                for path, (stamp, image) in self._results.items()
+                if not image.error
+            }
             text = json.dumps(readable)  # ASCII: a name that is not UTF-8 comes back as it is
             write_atomically(self._file, lambda partial: partial.write_text(text))
 
@@ -137,42 +147,39 @@ def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImag
     try:
         content = path.read_bytes()
         digest = content_digest(content)
-        decoded: dict[int, DecodedImage] = {}  # by reduction factor, to decode once per factor
-
-        def decode_for(side: int) -> DecodedImage:
-            factor = jpeg_reduction(content, side)
-            decoded[factor] = decoded.get(factor) or decode(content, side=side)
-            return decoded[factor]
-
-        if staged is not None:
-            for pixel_format in staged.formats:
-                staged.add(row, digest, pixel_format, decode_for(pixel_format.side).rgb)
-        image = decode_for(_COMPARED_SIDE_PX)
+        formats = staged.formats if staged is not None else ()
+        *to_stage, image = decode_for_sides(
+            content, [*(f.side for f in formats), _COMPARED_SIDE_PX]
+        )
+        for pixel_format, decoded in zip(formats, to_stage, strict=True):
+            assert staged is not None
+            staged.add(row, digest, pixel_format, decoded.rgb)
+        pixels = image.rgb.tobytes()
         return ScannedImage(
             digest,
-            oddity=_oddity(image),
-            pixels=_pixel_digest(image.rgb),
+            oddity=_oddity(image, pixels),
+            pixels=_pixel_digest(image.rgb.size, pixels),
             appearance=appearance_of(image.rgb),
         )
     except IMAGE_ERRORS as error:
         return ScannedImage(error=describe_image_error(error))
 
 
-def _pixel_digest(image: Image.Image) -> str:
+def _pixel_digest(size: tuple[int, int], pixels: bytes) -> str:
     """Hash of an image's size and RGB pixels: SHA-1, the fastest in hashlib on most machines."""
-    content = hashlib.sha1(f"{image.width}x{image.height}".encode(), usedforsecurity=False)
-    content.update(image.tobytes())
+    content = hashlib.sha1(f"{size[0]}x{size[1]}".encode(), usedforsecurity=False)
+    content.update(pixels)
     return content.hexdigest()[:24]
 
 
-def _oddity(decoded: DecodedImage) -> str:
+def _oddity(decoded: DecodedImage, pixels: bytes) -> str:
     """Reason why an image looks wrong; empty if there is no reason."""
     image = decoded.rgb
     if image.getcolors(maxcolors=1) is not None:
         return "all pixels have one colour"
     if min(image.size) < _MIN_SIDE:  # the full size: so small an image is never reduced
         return f"only {image.width}x{image.height} pixels"
-    brightest = max(high for _, high in image.getextrema())  # type: ignore[misc]
+    brightest = int(np.frombuffer(pixels, np.uint8).max())
     if brightest <= _NEARLY_BLACK:
         return f"nearly black, {brightest} of 255 at most"
     several = f"{decoded.frames} frames, of which only the first is used"

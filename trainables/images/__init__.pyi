@@ -2,9 +2,8 @@ from .decoding import DECODER_VERSION as DECODER_VERSION
 from .decoding import IMAGE_ERRORS as IMAGE_ERRORS
 from .decoding import DecodedImage as DecodedImage
 from .decoding import content_digest as content_digest
-from .decoding import decode as decode
+from .decoding import decode_for_sides as decode_for_sides
 from .decoding import describe_image_error as describe_image_error
-from .decoding import jpeg_reduction as jpeg_reduction
 from .decoding import read_rgb as read_rgb
 from .decoding import resize_square as resize_square
 from .image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES

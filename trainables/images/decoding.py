@@ -4,10 +4,10 @@ import hashlib
 import io
 import struct
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import PIL
@@ -78,31 +78,46 @@ def decode(content: bytes, *, side: int | None = None) -> DecodedImage:
     Pillow.
 
     ``side`` is the size in pixels to which the caller will resize the image. A JPEG at least four
-    times as large is decoded at 1/2, 1/4 or 1/8 of its size (see `jpeg_reduction`). This halves
-    the decoding time, with hardly a visible difference after resizing. The whole file is read in
-    any case, so a damaged file is always refused.
+    times as large is decoded at 1/2, 1/4 or 1/8 of its size, so that the shorter side is still at
+    least ``2 * side``. This halves the decoding time, with hardly a visible difference after
+    resizing. The whole file is read in any case, so a damaged file is always refused.
 
     Raises one of `IMAGE_ERRORS`.
     """
+    return decode_for_sides(content, [side])[0]
+
+
+def decode_for_sides(content: bytes, sides: Sequence[int | None]) -> list[DecodedImage]:
+    """What `decode` gives for each of ``sides``; decodes once where that is the same image."""
     file_format = sniff_format(content[:HEAD_BYTES])
     if file_format == "DICOM":
         pixels, frames = read_dicom(content)
-        return DecodedImage(Image.fromarray(pixels.values).convert("RGB"), frames, pixels.note)
+        rgb = Image.fromarray(pixels.values).convert("RGB")
+        return [DecodedImage(rgb, frames, pixels.note)] * len(sides)
     _check_support(file_format)
+    decoded: dict[int, DecodedImage] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images, and of damaged tags that don't matter
-        factor = 1 if side is None else jpeg_reduction(content, side)
         with _open(content, file_format) as image:
-            frames = int(getattr(image, "n_frames", 1))
-            if factor != 1:
-                image.draft(image.mode, (image.width // factor, image.height // factor))
-            image.load()
-            try:
-                upright = ImageOps.exif_transpose(image)
-            except IMAGE_ERRORS:  # damaged EXIF data: take the image as it is stored
-                upright = image.copy()
-            is_negative = _is_negative(image)
-    rgb, note = _to_rgb(upright, is_negative=is_negative)
+            factors = [_reduction(image, side) for side in sides]
+            decoded[factors[0]] = _decode_opened(image, factors[0])
+        for factor in set(factors[1:]) - {factors[0]}:
+            with _open(content, file_format) as image:
+                decoded[factor] = _decode_opened(image, factor)
+    return [decoded[factor] for factor in factors]
+
+
+def _decode_opened(image: Image.Image, factor: int) -> DecodedImage:
+    """Decode an opened image at 1/``factor`` of its size."""
+    frames = int(getattr(image, "n_frames", 1))
+    if factor != 1:
+        image.draft(image.mode, (image.width // factor, image.height // factor))
+    image.load()
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except IMAGE_ERRORS:  # damaged EXIF data: take the image as it is stored
+        upright = image.copy()
+    rgb, note = _to_rgb(upright, is_negative=_is_negative(image))
     return DecodedImage(rgb, frames, note)
 
 
@@ -165,19 +180,15 @@ def _to_rgb(image: Image.Image, *, is_negative: bool) -> tuple[Image.Image, str]
     return image.convert("RGB"), ""
 
 
-def jpeg_reduction(content: bytes, side: int) -> Literal[1, 2, 4, 8]:
-    """Factor by which `read_rgb` reduces a JPEG that will be resized to ``side`` pixels.
+def _reduction(image: Image.Image, side: int | None) -> int:
+    """Factor by which an opened image is reduced while it is decoded; see `decode`.
 
-    The reduced image's shorter side is at least ``2 * side``. The factor is 1 for other formats,
-    for rotated JPEGs, and for JPEGs that are neither grey nor RGB.
+    It is 1 for all formats but JPEG, for rotated JPEGs, and for those neither grey nor RGB.
     """
-    if not content.startswith(b"\xff\xd8"):
+    if side is None or image.format != "JPEG" or image.mode not in ("L", "RGB"):
         return 1
-    with Image.open(io.BytesIO(content)) as header:
-        plain = header.format == "JPEG" and header.mode in ("L", "RGB")
-        rotated = header.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        ratio = min(header.size) // (2 * side)
-    if not plain or rotated or ratio < 2:
+    ratio = min(image.size) // (2 * side)
+    if ratio < 2 or image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         return 1
     return 8 if ratio >= 8 else 4 if ratio >= 4 else 2
 
