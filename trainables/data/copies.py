@@ -65,7 +65,7 @@ def copy_issues(readable: ReadableImages, root: Path) -> list[ImageIssue]:
     for row, image in readable:
         copies[image.pixels].append((row, image))
     issues = []
-    for members in copies.values():
+    for members in (members for members in copies.values() if len(members) > 1):
         labels = sorted({row.label for row, _ in members}, key=natural_key)
         first = relative_path(members[0][0].path, root)
         same_bytes = len({image.digest for _, image in members}) == 1

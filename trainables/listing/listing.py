@@ -1,5 +1,6 @@
 """`Listing`: paths, labels and splits of a data source's images, before any is opened."""
 
+import os
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -116,4 +117,4 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
 
 def relative_path(path: Path, root: Path) -> str:
     """Path below ``root`` if it lies there, else the whole path."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    return str(path).removeprefix(os.path.join(root, ""))  # noqa: PTH118 - much quicker
