@@ -1,10 +1,24 @@
 """`TrialParams`: one point of the search space, every field concrete."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spaces.errors import SpaceError, sentences
+
+
+def with_current_names(values: Mapping[str, object]) -> dict[str, object]:
+    """Values that an earlier version recorded, by the names and in the terms of this one."""
+    current = dict(values)
+    if "freeze_batchnorm" in current:
+        current.setdefault("batchnorm", batchnorm_of_old(current.pop("freeze_batchnorm")))
+    return current
+
+
+def batchnorm_of_old(freeze: object) -> object:
+    """Value of ``batchnorm`` for one of ``freeze_batchnorm``, its name in earlier versions."""
+    return {True: "batch", False: "all"}[freeze] if isinstance(freeze, bool) else freeze
 
 
 class TrialParams(BaseModel):
@@ -52,6 +66,10 @@ class TrialParams(BaseModel):
     """Images per optimizer step."""
     image_size: int = Field(224, ge=16)
     """Side of the square input in pixels."""
+    head: Literal["trained", "solved"] = "trained"
+    """Whether the head is trained by gradient steps, or is a linear probe: solved to its end on the
+    frozen backbone's features in one epoch. A probe needs unfreeze, augment and head_hidden at 0;
+    of the other fields, only backbone, image_size and balance matter to it."""
     head_hidden: int = Field(0, ge=0)
     """Width of a hidden layer in the head; 0 is a plain linear classifier."""
     head_activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
@@ -65,8 +83,27 @@ class TrialParams(BaseModel):
     focal_gamma: float = Field(0.0, ge=0)
     """Exponent of the focal loss (Lin et al. 2017). Higher values reduce the loss of images that
     are classified with confidence; 0 is plain cross-entropy."""
-    freeze_batchnorm: bool = True
-    """Whether BatchNorm layers of frozen groups keep their pretrained statistics."""
+    batchnorm: Literal["frozen", "batch", "all"] = "frozen"
+    """Statistics that BatchNorm layers normalise by in training. "frozen" keeps the pretrained ones
+    in all layers, which is best for few images; untrained weights have none, and train as with
+    "batch". With "batch", the layers of groups that train use those of each batch, and learn
+    running ones. With "all", the layers of frozen groups do so too, and their features can't be
+    stored."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_batchnorm(cls, values: Any) -> Any:
+        """Reads parameters that an earlier version recorded."""
+        return with_current_names(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _probe_is_linear(self) -> Self:
+        if self.head == "solved" and (self.unfreeze or self.augment or self.head_hidden):
+            raise ValueError(
+                "head can be solved only with unfreeze, augment and head_hidden at 0, not "
+                f"{self.unfreeze:g}, {self.augment:g} and {self.head_hidden}."
+            )
+        return self
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> "TrialParams":

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of, to_field_type
 from spaces.errors import SpaceError, sentences, unknown
-from spaces.params import TrialParams
+from spaces.params import TrialParams, batchnorm_of_old, with_current_names
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -29,6 +29,10 @@ _INACTIVE = {
     "head_activation": ("head_hidden", 0),
 }
 """Field: (other field, value). The field has no effect if the other field has this value."""
+
+
+_PROBE = {"unfreeze": 0.0, "augment": 0.0, "head_hidden": 0}
+"""Values that a linear probe needs, whatever the space allows."""
 
 
 class SearchSpace:
@@ -100,7 +104,7 @@ class SearchSpace:
         The entry ``starts`` is a list of points, each a table of values by field. Raises
         `SpaceError` with every problem.
         """
-        table = dict(table)
+        table = _with_batchnorm(dict(table))
         doc, starts = str(table.pop("doc", "")), table.pop("starts", [])
         dimensions: dict[str, AnyDimension] = {}
         problems = []
@@ -124,7 +128,10 @@ class SearchSpace:
                 problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
         if problems:
             raise SpaceError.of(problems)
-        recipes = [{f: to_field_type(value, f) for f, value in start.items()} for start in starts]
+        recipes = [
+            {f: to_field_type(value, f) for f, value in with_current_names(start).items()}
+            for start in starts
+        ]
         return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
@@ -194,12 +201,10 @@ class SearchSpace:
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
 
-        Without recipes, every backbone is tried at the defaults. If ``unfreeze`` can be 0 but is
-        not by default, every backbone is first tried with only its head trained, which is cheap.
+        Without recipes, every backbone is tried as a linear probe, which is cheap, and then at the
+        defaults.
         """
-        depth = self.dimensions["unfreeze"]
-        head_only = isinstance(depth, Range | Choices) and 0 in depth.extremes and depth.start != 0
-        recipes = self.recipes or (({"unfreeze": 0.0}, {}) if head_only else ({},))
+        recipes = self.recipes or ({"head": "solved"}, {})
         points = [
             self.params({"backbone": backbone, **recipe}, native_image_size=native_image_size)
             for recipe in recipes
@@ -238,10 +243,13 @@ class SearchSpace:
         ``native_image_size`` has the input side of each backbone in pixels. Raises `SpaceError` if
         a name or a value is not valid.
         """
+        values = with_current_names(values)
         for field in values:
             if field not in TrialParams.model_fields:
                 raise SpaceError(unknown("parameter", field, TrialParams.model_fields))
         complete: dict[str, object] = {f: dim.start for f, dim in self.dimensions.items()}
+        if values.get("head") == "solved":
+            complete |= _PROBE
         complete.update(values)
         if complete["image_size"] == NATIVE:
             complete["image_size"] = native_image_size[str(complete["backbone"])]
@@ -278,6 +286,8 @@ class SearchSpace:
             for field, value in recipe.items():
                 if field not in self.dimensions:
                     problems.append(f"starts: {unknown('parameter', field, self.dimensions)}")
+                elif field == "head" and value == "solved":  # a probe is a start in every space
+                    continue
                 elif not self.dimensions[field].contains(value):
                     problems.append(
                         f"starts: {field} can't be {value} in this space; give an allowed value or "
@@ -285,6 +295,20 @@ class SearchSpace:
                     )
         if problems:
             raise SpaceError.of(dict.fromkeys(problems))
+
+
+def _with_batchnorm(table: dict[str, object]) -> dict[str, object]:
+    """Table of an earlier version, with its ``freeze_batchnorm`` as ``batchnorm``."""
+    old = table.pop("freeze_batchnorm", None)
+    if old is None:
+        return table
+    bounds = dict(old) if isinstance(old, dict) else {"value": old}
+    for key, value in bounds.items():
+        if isinstance(value, list | tuple):
+            bounds[key] = [batchnorm_of_old(each) for each in value]
+        else:
+            bounds[key] = batchnorm_of_old(value)
+    return {**table, "batchnorm": bounds}
 
 
 def preset_names() -> list[str]:

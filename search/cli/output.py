@@ -198,6 +198,7 @@ def _test_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
     return [
         f"Test accuracy {test.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}); "
         f"always predicting the most frequent class gives {final.majority_accuracy:.4f}.",
+        *([str(final.probe)] if final.probe else []),
         f"Trial {winner.trial_id} had {winner.val_accuracy:.4f} in "
         f"{'cross-validation' if config.folds else 'validation'}. "
         "Scores of a search are optimistic; the test result is not.",

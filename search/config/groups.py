@@ -134,8 +134,8 @@ class SpaceSettings(SettingGroup):
     tried after those of the points file."""
     starts: bool = True
     """Try the space's starting points after those of points and prior; if the space has none, try
-    each backbone head-only, then at its defaults. Points of prior and starts together get at most
-    half of the trials that points leaves over."""
+    each backbone as a linear probe, then at its defaults. Points of prior and starts together get
+    at most half of the trials that points leaves over."""
 
     @field_validator("space")
     @classmethod

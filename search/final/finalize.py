@@ -63,4 +63,7 @@ def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel 
     on_disk = [(member.trial_id, member.weight, member.temperature) for member in final.members]
     wanted = [(m.trial.trial_id, m.weight, m.temperature) for m in spec.members]
     point = final.rates.point if final.rates else None
-    return final if (on_disk, point) == (wanted, spec.operating_point) else None
+    probe = final.probe.trial_id if final.probe else None
+    wanted_probe = spec.probe.trial.trial_id if spec.probe else None
+    is_same = (on_disk, point, probe) == (wanted, spec.operating_point, wanted_probe)
+    return final if is_same else None

@@ -17,11 +17,17 @@ from scipy.special import softmax
 
 from search.cluster import selector_excluding
 from search.final.selection import EnsembleMember, FinalModelSpec
-from search.record import FinalModel, RetrainedTrial, SweepPaths, sweep_command
+from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
 from trainables.data import ImageSet, majority_class_share
-from trainables.evaluation import OperatingPoint, Predictions, SensitivitySpecificity, test_metrics
+from trainables.evaluation import (
+    McNemarTest,
+    OperatingPoint,
+    Predictions,
+    SensitivitySpecificity,
+    test_metrics,
+)
 from trainables.files import write_atomically, write_json
 from trainables.inference import LogitsAndFeatures, apply_temperature
 from trainables.inputs import FeatureLoader
@@ -140,11 +146,16 @@ def retrain_final_model(
     probabilities = np.average([each.probabilities for each in retrained], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
     predictions = Predictions(job.dataset.classes, labels, probabilities)
+    baseline = None
+    if spec.probe is not None:
+        probe = _retrain_somewhere(job, spec.probe, paths, avoid)
+        baseline = _baseline(spec.probe, probe.probabilities, probabilities, labels)
     final = FinalModel(
         test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_class_share(labels.tolist()),
         members=tuple(_member(member, job.config.metric) for member in spec.members),
         rates=_rates(spec.operating_point, predictions),
+        probe=baseline,
     )
     _write(final, retrained, predictions, job, paths)
     return final
@@ -207,6 +218,15 @@ def _rates(point: OperatingPoint | None, predictions: Predictions) -> Sensitivit
     return SensitivitySpecificity.measure(
         point, predictions.probabilities[:, positive], predictions.labels == positive
     )
+
+
+def _baseline(
+    probe: EnsembleMember, by_probe: np.ndarray, by_final: np.ndarray, labels: np.ndarray
+) -> ProbeBaseline:
+    """Compare two models by their probabilities of the test images, ``(n, classes)`` each."""
+    right, also_right = by_final.argmax(axis=1) == labels, by_probe.argmax(axis=1) == labels
+    comparison = McNemarTest.of("the final model", "the probe", right, also_right)
+    return ProbeBaseline(probe.trial.trial_id, float(also_right.mean()), comparison)
 
 
 def _member(member: EnsembleMember, metric: str) -> RetrainedTrial:

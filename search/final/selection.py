@@ -5,9 +5,10 @@ only if it beats the winner on validation images that were held out from the sel
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import softmax
@@ -51,6 +52,9 @@ class FinalModelSpec:
     """Members, the winner first."""
     operating_point: OperatingPoint | None = None
     """Decision threshold for the class in the setting `sensitivity`; None if that is unset."""
+    probe: EnsembleMember | None = None
+    """The best linear probe, retrained and tested as a baseline; None if the search had none, or
+    if it is the only member."""
 
 
 def select_final_model(
@@ -66,6 +70,35 @@ def select_final_model(
     `ConfigError` if the setting `sensitivity` does not name one of two classes. Also raises it if
     the settings ask for calibration or a threshold, and the winner has no saved logits.
     """
+    spec = _select_members(winner, trials, paths, dataset, config)
+    return replace(spec, probe=_best_probe(trials, spec.members, config.metric))
+
+
+def _best_probe(
+    trials: Sequence[TrialRecord], members: Sequence[EnsembleMember], metric: str
+) -> EnsembleMember | None:
+    """The linear probe with the best score, unless it is the only one of ``members``."""
+    probes = [t for t in trials if t.params.head == "solved" and t.status != "failed"]
+    scores = {
+        probe.number: METRICS[metric].sign * METRICS[metric].of(best)
+        for probe in probes
+        if (best := probe.best(metric))
+    }
+    if not scores:
+        return None
+    probe = max(probes, key=lambda each: scores.get(each.number, -math.inf))
+    is_final = [member.trial.number for member in members] == [probe.number]
+    return None if is_final else EnsembleMember(probe)
+
+
+def _select_members(
+    winner: TrialRecord,
+    trials: Sequence[TrialRecord],
+    paths: SweepPaths,
+    dataset: Dataset,
+    config: SweepConfig,
+) -> FinalModelSpec:
+    """Members, temperatures and decision threshold; see `select_final_model`."""
     positive = positive_class_index(config, dataset.classes)
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return FinalModelSpec((EnsembleMember(winner),))

@@ -92,7 +92,7 @@ def _training_rate(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "frozen")
     model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, params)
     shape = (batch_size, 3, params.image_size, params.image_size)

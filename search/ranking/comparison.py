@@ -7,14 +7,13 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from search.config import Objective, SweepConfig
 from search.ranking.leaderboard import rank, trial_table
 from search.record import FinalModel, SweepPaths, TrialRecord, load_sweep_config, read_trials
 from spaces import ConfigError
 from trainables.data import Dataset
-from trainables.evaluation import Predictions
+from trainables.evaluation import McNemarTest, Predictions
 
 _UNEVALUABLE = (
     ArithmeticError,
@@ -27,8 +26,6 @@ _UNEVALUABLE = (
     ValueError,
 )
 """Exceptions that pandas raises for an expression that it can't evaluate."""
-SIGNIFICANCE_LEVEL = 0.05
-"""A difference is called significant if its p-value is below this."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Comparison:
     """One row per trial, the best first; the column ``sweep`` names its sweep."""
     sweeps: pd.DataFrame
     """One row per sweep: sizes, cost, best score and test result."""
-    mcnemar_tests: tuple["McNemarTest", ...]
+    mcnemar_tests: tuple[McNemarTest, ...]
     """One test for each pair of sweeps whose final models were tested on the same images."""
     metric: str
     """Metric that all trials are ranked by: the metric of the first sweep."""
@@ -47,46 +44,6 @@ class Comparison:
     """Costs that at least one sweep minimizes in addition to its metric."""
     warnings: tuple[str, ...]
     """Sentences that say what can't be compared."""
-
-
-@dataclass(frozen=True)
-class McNemarTest:
-    """McNemar's exact test (McNemar 1947) of two final models' accuracy on the same test images."""
-
-    first: str
-    """Name of one sweep."""
-    second: str
-    """Name of the other sweep."""
-    images: int
-    """Number of test images."""
-    only_first: int
-    """Number of images that only the first model classifies correctly."""
-    only_second: int
-    """Number of images that only the second model classifies correctly."""
-    pairs: int = 1
-    """Number of pairs of models in the whole comparison, for the Bonferroni correction."""
-
-    @property
-    def p_value(self) -> float:
-        """Two-sided p-value for equal accuracy, Bonferroni-corrected for the number of pairs."""
-        discordant = self.only_first + self.only_second
-        uncorrected = float(binomtest(self.only_first, discordant).pvalue) if discordant else 1.0
-        return min(1.0, self.pairs * uncorrected)
-
-    def __str__(self) -> str:
-        if not (self.only_first or self.only_second):
-            return (
-                f"{self.first} and {self.second} are right on exactly the same images, among "
-                f"{self.images} test images."
-            )
-        significant = self.p_value < SIGNIFICANCE_LEVEL
-        verdict = "a significant difference" if significant else "no significant difference"
-        correction = f", Bonferroni-corrected for {self.pairs} pairs" if self.pairs > 1 else ""
-        return (
-            f"On the same {self.images} test images, only {self.first} is right on "
-            f"{self.only_first} and only {self.second} on {self.only_second}: {verdict} "
-            f"(McNemar's exact test{correction}, p = {self.p_value:.2g})."
-        )
 
 
 @dataclass(frozen=True)
@@ -213,12 +170,7 @@ def _mcnemar_tests(sweeps: Sequence[_Launched]) -> tuple[McNemarTest, ...]:
     tests = []
     for first, second in comparable:
         right, also_right = correct[first].to_numpy(), correct[second].to_numpy()
-        only_first, only_second = (right & ~also_right).sum(), (also_right & ~right).sum()
-        tests.append(
-            McNemarTest(
-                first, second, len(right), int(only_first), int(only_second), len(comparable)
-            )
-        )
+        tests.append(McNemarTest.of(first, second, right, also_right, pairs=len(comparable)))
     return tuple(tests)
 
 

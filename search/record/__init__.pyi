@@ -1,6 +1,7 @@
 from .environment import check_weights_unchanged as check_weights_unchanged
 from .environment import describe_environment as describe_environment
 from .final_model import FinalModel as FinalModel
+from .final_model import ProbeBaseline as ProbeBaseline
 from .final_model import RetrainedTrial as RetrainedTrial
 from .invocation import package_version as package_version
 from .invocation import program_name as program_name

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from search.record.paths import SweepPaths
 from spaces import TrialParams
-from trainables.evaluation import SensitivitySpecificity, TestMetrics
+from trainables.evaluation import McNemarTest, SensitivitySpecificity, TestMetrics
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +51,20 @@ class RetrainedTrial:
 
 
 @dataclass(frozen=True)
+class ProbeBaseline:
+    """Test result of the best linear probe of the search, retrained as the final model is."""
+
+    trial_id: str
+    accuracy: float
+    comparison: McNemarTest
+    """Test of the final model, which comes first, against the probe."""
+
+    def __str__(self) -> str:
+        probe = f"The best linear probe, trial {self.trial_id}, has {self.accuracy:.4f}."
+        return f"{probe} {self.comparison}"
+
+
+@dataclass(frozen=True)
 class FinalModel:
     """Contents of ``metrics.json``: members and test metrics of the final model."""
 
@@ -61,6 +75,8 @@ class FinalModel:
     """The winner comes first; if the model is an ensemble, the other members follow."""
     rates: SensitivitySpecificity | None = None
     """Sensitivity and specificity on the test images, if a sensitivity was required."""
+    probe: ProbeBaseline | None = None
+    """Baseline; None if the search had no linear probe, or if the final model is one itself."""
 
     @property
     def winner(self) -> RetrainedTrial:
@@ -83,6 +99,7 @@ class FinalModel:
             "majority_accuracy": self.majority_accuracy,
             "members": members,
             "rates": asdict(self.rates) if self.rates else None,
+            "probe": asdict(self.probe) if self.probe else None,
         }
 
     @classmethod
@@ -96,6 +113,7 @@ class FinalModel:
             values["majority_accuracy"],
             TypeAdapter(tuple[RetrainedTrial, ...]).validate_python(values["members"]),
             TypeAdapter(SensitivitySpecificity | None).validate_python(values["rates"]),
+            TypeAdapter(ProbeBaseline | None).validate_python(values.get("probe")),
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":

@@ -79,7 +79,7 @@ def _test_result(data: SweepData) -> list[str]:
             f" The balanced accuracy is {test.balanced_accuracy:.4f}, where a constant prediction "
             f"gives {1 / len(test.classes):.4f}. The macro F1 is {test.macro_f1:.4f}."
         )
-    sentences = [sentence]
+    sentences = [f"{sentence} {final.probe}" if final.probe else sentence]
     if confusions := most_frequent_confusions(predictions):
         worst = confusions[0]
         sentences.append(

@@ -1,3 +1,4 @@
 from .factory import make_sampler as make_sampler
+from .learning_curves import BASELINE as BASELINE
 from .learning_curves import NEVER_BEGAN as NEVER_BEGAN
 from .multi_fidelity_gp import MultiFidelitySampler as MultiFidelitySampler

@@ -21,6 +21,10 @@ NEVER_BEGAN = "never_began"
 The failure of such a trial says nothing about its parameters.
 """
 
+BASELINE = "baseline"
+"""User attribute of a linear probe. Its score says nothing about the parameters that are recorded
+for it: those of a trained head."""
+
 _KEPT_EPOCHS = {3**k for k in range(12)}
 """Epochs of a curve that are kept, beside the last one: the others add little information."""
 
@@ -51,8 +55,8 @@ class LearningCurves:
     """The learning curves of one study, and the search space of its trials.
 
     The space consists of every parameter that any trial has. A trial that lacks one of these
-    parameters, as an initial point may, has no curve here. Studies with several objectives are not
-    supported: Optuna records no values of single epochs for them.
+    parameters, as an initial point may, has no curve here, nor has a `BASELINE`. Studies with
+    several objectives are not supported: Optuna records no values of single epochs for them.
     """
 
     def __init__(self) -> None:
@@ -79,7 +83,8 @@ class LearningCurves:
             finished = trial.state.is_finished()
             if finished:
                 self._unfinished.remove(trial.number)
-            if not self._has_all_params(trial.params) or NEVER_BEGAN in trial.user_attrs:
+            says_nothing = NEVER_BEGAN in trial.user_attrs or BASELINE in trial.user_attrs
+            if says_nothing or not self._has_all_params(trial.params):
                 continue
             if not finished:
                 self.running[trial.number] = trial

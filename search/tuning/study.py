@@ -27,7 +27,7 @@ from search.record import (
     read_trials,
     trial_records,
 )
-from search.samplers import NEVER_BEGAN, MultiFidelitySampler, make_sampler
+from search.samplers import BASELINE, NEVER_BEGAN, MultiFidelitySampler, make_sampler
 from spaces import TrialParams
 from trainables.models import ModelCost
 from trainables.training import METRICS, EpochReport, best_of
@@ -126,12 +126,18 @@ class StudyJournal:
         self,
         values: Mapping[str, object],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
+        *,
+        is_probe: bool = False,
     ) -> int:
-        """Begin a trial at given values; returns its number. Optuna sees no other parameters."""
+        """Begin a trial at given values; returns its number. Optuna sees no other parameters.
+
+        The multi-fidelity sampler does not learn from a linear probe.
+        """
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(values),
             distributions={field: distributions[field] for field in values},
+            user_attrs={BASELINE: True} if is_probe else {},
         )
         trial_id = self._storage.create_new_trial(self._study_id, point)
         return self._storage.get_trial_number_from_id(trial_id)

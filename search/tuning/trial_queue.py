@@ -50,20 +50,19 @@ class TrialQueue:
     def begin(self, unfinished: Iterable[int]) -> int | None:
         """Begin the next trial; returns its number, or None if no trial can begin now."""
         space, repeat = self._prepared.space, None
-        distributions = space.distributions()
         if not self._search_goes_on:
             pending = self._repeats_to_begin(unfinished)
             if not pending:
                 return None
             repeat = pending.popleft()
             params = self.params[repeat.of]
-            number = self._journal.ask_at(self._drawn(params), distributions)
+            number = self._begin_at(params)
             self.repeats[number] = repeat
         elif self._points:
             params = self._points.popleft()
-            number = self._journal.ask_at(self._drawn(params), distributions)
+            number = self._begin_at(params)
         else:
-            number, values = self._journal.ask(distributions)
+            number, values = self._journal.ask(space.distributions())
             params = space.params(values, native_image_size=self._prepared.native_image_size)
         self._journal.begin(number, params, repeat, self._costs.get(_cost_key(params)))
         self.params[number] = params
@@ -79,10 +78,18 @@ class TrialQueue:
         """Whether the search may begin more trials."""
         return not self.is_search_begun and self._budget.spent is None
 
-    def _drawn(self, params: TrialParams) -> dict[str, object]:
-        """Values of the open parameters, in the form in which Optuna draws them."""
-        sizes = self._prepared.native_image_size
-        return self._prepared.space.sampler_values(params, native_image_size=sizes)
+    def _begin_at(self, params: TrialParams) -> int:
+        """Begin a trial at a point; returns its number.
+
+        Optuna gets the values of the open parameters that it could have drawn. Of a linear probe it
+        gets the nearest point of the space, because some of its samplers propose only parameters
+        that every trial has.
+        """
+        space, sizes = self._prepared.space, self._prepared.native_image_size
+        is_probe = params.head == "solved"
+        nearest = space.nearest(params, native_image_size=sizes) if is_probe else None
+        values = space.sampler_values(nearest or params, native_image_size=sizes)
+        return self._journal.ask_at(values, space.distributions(), is_probe=is_probe)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:
         """Costs of all models that trials may use, measured before trials load the CPU.

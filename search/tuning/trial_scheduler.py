@@ -21,6 +21,7 @@ from search.tuning.ray_internals import (
     put_into_bracket,
     rungs_per_bracket,
 )
+from spaces import TrialParams
 from trainables.training import METRICS, EpochReport
 
 CouldWin = Callable[[int, EpochReport], bool]
@@ -42,14 +43,21 @@ class _NumberedTrial:
         return cls(TrialRequest.from_ray(trial.config).number)
 
 
-def _is_repeat(trial: Any) -> bool:
-    return TrialRequest.from_ray(trial.config).repeat is not None
+def _is_exempt(trial: Any) -> bool:
+    """Whether a trial is not compared with others: a repeat, or a linear probe (`_is_probe`)."""
+    request = TrialRequest.from_ray(trial.config)
+    return request.repeat is not None or _is_probe(request.params)
+
+
+def _is_probe(params: TrialParams) -> bool:
+    """Whether a trial's first epoch is its last: others would look weak beside it in theirs."""
+    return params.head == "solved"
 
 
 class StoppingRule(FIFOScheduler):
     """A scheduler that stops no trial. Subclasses combine it with one of Ray's schedulers.
 
-    Ray's scheduler does not see repeats of trials. If it would stop a trial that
+    Ray's scheduler does not see repeats of trials, nor linear probes. If it would stop a trial that
     ``could_win`` gives a chance, the trial goes on: a slow learner looks weak in early epochs.
     """
 
@@ -59,7 +67,7 @@ class StoppingRule(FIFOScheduler):
 
     def remember(self, record: TrialRecord) -> bool:
         """Replay a recorded trial; returns whether the trial is running and should be stopped."""
-        if record.repeat is not None:
+        if record.repeat is not None or _is_probe(record.params):
             return False
         trial: Any = _NumberedTrial(record.number)
         super().on_trial_add(_NO_CONTROLLER, trial)
@@ -75,14 +83,14 @@ class StoppingRule(FIFOScheduler):
         return not self._could_win(record.number, record.reports[-1])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Add a trial to Ray's scheduler, unless it is a repeat."""
-        if not _is_repeat(trial):
+        """Add a trial to Ray's scheduler, unless it is exempt."""
+        if not _is_exempt(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_add(tune_controller, numbered)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide as Ray's scheduler does, but let a trial that could win go on."""
-        if _is_repeat(trial):
+        if _is_exempt(trial):
             return self.CONTINUE
         numbered: Any = _NumberedTrial.of(trial)
         decision: str = super().on_trial_result(tune_controller, numbered, result)
@@ -92,14 +100,14 @@ class StoppingRule(FIFOScheduler):
         return self.CONTINUE if spared else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Pass the end of a trial to Ray's scheduler, unless it is a repeat."""
-        if not _is_repeat(trial):
+        """Pass the end of a trial to Ray's scheduler, unless it is exempt."""
+        if not _is_exempt(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_complete(tune_controller, numbered, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Pass the removal of a trial to Ray's scheduler, unless it is a repeat."""
-        if not _is_repeat(trial):
+        """Pass the removal of a trial to Ray's scheduler, unless it is exempt."""
+        if not _is_exempt(trial):
             numbered: Any = _NumberedTrial.of(trial)
             super().on_trial_remove(tune_controller, numbered)
 

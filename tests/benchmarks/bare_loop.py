@@ -38,7 +38,7 @@ def bare_seconds(params: TrialParams, *, train: int, val: int, classes: int, epo
     labels = torch.arange(64) % classes
     began = time.perf_counter()
     for _ in range(epochs):
-        set_train_mode(model, freeze_batchnorm=True)
+        set_train_mode(model, params.batchnorm)
         for start in range(0, train, params.batch_size):
             count = min(params.batch_size, train - start)
             loss = torch.nn.functional.cross_entropy(model(images[:count]), labels[:count])

@@ -31,7 +31,7 @@ from torchvision.transforms import v2
 def train(config: dict) -> None:
     """Train one trial and report every epoch."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(config.get("seed", 0))
     size, weights = (
         config["image_size"],
         Path(config["weights"]) / f"{config['backbone']}.safetensors",
@@ -59,7 +59,8 @@ def train(config: dict) -> None:
         num_classes=len(train_set.class_to_idx),
         drop_rate=config["dropout"],
     )
-    torch.nn.init.zeros_(model.get_classifier().weight)
+    if not config.get("plain"):
+        torch.nn.init.zeros_(model.get_classifier().weight)
     head, body = freeze(model, config["unfreeze"])
     rate = config["learning_rate"]
     groups = [{"params": head, "lr": rate}]
@@ -71,7 +72,7 @@ def train(config: dict) -> None:
     for epoch in range(config["max_epochs"]):
         model.train()
         for module in model.modules():  # frozen modules keep their BatchNorm statistics
-            if not any(p.requires_grad for p in module.parameters()):
+            if not (config.get("plain") or any(p.requires_grad for p in module.parameters())):
                 module.eval()
         for images, labels in train_loader:
             optimizer.zero_grad()

@@ -87,7 +87,7 @@ def bare(
     model = build_model(params, Weights(params.backbone, "none", None), 2).to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "batch")
     optimizer = make_optimizer(model, params)
     side = params.image_size
     images = torch.rand(params.batch_size, 3, side, side, device=device)

@@ -31,3 +31,16 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_numbers_must_be_finite(value: float) -> None:
     with pytest.raises(SpaceError, match="finite"):
         TrialParams.parse({"backbone": "a", "weight_decay": value})
+
+
+@pytest.mark.parametrize("field", ["unfreeze", "augment", "head_hidden"])
+def test_a_head_is_solved_only_on_fixed_features_of_a_linear_head(field: str) -> None:
+    probe = {"backbone": "a", "head": "solved", "unfreeze": 0, "augment": 0}
+    assert TrialParams.parse(probe).head == "solved"
+    with pytest.raises(SpaceError, match="head can be solved only with"):
+        TrialParams.parse({**probe, field: 1})
+
+
+def test_parameters_of_an_earlier_version_keep_their_meaning() -> None:
+    assert TrialParams.parse({"backbone": "a", "freeze_batchnorm": True}).batchnorm == "batch"
+    assert TrialParams.parse({"backbone": "a", "freeze_batchnorm": False}).batchnorm == "all"

@@ -64,18 +64,29 @@ def test_fields_become_optuna_distributions_of_their_kind() -> None:
     }
 
 
-def test_every_backbone_is_tried_head_only_and_then_at_the_defaults() -> None:
-    made = space(unfreeze={"low": 0, "high": 1, "default": 0.4}, dropout=0.3)
+def test_every_backbone_is_tried_as_a_linear_probe_and_then_at_the_defaults() -> None:
+    made = space(unfreeze={"low": 0.5, "high": 1}, augment={"low": 0.2, "high": 0.4}, dropout=0.3)
     starts = made.initial_points(native_image_size=SIZES)
-    assert [(s.backbone, s.unfreeze) for s in starts] == [
-        ("a", 0),
-        ("b", 0),
-        ("a", 0.4),
-        ("b", 0.4),
+    assert [(s.backbone, s.head, s.unfreeze) for s in starts] == [
+        ("a", "solved", 0),
+        ("b", "solved", 0),
+        ("a", "trained", 0.75),
+        ("b", "trained", 0.75),
     ]
     assert {s.dropout for s in starts} == {0.3}
-    deep = space(unfreeze={"low": 0.5, "high": 1}).initial_points(native_image_size=SIZES)
-    assert [(s.backbone, s.unfreeze) for s in deep] == [("a", 0.75), ("b", 0.75)]
+    assert [round(s.augment, 6) for s in starts] == [0, 0, 0.3, 0.3]
+
+
+def test_a_probe_may_start_a_space_but_is_no_choice() -> None:
+    assert space(starts=[{"head": "solved"}]).recipes == ({"head": "solved"},)
+    with pytest.raises(SpaceError, match="head can be solved only with unfreeze, augment and"):
+        space(head={"choices": ["trained", "solved"]})
+
+
+def test_a_space_of_an_earlier_version_keeps_its_meaning() -> None:
+    assert space(freeze_batchnorm={"value": True}).dimensions["batchnorm"].start == "batch"
+    both = space(freeze_batchnorm={"choices": [True, False]}).dimensions["batchnorm"]
+    assert both.extremes == ("batch", "all")
 
 
 def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one() -> None:

@@ -3,6 +3,7 @@ from .folds import fold_numbers as fold_numbers
 from .intervals import bootstrap_intervals as bootstrap_intervals
 from .intervals import wilson_interval as wilson_interval
 from .label_errors import likely_label_errors as likely_label_errors
+from .mcnemar import McNemarTest as McNemarTest
 from .metrics import NO_SCORES as NO_SCORES
 from .metrics import Scores as Scores
 from .metrics import TestMetrics as TestMetrics

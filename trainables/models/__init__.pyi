@@ -18,6 +18,7 @@ from .precision import without_tf32 as without_tf32
 from .preprocessing import Preprocessing as Preprocessing
 from .preprocessing import normalise as normalise
 from .tracing import CannotSplitError as CannotSplitError
+from .unfreezing import BatchNormMode as BatchNormMode
 from .unfreezing import backbone_groups as backbone_groups
 from .unfreezing import set_train_mode as set_train_mode
 from .unfreezing import trainable_share as trainable_share

@@ -94,7 +94,7 @@ def split_for_trial(model: nn.Module, params: TrialParams) -> SplitModel:
     groups = len(backbone_groups(model))
     counts = [int(fraction * groups + 0.5) for fraction in CUT_FRACTIONS]
     deep_enough = [c for c in counts if c >= unfrozen_group_count(model, params.unfreeze)]
-    if deep_enough and params.freeze_batchnorm:
+    if deep_enough and params.batchnorm != "all":
         with contextlib.suppress(CannotSplitError):  # the plan has reported the reason
             return split_model(model, deep_enough[0], params.image_size)
     return unsplit(model, params.image_size)
@@ -108,12 +108,12 @@ def split_model(model: nn.Module, unfrozen_count: int, image_size: int) -> Split
     """
     # 1. Trace the model in both modes, and find where the suffix begins.
     unfreeze_groups(model, unfrozen_count)
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "batch")
     training = trace(model)
     suffix_nodes = suffix_node_names(training, model)
     model.eval()
     evaluating = trace(model)
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "batch")
     frontier = _common_frontier(training, evaluating, suffix_nodes)
     # 2. Build the prefix, and classify the values that it passes to the suffix.
     prefix = graph_module(model, prefix_graph(evaluating, frontier))
@@ -227,6 +227,6 @@ def _check(model: nn.Module, split: SplitModel, images: torch.Tensor) -> None:
         actual, expected = _first_run(split.suffix, split.prefix(images)), model(images)
         for parameter, value in zip(heads, original, strict=True):
             parameter.copy_(value)
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "batch")
     if not torch.allclose(actual, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
         raise CannotSplitError("its parts give different logits from the whole model")

@@ -1,7 +1,7 @@
 """Freezing: which parameters train, and which modules are in training mode."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from timm.models import group_parameters
 from timm.optim import auto_group_layers
@@ -9,6 +9,8 @@ from torch import nn
 
 from trainables.models.backbone import head_names
 
+BatchNormMode = Literal["frozen", "batch", "all"]
+"""Values of ``TrialParams.batchnorm``."""
 _BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -50,21 +52,19 @@ def trainable_share(model: nn.Module) -> float:
     return sum(size for size, trains in sizes if trains) / sum(size for size, _ in sizes)
 
 
-def set_train_mode(model: nn.Module, *, freeze_batchnorm: bool) -> None:
+def set_train_mode(model: nn.Module, batchnorm: BatchNormMode) -> None:
     """Put the model into training mode, and its wholly frozen modules into evaluation mode.
 
-    Frozen modules then apply no dropout and keep their BatchNorm statistics. If
-    ``freeze_batchnorm`` is False, all BatchNorm layers update their statistics.
+    Frozen modules then apply no dropout. A BatchNorm layer normalises by its running statistics and
+    keeps them if it is frozen, or if ``batchnorm`` is "frozen"; with "all", no layer does.
     """
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
         if parameters and not any(p.requires_grad for p in parameters):
             module.eval()
-    if not freeze_batchnorm:
-        for module in model.modules():
-            if isinstance(module, _BATCHNORMS):
-                module.train()
+        if isinstance(module, _BATCHNORMS) and batchnorm != "batch":
+            module.train(batchnorm == "all")
 
 
 def is_inside(name: str, modules: Iterable[str]) -> bool:

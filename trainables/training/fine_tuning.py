@@ -16,6 +16,7 @@ from trainables.data import ImageSet
 from trainables.evaluation import NO_SCORES, scores_of
 from trainables.inputs import FeatureLoader, Views, training_batches
 from trainables.models import (
+    BatchNormMode,
     Features,
     Preprocessing,
     SplitModel,
@@ -33,6 +34,7 @@ from trainables.models import (
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
+from trainables.training.linear_probe import fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.settings import ComputeSettings, FineTuneSettings
@@ -75,6 +77,8 @@ class FineTuning:
         if len(train) < 2:
             raise DataError(f"A fine-tune needs at least 2 training images, not {len(train)}.")
         self.params, self._settings = params, settings
+        has_statistics = weights.file is not None or params.batchnorm != "frozen"
+        self._batchnorm: BatchNormMode = params.batchnorm if has_statistics else "batch"
         self.device = torch.device(compute.device)
         self.epoch = 0
         """Number of epochs done."""
@@ -161,7 +165,10 @@ class FineTuning:
         began, prefix = time.perf_counter(), [self._prefix_seconds]
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        train_loss, rate_factor, images_seen = self._train_epoch()
+        is_probe = self.params.head == "solved"
+        train_loss, rate_factor, images_seen = (
+            self._solve_head() if is_probe else self._train_epoch()
+        )
         trained = time.perf_counter()
         prefix.append(self._prefix_seconds)
         # 2. Validate.
@@ -193,7 +200,7 @@ class FineTuning:
             diverged=diverged,
         )
         self._early_stopping.update(report)
-        last = self.epoch >= self._settings.epochs
+        last = is_probe or self.epoch >= self._settings.epochs
         self.ended = diverged or self._early_stopping.exhausted or last
         return replace(report, is_last=self.ended)
 
@@ -214,7 +221,7 @@ class FineTuning:
         torch.manual_seed(_mix(seed, self.epoch))
         rng = np.random.default_rng([seed, self.epoch])
         unfreeze_groups(self.model, self._unfrozen_groups())
-        set_train_mode(self.model, freeze_batchnorm=self.params.freeze_batchnorm)
+        set_train_mode(self.model, self._batchnorm)
         train = self._train_images
         batches = training_batches(train.labels, self.params, rng)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -229,6 +236,17 @@ class FineTuning:
             if (step + 1) % _STEPS_BETWEEN_LOSS_CHECKS == 0 and not math.isfinite(total.item()):
                 break
         return total.item() / images_seen, factor, images_seen
+
+    def _solve_head(self) -> tuple[float, float, int]:
+        """Fit a linear probe; returns the same as `_train_epoch`."""
+        loss = fit_probe(
+            self.model,
+            self._train,
+            autocast=self._autocast,
+            balanced=self.params.balance != "none",
+            seed=self._settings.seed,
+        )
+        return loss, 0.0, len(self._train_images)
 
     def _step(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
         """Make one optimizer step and return its loss.

@@ -12,7 +12,12 @@ from search.final import select_final_model
 from search.final.selection import EnsembleMember, FinalModelSpec, pick_members
 from search.record import SweepPaths, TrialRecord
 from spaces import ConfigError
-from tests.support.validation_logits import METRIC, logits_store, trial_with_logits
+from tests.support.validation_logits import (
+    METRIC,
+    logits_store,
+    trial_with_logits,
+    validation_dataset,
+)
 from trainables.data import Dataset
 from trainables.evaluation import fold_numbers
 
@@ -114,3 +119,20 @@ def test_a_sensitivity_with_three_classes_is_refused_before_the_first_trial(
 def test_a_sensitivity_must_be_a_class_and_a_share(wrong: str) -> None:
     with pytest.raises(ConfigError, match="sensitivity: must be CLASS=SHARE, such as"):
         config(sensitivity=wrong)
+
+
+def test_the_best_linear_probe_is_the_baseline_unless_it_is_the_final_model(
+    paths: SweepPaths,
+) -> None:
+    labels = np.arange(30) % 3
+    right = 3.0 * np.eye(3)[labels]
+    probe = {"head": "solved", "unfreeze": 0, "augment": 0}
+    winner = trial_with_logits(0, right, labels)
+    worse = trial_with_logits(1, np.roll(right, 1, axis=1), labels, **probe)
+    better = trial_with_logits(2, right, labels, **probe)
+    trials, dataset = [winner, worse, better], validation_dataset(labels)
+    settings = config(ensemble=1)
+    spec = select_final_model(winner, trials, paths, dataset, settings)
+    assert spec.probe == EnsembleMember(better)
+    assert select_final_model(better, trials, paths, dataset, settings).probe is None
+    assert select_final_model(winner, [winner], paths, dataset, settings).probe is None

@@ -80,17 +80,25 @@ def test_points_of_earlier_sweeps_are_tried_before_the_defaults(
     given = {**settings, "prior": ["old"], "results_dir": tmp_path, "trials": 9}
     points = prepare_plan(SweepConfig.parse(given)).points
     assert (points[1].backbone, points[1].unfreeze, points[1].image_size) == ("test_vit", 0.6, 32)
-    assert [p.backbone for p in points[2:]] == ["test_efficientnet", "test_vit"]
+    assert [(p.backbone, p.head) for p in points[2:]] == [
+        ("test_efficientnet", "solved"),
+        ("test_vit", "solved"),
+        ("test_efficientnet", "trained"),
+    ]
 
 
 def test_every_backbone_is_tried_at_the_defaults_after_the_given_points(
     settings: dict[str, Any],
 ) -> None:
-    prepared = prepare_plan(SweepConfig.parse({**settings, "trials": 5}))
+    prepared = prepare_plan(SweepConfig.parse({**settings, "trials": 9}))
     first, *starts = prepared.points
     assert first.label_smoothing == 0.1
-    assert [s.backbone for s in starts] == ["test_efficientnet", "test_vit"]
-    assert {s.unfreeze for s in starts} == {1.0}
+    assert [(s.backbone, s.unfreeze) for s in starts] == [
+        ("test_efficientnet", 0.0),
+        ("test_vit", 0.0),
+        ("test_efficientnet", 1.0),
+        ("test_vit", 1.0),
+    ]
     few = prepare_plan(SweepConfig.parse({**settings, "trials": 3}))
     assert few.points == prepared.points[:2], "half of the trials at most"
     none = prepare_plan(SweepConfig.parse({**settings, "trials": 5, "starts": False}))

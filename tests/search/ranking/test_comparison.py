@@ -10,7 +10,6 @@ from search import SweepResult
 from search.cli import main
 from search.cli.output import print_comparison
 from search.ranking import Comparison, compare_sweeps
-from search.ranking.comparison import McNemarTest
 from search.record import SweepPaths
 from spaces import ConfigError
 
@@ -67,19 +66,6 @@ def test_all_parameters_that_vary_in_the_sweep_are_shown(
     printed = capsys.readouterr().out
     assert "unfreeze" in printed
     assert "backbone" in printed
-
-
-def test_mcnemars_test_is_exact() -> None:
-    assert McNemarTest("a", "b", 100, 10, 1).p_value == pytest.approx(2 * (1 + 11) / 2**11)
-    assert "10 and only b on 1: a significant difference" in str(McNemarTest("a", "b", 100, 10, 1))
-    assert McNemarTest("a", "b", 100, 0, 0).p_value == 1
-    assert "right on exactly the same images" in str(McNemarTest("a", "b", 100, 0, 0))
-
-
-def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
-    sentence = str(McNemarTest("a", "b", 100, 10, 1, pairs=6))
-    assert "no significant difference (McNemar's exact test, Bonferroni-corrected for" in sentence
-    assert "6 pairs, p = 0.07)" in sentence
 
 
 @pytest.mark.slow

@@ -6,9 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from search.record import FinalModel, RetrainedTrial, SweepPaths
+from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths
 from spaces import TrialParams
-from trainables.evaluation import OperatingPoint, SensitivitySpecificity, TestMetrics
+from trainables.evaluation import (
+    McNemarTest,
+    OperatingPoint,
+    SensitivitySpecificity,
+    TestMetrics,
+)
 from trainables.models import Weights, build_model
 
 PARAMS = TrialParams(backbone="test_vit", image_size=32)
@@ -25,6 +30,7 @@ TEST = TestMetrics(
 )
 RATES = SensitivitySpecificity(OperatingPoint("bad", 0.9, 0.25), 0.5, (0.1, 0.9), 1.0, (0.3, 1.0))
 FINAL = FinalModel(TEST, 0.5, (WINNER,), RATES)
+PROBE = ProbeBaseline("0001", 0.5, McNemarTest("the final model", "the probe", 4, 1, 0))
 
 
 def write(final: FinalModel, folder: Path) -> SweepPaths:
@@ -36,18 +42,30 @@ def write(final: FinalModel, folder: Path) -> SweepPaths:
 
 
 @pytest.mark.parametrize("rates", [RATES, None])
+@pytest.mark.parametrize("probe", [PROBE, None])
 def test_a_final_model_is_read_as_it_was_written(
-    rates: SensitivitySpecificity | None, tmp_path: Path
+    rates: SensitivitySpecificity | None, probe: ProbeBaseline | None, tmp_path: Path
 ) -> None:
-    final = replace(FINAL, rates=rates)
+    final = replace(FINAL, rates=rates, probe=probe)
     assert FinalModel.read(write(final, tmp_path)) == final
 
 
-def test_an_old_sweep_is_read_without_a_change() -> None:
-    """Its file is what `to_dict` gives again, key by key and in the same order."""
+def test_the_baseline_is_told_with_its_significance() -> None:
+    assert str(PROBE) == (
+        "The best linear probe, trial 0001, has 0.5000. On the same 4 test images, only the final "
+        "model is right on 1 and only the probe on 0: no significant difference (McNemar's exact "
+        "test, p = 1)."
+    )
+
+
+def test_a_final_model_of_an_earlier_version_is_read() -> None:
     paths = SweepPaths(Path(__file__).parents[2] / "fixtures" / "sweep_0_1")
     values = json.loads(paths.metrics.read_text())
-    assert json.dumps(FinalModel.read(paths).to_dict()) == json.dumps(values)
+    final = FinalModel.read(paths)
+    assert final.test.accuracy == values["test"]["accuracy"]
+    assert final.winner.trial_id == values["members"][0]["trial_id"]
+    assert (final.winner.params.batchnorm, final.winner.params.head) == ("batch", "trained")
+    assert final.probe is None
 
 
 def test_a_sweep_that_is_not_retrained_has_no_final_model(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_trial_gives_the_same_numbers_first_and_last_in_one_actor(
     others = [
         TrialParams(backbone="test_vit", image_size=32, unfreeze=1.0),
         first.model_copy(update={"unfreeze": 0.0, "dropout": 0.5, "augment": 0.9}),
-        first.model_copy(update={"freeze_batchnorm": False, "optimizer": "sgd"}),
+        first.model_copy(update={"batchnorm": "all", "optimizer": "sgd"}),
     ]
     trial = start(first)
     before = numbers(trial)

@@ -1,6 +1,10 @@
 from pathlib import Path
 
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
 from search.record import TrialRecord, read_trials
+from search.samplers import BASELINE
 from search.tuning.lifecycle import Termination
 from tests.support.simulated_tune import SIZES, SPACE, simulated_tune
 
@@ -17,6 +21,18 @@ def test_points_come_first_and_may_set_parameters_that_the_space_fixes(tmp_path:
     recorded: list[TrialRecord] = read_trials(tmp_path / "study.journal")
     assert tuple(t.params for t in recorded[:2]) == points
     assert requests[2].params.backbone == "a"
+
+
+def test_a_linear_probe_is_recorded_at_the_nearest_point_and_marked(tmp_path: Path) -> None:
+    """Else Optuna would lose parameters, or take the solved head's score for a trained one's."""
+    probe = SPACE.params({"head": "solved"}, native_image_size=SIZES)
+    search = simulated_tune(tmp_path, (probe,))
+    assert search.begin("x").params == probe
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    (study,) = storage.get_all_studies()
+    (trial,) = storage.get_all_trials(study._study_id)
+    assert set(trial.params) == set(SPACE.open)
+    assert BASELINE in trial.user_attrs
 
 
 def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) -> None:

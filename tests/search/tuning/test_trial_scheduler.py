@@ -174,3 +174,15 @@ def test_a_resume_also_spares_a_weak_trial_that_could_still_win(records: list[Tr
             if record is not stopped:
                 rule.remember(record)
         assert rule.remember(again) is not spared
+
+
+def test_linear_probes_are_neither_compared_nor_stopped(records: list[TrialRecord]) -> None:
+    """Their first epoch is their last, and others look weak beside it in theirs."""
+    rule, probe = strict(CONFIG), TrialParams(backbone="a", head="solved", unfreeze=0, augment=0)
+    assert isinstance(rule, Asha)
+    trial: Any = SimpleNamespace(trial_id="p", config=TrialRequest(0, probe).to_ray())
+    rule.on_trial_add(NOBODY, trial)
+    rule.on_trial_complete(NOBODY, trial, report(1, 0.99, is_last=True).to_dict())
+    ended = TrialRecord(1, probe, "completed", (report(1, 0.99, is_last=True),), "")
+    assert not rule.remember(ended)
+    assert all(not scores for _, scores in rungs(rule))

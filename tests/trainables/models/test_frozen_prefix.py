@@ -85,7 +85,7 @@ def test_prefix_and_suffix_together_equal_the_whole_model(backbone: str, unfused
         before = copy.deepcopy(model.state_dict())
         for training in (True, False):
             if training:
-                set_train_mode(model, freeze_batchnorm=True)
+                set_train_mode(model, "frozen")
             else:
                 model.eval()
             results = []
@@ -182,7 +182,7 @@ def test_trials_of_different_drop_rates_share_a_prefix(backbone: str) -> None:
     assert len(fingerprints) == 1
 
 
-@pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"freeze_batchnorm": False}])
+@pytest.mark.parametrize("fields", [{"unfreeze": 0.8}, {"batchnorm": "all"}])
 def test_a_trial_with_nothing_to_store_stays_unsplit(fields: dict[str, float]) -> None:
     params = small_params("test_efficientnet", **{"unfreeze": 0.2, **fields})
     parts = split_for_trial(random_model(params), params)
@@ -214,7 +214,7 @@ def test_a_prefix_applies_no_dropout_and_changes_no_statistics(untrained: Weight
     model = build_model(params, untrained, 3)
     parts = split_for_trial(model, params)
     unfreeze_groups(model, unfrozen_group_count(model, params.unfreeze))
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "frozen")
     images = torch.rand(4, 3, params.image_size, params.image_size)
     before = copy.deepcopy(model.state_dict())
     first, again = parts.prefix(images), parts.prefix(images)

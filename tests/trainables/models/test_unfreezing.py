@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from trainables.models import (
     unfreeze_groups,
     unfrozen_group_count,
 )
-from trainables.models.unfreezing import is_inside
+from trainables.models.unfreezing import BatchNormMode, is_inside
 
 # One of each kind of head and grouping that timm has.
 FAMILIES = [
@@ -81,21 +82,23 @@ def statistics(model: nn.Module) -> list[torch.Tensor]:
     return [b.clone() for n, b in model.named_buffers() if n.endswith("running_mean")]
 
 
-@pytest.mark.parametrize("freeze", [True, False])
-def test_frozen_batchnorm_keeps_its_statistics_only_if_asked(freeze: bool) -> None:
+@pytest.mark.parametrize(("batchnorm", "learn"), [("frozen", 0), ("batch", 0.5), ("all", 1)])
+def test_batchnorm_layers_learn_their_statistics_as_asked(
+    batchnorm: BatchNormMode, learn: float
+) -> None:
     model = untrained_model("test_efficientnet")
-    unfreeze_groups(model, 0)
+    unfreeze_groups(model, unfrozen_group_count(model, 0.5))
     before = statistics(model)
-    set_train_mode(model, freeze_batchnorm=freeze)
+    set_train_mode(model, batchnorm)
     model(torch.rand(4, 3, 32, 32))
     moved = [not torch.equal(a, b) for a, b in zip(before, statistics(model), strict=True)]
-    assert all(moved) if not freeze else not any(moved)
+    assert np.mean(moved) == learn if learn in (0, 1) else 0 < np.mean(moved) < 1
 
 
 def test_frozen_parts_apply_no_dropout() -> None:
     model = untrained_model("test_efficientnet", dropout=0.0, drop_path=0.5)
     unfreeze_groups(model, 0)
-    set_train_mode(model, freeze_batchnorm=True)
+    set_train_mode(model, "frozen")
     images = torch.rand(4, 3, 32, 32)
     assert torch.equal(model.forward_features(images), model.forward_features(images))
 

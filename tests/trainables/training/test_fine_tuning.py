@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from spaces import TrialParams
+from tests.support.models import untrained_model
 from trainables.data import ImageSet
 from trainables.inputs import FeatureStore
 from trainables.models import Weights
@@ -25,13 +27,13 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
     """Begin a fine-tune of the digits, some fields changed."""
 
     def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
-        val = options.pop("val", val_set)
+        val, weights = options.pop("val", val_set), options.pop("weights", untrained)
         keys = ("patience", "metric", "seed", "stop_after", "views", "plateau_losses")
         settings = {key: options.pop(key) for key in keys if key in options}
         compute = {key: options.pop(key) for key in ("store", "cache") if key in options}
         return FineTuning(
             TrialParams.parse({**params.model_dump(), **options}),
-            untrained,
+            weights,
             num_classes=3,
             train=train_set,
             val=val,
@@ -218,3 +220,43 @@ def test_training_fails_if_two_images_do_not_fit(begin: Any) -> None:
     )
     with pytest.raises(torch.OutOfMemoryError):
         next(finetune(tight))
+
+
+PROBE = {"head": "solved", "unfreeze": 0.0, "augment": 0.0, "dropout": 0.0}
+
+
+def test_a_linear_probe_ends_after_one_epoch_and_beats_a_trained_head(begin: Any) -> None:
+    (report,) = finetune(begin(max_epochs=5, **PROBE))
+    assert report.is_last
+    trained = list(finetune(begin(max_epochs=5, **{**PROBE, "head": "trained"})))
+    assert report.train_loss < trained[-1].train_loss
+    assert report.val_accuracy > max(epoch.val_accuracy for epoch in trained)
+
+
+def test_a_linear_probe_is_restored_from_its_checkpoint(begin: Any) -> None:
+    probe = begin(max_epochs=5, **PROBE)
+    list(finetune(probe))
+    again = begin(max_epochs=5, **PROBE)
+    again.load_state_dict(probe.state_dict())
+    assert again.ended
+    weights = zip(probe.model.parameters(), again.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_frozen_batchnorm_keeps_every_statistic_while_all_layers_train(
+    begin: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(untrained_model("test_efficientnet").state_dict(), file)
+    saved = Weights("test_efficientnet", "saved", file)
+    tuning = begin(unfreeze=1.0, batchnorm="frozen", backbone="test_efficientnet", weights=saved)
+    before = {name: value.clone() for name, value in tuning.model.named_buffers()}
+    list(finetune(tuning))
+    kept = [torch.equal(before[name], value) for name, value in tuning.model.named_buffers()]
+    assert kept
+    assert all(kept)
+    learns = begin(unfreeze=1.0, batchnorm="frozen", backbone="test_efficientnet")
+    before = {name: value.clone() for name, value in learns.model.named_buffers()}
+    list(finetune(learns))
+    kept = [torch.equal(before[name], value) for name, value in learns.model.named_buffers()]
+    assert not all(kept), "untrained weights have no statistics to keep"

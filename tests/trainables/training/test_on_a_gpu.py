@@ -68,7 +68,7 @@ def test_a_fine_tune_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
         {"unfreeze": 0.0, "augment": 0.5},
         {"balance": "weighted", "focal_gamma": 2.0, "l1": 1e-5, "label_smoothing": 0.1},
         {"optimizer": "sgd", "dropout": 0.3},
-        {"optimizer": "rmsprop", "freeze_batchnorm": False},
+        {"optimizer": "rmsprop", "batchnorm": "all"},
     ],
 )
 def test_no_training_step_synchronizes_with_the_gpu(begin: Any, fields: dict[str, Any]) -> None:

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from trainables.training.linear_probe import PENALTIES, LinearHead, solve_head
+
+
+def blobs(images: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features around a centre per class, and labels."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(images) % classes
+    centres = rng.normal(size=(classes, width))
+    return (centres[labels] + rng.normal(size=(images, width))).astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("images", "width"), [(60, 200), (200, 20)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_head_is_the_minimum_of_the_penalized_loss(
+    images: int, width: int, classes: int
+) -> None:
+    """It is one of scikit-learn's solutions, however few the images."""
+    features, labels = blobs(images, width, classes)
+    head = solve_head(features, labels, classes, balanced=False, seed=0)
+    scale = np.sqrt((features**2).sum(axis=1).mean())
+    known = [
+        LogisticRegression(C=1 / (penalty * images), max_iter=5000, tol=1e-8)
+        .fit(features / scale, labels)
+        .predict_proba(features / scale)
+        for penalty in PENALTIES
+    ]
+    logits = head.logits(features)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    assert min(np.abs(probabilities - each).max() for each in known) < 0.01
+
+
+def test_a_noisy_problem_gets_a_stronger_penalty() -> None:
+    features, labels = blobs(120, 40, 3)
+    noise = np.random.default_rng(1).permutation(labels)
+    clear = solve_head(features, labels, 3, balanced=False, seed=0)
+    noisy = solve_head(features, noise, 3, balanced=False, seed=0)
+    assert np.abs(noisy.weight).sum() < np.abs(clear.weight).sum() / 2
+
+
+def test_a_balanced_head_finds_rare_classes_more_often() -> None:
+    features, labels = blobs(400, 5, 2)
+    rare = np.flatnonzero(labels == 1)[20:]
+    features, labels = np.delete(features, rare, axis=0), np.delete(labels, rare)
+    features = features / 3
+    recalls = [
+        (head.logits(features).argmax(axis=1) == 1)[labels == 1].mean()
+        for balanced in (False, True)
+        for head in [solve_head(features, labels, 2, balanced=balanced, seed=0)]
+    ]
+    assert recalls[1] >= recalls[0]
+
+
+def test_a_class_with_one_image_is_no_obstacle() -> None:
+    features, labels = blobs(30, 8, 2)
+    head = solve_head(
+        np.vstack([features, features[:1] + 9]), np.append(labels, 2), 3, balanced=False, seed=0
+    )
+    assert np.isfinite(head.weight).all()
+
+
+def test_the_loss_is_the_mean_cross_entropy() -> None:
+    features, labels = blobs(10, 4, 3)
+    head = LinearHead(np.ones((3, 4)), np.array([0.0, 1.0, 2.0]))
+    expected = torch.nn.functional.cross_entropy(
+        torch.from_numpy(head.logits(features)), torch.from_numpy(labels)
+    )
+    assert head.loss(features, labels) == pytest.approx(float(expected))

@@ -1,0 +1,171 @@
+"""Linear probe: the head's convex problem, solved to its end on features of a frozen backbone.
+
+With the backbone frozen and no augmentation, the best head is the solution of a logistic regression
+with an L2 penalty. scikit-learn solves it by L-BFGS in seconds. The penalty is the one with the
+least cross-validated loss on the training images.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from trainables.inputs import FeatureLoader
+from trainables.models import head_names
+from trainables.training.evaluate import logits_of
+
+PENALTIES = tuple(float(penalty) for penalty in 10.0 ** np.arange(-1.0, -6.0, -0.5))
+"""Penalties to choose from, strongest first: the factor of half the squared norm of the weights
+that is added to the mean loss, for features of mean squared norm 1."""
+_FOLDS = 3
+_MAX_IMAGES_TO_CHOOSE = 5000
+"""Largest number of images by which the penalty is chosen; the head is solved on all."""
+_PATIENCE = 3
+"""Number of ever weaker penalties without a lower loss after which the choice is made."""
+_MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Weights of a linear classifier."""
+
+    weight: np.ndarray
+    """``(classes, d)`` float64."""
+    bias: np.ndarray
+    """``(classes,)`` float64."""
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """``(n, classes)`` logits of ``(n, d)`` features."""
+        scores: np.ndarray = features @ self.weight.T + self.bias
+        return scores
+
+    def loss(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Mean cross-entropy."""
+        logits = self.logits(features)
+        logits = logits - logits.max(axis=1, keepdims=True)
+        log_sums = np.log(np.exp(logits).sum(axis=1))
+        return float((log_sums - logits[np.arange(len(labels)), labels]).mean())
+
+
+def fit_probe(
+    model: nn.Module,
+    images: FeatureLoader,
+    *,
+    autocast: torch.dtype | None,
+    balanced: bool,
+    seed: int,
+) -> float:
+    """Set the head of ``model`` to its linear probe on ``images``; returns its mean loss on them.
+
+    A model with several classifier layers gets a probe in each. ``balanced`` and ``seed`` are those
+    of `solve_head`.
+    """
+    inputs: dict[str, list[np.ndarray]] = {name: [] for name in head_names(model)}
+
+    def keep(name: str, _layer: nn.Module, features: tuple[torch.Tensor, ...]) -> None:
+        inputs[name].append(features[0].flatten(1).float().cpu().numpy())
+
+    layers: dict[str, Any] = {name: model.get_submodule(name) for name in inputs}
+    hooks = [layer.register_forward_pre_hook(partial(keep, name)) for name, layer in layers.items()]
+    num_classes = logits_of(model, images, autocast=autocast).shape[1]
+    for hook in hooks:
+        hook.remove()
+    labels, losses = images.images.labels, []
+    for name, layer in layers.items():
+        features = np.concatenate(inputs[name])
+        head = solve_head(features, labels, num_classes, balanced=balanced, seed=seed)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(head.weight).view_as(layer.weight))
+            layer.bias.copy_(torch.from_numpy(head.bias))
+        losses.append(head.loss(features, labels))
+    return float(np.mean(losses))
+
+
+def solve_head(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, *, balanced: bool, seed: int
+) -> LinearHead:
+    """Solve a linear head; choose its penalty by cross-validation.
+
+    Args:
+        features: ``(n, d)`` inputs of the classifier layer.
+        labels: ``(n,)`` class numbers; every class has an image.
+        num_classes: Number of classes.
+        balanced: Whether an image counts by the inverse of its class's number of images.
+        seed: Seed of the folds.
+    """
+    scale = float(np.sqrt((features.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
+    # The penalty does not change if features are rotated, and few images span few dimensions.
+    rotation = np.eye(features.shape[1])
+    if len(features) < features.shape[1]:
+        rotation = np.linalg.svd(features.astype(np.float64), full_matrices=False)[2]
+    rotated = (features @ rotation.T / scale).astype(np.float32)
+    with threadpool_limits(1):  # more threads wait for each other on a busy machine
+        penalty = _choose_penalty(rotated, labels, num_classes, balanced, seed)
+        head = _Path(rotated, labels, num_classes, balanced).solve(penalty)
+    return LinearHead(head.weight @ rotation / scale, head.bias)
+
+
+def _choose_penalty(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, balanced: bool, seed: int
+) -> float:
+    """The penalty with the least loss on held-out images, over `_FOLDS` folds."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(labels))[:_MAX_IMAGES_TO_CHOOSE]
+    order = chosen[np.argsort(labels[chosen], kind="stable")]
+    folds = np.empty(len(order), dtype=np.int64)
+    folds[:] = np.arange(len(order)) % _FOLDS  # stratified: the images are in order of their class
+    parts = []
+    for fold in range(_FOLDS):
+        inside, outside = order[folds != fold], order[folds == fold]
+        path = _Path(features[inside], labels[inside], num_classes, balanced)
+        parts.append((path, features[outside], labels[outside]))
+    best, least, since = PENALTIES[0], np.inf, 0
+    for penalty in PENALTIES:
+        losses = [path.solve(penalty).loss(held, truth) for path, held, truth in parts]
+        if np.mean(losses) < least:
+            best, least, since = penalty, float(np.mean(losses)), 0
+        else:
+            since += 1
+        if since == _PATIENCE:
+            break
+    return best
+
+
+class _Path:
+    """Solutions for ever weaker penalties, each beginning at the one before."""
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, num_classes: int, balanced: bool
+    ) -> None:
+        from sklearn.linear_model import LogisticRegression  # slow to import
+
+        self._features, self._labels, self._num_classes = features, labels, num_classes
+        self._model = LogisticRegression(
+            warm_start=True, max_iter=_MAX_STEPS, class_weight="balanced" if balanced else None
+        )
+
+    def solve(self, penalty: float) -> LinearHead:
+        """The head for one penalty. A class without images gets logits far below the others."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        present = np.unique(self._labels)
+        weight = np.zeros((self._num_classes, self._features.shape[1]))
+        bias = np.full(self._num_classes, -100.0)
+        if len(present) == 1:
+            bias[present] = 0.0
+            return LinearHead(weight, bias)
+        self._model.C = 1 / (penalty * len(self._labels))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # close enough after all steps
+            self._model.fit(self._features, self._labels)
+        coefficients, intercepts = self._model.coef_, self._model.intercept_
+        if len(present) == 2:  # scikit-learn gives the log odds of the second class
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        weight[present], bias[present] = coefficients, intercepts
+        return LinearHead(weight, bias)
