@@ -27,7 +27,7 @@ from search.record import (
 from search.result import SweepResult
 from search.trial import TrialJob
 from spaces import ConfigError
-from trainables.data import Dataset, build_store, read_source
+from trainables.data import Dataset, PixelFormat, PixelStore, build_store, read_source
 from trainables.files import write_json
 from trainables.models import Preprocessing, find_weights
 from trainables.progress import Progress, ignore_progress
@@ -77,29 +77,30 @@ def _trial_job(
     paths: SweepPaths,
     progress: Progress,
 ) -> TrialJob:
-    """Job with the images and weights that the members of ``spec`` need, on this machine.
+    """Job with the images and weights that ``spec`` needs, on this machine.
 
-    All members share the winner's image size and normalization. Raises `ConfigError` if the weights
-    have changed since the launch.
+    Raises `ConfigError` if the weights have changed since the launch.
     """
-    winner = spec.members[0].trial.params
-    backbones = {member.trial.params.backbone for member in spec.members}
+    params = [member.trial.params for member in spec.to_retrain]
+    backbones = dict.fromkeys(each.backbone for each in params)
     weights = {b: find_weights(b, config.weights, cache=config.cache_dir) for b in backbones}
     check_weights_unchanged(paths, weights)
     if isinstance(config.data, str):  # an address; the cache may have deleted its local copy
         read_source(
             config.data, cache=config.cache_dir, options=config.read_options, progress=progress
         )
-    pixel_format = Preprocessing.of(winner.backbone).pixel_format(winner.image_size)
-    store = build_store(
-        dataset,
-        pixel_format,
-        cache=config.cache_dir,
-        budget_bytes=config.cache_bytes,
-        progress=progress,
-    )
-    on_gpu = config.gpus_per_trial != 0
-    return TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=on_gpu)
+    formats = [Preprocessing.of(each.backbone).pixel_format(each.image_size) for each in params]
+    stores: dict[PixelFormat, PixelStore] = {}
+    for pixel_format in dict.fromkeys(formats):
+        stores[pixel_format] = build_store(
+            dataset,
+            pixel_format,
+            cache=config.cache_dir,
+            budget_bytes=config.cache_bytes,
+            keep=[store.file for store in stores.values()],
+            progress=progress,
+        )
+    return TrialJob(config, dataset, stores, weights, on_gpu=config.gpus_per_trial != 0)
 
 
 def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:

@@ -56,6 +56,11 @@ class FinalModelSpec:
     """The best linear probe, retrained and tested as a baseline; None if the search had none, or
     if it is the only member."""
 
+    @property
+    def to_retrain(self) -> tuple[EnsembleMember, ...]:
+        """The members, and the probe."""
+        return (*self.members, self.probe) if self.probe else self.members
+
 
 def select_final_model(
     winner: TrialRecord,

@@ -24,8 +24,10 @@ def choose_initial_points(
 
     The ``given`` points, those of the points file, come first. With the sampler "grid", the rest of
     the grid follows. With other samplers, the best points of earlier sweeps and the starting points
-    of the space follow, and together get at most half of the remaining trials. ``native_sizes`` has
-    each backbone's native input side in pixels.
+    of the space follow, and together get at most half of the remaining trials. Linear probes are
+    left out if weights are untrained: random features say nothing about a backbone, and are so
+    alike that rounding would change the probe's answers. ``native_sizes`` has each backbone's
+    native input side in pixels.
 
     Raises `UserError`.
     """
@@ -33,7 +35,8 @@ def choose_initial_points(
     if config.sampler == "grid":
         return points
     added = prior_points(config.prior, space, native_sizes, results_dir=config.results_dir)
-    added += space.initial_points(native_image_size=native_sizes) if config.starts else []
+    starts = space.initial_points(native_image_size=native_sizes) if config.starts else []
+    added += [point for point in starts if point.head == "trained" or config.weights != "untrained"]
     new = [point for point in dict.fromkeys(added) if point not in points]
     return points + tuple(new[: (config.trials - len(points)) // 2])
 

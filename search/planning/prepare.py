@@ -111,6 +111,11 @@ def prepare_plan(
     if len(points) < config.trials:
         used = list(dict.fromkeys([*used, *space.backbones]))
     weights = {name: find_weights(name, config.weights, cache=config.cache_dir) for name in used}
+    if any(p.head == "solved" and weights[p.backbone].file is None for p in points):
+        raise ConfigError(
+            'A point with head = "solved" needs pretrained weights, not untrained ones: random '
+            "features say nothing about a backbone. Choose other weights, or drop the point."
+        )
 
     # 4. Build every model once, so that errors of timm appear before any trial.
     with single_torch_thread():  # idle torch threads would spin while Ray's workers import

@@ -1,15 +1,23 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from search import SweepResult
+from search import Sweep, SweepConfig, SweepResult
 from search.final.retrain import retrain_member
 from search.final.selection import EnsembleMember
+from search.operations import retrain_sweep
 from search.record import FinalModel, SweepPaths, load_sweep_config, read_trials
 from search.trial import TrialJob
-from trainables.data import Dataset, build_store, read_surveyed_image
+from spaces import TrialParams
+from trainables.data import Dataset, ImageSet, build_store, read_surveyed_image
 from trainables.inference import ModelSpec
 from trainables.models import Preprocessing, Weights
+from trainables.training import FineTuneSettings, FineTuning, finetune
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +57,51 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     assert retrained.probabilities.shape == (tests, 3)
     assert len(retrained.features) == tests
     assert retrained.probabilities == pytest.approx(1 / 3, abs=0.05), "the temperature is high"
+
+
+def test_the_best_linear_probe_is_tested_beside_the_final_model(
+    settings: dict[str, Any],
+    train_set: ImageSet,
+    val_set: ImageSet,
+    params: TrialParams,
+    ray_cluster: None,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "weights").mkdir()
+    for backbone in ("test_efficientnet", "test_vit"):
+        pretraining = FineTuning(
+            params.model_copy(update={"backbone": backbone}),
+            Weights(backbone, "none", None),
+            num_classes=3,
+            train=train_set,
+            val=val_set,
+            settings=FineTuneSettings(max_epochs=8),
+        )
+        list(finetune(pretraining))
+        state = {n: t.contiguous() for n, t in pretraining.model.state_dict().items()}
+        save_file(state, tmp_path / "weights" / f"{backbone}.safetensors")
+    trained = {"backbone": "test_efficientnet", "unfreeze": 0.5}
+    points = [{"head": "solved", "backbone": "test_vit"}, trained]
+    (tmp_path / "points.json").write_text(json.dumps(points))
+    config = {
+        **settings,
+        "trials": 2,
+        "points": tmp_path / "points.json",
+        "weights": str(tmp_path / "weights"),
+        "results_dir": tmp_path,
+        "name": "probed",
+    }
+    paths = Sweep(SweepConfig.parse(config)).run().paths
+    probe, other = read_trials(paths.journal)
+    assert (len(probe.reports), len(other.reports)) == (1, 3), "a probe is solved in one epoch"
+    final = retrain_sweep(paths, trial=other.trial_id).final
+    assert final is not None
+    assert final.probe is not None
+    assert final.probe.trial_id == probe.trial_id
+    assert final.probe.accuracy > 0.6
+    assert final.probe.comparison.images == sum(map(sum, final.test.confusion_matrix))
+    assert str(final.probe) in (paths.export / "README.md").read_text()
+    again = retrain_sweep(paths, trial=probe.trial_id).final
+    assert again is not None
+    assert again.probe is None
+    assert again.test.accuracy == pytest.approx(final.probe.accuracy)
