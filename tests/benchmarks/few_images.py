@@ -29,8 +29,8 @@ from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, f
 
 POINTS, IMAGE_SIZE, WORKERS = 10, 128, 2
 INTRODUCTION = (
-    "Mean of the best validation accuracies of ten fixed trials (4 epochs, batch 32, 128 px, 150 to "
-    "200 training images): the docs-style script, ours with frozen BatchNorm, the default, and "
+    "Mean of the best validation accuracies of ten fixed trials (4 epochs, batch 32, 128 px, 126 "
+    "to 200 training images): the docs-style script, ours with frozen BatchNorm, the default, and "
     "ours with batch statistics. flowers, sign and brain are the public repositories "
     "martinwestin/flower_classification, ardamavi/Sign-Language-Digits-Dataset and "
     "MohamedAliHabib/Brain-Tumor-Detection; nothing was chosen on them."
