@@ -5,7 +5,6 @@ only if it beats the winner on validation images that were held out from the sel
 """
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -84,14 +83,11 @@ def _best_probe(
 ) -> EnsembleMember | None:
     """The linear probe with the best score, unless it is the only one of ``members``."""
     probes = [t for t in trials if t.params.head == "solved" and t.status != "failed"]
-    scores = {
-        probe.number: METRICS[metric].sign * METRICS[metric].of(best)
-        for probe in probes
-        if (best := probe.best(metric))
-    }
-    if not scores:
+    probes = [probe for probe in probes if probe.best(metric)]
+    if not probes:
         return None
-    probe = max(probes, key=lambda each: scores.get(each.number, -math.inf))
+    sign, of = METRICS[metric].sign, METRICS[metric].of
+    probe = max(probes, key=lambda each: sign * of(EnsembleMember(each).best(metric)))
     is_final = [member.trial.number for member in members] == [probe.number]
     return None if is_final else EnsembleMember(probe)
 

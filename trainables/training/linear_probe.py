@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from trainables.evaluation import cross_entropies, fold_numbers
 from trainables.inputs import FeatureLoader
 from trainables.models import head_names
 from trainables.training.evaluate import logits_of
@@ -46,10 +47,7 @@ class LinearHead:
 
     def loss(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Mean cross-entropy."""
-        logits = self.logits(features)
-        logits = logits - logits.max(axis=1, keepdims=True)
-        log_sums = np.log(np.exp(logits).sum(axis=1))
-        return float((log_sums - logits[np.arange(len(labels)), labels]).mean())
+        return float(cross_entropies(self.logits(features), labels).mean())
 
 
 def fit_probe(
@@ -114,14 +112,11 @@ def _choose_penalty(
     features: np.ndarray, labels: np.ndarray, num_classes: int, balanced: bool, seed: int
 ) -> float:
     """The penalty with the least loss on held-out images, over `_FOLDS` folds."""
-    rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(labels))[:_MAX_IMAGES_TO_CHOOSE]
-    order = chosen[np.argsort(labels[chosen], kind="stable")]
-    folds = np.empty(len(order), dtype=np.int64)
-    folds[:] = np.arange(len(order)) % _FOLDS  # stratified: the images are in order of their class
+    chosen = np.random.default_rng(seed).permutation(len(labels))[:_MAX_IMAGES_TO_CHOOSE]
+    folds = fold_numbers(labels[chosen], _FOLDS, seed)
     parts = []
     for fold in range(_FOLDS):
-        inside, outside = order[folds != fold], order[folds == fold]
+        inside, outside = chosen[folds != fold], chosen[folds == fold]
         path = _Path(features[inside], labels[inside], num_classes, balanced)
         parts.append((path, features[outside], labels[outside]))
     best, least, since = PENALTIES[0], np.inf, 0
