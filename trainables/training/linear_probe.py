@@ -97,15 +97,16 @@ def solve_head(
         seed: Seed of the folds.
     """
     scale = float(np.sqrt((features.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
-    # The penalty does not change if features are rotated, and few images span few dimensions.
-    rotation = np.eye(features.shape[1])
+    scaled, rotation = (features / scale).astype(np.float32), None
     if len(features) < features.shape[1]:
-        rotation = np.linalg.svd(features.astype(np.float64), full_matrices=False)[2]
-    rotated = (features @ rotation.T / scale).astype(np.float32)
+        # Few images span few dimensions, and rotating features does not change the penalty.
+        rotation = np.linalg.svd(scaled, full_matrices=False)[2]
+        scaled = scaled @ rotation.T
     with threadpool_limits(1):  # more threads wait for each other on a busy machine
-        penalty = _choose_penalty(rotated, labels, num_classes, balanced, seed)
-        head = _Path(rotated, labels, num_classes, balanced).solve(penalty)
-    return LinearHead(head.weight @ rotation / scale, head.bias)
+        penalty = _choose_penalty(scaled, labels, num_classes, balanced, seed)
+        head = _Path(scaled, labels, num_classes, balanced).solve(penalty)
+    weight = head.weight if rotation is None else head.weight @ rotation
+    return LinearHead(weight / scale, head.bias)
 
 
 def _choose_penalty(
