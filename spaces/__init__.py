@@ -1,9 +1,10 @@
 """Search spaces: trial parameters, their ranges, and presets; also user errors. No torch, no Ray.
 
-Does not sample: `SearchSpace.distributions` are the distributions that Optuna samples from.
+Does not sample: `SearchSpace.draw` asks a sampler for each value, in order of dependence.
 """
 
-from spaces.dimension import Choices, Fixed, Range
+from spaces.conditional import SEPARATOR, Case, Conditional
+from spaces.dimension import NATIVE, Choices, Fixed, Range, Value
 from spaces.errors import (
     ConfigError,
     DataError,
@@ -13,11 +14,15 @@ from spaces.errors import (
     WeightsError,
 )
 from spaces.params import TrialParams
-from spaces.space import NATIVE, SearchSpace, preset_names
+from spaces.space import SearchSpace
+from spaces.space_file import preset_names
 
 __all__ = [
     "NATIVE",
+    "SEPARATOR",
+    "Case",
     "Choices",
+    "Conditional",
     "ConfigError",
     "DataError",
     "Fixed",
@@ -27,6 +32,7 @@ __all__ = [
     "SpaceError",
     "TrialParams",
     "UserError",
+    "Value",
     "WeightsError",
     "preset_names",
 ]

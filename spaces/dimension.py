@@ -1,14 +1,20 @@
 """Dimensions of a search space: a field is `Fixed`, has a `Range`, or is one of `Choices`."""
 
 import math
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from spaces.params import TrialParams
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
 Value = float | int | bool | str
 """Type of a field of `TrialParams`."""
+
+NATIVE = "native"
+"""Value of image_size that stands for each backbone's own input size, as in timm."""
 
 
 class Dimension(BaseModel):
@@ -122,6 +128,15 @@ class Range(Dimension):
         """Values to validate: if these are valid, so is every value of the dimension."""
         return (self.low, self.high)
 
+    def distribution(self) -> "BaseDistribution":
+        """Optuna's distribution of the same values."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.is_integer:
+            step = int(self.step or 1)
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
 
 class Choices(Dimension):
     """One of the values ``choices``."""
@@ -157,6 +172,12 @@ class Choices(Dimension):
     def extremes(self) -> tuple[Value, ...]:
         """Values to validate: if these are valid, so is every value of the dimension."""
         return self.choices
+
+    def distribution(self) -> "BaseDistribution":
+        """Optuna's distribution of the same values."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
 
 
 AnyDimension = Fixed | Range | Choices

@@ -21,6 +21,18 @@ def batchnorm_of_old(freeze: object) -> object:
     return {True: "batch", False: "all"}[freeze] if isinstance(freeze, bool) else freeze
 
 
+NO_EFFECT: Mapping[str, tuple[str, object]] = {
+    "backbone_lr_scale": ("unfreeze", 0),
+    "layer_decay": ("unfreeze", 0),
+    "gradual_unfreezing": ("unfreeze", 0),
+    "head_activation": ("head_hidden", 0),
+}
+"""Field: (other field, value). The field has no effect if the other field has this value."""
+
+_PROBE_FIELDS = {"backbone", "image_size", "head", "balance"}
+"""Fields that matter to a linear probe."""
+
+
 class TrialParams(BaseModel):
     """Hyperparameters of one fine-tune: all it depends on besides data, seed and number of epochs.
 
@@ -104,6 +116,14 @@ class TrialParams(BaseModel):
                 f"{self.unfreeze:g}, {self.augment:g} and {self.head_hidden}."
             )
         return self
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Names of the fields that have no effect on the trial, because of the other fields."""
+        if self.head == "solved":
+            return frozenset(type(self).model_fields.keys() - _PROBE_FIELDS)
+        pairs = NO_EFFECT.items()
+        return frozenset(f for f, (other, value) in pairs if getattr(self, other) == value)
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> "TrialParams":

@@ -1,52 +1,46 @@
 """`SearchSpace`: a dimension for every field of `TrialParams`, and starting points."""
 
-import itertools
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from spaces.dimension import AnyDimension, Choices, Fixed, Range, Value, dimension_of, to_field_type
-from spaces.errors import SpaceError, sentences, unknown
-from spaces.params import TrialParams, batchnorm_of_old, with_current_names
+from spaces.conditional import Case, Conditional, cases_of
+from spaces.dimension import NATIVE, AnyDimension, Choices, Fixed, Range, Value, to_field_type
+from spaces.errors import SpaceError, unknown
+from spaces.params import NO_EFFECT, TrialParams, with_current_names
+from spaces.space_checks import check_conditions, check_space, draw_order
+from spaces.space_file import read_dimensions, read_space_file
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-NATIVE = "native"
-"""Value of image_size that stands for each backbone's own input size, as in timm."""
-
-PRESETS = Path(__file__).parent / "presets"
-
-
-_INACTIVE = {
-    "backbone_lr_scale": ("unfreeze", 0),
-    "layer_decay": ("unfreeze", 0),
-    "gradual_unfreezing": ("unfreeze", 0),
-    "head_activation": ("head_hidden", 0),
-}
-"""Field: (other field, value). The field has no effect if the other field has this value."""
-
-
 _PROBE = {"unfreeze": 0.0, "augment": 0.0, "head_hidden": 0}
 """Values that a linear probe needs, whatever the space allows."""
+
+_DEFAULTS: Mapping[str, Value] = {
+    field: NATIVE if field == "image_size" else info.default
+    for field, info in TrialParams.model_fields.items()
+    if not info.is_required()
+}
+"""Values of fields that a space does not name, or that a point does not use."""
 
 
 class SearchSpace:
     """Named dimensions, one for each field of `TrialParams`, and starting points. Immutable.
 
-    Optuna samples from `distributions`. A field that ``dimensions`` lacks is fixed at its default;
-    the default of image_size is each backbone's native size.
+    A dimension may depend on the values of other fields (`Conditional`). A field that
+    ``dimensions`` lacks is fixed at its default; the default of image_size is each backbone's
+    native size.
+
+    Samplers know a dimension by the `Case.name`, which is the field's name unless the field has
+    several open dimensions.
 
     Raises `SpaceError` with every problem, a sentence each.
     """
 
     def __init__(
         self,
-        dimensions: Mapping[str, AnyDimension],
+        dimensions: Mapping[str, AnyDimension | Conditional],
         *,
         name: str,
         doc: str = "",
@@ -56,14 +50,10 @@ class SearchSpace:
         self.doc = doc
         self.recipes = tuple(recipes)
         """Points to try first, each with every backbone: the ``starts`` of a TOML file."""
-        defaults = {
-            field: Fixed(value=info.default)
-            for field, info in TrialParams.model_fields.items()
-            if not info.is_required()
-        }
-        defaults["image_size"] = Fixed(value=NATIVE)
-        self.dimensions: dict[str, AnyDimension] = {**defaults, **dimensions}
-        self._check()
+        self.dimensions = _with_fixed_known({**_default_dimensions(), **dimensions})
+        self._order = draw_order(self.dimensions)
+        self._fixed = {f: d.value for f, d in self.dimensions.items() if isinstance(d, Fixed)}
+        check_space(self)
 
     @classmethod
     def load(cls, name: str) -> "SearchSpace":
@@ -71,67 +61,38 @@ class SearchSpace:
 
         Raises `SpaceError` if the space does not exist or is not valid.
         """
-        path = Path(name)
-        if path.suffix not in (".toml", ".json"):
-            presets = preset_names()
-            if name not in presets:
-                file = path.with_name(path.name + ".toml")
-                hint = f" To load the file {file}, add .toml." if file.exists() else ""
-                raise SpaceError(unknown("space preset", name, presets) + hint)
-            path = PRESETS / f"{name}.toml"
-        try:
-            text = path.read_text(encoding="utf-8")
-            table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        except FileNotFoundError:
-            raise SpaceError(f"The space file {path} does not exist.") from None
-        except ValueError as error:
-            kind = path.suffix[1:].upper()
-            raise SpaceError(f"The space file {path} is not valid {kind}: {error}.") from None
-        if not isinstance(table, dict):
-            raise SpaceError(f"The space file {path} must hold a table of parameters.")
-        name = str(table.pop("name")) if path.suffix == ".json" and "name" in table else path.stem
+        name, table = read_space_file(name)
         return cls.from_table(table, name=name)
 
     def to_table(self) -> dict[str, object]:
         """Table for a ``space.json``: the one that `from_table` reads, with the name added."""
-        dimensions = {field: dim.model_dump() for field, dim in self.dimensions.items()}
+        dimensions = {
+            field: dim.to_table() if isinstance(dim, Conditional) else dim.model_dump()
+            for field, dim in self.dimensions.items()
+        }
         return {"name": self.name, "starts": list(self.recipes), **dimensions}
 
     @classmethod
-    def from_table(cls, table: dict[str, object], *, name: str) -> "SearchSpace":
+    def from_table(cls, table: Mapping[str, object], *, name: str) -> "SearchSpace":
         """Space from a table that gives for each field a value, or a table of bounds.
 
         The entry ``starts`` is a list of points, each a table of values by field. Raises
         `SpaceError` with every problem.
         """
-        table = _with_batchnorm(dict(table))
-        doc, starts = str(table.pop("doc", "")), table.pop("starts", [])
-        dimensions: dict[str, AnyDimension] = {}
-        problems = []
+        fields = {key: entry for key, entry in table.items() if key not in ("doc", "starts")}
+        doc, starts = str(table.get("doc", "")), table.get("starts", [])
         if not (isinstance(starts, list) and all(isinstance(start, dict) for start in starts)):
             raise SpaceError(
                 "starts must be a list of points; write [[starts]] above the values of each point."
             )
-        for field, entry in table.items():
-            if field not in TrialParams.model_fields:
-                problems.append(unknown("parameter", field, TrialParams.model_fields))
-                continue
-            if isinstance(entry, list):
-                problems.append(
-                    f"{field} is a list; write a table with low and high, or with choices."
-                )
-                continue
-            try:
-                dimensions[field] = dimension_of(field, entry)
-            except ValidationError as error:
-                names = [*Range.model_fields, *Choices.model_fields, "value"]
-                problems += [f"{field}: {line}" for line in sentences(error, names, "bound")]
+        dimensions, problems = read_dimensions(fields)
         if problems:
             raise SpaceError.of(problems)
         recipes = [
             {f: to_field_type(value, f) for f, value in with_current_names(start).items()}
             for start in starts
         ]
+        check_conditions({**_default_dimensions(), **dimensions})
         return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
@@ -141,10 +102,17 @@ class SearchSpace:
         dimensions = {**self.dimensions, **fixed}
         return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=rest)
 
-    @property
+    @cached_property
     def open(self) -> dict[str, Range | Choices]:
-        """The dimensions that vary."""
-        return {f: d for f, d in self.dimensions.items() if not isinstance(d, Fixed)}
+        """The fields that vary, each with its values; of conditional fields, those of all cases."""
+        plain = {f: d.hull if isinstance(d, Conditional) else d for f, d in self.dimensions.items()}
+        return {field: dim for field, dim in plain.items() if not isinstance(dim, Fixed)}
+
+    @property
+    def dependencies(self) -> dict[str, tuple[str, ...]]:
+        """The fields that each conditional field depends on."""
+        conditional = {f: d for f, d in self.dimensions.items() if isinstance(d, Conditional)}
+        return {field: dim.depends_on for field, dim in conditional.items()}
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -153,63 +121,107 @@ class SearchSpace:
 
     def backbone_sizes(self, native_image_size: Mapping[str, int]) -> list[tuple[str, int]]:
         """All pairs of a backbone and an image size in pixels that a trial can have."""
-        sizes = self.dimensions["image_size"].extremes
         pairs = [
             (backbone, native_image_size[backbone] if size == NATIVE else int(size))
             for backbone in self.backbones
-            for size in sizes
+            for size in self._image_sizes(backbone)
         ]
         return list(dict.fromkeys(pairs))
 
+    def _image_sizes(self, backbone: str) -> Iterator[Value]:
+        """Image sizes of a backbone, whatever the other fields are."""
+        for case in cases_of("image_size", self.dimensions["image_size"]):
+            allowed = case.when.allowed if case.when else {}
+            if "backbone" not in allowed or allowed["backbone"].contains(backbone):
+                yield from case.dimension.extremes
+                if allowed.keys() <= {"backbone"}:  # the case holds, so no later one does
+                    return
+        yield NATIVE
+
     def distributions(self) -> "dict[str, BaseDistribution]":
-        """The open dimensions as Optuna's distributions."""
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
+        """The open dimensions as Optuna's distributions, by the names that samplers know."""
+        return {
+            case.name: dim.distribution()
+            for field in self._order
+            for case in cases_of(field, self.dimensions[field])
+            if not isinstance(dim := case.dimension, Fixed)
+        }
 
-        distributions: dict[str, BaseDistribution] = {}
-        for field, dim in self.open.items():
-            if isinstance(dim, Choices):
-                distributions[field] = CategoricalDistribution(dim.choices)
-            elif dim.is_integer:
-                low, high = int(dim.low), int(dim.high)
-                distributions[field] = IntDistribution(
-                    low, high, log=dim.log, step=int(dim.step or 1)
-                )
+    def draw(self, choose: "Callable[[Case, Range | Choices], Value]") -> dict[str, Value]:
+        """Values of the open fields that a point uses, each chosen by ``choose`` from its case.
+
+        A field is chosen after the fields that it depends on.
+        """
+        values, drawn = dict(self._fixed), {}
+        for field in self._order:
+            case = self._case_at(field, values)
+            if case is None:
+                values[field] = _DEFAULTS[field]
+            elif isinstance(case.dimension, Fixed):
+                values[field] = case.dimension.value
             else:
-                distributions[field] = FloatDistribution(
-                    dim.low, dim.high, log=dim.log, step=dim.step
-                )
-        return distributions
+                values[field] = drawn[field] = choose(case, case.dimension)
+        return drawn
 
-    def grid(self) -> list[dict[str, object]]:
-        """All combinations of the open dimensions.
+    def names_at(self, values: Mapping[str, object]) -> list[str]:
+        """Names of the open dimensions that a point uses, given its values by these names.
+
+        If a value is missing, conditions on it don't hold.
+        """
+        names = []
+
+        def choose(case: Case, dim: Range | Choices) -> Value:
+            names.append(case.name)
+            return values.get(case.name)  # type: ignore[return-value]
+
+        self.draw(choose)
+        return names
+
+    def grid(self) -> list[dict[str, Value]]:
+        """All points of the open dimensions, by field.
 
         Raises `SpaceError` if `Range.values` of a dimension is empty.
         """
-        infinite = [f for f, d in self.open.items() if isinstance(d, Range) and not d.values]
+        infinite = [
+            case.name
+            for field in self._order
+            for case in cases_of(field, self.dimensions[field])
+            if isinstance(case.dimension, Range) and not case.dimension.values
+        ]
         if infinite:
             raise SpaceError(
                 f"A grid needs choices or steps, but the space {self.name!r} has neither for "
                 f"{', '.join(infinite)}; give choices or a step."
             )
-        values = [d.choices if isinstance(d, Choices) else d.values for d in self.open.values()]
-        return [dict(zip(self.open, point, strict=True)) for point in itertools.product(*values)]
+        points: list[dict[str, Value]] = [{}]
+        for field in self._order:
+            points = [point | value for point in points for value in self._values_at(field, point)]
+        return points
+
+    def _values_at(self, field: str, point: Mapping[str, Value]) -> list[dict[str, Value]]:
+        """Values that a field can have in a point; a single empty table if it is not used."""
+        case = self._case_at(field, {**_DEFAULTS, **self._fixed, **point})
+        if case is None:
+            return [{}]
+        dim = case.dimension
+        return [{field: v} for v in (dim.values if isinstance(dim, Range) else dim.extremes)]
 
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
 
         Without recipes, every backbone is tried as a linear probe, which is cheap, and then at the
-        defaults.
+        defaults. If a value of a recipe is not allowed with one of the backbones, that backbone
+        gets the nearest allowed one.
         """
         recipes = self.recipes or ({"head": "solved"}, {})
-        points = [
-            self.params({"backbone": backbone, **recipe}, native_image_size=native_image_size)
-            for recipe in recipes
-            for backbone in self.backbones
-        ]
+        points = []
+        for recipe in recipes:
+            for backbone in self.backbones:
+                values = {"backbone": backbone, **recipe}
+                point = self.params(values, native_image_size=native_image_size)
+                if point.head == "trained":
+                    point = self.nearest(point, native_image_size=native_image_size) or point
+                points.append(point)
         return list(dict.fromkeys(points))
 
     def nearest(
@@ -218,22 +230,36 @@ class SearchSpace:
         """Point of this space that is nearest to ``point``; None if its backbone is not allowed."""
         if point.backbone not in self.backbones:
             return None
-        values = {field: dim.nearest(getattr(point, field)) for field, dim in self.open.items()}
+        given = self._in_terms_of_space(point, native_image_size)
+        values = self.draw(lambda case, dim: dim.nearest(given[case.field]))
         return self.params(values, native_image_size=native_image_size)
 
     def sampler_values(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]
-    ) -> dict[str, object]:
-        """Values of the open fields with which a sampler proposes ``point``.
+    ) -> dict[str, Value]:
+        """Values, by the names that samplers know, with which a sampler proposes ``point``.
 
-        Fields whose value is outside their dimension are left out.
+        Fields that the point does not use are left out, and so are values outside their dimension.
         """
-        values = {field: getattr(point, field) for field in self.open}
-        sizes = self.open.get("image_size")
-        native = native_image_size.get(point.backbone)
-        if sizes and not sizes.contains(point.image_size) and point.image_size == native:
-            values["image_size"] = NATIVE
-        return {f: value for f, value in values.items() if self.open[f].contains(value)}
+        given = self._in_terms_of_space(point, native_image_size)
+        cases = [case for field in self._order if (case := self._case_at(field, given))]
+        return {
+            case.name: given[case.field]
+            for case in cases
+            if not isinstance(case.dimension, Fixed) and case.dimension.contains(given[case.field])
+        }
+
+    def open_values(
+        self, point: TrialParams, *, native_image_size: Mapping[str, int]
+    ) -> dict[str, Value]:
+        """A point's values of the open fields, even if it does not use them."""
+        given = self._in_terms_of_space(point, native_image_size)
+        return {field: given[field] for field in self.open}
+
+    def unused_fields(self, point: TrialParams) -> frozenset[str]:
+        """Fields that mean nothing in a point: without effect, or with no case that holds."""
+        values = point.model_dump()
+        return point.without_effect | {f for f in self._order if self._case_at(f, values) is None}
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
@@ -243,74 +269,66 @@ class SearchSpace:
         ``native_image_size`` has the input side of each backbone in pixels. Raises `SpaceError` if
         a name or a value is not valid.
         """
-        values = with_current_names(values)
-        for field in values:
-            if field not in TrialParams.model_fields:
-                raise SpaceError(unknown("parameter", field, TrialParams.model_fields))
-        complete: dict[str, object] = {f: dim.start for f, dim in self.dimensions.items()}
-        if values.get("head") == "solved":
-            complete |= _PROBE
-        complete.update(values)
+        complete = self.complete(values)
         if complete["image_size"] == NATIVE:
             complete["image_size"] = native_image_size[str(complete["backbone"])]
         return TrialParams.parse(complete)
 
-    def _check(self) -> None:
-        problems = []
-        if "backbone" not in self.dimensions:
-            raise SpaceError(f"The space {self.name!r} names no backbone; add backbone.choices.")
-        for field in ("backbone", "image_size"):  # a sweep prepares every value before it starts
-            if isinstance(self.dimensions[field], Range):
-                raise SpaceError(f"{field} needs choices or a value, not a range.")
-        start = {f: d.start for f, d in self.dimensions.items()}
-        for field, dim in self.dimensions.items():
-            for value in dict.fromkeys((*dim.extremes, dim.start)):
-                if field == "image_size" and value == NATIVE:
-                    continue
-                try:
-                    TrialParams.parse({**start, "image_size": 224, field: value})
-                except SpaceError as error:
-                    problems += [p for p in str(error).splitlines() if p.startswith(field)]
-        for field, dim in self.open.items():
-            whole = TrialParams.model_fields[field].annotation is int
-            if whole and isinstance(dim, Range) and not dim.is_integer:
-                problems.append(f"{field} needs whole bounds, not {dim.low} and {dim.high}.")
-        for field, (other, inactive_at) in _INACTIVE.items():
-            cause = self.dimensions[other]
-            if field in self.open and isinstance(cause, Fixed) and cause.value == inactive_at:
-                problems.append(
-                    f"{field} varies but {other} is fixed at {inactive_at}, so {field} has no "
-                    f"effect; fix {field} or let {other} vary."
-                )
-        for recipe in self.recipes:
-            for field, value in recipe.items():
-                if field not in self.dimensions:
-                    problems.append(f"starts: {unknown('parameter', field, self.dimensions)}")
-                elif field == "head" and value == "solved":  # a probe is a start in every space
-                    continue
-                elif not self.dimensions[field].contains(value):
-                    problems.append(
-                        f"starts: {field} can't be {value} in this space; give an allowed value or "
-                        f"leave {field} out."
-                    )
-        if problems:
-            raise SpaceError.of(dict.fromkeys(problems))
+    def complete(self, values: Mapping[str, object]) -> dict[str, object]:
+        """``values``, and the defaults of the other fields, given those that they depend on.
+
+        Raises `SpaceError` if a name is not valid.
+        """
+        given = with_current_names(values)
+        for field in given:
+            if field not in TrialParams.model_fields:
+                raise SpaceError(unknown("parameter", field, TrialParams.model_fields))
+        if given.get("head") == "solved":
+            given = {**_PROBE, **given}
+        complete: dict[str, object] = {**self._fixed, **given}
+        for field in self._order:
+            if field not in given:
+                case = self._case_of(field, complete)
+                complete[field] = case.dimension.start if case else _DEFAULTS[field]
+        return complete
+
+    def _case_at(self, field: str, values: Mapping[str, object]) -> Case | None:
+        """Case of a field in a point with these values; None if the point does not use it."""
+        if field in NO_EFFECT:
+            other, value = NO_EFFECT[field]
+            if values.get(other) == value:
+                return None
+        return self._case_of(field, values)
+
+    def _case_of(self, field: str, values: Mapping[str, object]) -> Case | None:
+        """The first case of a field whose condition holds; None if none does."""
+        cases = cases_of(field, self.dimensions[field])
+        return next((case for case in cases if not case.when or case.when.holds(values)), None)
+
+    def _in_terms_of_space(
+        self, point: TrialParams, native_image_size: Mapping[str, int]
+    ) -> dict[str, Value]:
+        """Values of a point, with `NATIVE` for an image size that the space calls so."""
+        values: dict[str, Value] = point.model_dump()
+        case = self._case_of("image_size", values)
+        is_listed = case is not None and case.dimension.contains(point.image_size)
+        if not is_listed and point.image_size == native_image_size.get(point.backbone):
+            values["image_size"] = NATIVE
+        return values
 
 
-def _with_batchnorm(table: dict[str, object]) -> dict[str, object]:
-    """Table of an earlier version, with its ``freeze_batchnorm`` as ``batchnorm``."""
-    old = table.pop("freeze_batchnorm", None)
-    if old is None:
-        return table
-    bounds = dict(old) if isinstance(old, dict) else {"value": old}
-    for key, value in bounds.items():
-        if isinstance(value, list | tuple):
-            bounds[key] = [batchnorm_of_old(each) for each in value]
-        else:
-            bounds[key] = batchnorm_of_old(value)
-    return {**table, "batchnorm": bounds}
+def _default_dimensions() -> dict[str, AnyDimension | Conditional]:
+    return {field: Fixed(value=value) for field, value in _DEFAULTS.items()}
 
 
-def preset_names() -> list[str]:
-    """Names of the spaces that come with Finesweep."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+def _with_fixed_known(
+    dimensions: dict[str, AnyDimension | Conditional],
+) -> dict[str, AnyDimension | Conditional]:
+    """Dimensions without conditions on fields that are fixed."""
+    known = dict(dimensions)
+    for field in draw_order(dimensions):
+        dim = known[field]
+        if isinstance(dim, Conditional):
+            fixed = {f: d.value for f, d in known.items() if isinstance(d, Fixed)}
+            known[field] = dim.given(fixed) or Fixed(value=_DEFAULTS[field])
+    return known

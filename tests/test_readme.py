@@ -67,11 +67,14 @@ def test_every_flag_of_a_page_exists(page: str) -> None:
     assert used <= known
 
 
-def test_the_space_of_the_documents_is_one(tmp_path: Path) -> None:
-    (block,) = blocks("docs/spaces.md", "toml")
-    (tmp_path / "mine.toml").write_text(block)
-    space = SearchSpace.load(str(tmp_path / "mine.toml"))
-    assert set(space.open) == {"backbone", "unfreeze", "learning_rate"}
+def test_the_spaces_of_the_documents_are_valid(tmp_path: Path) -> None:
+    spaces = []
+    for block in blocks("docs/spaces.md", "toml"):
+        (tmp_path / "mine.toml").write_text(block)
+        spaces.append(SearchSpace.load(str(tmp_path / "mine.toml")))
+    plain, conditional = spaces
+    assert set(plain.open) == {"backbone", "unfreeze", "learning_rate"}
+    assert set(conditional.dependencies) == {"learning_rate", "drop_path"}
 
 
 def test_the_points_of_the_documents_are_some() -> None:

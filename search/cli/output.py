@@ -71,11 +71,17 @@ def plan_text(plan: "PlanDocument") -> str:
             f"Ranked by   {plan.metric}; the most frequent class has {plan.unevenness:.1f} times "
             "the training images of the rarest",
             f"Space       {plan.space}: {', '.join(plan.open) or 'every parameter is fixed'}",
+            *_dependency_lines(plan),
             *_initial_points_lines(plan.points, plan.open),
             *_backbone_lines(plan),
             _cost_line(plan),
         ]
     )
+
+
+def _dependency_lines(plan: "PlanDocument") -> list[str]:
+    """The parameters whose values depend on others."""
+    return [f"  {f} depends on {', '.join(others)}" for f, others in plan.dependencies.items()]
 
 
 def _data_lines(plan: "PlanDocument") -> list[str]:

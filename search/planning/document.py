@@ -56,6 +56,8 @@ class PlanDocument:
     space: str
     open: Mapping[str, Fixed | Range | Choices]
     """Parameters that vary, each with its dimension."""
+    dependencies: Mapping[str, Sequence[str]]
+    """Parameters that each conditional parameter depends on."""
     points: Sequence[TrialParams]
     """Initial points."""
     backbones: list[BackboneFacts]
@@ -88,6 +90,7 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         unevenness=class_imbalance(survey.dataset),
         space=plan.space.name,
         open=plan.space.open,
+        dependencies=plan.space.dependencies,
         points=plan.points,
         backbones=backbones,
         cost=_expected_cost(plan, backbones),

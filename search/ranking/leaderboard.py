@@ -19,7 +19,8 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     """One row per trial of the search, ranked by `rank`; repeats have no rows of their own.
 
     ``confirmed_mean`` and ``confirmed_sd`` are the mean and the sample standard deviation (n - 1)
-    of a trial's own score and the scores of its ``repeats`` with other seeds.
+    of a trial's own score and the scores of its ``repeats`` with other seeds. The cell of a
+    parameter that a trial does not use is empty.
     """
     confirmed = confirmed_scores(trials, metric)
     table = pd.DataFrame(
@@ -49,7 +50,8 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
     row |= {"seconds": trial.seconds, "error": trial.error}
     if trial.model_cost is not None:
         row |= asdict(trial.model_cost)
-    return row | {f"params.{field}": value for field, value in trial.params.model_dump().items()}
+    values = trial.params.model_dump()
+    return row | {f"params.{f}": None if f in trial.unused else v for f, v in values.items()}
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from .journal import PARAMS_KEY as PARAMS_KEY
 from .journal import REPEAT_KEY as REPEAT_KEY
 from .journal import STATUS_OF_STATE as STATUS_OF_STATE
 from .journal import STUDY as STUDY
+from .journal import UNUSED_KEY as UNUSED_KEY
 from .journal import read_trials as read_trials
 from .journal import trial_records as trial_records
 from .journal_file import JournalFile as JournalFile

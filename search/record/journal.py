@@ -22,6 +22,7 @@ from trainables.training import EpochReport
 STUDY = "finesweep"
 """Name of the study in the journal."""
 PARAMS_KEY, REPEAT_KEY, COST_KEY, ERROR_KEY = "params", "repeat", "footprint", "error"
+UNUSED_KEY = "unused"
 """Names of a trial's user attributes."""
 EPOCH_KEY = "epoch_"
 """Prefix of the user attributes that hold the epochs of a trial, one each. The number of the epoch
@@ -62,6 +63,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         params=TrialParams.parse(attrs[PARAMS_KEY]),
+        unused=frozenset(attrs.get(UNUSED_KEY, ())),
         status=STATUS_OF_STATE[trial.state],
         reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),
         error=attrs.get(ERROR_KEY, ""),

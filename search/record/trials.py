@@ -51,6 +51,8 @@ class TrialRecord:
     """The trial that this one repeats; None for a trial of the search."""
     model_cost: ModelCost | None = None
     """Parameters, size and latency of the model; None if the sweep minimizes none of these."""
+    unused: frozenset[str] = frozenset()
+    """Names of the parameters that mean nothing in this trial, because of the others."""
     ended: datetime | None = None
     """End of the trial by the driver's clock; None while it runs."""
 

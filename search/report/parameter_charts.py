@@ -43,10 +43,8 @@ def _scaled_values(history: SearchHistory, field: str) -> tuple[np.ndarray, Tick
     Points given by the user may have values outside the space. Numbers are then drawn at the edge
     of the range, and other values as additional choices.
     """
-    points = [
-        {**trial.params.model_dump(), **history.sampled_values(trial)} for trial in history.trials
-    ]
-    values, dimension = [point[field] for point in points], history.space.open[field]
+    values = [history.open_values(trial)[field] for trial in history.trials]
+    dimension = history.space.open[field]
     if isinstance(dimension, Choices):
         choices = list(dict.fromkeys([*dimension.choices, *values]))
         step = 1 / max(1, len(choices) - 1)
@@ -56,10 +54,10 @@ def _scaled_values(history: SearchHistory, field: str) -> tuple[np.ndarray, Tick
     assert isinstance(dimension, Range)
     scale = math.log if dimension.log else float
     low, high = scale(dimension.low), scale(dimension.high)
-    values = [min(max(value, dimension.low), dimension.high) for value in values]
+    numbers = np.clip(np.array(values, dtype=float), dimension.low, dimension.high)
     ends = (math.exp(low), math.exp(high)) if dimension.log else (low, high)
     ticks = [(float(position), f"{value:.3g}") for position, value in enumerate(ends)]
-    return np.array([(scale(value) - low) / (high - low) for value in values]), ticks
+    return np.array([(scale(value) - low) / (high - low) for value in numbers]), ticks
 
 
 def _parallel_coordinates(history: SearchHistory) -> Picture:
@@ -213,16 +211,21 @@ def _importances(history: SearchHistory) -> list[Picture]:
 def _importance_study(history: SearchHistory, lengths: list[int], epoch: int) -> optuna.Study:
     """Optuna study of at most `MAX_IMPORTANCE_TRIALS` random trials.
 
-    Trials that ended before ``epoch``, or that have values outside the space, are left out.
+    Trials that ended before ``epoch``, or that have values outside the space, are left out. A
+    parameter that a trial does not use has the nearest value to the default.
     ``lengths`` has the number of epochs with a finite loss of each trial.
     """
-    distributions = history.space.distributions()
+    space = history.space.open
+    distributions = {field: dim.distribution() for field, dim in space.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study, rng = optuna.create_study(direction="maximize"), np.random.default_rng(0)
     for i in rng.permutation(len(lengths))[:MAX_IMPORTANCE_TRIALS].tolist():
         trial = history.trials[i]
-        params = history.sampled_values(trial)
-        if lengths[i] >= epoch and len(params) == len(distributions):
+        params = {
+            field: space[field].nearest(value) if field in trial.unused else value
+            for field, value in history.open_values(trial).items()
+        }
+        if lengths[i] >= epoch and all(space[f].contains(value) for f, value in params.items()):
             value = METRICS[history.metric].of(trial.reports[epoch - 1])
             study.add_trial(
                 optuna.create_trial(params=params, distributions=distributions, value=value)

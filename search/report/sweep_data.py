@@ -10,7 +10,7 @@ import numpy as np
 from search.config import SweepConfig
 from search.ranking import select_winner
 from search.record import FinalModel, SweepPaths, TrialRecord, load_sweep_config
-from spaces import SearchSpace
+from spaces import SearchSpace, Value
 from trainables.data import Dataset
 from trainables.evaluation import Predictions
 from trainables.models import Preprocessing
@@ -48,9 +48,9 @@ class SearchHistory:
         eligible = tuple(t for t in searched if t.best(metric))
         return cls(eligible, metric, space, native_image_size, select_winner(trials, metric))
 
-    def sampled_values(self, trial: TrialRecord) -> dict[str, object]:
-        """A trial's parameters as the sampler draws them, without values outside the space."""
-        return self.space.sampler_values(trial.params, native_image_size=self.native_image_size)
+    def open_values(self, trial: TrialRecord) -> dict[str, Value]:
+        """A trial's values of the space's open fields."""
+        return self.space.open_values(trial.params, native_image_size=self.native_image_size)
 
     def score(self, trial: TrialRecord) -> float:
         """The metric at a trial's best epoch."""

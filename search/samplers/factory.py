@@ -14,22 +14,31 @@ from optuna.samplers import (
 
 from search.config import SamplerName
 from search.samplers.multi_fidelity_gp import MultiFidelitySampler
+from spaces import SearchSpace
 
 
-def make_sampler(name: SamplerName, *, seed: int, max_epochs: int) -> BaseSampler:
+def make_sampler(
+    name: SamplerName, space: SearchSpace, *, seed: int, max_epochs: int
+) -> BaseSampler:
     """Make the sampler that the setting ``sampler`` names.
 
     Args:
         name: `MultiFidelitySampler` for "mfgp", else one of Optuna's. "grid" gives a
             `RandomSampler`: the grid's points are initial points, made by `search.planning`.
+        space: The space that the sampler draws from; `SearchSpace.draw` names its parameters.
         seed: Seed of every random draw of the sampler.
         max_epochs: Epochs of a trial that runs to its end. Only "mfgp" uses it.
     """
     match name:
         case "mfgp":
-            return MultiFidelitySampler(seed=seed, max_epochs=max_epochs)
+            return MultiFidelitySampler(seed=seed, max_epochs=max_epochs, names_at=space.names_at)
         case "tpe":
-            return TPESampler(seed=seed)
+            if not space.dependencies:
+                return TPESampler(seed=seed)
+            with warnings.catch_warnings():
+                # Optuna calls groups of conditional parameters experimental.
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return TPESampler(seed=seed, multivariate=True, group=True)
         case "gp":
             return GPSampler(seed=seed)
         case "cmaes":

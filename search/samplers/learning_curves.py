@@ -15,6 +15,8 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.samplers.unit_cube import NamesAt
+
 NEVER_BEGAN = "never_began"
 """User attribute of a failed trial whose driver was killed before it recorded the parameters.
 
@@ -54,12 +56,17 @@ def best_first(curve: LearningCurve) -> float:
 class LearningCurves:
     """The learning curves of one study, and the search space of its trials.
 
-    The space consists of every parameter that any trial has. A trial that lacks one of these
-    parameters, as an initial point may, has no curve here, nor has a `BASELINE`. Studies with
-    several objectives are not supported: Optuna records no values of single epochs for them.
+    The space consists of every parameter that any trial has. A trial that lacks one of the
+    parameters that its point uses, as an initial point may, has no curve here, nor has a
+    `BASELINE`. Studies with several objectives are not supported: Optuna records no values of
+    single epochs for them.
+
+    Args:
+        names_at: Parameters that a point uses; None if every point uses all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names_at: NamesAt | None = None) -> None:
+        self._names_at = names_at
         self.space: dict[str, BaseDistribution] = {}
         """Distribution of every parameter of any trial, by name, except those of a single value."""
         self.finished: list[LearningCurve] = []
@@ -120,4 +127,7 @@ class LearningCurves:
             self.finished = [c for c in self.finished if self._has_all_params(c.params)]
 
     def _has_all_params(self, params: Mapping[str, Any]) -> bool:
-        return self.space.keys() <= params.keys()
+        missing = self.space.keys() - params.keys()
+        return not missing or not (
+            self._names_at is None or missing.intersection(self._names_at(params))
+        )

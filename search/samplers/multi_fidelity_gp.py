@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from search.samplers.learning_curves import LearningCurve, LearningCurves, best_first
 from search.samplers.posterior import Posterior, prior_kernel
-from search.samplers.unit_cube import UnitCube
+from search.samplers.unit_cube import NamesAt, UnitCube
 
 STARTUP_TRIALS = 6
 """Number of trials with a finite score that must exist before the Gaussian process is fitted."""
@@ -64,13 +64,14 @@ class MultiFidelitySampler(BaseSampler):
     Args:
         seed: Seed of the random draws.
         max_epochs: Epochs of a trial that runs to its end: the highest fidelity.
+        names_at: Parameters that a point uses; None if every point uses all.
     """
 
-    def __init__(self, *, seed: int, max_epochs: int) -> None:
-        self._max_epochs = max_epochs
+    def __init__(self, *, seed: int, max_epochs: int, names_at: NamesAt | None = None) -> None:
+        self._max_epochs, self._names_at = max_epochs, names_at
         self._rng = np.random.default_rng(seed)
         self._random_sampler = RandomSampler(seed=seed)
-        self._curves = LearningCurves()
+        self._curves = LearningCurves(names_at)
         self._kernel: Kernel | None = None
         """Kernel with the hyperparameters of the last fit; before that, with those of the prior."""
         self._finished_at_fit = 0
@@ -116,7 +117,10 @@ class MultiFidelitySampler(BaseSampler):
         incumbent = posterior.final_scores_of(tried)[0].max()
         gains = posterior.fantasize(pending).expected_improvement(candidates, incumbent)
         # 3. Take the first candidate that no trial has.
-        known = [{name: params[name] for name in search_space} for params in [*tried, *pending]]
+        known = [
+            {name: params[name] for name in search_space if name in params}
+            for params in [*tried, *pending]
+        ]
         ranked = map(cube.decode, candidates[gains.argsort()[::-1]])
         return next((point for point in ranked if point not in known), {})
 
@@ -175,7 +179,7 @@ class MultiFidelitySampler(BaseSampler):
         least 4, and at least a tenth of all finished trials. Before the first fit, the
         hyperparameters are those of the prior.
         """
-        cube = UnitCube(self._curves.space)
+        cube = UnitCube(self._curves.space, self._names_at)
         prior = prior_kernel(cube)
         if self._kernel is None or self._kernel.theta.size != prior.theta.size:  # new parameters
             self._kernel, self._finished_at_fit = prior, 0

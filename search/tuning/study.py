@@ -20,6 +20,7 @@ from search.record import (
     REPEAT_KEY,
     STATUS_OF_STATE,
     STUDY,
+    UNUSED_KEY,
     JournalFile,
     Repeat,
     Status,
@@ -28,7 +29,7 @@ from search.record import (
     trial_records,
 )
 from search.samplers import BASELINE, NEVER_BEGAN, MultiFidelitySampler, make_sampler
-from spaces import TrialParams
+from spaces import Choices, Range, SearchSpace, TrialParams, Value
 from trainables.models import ModelCost
 from trainables.training import METRICS, EpochReport, best_of
 
@@ -40,6 +41,7 @@ class StudyJournal:
 
     Args:
         storage: Optuna's storage of the study.
+        space: The space that the sampler proposes points of.
         metric: Name of the metric that trials are ranked by, one of `METRICS`.
         sampler: Name of the sampler.
         seed: Seed of the sampler. The number of begun trials is added, so that a resume draws new
@@ -53,6 +55,7 @@ class StudyJournal:
     def __init__(
         self,
         storage: BaseStorage,
+        space: SearchSpace,
         *,
         metric: str,
         sampler: SamplerName,
@@ -65,7 +68,7 @@ class StudyJournal:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.records = records
         """Trials that the storage held when it was opened."""
-        self.metric, self._objectives = metric, objectives
+        self.metric, self._objectives, self._space = metric, objectives, space
         self._storage, self._sync = storage, sync
         self._study = optuna.create_study(
             storage=storage,
@@ -79,7 +82,9 @@ class StudyJournal:
             ],
         )
         begun = self._study.get_trials(deepcopy=False)
-        self._study.sampler = make_sampler(sampler, seed=seed + len(begun), max_epochs=max_epochs)
+        self._study.sampler = make_sampler(
+            sampler, space, seed=seed + len(begun), max_epochs=max_epochs
+        )
         self._study_id = storage.get_study_id_from_name(STUDY)
         known = {record.number: record for record in records}
         self._best = {n: record.best(metric) for n, record in known.items()}
@@ -93,6 +98,7 @@ class StudyJournal:
     def open(
         cls,
         file: Path,
+        space: SearchSpace,
         *,
         metric: str,
         sampler: SamplerName,
@@ -106,6 +112,7 @@ class StudyJournal:
         records = read_trials(file)
         return cls(
             JournalStorage(journal),
+            space,
             metric=metric,
             sampler=sampler,
             seed=seed,
@@ -115,28 +122,25 @@ class StudyJournal:
             sync=journal.sync,
         )
 
-    def ask(
-        self, distributions: Mapping[str, optuna.distributions.BaseDistribution]
-    ) -> tuple[int, dict[str, object]]:
-        """Begin a trial at a point that the sampler proposes; returns trial number and values."""
-        trial = self._study.ask(dict(distributions))
-        return trial.number, dict(trial.params)
+    def ask(self) -> tuple[int, dict[str, Value]]:
+        """Begin a trial at a point that the sampler proposes.
 
-    def ask_at(
-        self,
-        values: Mapping[str, object],
-        distributions: Mapping[str, optuna.distributions.BaseDistribution],
-        *,
-        is_probe: bool = False,
-    ) -> int:
+        Returns the trial's number, and its values of the open fields that it uses.
+        """
+        trial = self._study.ask()
+        return trial.number, self._space.draw(lambda case, dim: _suggest(trial, case.name, dim))
+
+    def ask_at(self, values: Mapping[str, object], *, is_probe: bool = False) -> int:
         """Begin a trial at given values; returns its number. Optuna sees no other parameters.
 
-        The multi-fidelity sampler does not learn from a linear probe.
+        ``values`` are those of `SearchSpace.sampler_values`. The multi-fidelity sampler does not
+        learn from a linear probe.
         """
+        distributions = self._space.distributions()
         point = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(values),
-            distributions={field: distributions[field] for field in values},
+            distributions={name: distributions[name] for name in values},
             user_attrs={BASELINE: True} if is_probe else {},
         )
         trial_id = self._storage.create_new_trial(self._study_id, point)
@@ -181,6 +185,8 @@ class StudyJournal:
         if model_cost is not None:
             self._storage.set_trial_user_attr(self._id(number), COST_KEY, asdict(model_cost))
         self._model_costs[number] = model_cost
+        if unused := sorted(self._space.unused_fields(params)):
+            self._storage.set_trial_user_attr(self._id(number), UNUSED_KEY, unused)
         self._storage.set_trial_user_attr(self._id(number), PARAMS_KEY, params.model_dump())
         self._sync()
 
@@ -228,3 +234,15 @@ class StudyJournal:
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def _suggest(trial: optuna.Trial, name: str, dim: Range | Choices) -> Value:
+    """Ask Optuna's sampler for a value of a dimension."""
+    if isinstance(dim, Choices):
+        chosen = trial.suggest_categorical(name, dim.choices)
+        assert chosen is not None  # as no choice is
+        return chosen
+    if dim.is_integer:
+        step = int(dim.step or 1)
+        return trial.suggest_int(name, int(dim.low), int(dim.high), step=step, log=dim.log)
+    return trial.suggest_float(name, dim.low, dim.high, step=dim.step, log=dim.log)

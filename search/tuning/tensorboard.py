@@ -33,6 +33,7 @@ class TensorBoardWriter:
     ) -> None:
         self._paths = paths
         self._sweep, self._metric = paths.root.name, metric
+        self._space = space
         self._columns = [_column(space, points, field) for field in TrialParams.model_fields]
         self._writers: dict[int, SummaryWriter] = {}
         self._best: dict[int, EpochReport | None] = {}
@@ -49,11 +50,11 @@ class TensorBoardWriter:
             writer.close()
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
-        """Write the parameters of a trial."""
+        """Write the parameters that a trial uses; the cells of the others are empty."""
         name = trial_name(number)
         repeats = trial_name(repeat.of) if repeat else ""
         writer = SummaryWriter(str(self._paths.tensorboard_run(name, params.backbone, repeats)))
-        values = params.model_dump()
+        values = params.model_dump(exclude=set(self._space.unused_fields(params)))
         row = f"{self._sweep}/{name}"  # TensorBoard merges rows with the same id
         _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))
         self._writers[number] = writer
@@ -89,7 +90,7 @@ def _add(writer: SummaryWriter, summary: Summary) -> None:
 
 def _column(space: SearchSpace, points: Sequence[TrialParams], field: str) -> hp.HParam:
     """The column of a parameter. Its range covers the space and the initial points."""
-    dim = space.dimensions[field]
+    dim = space.open.get(field) or space.dimensions[field]
     values = [*dim.extremes, *(getattr(point, field) for point in points)]
     if isinstance(dim, Choices) and all(isinstance(value, str) for value in values):
         return hp.HParam(field, hp.Discrete(list(dict.fromkeys(values))))

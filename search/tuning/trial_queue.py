@@ -62,7 +62,7 @@ class TrialQueue:
             params = self._points.popleft()
             number = self._begin_at(params)
         else:
-            number, values = self._journal.ask(space.distributions())
+            number, values = self._journal.ask()
             params = space.params(values, native_image_size=self._prepared.native_image_size)
         self._journal.begin(number, params, repeat, self._costs.get(_cost_key(params)))
         self.params[number] = params
@@ -89,7 +89,7 @@ class TrialQueue:
         is_probe = params.head == "solved"
         nearest = space.nearest(params, native_image_size=sizes) if is_probe else None
         values = space.sampler_values(nearest or params, native_image_size=sizes)
-        return self._journal.ask_at(values, space.distributions(), is_probe=is_probe)
+        return self._journal.ask_at(values, is_probe=is_probe)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:
         """Costs of all models that trials may use, measured before trials load the CPU.

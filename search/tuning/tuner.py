@@ -158,6 +158,7 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths) -> StudyJournal:
     config = prepared.config
     return StudyJournal.open(
         paths.journal,
+        prepared.space,
         metric=config.metric,
         sampler=config.sampler,
         seed=prepared.sampler_seed,

@@ -70,7 +70,7 @@ class Ours:
         self._sizes = prepared.native_image_size
         budget = Budget(config, lambda params: 0)
         journal = StudyJournal.open(
-            paths.journal, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
+            paths.journal, SPACE, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
         )
         self._queue = TrialQueue(journal, prepared, budget)
         lifecycle = SearchLifecycle(

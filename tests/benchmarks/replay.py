@@ -135,6 +135,7 @@ class Replay:
         self._world, self._strategy, self._rng = on, strategy, np.random.default_rng(seed)
         self._study = StudyJournal(
             InMemoryStorage(),
+            prepared.space,
             metric=config.metric,
             sampler=config.sampler,
             seed=seed,

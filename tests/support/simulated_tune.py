@@ -98,7 +98,7 @@ def simulated_tune(
     paths = SweepPaths(folder)
     config = SweepConfig.parse({**CONFIG, "data": folder, "trials": trials, **settings})
     journal = StudyJournal.open(
-        paths.journal, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
+        paths.journal, SPACE, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
     )
     budget = Budget(config, lambda params: 0)
     prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed)

@@ -69,11 +69,17 @@ def plan(**changes: Any) -> PlanDocument:
             },
             name="x",
         ).open,
+        dependencies={},
         points=[],
         backbones=[],
         cost=ExpectedCost(9, 9.0, "core", 1.0, "one core"),
     )
     return replace(empty, **changes)
+
+
+def test_a_plan_says_which_parameters_depend_on_others() -> None:
+    text = output.plan_text(plan(dependencies={"dropout": ("backbone", "unfreeze")}))
+    assert "\n  dropout depends on backbone, unfreeze\n" in text
 
 
 def test_a_plan_lists_the_initial_points() -> None:

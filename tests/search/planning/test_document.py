@@ -36,7 +36,7 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     assert list(written) == [
         *("data", "kind", "classes", "counts", "split", "folds", "fingerprint", "unused"),
         *("notes", "bad_images", "odd_images", "metric", "unevenness", "space", "open"),
-        *("points", "backbones", "cost"),
+        *("dependencies", "points", "backbones", "cost"),
     ]
     assert written["open"]["augment"] == {
         **{"reason": "", "low": 0.0, "high": 0.2},

@@ -32,10 +32,10 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     config = SweepConfig.parse({"data": "d", "name": name, "metric": "val_accuracy"})
     paths.config.write_text(config.model_dump_json())
     journal = StudyJournal.open(
-        paths.journal, metric=config.metric, sampler="tpe", seed=0, max_epochs=9
+        paths.journal, SPACE, metric=config.metric, sampler="tpe", seed=0, max_epochs=9
     )
     for params, accuracy, status in trials:
-        number = journal.ask_at({}, {})
+        number = journal.ask_at({})
         journal.begin(number, params)
         journal.report(number, report(1, accuracy))
         journal.end(number, status)

@@ -63,3 +63,17 @@ def test_the_pareto_front_is_every_trial_that_no_other_dominates() -> None:
     )
     front = pareto_front(table, "val_accuracy", ["parameters"])
     assert front["trial_id"].tolist() == ["best", "smaller", "smallest"]
+
+
+def test_the_cell_of_a_parameter_that_a_trial_does_not_use_is_empty(journal: Path) -> None:
+    first, second = read_trials(journal)[:2]
+    trials = [
+        replace(first, params=TrialParams(backbone="a", unfreeze=0), unused=frozenset({"dropout"})),
+        replace(second, params=TrialParams(backbone="a", dropout=0.4)),
+        replace(second, number=9, params=TrialParams(backbone="a", dropout=0.2)),
+    ]
+    table = trial_table(trials, "val_accuracy").set_index("trial_id")
+    assert pd.isna(table.loc["0000", "params.dropout"])
+    assert table.loc["0001", "params.dropout"] == 0.4
+    row = next(line for line in markdown(table.reset_index(), "val_accuracy").splitlines()[2:])
+    assert row.startswith("| 0000 |") and row.endswith(" 0 |  |")

@@ -25,6 +25,7 @@ def test_samplers_get_all_objectives_and_handle_stopped_trials(
     storage = InMemoryStorage()
     study = StudyJournal(
         storage,
+        SPACE,
         metric="val_accuracy",
         sampler=sampler,
         seed=0,
@@ -32,7 +33,7 @@ def test_samplers_get_all_objectives_and_handle_stopped_trials(
         objectives=["parameters"],
     )
     for i in range(14):
-        number, values = study.ask(SPACE.distributions())
+        number, values = study.ask()
         size = 1.0 if values["backbone"] == "small" else 9.0
         params = SPACE.params(values, native_image_size={"small": 32, "large": 32})
         study.begin(number, params, model_cost=ModelCost(size, 5.0))

@@ -38,8 +38,10 @@ def test_each_event_of_a_trial_is_synced_to_the_disk_once(
         synced.append(file.stat().st_size)
 
     monkeypatch.setattr(os, "fsync", recorded_sync)
-    journal = StudyJournal.open(file, metric="val_accuracy", sampler="random", seed=0, max_epochs=9)
-    number, values = journal.ask(SPACE.distributions())
+    journal = StudyJournal.open(
+        file, SPACE, metric="val_accuracy", sampler="random", seed=0, max_epochs=9
+    )
+    number, values = journal.ask()
     journal.begin(number, SPACE.params(values, native_image_size={}))
     journal.report(number, report(1, 0.5))
     journal.end(number, "completed")

@@ -1,5 +1,7 @@
 import ast
+import math
 import re
+import statistics
 from pathlib import Path
 from typing import get_args
 
@@ -26,11 +28,11 @@ SPACE = SearchSpace.from_table(
 def proposals(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
     """Proposals for `unfreeze` when accuracy is highest at 0.3 and falls off linearly."""
     study = StudyJournal(
-        InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=seed, max_epochs=9
+        InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=seed, max_epochs=9
     )
     proposed = []
     for _ in range(trials):
-        number, values = study.ask(SPACE.distributions())
+        number, values = study.ask()
         proposed.append(float(str(values["unfreeze"])))
         study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
         study.report(number, report(1, 1 - abs(proposed[-1] - 0.3), is_last=True))
@@ -56,9 +58,61 @@ def test_learning_samplers_get_nearer_to_the_optimum_than_random_search(name: Sa
     assert sum(late) < 0.7 * sum(chance)
 
 
+CONDITIONAL = SearchSpace.from_table(
+    {
+        "backbone": {"choices": ["a", "b"]},
+        "optimizer": {"choices": ["adamw", "sgd"]},
+        "learning_rate": {
+            "low": 1e-4,
+            "high": 1e-2,
+            "log": True,
+            "cases": [{"when": {"optimizer": "sgd"}, "low": 1e-2, "high": 1.0, "log": True}],
+        },
+        "drop_path": {"when": {"backbone": "b"}, "low": 0, "high": 0.3},
+    },
+    name="conditional",
+)
+
+
+def distances(sampler: SamplerName, trials: int, seed: int) -> list[float]:
+    """Distances of proposed rates, in decades, from the best rate of each optimizer."""
+    study = StudyJournal(
+        InMemoryStorage(),
+        CONDITIONAL,
+        metric="val_accuracy",
+        sampler=sampler,
+        seed=seed,
+        max_epochs=9,
+    )
+    found = []
+    for _ in range(trials):
+        number, values = study.ask()
+        params = CONDITIONAL.params(values, native_image_size={"a": 32, "b": 32})
+        best = {"sgd": 0.03, "adamw": 3e-4}[params.optimizer]
+        assert 0.1 <= params.learning_rate / best <= 40, "the range is that of the optimizer"
+        assert ("drop_path" in values) == (params.backbone == "b")
+        found.append(abs(math.log10(params.learning_rate / best)))
+        study.begin(number, params)
+        study.report(number, report(1, 0.9 - 0.4 * found[-1], is_last=True))
+        study.end(number, "completed")
+    return found
+
+
+@pytest.mark.parametrize("name", ["mfgp", "tpe", "random", "gp", "cmaes", "nsga2"])
+def test_every_sampler_draws_the_range_of_the_case_that_holds(name: SamplerName) -> None:
+    assert distances(name, 12, seed=0) == distances(name, 12, seed=0)
+
+
+@pytest.mark.parametrize("name", ["mfgp", "tpe"])
+def test_samplers_learn_the_best_rate_of_each_optimizer(name: SamplerName) -> None:
+    late = [d for seed in range(3) for d in distances(name, 40, seed)[20:]]
+    random = [d for seed in range(3) for d in distances("random", 40, seed)[20:]]
+    assert statistics.mean(late) < 0.6 * statistics.mean(random)
+
+
 def test_each_name_makes_its_sampler() -> None:
     kinds = {
-        name: type(make_sampler(name, seed=0, max_epochs=9)).__name__
+        name: type(make_sampler(name, SPACE, seed=0, max_epochs=9)).__name__
         for name in get_args(SamplerName)
     }
     assert kinds == {
@@ -75,14 +129,14 @@ def test_each_name_makes_its_sampler() -> None:
 def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
     def could_win(sampler: SamplerName) -> bool:
         study = StudyJournal(
-            InMemoryStorage(), metric="val_accuracy", sampler=sampler, seed=0, max_epochs=9
+            InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=0, max_epochs=9
         )
         for i in range(20):
-            number, values = study.ask(SPACE.distributions())
+            number, values = study.ask()
             study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
             study.report(number, report(1, 0.5 + i / 100))
             study.end(number, "stopped")
-        number, _ = study.ask(SPACE.distributions())
+        number, _ = study.ask()
         return study.could_win(number, report(1, 0.9))
 
     assert {name: could_win(name) for name in ("mfgp", "tpe", "random")} == {

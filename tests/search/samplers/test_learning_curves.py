@@ -65,3 +65,21 @@ def test_curves_that_lack_a_parameter_are_dropped_when_it_appears() -> None:
     curves.update(study)
     assert curves.finished == []
     assert curves.space.keys() == {"unfreeze", "learning_rate"}
+
+
+def test_a_curve_needs_only_the_parameters_that_its_point_uses() -> None:
+    curves = LearningCurves(lambda params: {"unfreeze", *(["rate"] if params["unfreeze"] else [])})
+    study = optuna.create_study(direction="maximize")
+    for params in ({"unfreeze": 0.0}, {"unfreeze": 1.0}, {"unfreeze": 0.5, "rate": 0.1}):
+        distributions = {name: FloatDistribution(0, 1) for name in params}
+        study.add_trial(
+            optuna.create_trial(
+                params=params,
+                distributions=distributions,
+                value=0.5,
+                intermediate_values={1: 0.5},
+            )
+        )
+    curves.update(study)
+    depths = sorted(curve.params["unfreeze"] for curve in curves.finished)
+    assert depths == [0, 0.5], "the second lacks its rate"

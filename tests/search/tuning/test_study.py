@@ -14,9 +14,9 @@ from tests.support.simulated_tune import SPACE, run, simulated_tune
 
 def test_an_epoch_reported_twice_is_recorded_once(tmp_path: Path) -> None:
     study = StudyJournal.open(
-        tmp_path / "j", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+        tmp_path / "j", SPACE, metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
     )
-    number, _ = study.ask(SPACE.distributions())
+    number, _ = study.ask()
     study.begin(number, TrialParams(backbone="a"))
     study.report(number, report(1, 0.5))
     study.report(number, replace(report(1, 0.5), seconds=9))
@@ -48,9 +48,14 @@ def test_a_truncated_journal_is_repaired(tmp_path: Path) -> None:
 
 def test_a_trial_without_parameters_is_not_counted(tmp_path: Path) -> None:
     journal = StudyJournal.open(
-        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+        tmp_path / "study.journal",
+        SPACE,
+        metric="val_accuracy",
+        sampler="tpe",
+        seed=0,
+        max_epochs=9,
     )
-    journal.ask(SPACE.distributions())
+    journal.ask()
     search = simulated_tune(tmp_path, trials=1)
     assert search.begin("x").number == 1
     search.complete("x", 1, 0.5, is_last=True)
@@ -80,7 +85,12 @@ def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
     run(search, "x", 0.9)
     search.journal.ended_by = search.lifecycle.ended_by
     again = StudyJournal.open(
-        tmp_path / "study.journal", metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+        tmp_path / "study.journal",
+        SPACE,
+        metric="val_accuracy",
+        sampler="tpe",
+        seed=0,
+        max_epochs=9,
     )
     assert again.ended_by == "a trial reached the target, val_accuracy 0.8"
     again.ended_by = None

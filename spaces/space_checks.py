@@ -1,0 +1,141 @@
+"""Checks of a search space, and the order in which its fields can be drawn."""
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from spaces.conditional import Conditional, cases_of
+from spaces.dimension import NATIVE, AnyDimension, Fixed, Range
+from spaces.errors import SpaceError, unknown
+from spaces.params import NO_EFFECT, TrialParams
+from spaces.wording import name_some
+
+if TYPE_CHECKING:
+    from spaces.space import SearchSpace
+
+
+def draw_order(dimensions: Mapping[str, AnyDimension | Conditional]) -> tuple[str, ...]:
+    """Fields that are not fixed, each after the fields that it depends on.
+
+    Otherwise the order is that of ``dimensions``. Raises `SpaceError` if fields depend on one
+    another in a circle.
+    """
+    needed = {field: _dependencies(field, dim) for field, dim in dimensions.items()}
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        circle = " on ".join(error.args[1][::-1])
+        raise SpaceError(f"Conditions can't go in a circle: {circle}; drop one of them.") from None
+    order: dict[str, None] = {}
+
+    def add(field: str) -> None:
+        for other in needed.get(field, ()):
+            add(other)
+        if not isinstance(dimensions.get(field, Fixed(value=0)), Fixed):
+            order[field] = None
+
+    for field in dimensions:
+        add(field)
+    return tuple(order)
+
+
+def _dependencies(field: str, dim: AnyDimension | Conditional) -> list[str]:
+    """Fields whose values must be known before a field is drawn."""
+    others = [NO_EFFECT[field][0]] if field in NO_EFFECT else []
+    return others + list(dim.depends_on if isinstance(dim, Conditional) else ())
+
+
+def check_space(space: "SearchSpace") -> None:
+    """Check every bound, condition and start. Raises `SpaceError` with all problems."""
+    if "backbone" not in space.dimensions:
+        raise SpaceError(f"The space {space.name!r} names no backbone; add backbone.choices.")
+    for field in ("backbone", "image_size"):  # a sweep prepares every value before it starts
+        if any(isinstance(c.dimension, Range) for c in cases_of(field, space.dimensions[field])):
+            raise SpaceError(f"{field} needs choices or a value, not a range.")
+    problems = [*_wrong_values(space), *_without_effect(space), *_wrong_starts(space)]
+    if problems:
+        raise SpaceError.of(dict.fromkeys(problems))
+
+
+def _wrong_values(space: "SearchSpace") -> Iterator[str]:
+    """Values that `TrialParams` does not allow, in dimensions and in conditions."""
+    start = {field: dim.start for field, dim in space.dimensions.items()}
+    for field, dim in space.dimensions.items():
+        for case in cases_of(field, dim):
+            yield from _problems_of(field, case.dimension, start)
+            for other, allowed in case.when.allowed.items() if case.when else ():
+                for problem in _problems_of(other, allowed, start):
+                    yield f"when of {field}: {problem}"
+            whole = TrialParams.model_fields[field].annotation is int
+            bounds = case.dimension
+            if whole and isinstance(bounds, Range) and not bounds.is_integer:
+                yield f"{field} needs whole bounds, not {bounds.low} and {bounds.high}."
+
+
+def _problems_of(field: str, dim: AnyDimension, start: Mapping[str, object]) -> Iterator[str]:
+    """Sentences about a field's values that are not valid while other fields are at ``start``."""
+    for value in dict.fromkeys((*dim.extremes, dim.start)):
+        if field == "image_size" and value == NATIVE:
+            continue
+        try:
+            TrialParams.parse({**start, "image_size": 224, field: value})
+        except SpaceError as error:
+            yield from (line for line in str(error).splitlines() if line.startswith(field))
+
+
+def _without_effect(space: "SearchSpace") -> Iterator[str]:
+    """Fields that vary but can have no effect."""
+    for field, (other, inactive_at) in NO_EFFECT.items():
+        cause = space.dimensions[other]
+        if field in space.open and isinstance(cause, Fixed) and cause.value == inactive_at:
+            yield (
+                f"{field} varies but {other} is fixed at {inactive_at}, so {field} has no effect; "
+                f"fix {field} or let {other} vary."
+            )
+
+
+def _wrong_starts(space: "SearchSpace") -> Iterator[str]:
+    """Values of starts that the space does not allow with any backbone."""
+    for recipe in space.recipes:
+        for field, value in recipe.items():
+            if field not in space.dimensions:
+                yield f"starts: {unknown('parameter', field, space.dimensions)}"
+            elif field == "head" and value == "solved":  # a probe is a start in every space
+                continue
+            elif not any(
+                case.dimension.contains(value) for case in cases_of(field, space.dimensions[field])
+            ):
+                yield (
+                    f"starts: {field} can't be {value} in this space; give an allowed value or "
+                    f"leave {field} out."
+                )
+
+
+def check_conditions(dimensions: Mapping[str, AnyDimension | Conditional]) -> None:
+    """Check that every condition can hold. Raises `SpaceError` with all problems."""
+    if isinstance(dimensions.get("backbone"), Conditional):
+        raise SpaceError("backbone can't depend on other parameters; let these depend on backbone.")
+    problems = []
+    for field, dim in dimensions.items():
+        for case in cases_of(field, dim):
+            for other, allowed in case.when.allowed.items() if case.when else ():
+                possible = dimensions.get(other, allowed)
+                if never := _impossible(allowed, possible):
+                    problems.append(
+                        f"when of {field}: {other} is never {name_some(never)} in this space, only "
+                        f"{name_some(possible.extremes)}."
+                    )
+    if problems:
+        raise SpaceError.of(problems)
+
+
+def _impossible(allowed: AnyDimension, possible: AnyDimension | Conditional) -> list[object]:
+    """Values of a condition that its field never has. Of ranges, only the ends are compared."""
+    hull = possible.hull if isinstance(possible, Conditional) else possible
+    if isinstance(hull, Range):
+        inside = [v for v in allowed.extremes if isinstance(v, int | float)]
+        apart = not inside or max(inside) < hull.low or min(inside) > hull.high
+        return list(allowed.extremes) if apart else []
+    if isinstance(allowed, Range):
+        return [] if any(map(allowed.contains, hull.extremes)) else list(allowed.extremes)
+    return [value for value in allowed.extremes if not hull.contains(value)]

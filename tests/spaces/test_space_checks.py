@@ -1,0 +1,57 @@
+import pytest
+
+from spaces import SearchSpace, SpaceError
+
+
+def space(**table: object) -> SearchSpace:
+    return SearchSpace.from_table({"backbone": {"choices": ["a", "b"]}, **table}, name="test")
+
+
+@pytest.mark.parametrize(
+    ("field", "bounds"),
+    [
+        ("dropout", {"low": 0, "high": 0.5, "step": 0}),
+        ("dropout", {"low": 0, "high": 0.5, "step": -0.1}),
+        ("dropout", {"low": 0, "high": 0.5, "step": 0.6}),
+        ("batch_size", {"low": 8, "high": 64, "step": 0.5}),
+    ],
+)
+def test_a_step_outside_the_range_is_refused(field: str, bounds: dict[str, float]) -> None:
+    with pytest.raises(SpaceError, match=rf"{field}: .*step must be .*above 0 and at most"):
+        space(**{field: bounds})
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"unfreez": 0.5}, "did you mean 'unfreeze'"),
+        ({"unfreeze": {"low": 0, "high": 2}}, "unfreeze should be less than or equal to 1"),
+        ({"dropout": {"low": 0.5, "high": 0.1}}, "low must be below high"),
+        ({"dropout": {"low": 0.1, "hgih": 0.5}}, "Unknown bound 'hgih'; did you mean 'high'"),
+        ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "must start above 0"),
+        ({"optimizer": {"choices": ["adamw", "lion"]}}, "not 'lion'"),
+        ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "layer_decay has no effect"),
+        ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
+        ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
+        ({"unfreeze": [0.0, 0.5]}, "unfreeze is a list; write a table with low and high"),
+        ({"image_size": {"low": 96, "high": 224}}, "image_size needs choices"),
+        ({"head_hidden": {"low": 64.5, "high": 1000}}, "head_hidden needs whole bounds"),
+        ({"starts": {"unfreeze": 0}}, r"starts must be a list of points; write \[\[starts\]\]"),
+        ({"starts": [{"unfreez": 0}]}, "starts: Unknown parameter 'unfreez'; did you mean"),
+        ({"dropout": 0.2, "starts": [{"dropout": 0}]}, "starts: dropout can't be 0.0 in this"),
+    ],
+)
+def test_a_wrong_space_is_refused_in_a_sentence(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SpaceError, match=sentence):
+        space(**table)
+
+
+def test_a_space_without_backbone_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"add backbone\.choices"):
+        SearchSpace.from_table({"dropout": 0.5}, name="test")
+
+
+def test_a_probe_may_start_a_space_but_is_no_choice() -> None:
+    assert space(starts=[{"head": "solved"}]).recipes == ({"head": "solved"},)
+    with pytest.raises(SpaceError, match="head can be solved only with unfreeze, augment and"):
+        space(head={"choices": ["trained", "solved"]})
