@@ -1,4 +1,4 @@
-"""Model card of an export: test result, limits, input and output, files, training.
+"""Model card of an export: test result, limits, input and output, files, licences, training.
 
 See Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
@@ -26,6 +26,7 @@ from trainables.data import Dataset
 from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
 from trainables.listing import SPLITS
+from trainables.models import weights_licence
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ def model_card(
     environment = json.loads(paths.environment.read_text(encoding="utf-8"))
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
     relaunch = config.model_copy(update={"space": str(paths.space)})
+    backbones = list(dict.fromkeys(member.params.backbone for member in final.members))
     return _TEMPLATES.get_template("model_card.md.jinja").render(
-        name=" and ".join(dict.fromkeys(member.params.backbone for member in final.members)),
+        name=" and ".join(backbones),
+        licences=[weights_licence(backbone, config.weights) for backbone in backbones],
         final=final,
         dataset=dataset,
         spec=spec,

@@ -26,3 +26,4 @@ from .unfreezing import unfreeze_groups as unfreeze_groups
 from .unfreezing import unfrozen_group_count as unfrozen_group_count
 from .weights import Weights as Weights
 from .weights import find_weights as find_weights
+from .weights import weights_licence as weights_licence

@@ -94,6 +94,25 @@ def check_backbone(name: str) -> None:
         raise WeightsError(unknown(f"weight tag of {base}", tag, tags or ["none"]))
 
 
+def weights_licence(backbone: str, choice: str) -> str:
+    """Sentence about the licence of a backbone's initial weights, as timm states it.
+
+    ``choice`` is that of `find_weights`. timm knows only the licences of its own weights, not those
+    of files in a folder.
+    """
+    if choice == UNTRAINED:
+        return f"{backbone} began with random weights, which have no licence."
+    if choice != PRETRAINED:
+        return (
+            f"{backbone} began with weights from the folder {Path(choice).name}; their licence is "
+            "not known here."
+        )
+    cfg = timm.get_pretrained_cfg(backbone)
+    if cfg is None or not cfg.license:
+        return f"{backbone} began with pretrained weights for which timm states no licence."
+    return f"{backbone} began with pretrained weights under the licence {cfg.license}."
+
+
 def _stamp(file: Path) -> str:
     """Size and modification time of a file; empty if it does not exist."""
     try:

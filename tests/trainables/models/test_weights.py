@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
-from trainables.models import build_model, check_weights, find_weights
+from trainables.models import build_model, check_weights, find_weights, weights_licence
 from trainables.models.weights import WEIGHT_PACKAGES
 
 
@@ -27,6 +27,17 @@ def test_weights_are_local_as_long_as_the_file_is_unchanged(tmp_path: Path, cach
     assert not weights.is_local
     file.unlink()
     assert not weights.is_local
+
+
+def test_timm_states_the_licence_of_its_own_weights_alone(tmp_path: Path) -> None:
+    small, dinov3 = "test_vit", "vit_small_patch16_dinov3.lvd1689m"
+    assert weights_licence(small, "pretrained").endswith("under the licence apache-2.0.")
+    assert weights_licence(dinov3, "pretrained").endswith("under the licence dinov3-license.")
+    assert weights_licence("csatv2", "pretrained").endswith("timm states no licence.")
+    assert weights_licence(small, "untrained").endswith("random weights, which have no licence.")
+    assert weights_licence(small, str(tmp_path / "mine")) == (
+        "test_vit began with weights from the folder mine; their licence is not known here."
+    )
 
 
 @pytest.mark.parametrize("name", ["test_vit.safetensors", "test_vit/model.safetensors"])
