@@ -26,6 +26,9 @@ NO_EFFECT: Mapping[str, tuple[str, object]] = {
     "layer_decay": ("unfreeze", 0),
     "gradual_unfreezing": ("unfreeze", 0),
     "head_activation": ("head_hidden", 0),
+    **dict.fromkeys(
+        ("flips", "max_rotation", "zoom", "colour", "noise", "erasing"), ("augment", 0)
+    ),
 }
 """Field: (other field, value). The field has no effect if the other field has this value."""
 
@@ -65,7 +68,21 @@ class TrialParams(BaseModel):
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Rate of stochastic depth, for backbones that support it."""
     augment: float = Field(0.3, ge=0, le=1)
-    """Strength of the random image transforms; 0 leaves images unchanged."""
+    """Strength of the random image transforms; 0 leaves images unchanged. The next six fields say
+    which kinds of transforms it drives; with a kind that is off, the others stay the same."""
+    flips: Literal["none", "horizontal", "both"] = "horizontal"
+    """Directions in which images are mirrored at random: "none" where a mirror image has another
+    meaning (digits, letters, left and right), "both" where images have no upright position."""
+    max_rotation: float = Field(30.0, ge=0, le=180)
+    """Largest rotation in degrees, to either side, at strength 1."""
+    zoom: bool = True
+    """Whether images are zoomed, shifted, stretched and sheared."""
+    colour: bool = True
+    """Whether brightness, contrast and saturation vary."""
+    noise: bool = True
+    """Whether Gaussian noise is added."""
+    erasing: bool = True
+    """Whether a box of some images is erased (Zhong et al. 2020)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of a target's probability that is spread evenly over the classes."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"

@@ -1,5 +1,6 @@
 """The plan as a document, which `finesweep plan` shows as text or as JSON."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,8 +11,11 @@ from search.config import SweepConfig
 from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.plan import IMBALANCE_THRESHOLD, Plan, class_imbalance
 from spaces import Choices, Fixed, Range, TrialParams
+from spaces.wording import name_some
 from trainables.data import ImageIssue
 from trainables.listing import SPLITS, Unused
+
+_DIGITS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         folds=config.folds,
         fingerprint=survey.dataset.fingerprint,
         unused=survey.unused,
-        notes=[*survey.notes, *_imbalance_note(plan)],
+        notes=[*survey.notes, *_imbalance_note(plan), *_mirroring_note(plan)],
         bad_images=[issue for issue in survey.issues if issue.kind == "bad"],
         odd_images=[issue for issue in survey.issues if issue.kind == "odd"],
         metric=config.metric,
@@ -108,6 +112,36 @@ def _imbalance_note(plan: Plan) -> list[str]:
         'balance = "weighted" in a custom space raised balanced accuracy by 3 to 12 percentage '
         "points."
     ]
+
+
+def _mirroring_note(plan: Plan) -> list[str]:
+    """Advice for classes that a mirror image may confuse, if the space mirrors images."""
+    flips, strength = plan.space.dimensions["flips"], plan.space.dimensions["augment"]
+    if set(flips.extremes) == {"none"} or set(strength.extremes) == {0}:
+        return []
+    names = plan.survey.dataset.classes
+    if _are_characters(names):
+        nature = "look like digits or letters"
+    elif _are_left_and_right(names):
+        nature = "tell left from right"
+    else:
+        return []
+    return [
+        f"Training images are mirrored at random, and the classes {name_some(names)} {nature}: if "
+        "a mirror image has another meaning, turn this off with --fix flips=none."
+    ]
+
+
+def _are_characters(names: Sequence[str]) -> bool:
+    """Whether all classes are digits or letters. Two classes "0" and "1" mostly are not."""
+    single = all((len(n) == 1 and n.isalnum()) or n.lower() in _DIGITS for n in names)
+    return single and set(names) != {"0", "1"}
+
+
+def _are_left_and_right(names: Sequence[str]) -> bool:
+    """Whether classes are told apart by the words left and right ("TurnLeft", "turn-right")."""
+    words = {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+    return {"left", "right"} <= words
 
 
 def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:

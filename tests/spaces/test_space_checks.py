@@ -31,6 +31,8 @@ def test_a_step_outside_the_range_is_refused(field: str, bounds: dict[str, float
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "must start above 0"),
         ({"optimizer": {"choices": ["adamw", "lion"]}}, "not 'lion'"),
         ({"unfreeze": 0, "layer_decay": {"low": 0.5, "high": 1}}, "layer_decay has no effect"),
+        ({"augment": 0, "colour": {"choices": [True, False]}}, "colour has no effect"),
+        ({"flips": "vertical"}, "flips"),
         ({"learning_rate": {"low": 1e-4, "high": 1e-2, "default": 1}}, "default must lie between"),
         ({"backbone": {"low": 0, "high": 1}}, "backbone needs choices"),
         ({"unfreeze": [0.0, 0.5]}, "unfreeze is a list; write a table with low and high"),

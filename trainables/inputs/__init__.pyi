@@ -1,4 +1,5 @@
 from .augmentation import NUMBERS_PER_IMAGE as NUMBERS_PER_IMAGE
+from .augmentation import TransformKinds as TransformKinds
 from .augmentation import augment as augment
 from .feature_loader import GPU_BATCH_SIZE as GPU_BATCH_SIZE
 from .feature_loader import FeatureLoader as FeatureLoader

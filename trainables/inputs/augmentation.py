@@ -1,21 +1,25 @@
 """Random augmentation, drawn for each image; one strength in [0, 1] scales all transforms.
 
 The transform of an image is a function of `NUMBERS_PER_IMAGE` uniform random numbers, so that the
-same numbers give the same transformed image again. CPU and GPU have separate implementations.
+same numbers give the same transformed image again. A kind of transform that is off takes its
+numbers all the same, so that the other kinds don't change. CPU and GPU have separate
+implementations.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, Self
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from spaces import TrialParams
+
 # Bounds at strength 1; at a lower strength all bounds are narrower.
-MAX_ROTATION = math.radians(30)
 MAX_SHEAR = math.radians(20)
 MAX_SHIFT = 0.2
 """Largest shift, as a share of the image's side."""
@@ -44,7 +48,43 @@ _NOISE_MEAN, _NOISE_SD = 128, 32
 """Mean and standard deviation of the noise tile, in grey levels."""
 
 
-def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+@dataclass(frozen=True)
+class TransformKinds:
+    """Kinds of transforms that are on; the fields of `TrialParams` of the same names."""
+
+    flips: Literal["none", "horizontal", "both"] = "horizontal"
+    max_rotation: float = 30.0
+    """Largest rotation in degrees, to either side, at strength 1."""
+    zoom: bool = True
+    """Whether images are zoomed, shifted, stretched and sheared."""
+    colour: bool = True
+    """Whether brightness, contrast and saturation vary."""
+    noise: bool = True
+    erasing: bool = True
+
+    @classmethod
+    def of(cls, params: TrialParams) -> Self:
+        """Kinds of a trial."""
+        return cls(
+            params.flips,
+            params.max_rotation,
+            params.zoom,
+            params.colour,
+            params.noise,
+            params.erasing,
+        )
+
+
+ALL_KINDS = TransformKinds()
+"""Kinds of a trial by default."""
+
+
+def augment(
+    images: torch.Tensor,
+    strengths: np.ndarray,
+    numbers: np.ndarray,
+    kinds: TransformKinds = ALL_KINDS,
+) -> torch.Tensor:
     """Transform each image by its own strength and random numbers; strength 0 changes nothing.
 
     The order is: one affine map (zoom, stretch, flip, rotation, shear and shift, mirrored at the
@@ -55,6 +95,7 @@ def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) ->
         images: ``(n, 3, h, w)`` uint8.
         strengths: ``(n,)`` in [0, 1].
         numbers: ``(n, NUMBERS_PER_IMAGE)`` in [0, 1).
+        kinds: Kinds of transforms that are on.
 
     Returns:
         ``(n, 3, h, w)`` uint8, channels last in memory.
@@ -62,7 +103,7 @@ def augment(images: torch.Tensor, strengths: np.ndarray, numbers: np.ndarray) ->
     changed = np.flatnonzero(strengths)
     if len(changed) == 0:
         return images
-    plan = _Plan.of(strengths[changed], numbers[changed], *images.shape[2:])
+    plan = _Plan.of(strengths[changed], numbers[changed], kinds, *images.shape[2:])
     if images.device.type != "cuda":
         return _on_cpu(images, plan, changed)
     if len(changed) == len(images):
@@ -88,33 +129,42 @@ class _Plan:
     """``(n, 4)`` left, top, right and bottom of the erased box in pixels; most boxes are empty."""
 
     @classmethod
-    def of(cls, strengths: np.ndarray, numbers: np.ndarray, height: int, width: int) -> "_Plan":
+    def of(
+        cls,
+        strengths: np.ndarray,
+        numbers: np.ndarray,
+        kinds: TransformKinds,
+        height: int,
+        width: int,
+    ) -> "_Plan":
         """Derive the parameters from ``(n,)`` strengths and ``(n, NUMBERS_PER_IMAGE)`` numbers."""
         column: Iterator[np.ndarray] = iter(numbers.T.astype(np.float64))
         s = strengths.astype(np.float64)
+        zooming, colour = s * kinds.zoom, s * kinds.colour
 
-        def spread(bound: float) -> np.ndarray:
-            values: np.ndarray = s * bound * (2 * next(column) - 1)
+        def spread(strength: np.ndarray, bound: float) -> np.ndarray:
+            values: np.ndarray = strength * bound * (2 * next(column) - 1)
             return values
 
-        angle, shear = spread(MAX_ROTATION), np.tan(spread(MAX_SHEAR))
-        shift_x, shift_y = spread(2 * MAX_SHIFT), spread(2 * MAX_SHIFT)
+        angle = spread(s, math.radians(kinds.max_rotation))
+        shear = np.tan(spread(zooming, MAX_SHEAR))
+        shift_x, shift_y = spread(zooming, 2 * MAX_SHIFT), spread(zooming, 2 * MAX_SHIFT)
         low, high = -math.log(MAX_ZOOM_IN), math.log(MAX_ZOOM_OUT)
-        zoom = np.exp(s * (low + (high - low) * next(column)))
-        stretch = np.exp(spread(math.log(MAX_STRETCH) / 2))
-        flip = np.where(next(column) < np.minimum(0.5, s), -1.0, 1.0)
+        zoom = np.exp(zooming * (low + (high - low) * next(column)))
+        stretch = np.exp(spread(zooming, math.log(MAX_STRETCH) / 2))
+        flip_x, flip_y = _flips(s, next(column), kinds)
         cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
         rows = [
-            [flip * stretch * cos, stretch * (shear * cos - sin), shift_x],
-            [flip * sin / stretch, (shear * sin + cos) / stretch, shift_y],
+            [flip_x * stretch * cos, flip_y * stretch * (shear * cos - sin), shift_x],
+            [flip_x * sin / stretch, flip_y * (shear * sin + cos) / stretch, shift_y],
         ]
         maps = np.array(rows).transpose(2, 0, 1)
 
-        colours = np.stack([1 + spread(MAX_COLOUR) for _ in range(3)], axis=1)
-        noise = s * MAX_NOISE * next(column)
+        colours = np.stack([1 + spread(colour, MAX_COLOUR) for _ in range(3)], axis=1)
+        noise = s * kinds.noise * MAX_NOISE * next(column)
         offsets = np.stack([next(column), next(column)], axis=1)
 
-        area = s * MAX_ERASED_AREA * next(column)
+        area = s * kinds.erasing * MAX_ERASED_AREA * next(column)
         aspect = np.exp(0.7 * (2 * next(column) - 1))
         half = np.stack([np.sqrt(area * aspect), np.sqrt(area / aspect)], axis=1) / 2
         half *= (next(column) < s * ERASE_PROBABILITY)[:, None]
@@ -123,6 +173,24 @@ class _Plan:
         corners = np.concatenate([(centre - half) * size, (centre + half) * size], axis=1)
         boxes = np.clip(np.rint(corners), 0, np.tile(size, 2)).astype(np.int64)
         return cls(maps, colours, noise, offsets, boxes)
+
+
+def _flips(
+    strengths: np.ndarray, numbers: np.ndarray, kinds: TransformKinds
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factors, 1 or -1, of the horizontal and the vertical coordinate, each ``(n,)``.
+
+    Each direction is mirrored with probability ``min(0.5, strength)``. One uniform number decides
+    both: given the horizontal flip, its place within its part of [0, 1) is uniform again.
+    """
+    share = np.minimum(0.5, strengths)
+    horizontal = numbers < share
+    rest = np.where(horizontal, numbers / share, (numbers - share) / (1 - share))
+    vertical = rest < share
+    return (
+        np.where(horizontal & (kinds.flips != "none"), -1.0, 1.0),
+        np.where(vertical & (kinds.flips == "both"), -1.0, 1.0),
+    )
 
 
 def _on_cpu(images: torch.Tensor, plan: _Plan, changed: np.ndarray) -> torch.Tensor:

@@ -19,7 +19,7 @@ from trainables.data import ImageSet
 from trainables.inputs.feature_store import FeatureBlock, FeatureStore
 from trainables.inputs.out_of_memory import run_by_halves
 from trainables.inputs.prefetch import prefetched
-from trainables.inputs.views import LEVELS, Views
+from trainables.inputs.views import Views
 from trainables.models import Features, Preprocessing, SplitModel, normalise
 
 _log = logging.getLogger("finesweep")
@@ -65,7 +65,7 @@ class FeatureLoader:
             self._block_positions = order[ranks]
         self.batch_size = GPU_BATCH_SIZE if device.type == "cuda" else CPU_BATCH_SIZE
         """Number of images per forward pass of the prefix or an evaluation."""
-        self._blocks: dict[tuple[int, ...], FeatureBlock | None] = {}
+        self._blocks: dict[tuple[object, ...], FeatureBlock | None] = {}
         self._width = sum(math.prod(shape) for shape in split.feature_shapes)
         self.seconds = 0.0
         """Seconds spent so far on computing features; on a GPU, only on launching kernels."""
@@ -110,7 +110,7 @@ class FeatureLoader:
         features = torch.empty(len(positions), self._width)
         missing = np.ones(len(positions), dtype=bool)
         for level in np.unique(levels).tolist():
-            if block := self._block(level, view, views.seed):
+            if block := self._block(views, level, view):
                 at_level = np.flatnonzero(levels == level)
                 stored = at_level[block.written[self._block_positions[positions[at_level]]] == 1]
                 rows = torch.from_numpy(self._block_positions[positions[stored]])
@@ -127,7 +127,7 @@ class FeatureLoader:
             holds = rounded.isfinite().all(dim=1)
             features[part] = torch.where(holds[:, None], rounded.float(), flat)
             for level in np.unique(levels[part]).tolist():
-                if block := self._block(level, view, views.seed):
+                if block := self._block(views, level, view):
                     chosen = holds.numpy() & (levels[part] == level)
                     block.write(self._block_positions[positions[part][chosen]], rounded[chosen])
         return features
@@ -163,10 +163,10 @@ class FeatureLoader:
         self.seconds += time.perf_counter() - began
         return tuple(feature.float() for feature in features)
 
-    def _block(self, level: int, view: int, seed: int) -> FeatureBlock | None:
+    def _block(self, views: Views, level: int, view: int) -> FeatureBlock | None:
         """Block of the store for a view at a strength level; None if the store has no room."""
         assert self._store is not None
-        block_id = (level, view, seed) if LEVELS[level] else (level,)
+        block_id = views.block_id(level, view)
         if block_id not in self._blocks:
             preprocessing = self._preprocessing
             key = hashlib.blake2b(digest_size=12)

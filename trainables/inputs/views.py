@@ -1,8 +1,9 @@
-"""`Views`: numbered augmentations of each image, the same in every trial.
+"""`Views`: numbered augmentations of each image, the same in every trial of the same kinds.
 
-An image has `Views.count` views at each of a few strength levels. All trials share them, so the
-features that frozen layers compute from a view can be stored. A trial whose strength lies between
-two levels augments each image at one of the two, so that the mean level equals the strength.
+An image has `Views.count` views at each of a few strength levels. All trials with the same kinds of
+transforms share them, so the features that frozen layers compute from a view can be stored. A trial
+whose strength lies between two levels augments each image at one of the two, so that the mean level
+equals the strength.
 """
 
 import math
@@ -12,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from trainables.inputs.augmentation import NUMBERS_PER_IMAGE, augment
+from trainables.inputs.augmentation import ALL_KINDS, NUMBERS_PER_IMAGE, TransformKinds, augment
 
 LEVELS = (0.0, 0.5, 1.0)
 """Strength levels of views: few, so that trials share views. Level 0 leaves images unchanged."""
@@ -30,6 +31,12 @@ class Views:
     """Number of views of each image, used in turn; None gives every epoch a new view."""
     seed: int
     """Seed of the random numbers that determine the views."""
+    kinds: TransformKinds = ALL_KINDS
+    """Kinds of transforms that are on. Trials of different kinds share only level 0."""
+
+    def block_id(self, level: int, view: int) -> tuple[object, ...]:
+        """Values that determine a view at a level, apart from the images."""
+        return (level, view, self.seed, self.kinds) if LEVELS[level] else (level,)
 
     def view_of(self, epoch_index: int) -> int:
         """Number of the view that an epoch uses, both counted from 0."""
@@ -57,7 +64,7 @@ class Views:
         ``levels`` are ``(n,)`` indices into `LEVELS`.
         """
         numbers = self._numbers(rows, view)[:, :NUMBERS_PER_IMAGE]
-        return augment(images, np.array(LEVELS)[levels], numbers)
+        return augment(images, np.array(LEVELS)[levels], numbers, self.kinds)
 
     def count_per_image(self) -> float:
         """Number of different views of one image, over all levels that the trial uses.

@@ -14,7 +14,7 @@ import torch
 from spaces import DataError, TrialParams
 from trainables.data import ImageSet
 from trainables.evaluation import NO_SCORES, scores_of
-from trainables.inputs import FeatureLoader, Views, training_batches
+from trainables.inputs import FeatureLoader, TransformKinds, Views, training_batches
 from trainables.models import (
     BatchNormMode,
     Features,
@@ -89,7 +89,9 @@ class FineTuning:
         """Whether a step exceeded the device's memory and was repeated in smaller micro-batches."""
         self._micro_batch_size = params.batch_size + 1
         self._train_images = train
-        self._views = Views(params.augment, settings.views, settings.seed)
+        self._views = Views(
+            params.augment, settings.views, settings.seed, TransformKinds.of(params)
+        )
         self._early_stopping = EarlyStopping(settings.metric, settings.patience)
         # 1. Build the model; its new head is the first to draw from the seeded generator.
         torch.manual_seed(settings.seed)

@@ -69,8 +69,36 @@ def test_balancing_is_advised_where_classes_are_uneven_and_the_space_is_not(
     measured = [facts("test_vit", 40)]
     notes = describe_plan(plan, measured).notes
     assert any("classes are imbalanced" in note for note in notes) is advised
-    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted"))
+    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted", flips="none"))
     assert describe_plan(balanced, measured).notes == []
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        (("one", "seven", "zero"), "look like digits or letters"),
+        (("0", "1", "2"), "look like digits or letters"),
+        (("b", "d", "æ"), "look like digits or letters"),
+        (("Turn-Left", "TurnRight", "ahead"), "tell left from right"),
+        (("0", "1"), ""),
+        (("a", "b", "hat"), ""),
+        (("right whale", "blue whale", "copyright"), ""),
+    ],
+)
+def test_a_plan_asks_whether_classes_may_be_mirrored(
+    names: tuple[str, ...], asked: str, settings: dict[str, Any]
+) -> None:
+    plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
+    labels = plan.survey.dataset.labels % len(names)
+    dataset = replace(plan.survey.dataset, classes=names, labels=labels)
+    plan = replace(plan, survey=replace(plan.survey, dataset=dataset))
+    measured = [facts("test_vit", 40)]
+    notes = [n for n in describe_plan(plan, measured).notes if "mirrored" in n]
+    assert len(notes) == bool(asked)
+    assert all(asked in note and "--fix flips=none" in note for note in notes)
+    for off in ({"flips": "none"}, {"augment": 0.0}):
+        never = replace(plan, space=plan.space.with_fixed(**off))
+        assert not any("mirrored" in note for note in describe_plan(never, measured).notes)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from spaces import TrialParams
 from trainables.data import ImageSet
-from trainables.inputs import FeatureLoader, FeatureStore, Views
+from trainables.inputs import FeatureLoader, FeatureStore, TransformKinds, Views
 from trainables.models import Preprocessing, SplitModel, Weights, build_model, split_model
 
 MIB = 2**20
@@ -75,6 +75,18 @@ def test_a_trial_of_nearby_strength_computes_only_the_difference(
     vectors(feed(store), BATCHES, Views(0.32, 2, 0), 0)
     added = sum(int(np.memmap(f, np.uint8, "r")[:84].sum()) for f in blocks) - known
     assert added < 12
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_features_of_trials_of_other_kinds_are_computed_anew_except_without_augmentation(
+    feed: Any, store: FeatureStore, strength: float
+) -> None:
+    first = vectors(feed(store), BATCHES, Views(strength, 2, 0), 0)
+    other, views = feed(store), Views(strength, 2, 0, TransformKinds(colour=False))
+    again = vectors(other, BATCHES, views, 0)
+    assert (other.seconds > 0) == (strength > 0)
+    assert torch.equal(again, first) == (strength == 0)
+    torch.testing.assert_close(again, vectors(feed(None), BATCHES, views, 0))
 
 
 def test_half_precision_features_need_half_the_bytes_and_differ_little(

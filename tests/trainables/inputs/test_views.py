@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from trainables.data import ImageSet
-from trainables.inputs import Views
+from trainables.inputs import TransformKinds, Views
 from trainables.inputs.views import LEVELS
 
 ROWS = np.arange(4000)
@@ -40,3 +40,12 @@ def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: Imag
 def test_an_images_views_are_counted_over_all_levels_in_use(strength: float, blocks: int) -> None:
     assert Views(strength, 4, 0).count_per_image() == blocks
     assert Views(strength, None, 0).count_per_image() == (1 if strength == 0 else np.inf)
+
+
+def test_only_unchanged_images_are_shared_by_trials_of_different_kinds() -> None:
+    mirrored, upright = (
+        Views(0.3, 4, 0, TransformKinds(flips=flips)) for flips in ("horizontal", "none")
+    )
+    assert mirrored.block_id(0, 2) == upright.block_id(0, 2)
+    assert mirrored.block_id(1, 2) != upright.block_id(1, 2)
+    assert mirrored.block_id(1, 2) == Views(1.0, None, 0).block_id(1, 2)
