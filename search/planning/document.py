@@ -121,14 +121,15 @@ def _mirroring_note(plan: Plan) -> list[str]:
         return []
     names = plan.survey.dataset.classes
     if _are_characters(names):
-        nature = "look like digits or letters"
+        nature = "are named like digits or letters"
     elif _are_left_and_right(names):
         nature = "tell left from right"
     else:
         return []
     return [
         f"Training images are mirrored at random, and the classes {name_some(names)} {nature}: if "
-        "a mirror image has another meaning, turn this off with --fix flips=none."
+        "a mirrored image may belong to another class or to none, turn this off with "
+        "--fix flips=none."
     ]
 
 

@@ -50,9 +50,10 @@ _NOISE_MEAN, _NOISE_SD = 128, 32
 
 @dataclass(frozen=True)
 class TransformKinds:
-    """Kinds of transforms that are on; the fields of `TrialParams` of the same names."""
+    """Kinds of transforms that are on: the fields of `TrialParams` that have the same names."""
 
     flips: Literal["none", "horizontal", "both"] = "horizontal"
+    """Directions in which images are mirrored at random."""
     max_rotation: float = 30.0
     """Largest rotation in degrees, to either side, at strength 1."""
     zoom: bool = True
@@ -60,7 +61,9 @@ class TransformKinds:
     colour: bool = True
     """Whether brightness, contrast and saturation vary."""
     noise: bool = True
+    """Whether Gaussian noise is added."""
     erasing: bool = True
+    """Whether a box of some images is erased."""
 
     @classmethod
     def of(cls, params: TrialParams) -> Self:
@@ -75,7 +78,7 @@ class TransformKinds:
         )
 
 
-ALL_KINDS = TransformKinds()
+DEFAULT_KINDS = TransformKinds()
 """Kinds of a trial by default."""
 
 
@@ -83,7 +86,7 @@ def augment(
     images: torch.Tensor,
     strengths: np.ndarray,
     numbers: np.ndarray,
-    kinds: TransformKinds = ALL_KINDS,
+    kinds: TransformKinds = DEFAULT_KINDS,
 ) -> torch.Tensor:
     """Transform each image by its own strength and random numbers; strength 0 changes nothing.
 

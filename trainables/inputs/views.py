@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from trainables.inputs.augmentation import ALL_KINDS, NUMBERS_PER_IMAGE, TransformKinds, augment
+from trainables.inputs.augmentation import DEFAULT_KINDS, NUMBERS_PER_IMAGE, TransformKinds, augment
 
 LEVELS = (0.0, 0.5, 1.0)
 """Strength levels of views: few, so that trials share views. Level 0 leaves images unchanged."""
@@ -31,7 +31,7 @@ class Views:
     """Number of views of each image, used in turn; None gives every epoch a new view."""
     seed: int
     """Seed of the random numbers that determine the views."""
-    kinds: TransformKinds = ALL_KINDS
+    kinds: TransformKinds = DEFAULT_KINDS
     """Kinds of transforms that are on. Trials of different kinds share only level 0."""
 
     def block_id(self, level: int, view: int) -> tuple[object, ...]:

@@ -76,9 +76,9 @@ def test_balancing_is_advised_where_classes_are_uneven_and_the_space_is_not(
 @pytest.mark.parametrize(
     ("names", "asked"),
     [
-        (("one", "seven", "zero"), "look like digits or letters"),
-        (("0", "1", "2"), "look like digits or letters"),
-        (("b", "d", "æ"), "look like digits or letters"),
+        (("one", "seven", "zero"), "are named like digits or letters"),
+        (("0", "1", "2"), "are named like digits or letters"),
+        (("b", "d", "æ"), "are named like digits or letters"),
         (("Turn-Left", "TurnRight", "ahead"), "tell left from right"),
         (("0", "1"), ""),
         (("a", "b", "hat"), ""),
