@@ -64,6 +64,17 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(begin: Any) -
     assert first != [numbers(r) for r in finetune(begin(dropout=0.3, seed=1))]
 
 
+@pytest.mark.parametrize("fields", [{"flips": "none"}, {"max_rotation": 90.0}, {"colour": False}])
+def test_the_kinds_of_transforms_matter_only_where_images_are_augmented(
+    begin: Any, fields: dict[str, Any]
+) -> None:
+    def train_loss(**options: Any) -> float:
+        return next(finetune(begin(**options))).train_loss  # type: ignore[no-any-return]
+
+    assert train_loss(augment=0.5, **fields) != train_loss(augment=0.5)
+    assert train_loss(augment=0.0, **fields) == train_loss(augment=0.0)
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"schedule": "plateau", "optimizer": "sgd"}, {"gradual_unfreezing": True}]
 )
