@@ -27,8 +27,9 @@ from search.record import (
 from search.result import SweepResult
 from search.trial import TrialJob
 from spaces import ConfigError
-from trainables.data import Dataset, PixelFormat, PixelStore, build_store, read_source
+from trainables.data import Dataset, PixelStore, build_store, read_source
 from trainables.files import write_json
+from trainables.images import PixelFormat
 from trainables.models import Preprocessing, find_weights
 from trainables.progress import Progress, ignore_progress
 
@@ -89,7 +90,7 @@ def _trial_job(
         read_source(
             config.data, cache=config.cache_dir, options=config.read_options, progress=progress
         )
-    formats = [Preprocessing.of(each.backbone).pixel_format(each.image_size) for each in params]
+    formats = [Preprocessing.of(p.backbone).pixel_format(p.image_size, p.fit) for p in params]
     stores: dict[PixelFormat, PixelStore] = {}
     for pixel_format in dict.fromkeys(formats):
         stores[pixel_format] = build_store(

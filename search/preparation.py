@@ -27,8 +27,9 @@ from search.record import (
 )
 from search.tuning import Resources, fit_resources
 from spaces import ConfigError
-from trainables.data import Dataset, PixelFormat, PixelStore, StagedPixels, build_store
+from trainables.data import Dataset, PixelStore, StagedPixels, build_store
 from trainables.files import write_atomically, write_json
+from trainables.images import PixelFormat
 from trainables.progress import Progress
 
 _log = logging.getLogger("finesweep")

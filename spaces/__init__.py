@@ -13,7 +13,7 @@ from spaces.errors import (
     UserError,
     WeightsError,
 )
-from spaces.params import TrialParams
+from spaces.params import Fit, TrialParams
 from spaces.space import SearchSpace
 from spaces.space_file import preset_names
 
@@ -25,6 +25,7 @@ __all__ = [
     "Conditional",
     "ConfigError",
     "DataError",
+    "Fit",
     "Fixed",
     "Range",
     "RunError",

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spaces.errors import SpaceError, sentences
 
+Fit = Literal["squash", "letterbox", "crop"]
+"""How an image that is not square becomes the square input of a model."""
+
 
 def with_current_names(values: Mapping[str, object]) -> dict[str, object]:
     """Values that an earlier version recorded, by the names and in the terms of this one."""
@@ -32,7 +35,7 @@ NO_EFFECT: Mapping[str, tuple[str, object]] = {
 }
 """Field: (other field, value). The field has no effect if the other field has this value."""
 
-_PROBE_FIELDS = {"backbone", "image_size", "head", "balance"}
+_PROBE_FIELDS = {"backbone", "image_size", "fit", "head", "balance"}
 """Fields that matter to a linear probe."""
 
 
@@ -95,6 +98,11 @@ class TrialParams(BaseModel):
     """Images per optimizer step."""
     image_size: int = Field(224, ge=16)
     """Side of the square input in pixels."""
+    fit: Fit = "squash"
+    """How an image that is not square becomes the square input. "squash" stretches it; nothing is
+    lost but the aspect ratio. "letterbox" keeps the whole image and the aspect ratio, and pads the
+    square with bars in the mean colour of the backbone's pretraining. "crop" keeps the aspect
+    ratio, and the central square alone."""
     head: Literal["trained", "solved"] = "trained"
     """Whether the head is trained by gradient steps, or is a linear probe: solved to its end on the
     frozen backbone's features in one epoch. A probe needs unfreeze, augment and head_hidden at 0;

@@ -21,7 +21,8 @@ from sklearn.datasets import load_digits
 
 from search import Sweep, SweepConfig, SweepResult
 from spaces import TrialParams
-from trainables.data import Dataset, ImageSet, PixelFormat, build_store, survey_images
+from trainables.data import Dataset, ImageSet, build_store, survey_images
+from trainables.images import PixelFormat
 from trainables.models import Weights
 
 torch.set_num_threads(1)

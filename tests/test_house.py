@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "trainables.listing",
         "trainables.images",
     },
-    "trainables.models": {"trainables.data"},
+    "trainables.models": {"trainables.images"},
     "trainables.inputs": {"trainables.models", "trainables.data"},
     "trainables.training": {
         "trainables.inputs",

@@ -23,7 +23,7 @@ from torch import nn
 from search.config import Format
 from search.final.model_card import ExportedFormat, model_card
 from search.record import MODEL_CARD, FinalModel, SweepPaths, TrialRecord
-from spaces import ConfigError, RunError
+from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions
 from trainables.inference import SIDECAR, SPEC, ModelSpec
@@ -43,6 +43,9 @@ _MODEL_FILES: dict[Format, str] = {
 }
 _OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.txt", MODEL_CARD}
 """Names of all files that an export may contain."""
+
+_CROP_MODES: dict[Fit, str] = {"squash": "squash", "letterbox": "border", "crop": "center"}
+"""timm's names of the fits."""
 
 Run = Callable[[torch.Tensor], np.ndarray]
 """Inference function of an export: from preprocessed images, ``(n, 3, h, w)``, to logits."""
@@ -217,7 +220,7 @@ def _write_timm(
         "mean": list(spec.mean),
         "std": list(spec.std),
         "crop_pct": 1.0,
-        "crop_mode": "squash",
+        "crop_mode": _CROP_MODES[spec.fit],
     }
     save_for_hf(
         model,

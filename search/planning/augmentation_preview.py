@@ -1,5 +1,6 @@
 """Preview of augmentation: a picture of training images at several strengths."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from spaces import SearchSpace
 from trainables.data import Dataset
-from trainables.images import read_rgb, resize_square
+from trainables.images import PixelFormat, read_rgb
 from trainables.inputs import NUMBERS_PER_IMAGE, TransformKinds, augment
 
 STRENGTHS = (0.0, 0.1, 0.3, 0.6, 1.0)
@@ -17,15 +18,19 @@ SIDE_PX = 160
 """Side of each image in the picture."""
 
 
-def draw_augmentation(dataset: Dataset, space: SearchSpace, file: Path, *, images: int = 6) -> None:
+def draw_augmentation(
+    dataset: Dataset, space: SearchSpace, pixel_format: PixelFormat, file: Path, *, images: int = 6
+) -> None:
     """Write a picture of augmented training images: a row per strength, a column per image.
 
-    The kinds of transforms are the defaults of ``space``. The picture is
+    The kinds of transforms are the defaults of ``space``. The images are made square as in
+    ``pixel_format``, but at `SIDE_PX`. The picture is
     ``len(STRENGTHS) * SIDE_PX`` pixels high and at most ``images * SIDE_PX`` wide.
     """
     train_rows = dataset.rows("train")
     rows = train_rows[:: max(1, len(train_rows) // images)][:images]
-    squares = [resize_square(read_rgb(dataset.file(row)), SIDE_PX, "bilinear") for row in rows]
+    enlarged = replace(pixel_format, side=SIDE_PX)
+    squares = [enlarged.resize(read_rgb(dataset.file(row))) for row in rows]
     batch = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     defaults = {"backbone": space.backbones[0], "image_size": SIDE_PX}
     kinds = TransformKinds.of(space.params(defaults, native_image_size={}))

@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spaces import DataError
 from spaces.wording import counted
-from trainables.data import Dataset, PixelFormat
-from trainables.images import read_rgb, resize_square
+from trainables.data import Dataset
+from trainables.images import PixelFormat, read_rgb
 from trainables.listing import SPLITS
 
 TILE_PX = 96
@@ -68,8 +68,7 @@ def _tile(file: Path, pixel_format: PixelFormat) -> Image.Image:
         image = read_rgb(file, side=pixel_format.side)
     except OSError as error:
         raise DataError(f"{file} can't be read any more ({error.strerror or error}).") from None
-    pixels = resize_square(image, pixel_format.side, pixel_format.interpolation)
-    return Image.fromarray(pixels).resize((TILE_PX, TILE_PX))
+    return Image.fromarray(pixel_format.resize(image)).resize((TILE_PX, TILE_PX))
 
 
 def _fitted(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

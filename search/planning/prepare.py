@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import torch
 
@@ -12,9 +12,9 @@ from search.config import SweepConfig
 from search.planning.checks import CheckedInputs, check_data, check_inputs, read_points
 from search.planning.initial_points import choose_initial_points, recorded_initial_points
 from search.record import ResolvedSettings, SweepPaths
-from spaces import ConfigError, SearchSpace, SpaceError, TrialParams
-from trainables.data import PixelFormat
+from spaces import ConfigError, Fit, SearchSpace, SpaceError, TrialParams
 from trainables.files import check_writable
+from trainables.images import PixelFormat
 from trainables.models import (
     CUT_FRACTIONS,
     CannotSplitError,
@@ -53,10 +53,13 @@ class PreparedPlan:
     @property
     def pixel_formats(self) -> list[PixelFormat]:
         """Distinct pixel formats that trials may need."""
-        inputs = [(point.backbone, point.image_size) for point in self.points]
+        inputs = [(point.backbone, point.image_size, point.fit) for point in self.points]
         if len(inputs) < self.config.trials:
-            inputs += self.space.backbone_sizes(self.native_image_size)
-        formats = [self.preprocessing[name].pixel_format(size) for name, size in inputs]
+            sizes = self.space.backbone_sizes(self.native_image_size)
+            drawn = self.space.dimensions["fit"]
+            fits = [fit for fit in get_args(Fit) if drawn.contains(fit)]
+            inputs += [(name, size, fit) for name, size in sizes for fit in fits]
+        formats = [self.preprocessing[name].pixel_format(size, fit) for name, size, fit in inputs]
         return list(dict.fromkeys(formats))
 
 

@@ -1,6 +1,7 @@
 """Galleries of test images: mistakes, likely label errors, and Grad-CAM."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ from spaces import DataError
 from spaces.wording import counted
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions, likely_label_errors
-from trainables.images import resize_square
 from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
 from trainables.listing import SplitName
 
@@ -94,8 +94,9 @@ def grad_cam_gallery(
     if maps is None:
         return None
     thumbnails = []
+    as_seen = replace(spec.pixel_format, side=THUMBNAIL_PX, interpolation="bilinear")
     for index, image, heat_map in zip(indices.tolist(), images, maps, strict=True):
-        square = resize_square(image, THUMBNAIL_PX, "bilinear")
+        square = as_seen.resize(image)
         side_by_side = np.hstack([square, overlay_heatmap(square, heat_map)])
         thumbnails.append(_thumbnail(side_by_side, index, predictions, dataset))
     return Gallery(

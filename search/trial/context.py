@@ -15,12 +15,12 @@ from trainables.data import (
     PIXEL_FILES,
     Dataset,
     ImageSet,
-    PixelFormat,
     PixelStore,
     build_store,
     make_room,
 )
 from trainables.evaluation import fold_numbers
+from trainables.images import PixelFormat
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
 from trainables.training import (
@@ -65,12 +65,12 @@ class TrialJob:
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """Decoded images at a trial's image size, in a file on this machine, marked as just used.
+        """Decoded images in the format of a trial, in a file on this machine, marked as just used.
 
         If the file is missing, this machine fetches it from the driver's machine. If the driver's
         machine has lost the file too, it decodes the images again first.
         """
-        form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
+        form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
         store, cache = self.stores[form], self.config.cache_dir
         try:
             os.utime(store.file)

@@ -55,7 +55,7 @@ def tested(dataset: Dataset, seed: int, way: dict[str, object]) -> tuple[float, 
     )
     preprocessing = Preprocessing.of(BACKBONE)
     cache = SCRATCH / "balancing"
-    pixels = build_store(dataset, preprocessing.pixel_format(96), cache=cache)
+    pixels = build_store(dataset, preprocessing.pixel_format(96, "squash"), cache=cache)
     classes = len(dataset.classes)
     tuning = FineTuning(
         params,

@@ -39,7 +39,7 @@ def run(
     seed: int = 0,
 ) -> list[EpochReport]:
     """Run a fine-tune in float32, and return the reports of its epochs."""
-    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
+    form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     tuning = FineTuning(
         params,

@@ -75,7 +75,7 @@ def _ours(task: Task) -> float:
     values = {**points()[task.point], "image_size": IMAGE_SIZE, **given}
     params = TrialParams.parse(values)
     dataset = dataset_of(task.folder, task.images)
-    pixel_format = Preprocessing.of(params.backbone).pixel_format(IMAGE_SIZE)
+    pixel_format = Preprocessing.of(params.backbone).pixel_format(IMAGE_SIZE, params.fit)
     pixels = build_store(dataset, pixel_format, cache=SCRATCH / "pixels")
     tuning = FineTuning(
         params,

@@ -92,7 +92,8 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     )
     top = [best, *(trial for trial in ranked if trial is not best)][:MOST]
     backbones = {trial.params.backbone for trial in trials}
-    forms = {Preprocessing.of(b).pixel_format(best.params.image_size) for b in backbones}
+    p = best.params
+    forms = {Preprocessing.of(b).pixel_format(p.image_size, p.fit) for b in backbones}
     job = TrialJob(
         config,
         dataset,

@@ -12,7 +12,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from tests.benchmarks.measuring import ROOT, SCRATCH, alternate, ratios, spread, write_table
-from trainables.data import ImageSet, PixelFormat, build_store, survey_images
+from trainables.data import ImageSet, build_store, survey_images
+from trainables.images import PixelFormat
 from trainables.inputs import Views
 from trainables.models import Preprocessing, normalise
 from trainables.process import configure_process

@@ -63,7 +63,7 @@ def begin(
 ) -> FineTuning:
     """Start a fine-tune on the first ``images`` training images, without stored features."""
     dataset = survey_images(data, cache=SCRATCH / "survey").dataset
-    form = Preprocessing.of(params.backbone).pixel_format(params.image_size)
+    form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")
     return FineTuning(
         params,

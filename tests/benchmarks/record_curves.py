@@ -82,7 +82,7 @@ def record(name: str, number: int, seed: int) -> list[dict[str, object]]:
     params, dataset = points()[number], dataset_of(name)
     preprocessing = Preprocessing.of(params.backbone)
     pixels = build_store(
-        dataset, preprocessing.pixel_format(params.image_size), cache=SCRATCH / "pixels"
+        dataset, preprocessing.pixel_format(params.image_size, params.fit), cache=SCRATCH / "pixels"
     )
     store = FeatureStore(SCRATCH / "features-curves", 2**35)
     tuning = FineTuning(

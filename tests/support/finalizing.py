@@ -21,7 +21,7 @@ def finalize_from_untrained(
     """Make a sweep's final model from the given members, starting from untrained weights."""
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
     params = [member.trial.params for member in members]
-    forms = {Preprocessing.of(p.backbone).pixel_format(p.image_size) for p in params}
+    forms = {Preprocessing.of(p.backbone).pixel_format(p.image_size, p.fit) for p in params}
     job = TrialJob(
         config,
         dataset,

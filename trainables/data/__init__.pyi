@@ -7,7 +7,6 @@ from .disk_cache import make_room as make_room
 from .disk_cache import preallocate as preallocate
 from .image_set import ImageSet as ImageSet
 from .object_store import open_object_store as open_object_store
-from .pixel_store import PixelFormat as PixelFormat
 from .pixel_store import PixelStore as PixelStore
 from .pixel_store import StagedPixels as StagedPixels
 from .pixel_store import build_store as build_store

@@ -28,28 +28,12 @@ from trainables.files import write_atomically
 from trainables.images import (
     DECODER_VERSION,
     IMAGE_ERRORS,
+    PixelFormat,
     content_digest,
     describe_image_error,
     read_rgb,
-    resize_square,
 )
 from trainables.progress import Progress, ignore_progress
-
-
-@dataclass(frozen=True)
-class PixelFormat:
-    """Size and interpolation of a backbone's input images, ``side`` by ``side`` pixels.
-
-    Its `repr` is part of the key that names a store's file.
-    """
-
-    side: int
-    interpolation: str
-
-    @property
-    def bytes_per_image(self) -> int:
-        """Bytes of one image, three channels of uint8."""
-        return self.side**2 * 3
 
 
 @dataclass(frozen=True)
@@ -101,9 +85,7 @@ class StagedPixels:
 
     def add(self, row: int, digest: str, pixel_format: PixelFormat, image: Image.Image) -> None:
         """Resize and stage an image. Threads may call this concurrently for different rows."""
-        self._arrays[pixel_format][row] = resize_square(
-            image, pixel_format.side, pixel_format.interpolation
-        )
+        self._arrays[pixel_format][row] = pixel_format.resize(image)
         self._rows[digest] = row
 
     def get(self, pixel_format: PixelFormat, digest: str) -> np.ndarray | None:
@@ -135,7 +117,7 @@ def build_store(
     Raises `DataError` if an image has changed since the survey, or if there is no room.
     """
     key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([f"{DECODER_VERSION} {pixel_format!r}", *dataset.digests]).encode())
+    key.update("\n".join([f"{DECODER_VERSION} {pixel_format.key}", *dataset.digests]).encode())
     store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)
@@ -192,8 +174,7 @@ def _decode_all(
     def decode(row: int) -> None:
         image = staged.get(pixel_format, dataset.digests[row]) if staged else None
         if image is None:
-            decoded = read_surveyed_image(dataset, row, side=side)
-            image = resize_square(decoded, side, pixel_format.interpolation)
+            image = pixel_format.resize(read_surveyed_image(dataset, row, side=side))
         pixels[row] = image
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,4 +1,4 @@
-"""One image file: its format by content, and its pixels as eight-bit RGB.
+"""One image file: its format by content, its pixels as eight-bit RGB, and the input made of them.
 
 Knows nothing of labels, splits or datasets.
 """

@@ -5,6 +5,6 @@ from .decoding import content_digest as content_digest
 from .decoding import decode_for_sides as decode_for_sides
 from .decoding import describe_image_error as describe_image_error
 from .decoding import read_rgb as read_rgb
-from .decoding import resize_square as resize_square
 from .image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .image_formats import is_image as is_image
+from .pixel_format import PixelFormat as PixelFormat

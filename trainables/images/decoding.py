@@ -77,10 +77,10 @@ def decode(content: bytes, *, side: int | None = None) -> DecodedImage:
     HEIC, the primary image. DICOM is read by `read_dicom`, HEIC by pillow-heif, all others by
     Pillow.
 
-    ``side`` is the size in pixels to which the caller will resize the image. A JPEG at least four
-    times as large is decoded at 1/2, 1/4 or 1/8 of its size, so that the shorter side is still at
-    least ``2 * side``. This halves the decoding time, with hardly a visible difference after
-    resizing. The whole file is read in any case, so a damaged file is always refused.
+    ``side`` is the side in pixels of the square that the caller will make of the image. A JPEG at
+    least four times as large is decoded at 1/2, 1/4 or 1/8 of its size, so that the shorter side is
+    still at least ``2 * side``: no fit enlarges it. This halves the decoding time, with hardly a
+    visible difference after resizing. The whole file is read in any case, so a damaged file is always refused.
 
     Raises one of `IMAGE_ERRORS`.
     """
@@ -191,13 +191,3 @@ def _reduction(image: Image.Image, side: int | None) -> int:
     if ratio < 2 or image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         return 1
     return 8 if ratio >= 8 else 4 if ratio >= 4 else 2
-
-
-def resize_square(image: Image.Image, side: int, interpolation: str) -> np.ndarray:
-    """Resize to ``(side, side, 3)`` uint8. Does not crop, and does not keep the aspect ratio.
-
-    Equal to timm's evaluation transform with ``crop_mode="squash"`` and ``crop_pct=1``.
-    ``interpolation`` is timm's name: "bilinear", "bicubic", "lanczos" or "nearest".
-    """
-    method = Image.Resampling[interpolation.upper()]
-    return np.asarray(image.resize((side, side), method))

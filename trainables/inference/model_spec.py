@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter
 
-from spaces import ConfigError, TrialParams
+from spaces import ConfigError, Fit, TrialParams
 from trainables.evaluation import OperatingPoint
-from trainables.images import resize_square
+from trainables.images import PixelFormat
 from trainables.models import Preprocessing
 
 SPEC = "finesweep"
@@ -38,6 +38,8 @@ class ModelSpec:
     """Standard deviation of each channel, for pixels in [0, 1]."""
     point: OperatingPoint | None = None
     """Decision threshold for two classes; None predicts the class of the largest probability."""
+    fit: Fit = "squash"
+    """How an image becomes the square; the exports of earlier versions, which lack it, squash."""
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class ModelSpec:
             mean=expected.mean,
             std=expected.std,
             point=point,
+            fit=params.fit,
         )
 
     def to_json(self) -> str:
@@ -84,16 +87,17 @@ class ModelSpec:
         is_positive = probabilities[:, positive] >= self.point.threshold
         return np.where(is_positive, positive, 1 - positive)
 
-    def resize(self, image: Image.Image) -> np.ndarray:
-        """``(image_size, image_size, 3)`` uint8 pixels of an RGB image."""
-        return resize_square(image, self.image_size, self.interpolation)
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """Format of the pixels that `normalise` takes."""
+        return PixelFormat.of(self.image_size, self.interpolation, self.fit, self.mean)
 
     def normalise(self, resized: Sequence[np.ndarray]) -> torch.Tensor:
-        """``(n, 3, image_size, image_size)`` float32 input of the model, from `resize`d images."""
+        """``(n, 3, image_size, image_size)`` float32 input of the model, from resized images."""
         pixels = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Input of the model for RGB images: resized and normalised."""
-        return self.normalise([self.resize(image) for image in images])
+        return self.normalise([self.pixel_format.resize(image) for image in images])

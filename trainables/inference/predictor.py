@@ -203,7 +203,7 @@ class Predictor:
             return FileOutcome(file, status, describe_image_error(error)), None
 
     def _read(self, file: Path) -> np.ndarray:
-        return self.spec.resize(read_rgb(file, side=self.spec.image_size))
+        return self.spec.pixel_format.resize(read_rgb(file, side=self.spec.image_size))
 
     def _logits(self, resized: Sequence[np.ndarray]) -> np.ndarray:
         with torch.inference_mode():

@@ -6,7 +6,8 @@ import timm
 import torch
 from timm.data.config import resolve_data_config
 
-from trainables.data import PixelFormat
+from spaces import Fit
+from trainables.images import PixelFormat
 from trainables.models.weights import check_backbone
 
 
@@ -32,9 +33,9 @@ class Preprocessing:
         fixed = bool(cfg and cfg.fixed_input_size)
         return cls(max(data["input_size"][1:]), method, data["mean"], data["std"], fixed)
 
-    def pixel_format(self, image_size: int) -> PixelFormat:
+    def pixel_format(self, image_size: int, fit: Fit) -> PixelFormat:
         """Format of the `PixelStore` that serves this backbone at ``image_size`` pixels."""
-        return PixelFormat(image_size, self.interpolation)
+        return PixelFormat.of(image_size, self.interpolation, fit, self.mean)
 
 
 def normalise(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

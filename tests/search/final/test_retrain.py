@@ -45,7 +45,7 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
     member = EnsembleMember(read_trials(paths.journal)[0], temperature=1000.0)
     params = member.trial.params
-    pixel_format = Preprocessing.of(params.backbone).pixel_format(params.image_size)
+    pixel_format = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     store = build_store(dataset, pixel_format, cache=config.cache_dir)
     weights = {params.backbone: Weights(params.backbone, "none", None)}
     job = TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=False)

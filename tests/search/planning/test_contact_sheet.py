@@ -11,8 +11,8 @@ from search.planning.contact_sheet import (
     TILE_PX,
     _spread,
 )
-from trainables.data import Dataset, PixelFormat
-from trainables.images import read_rgb, resize_square
+from trainables.data import Dataset
+from trainables.images import PixelFormat, read_rgb
 
 
 def test_a_class_has_a_row_of_its_images_as_the_model_gets_them(
@@ -26,7 +26,7 @@ def test_a_class_has_a_row_of_its_images_as_the_model_gets_them(
     for block, split in enumerate(("train", "val", "test")):
         rows = dataset.rows(split)
         first = rows[dataset.labels[rows] == 1][0]
-        small = Image.fromarray(resize_square(read_rgb(dataset.file(first)), 16, "bilinear"))
+        small = Image.fromarray(wanted.resize(read_rgb(dataset.file(first))))
         left, top = LABEL_PX + block * IMAGES_PER_SPLIT * TILE_PX, HEADER_PX + TILE_PX
         drawn = pixels[top : top + TILE_PX, left : left + TILE_PX]
         assert (drawn == np.asarray(small.resize((TILE_PX, TILE_PX)))).all()

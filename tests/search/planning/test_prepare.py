@@ -30,7 +30,9 @@ def test_every_image_size_that_a_trial_may_use_is_prepared_as_a_pixel_format(
     settings: dict[str, Any],
 ) -> None:
     prepared = prepare_plan(SweepConfig.parse({**settings, "image_size": 48}))
-    wanted = {Preprocessing.of(name).pixel_format(48) for name in prepared.space.backbones}
+    wanted = {
+        Preprocessing.of(name).pixel_format(48, "squash") for name in prepared.space.backbones
+    }
     assert wanted <= set(prepared.pixel_formats)
     assert {form.side for form in prepared.pixel_formats} == {
         48,

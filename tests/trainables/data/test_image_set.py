@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data import Dataset, ImageSet, PixelFormat, build_store
+from trainables.data import Dataset, ImageSet, build_store
+from trainables.images import PixelFormat
 
 FORMAT = PixelFormat(24, "bicubic")
 

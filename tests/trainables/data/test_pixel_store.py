@@ -1,14 +1,15 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from spaces import DataError
-from trainables.data import Dataset, PixelFormat, StagedPixels, build_store, survey_images
-from trainables.images import read_rgb, resize_square
+from spaces import DataError, Fit
+from trainables.data import Dataset, StagedPixels, build_store, survey_images
+from trainables.images import PixelFormat, read_rgb
 
 FORMAT = PixelFormat(24, "bicubic")
 
@@ -19,7 +20,7 @@ def test_a_store_equals_the_decoded_images(dataset: Dataset, tmp_path: Path) -> 
     pixels = store.read(rows)
     assert (pixels.shape, pixels.dtype) == ((3, 3, 24, 24), torch.uint8)
     for got, row in zip(pixels, rows, strict=True):
-        expected = resize_square(read_rgb(dataset.file(row)), 24, "bicubic")
+        expected = FORMAT.resize(read_rgb(dataset.file(row)))
         assert (got.permute(1, 2, 0).numpy() == expected).all()
 
 
@@ -30,6 +31,16 @@ def test_an_existing_store_is_reused(dataset: Dataset, tmp_path: Path) -> None:
     assert first.file.stat().st_ino == made
     other = build_store(dataset, PixelFormat(24, "bilinear"), cache=tmp_path)
     assert other.file != first.file
+
+
+def test_each_fit_has_a_store_of_its_own_and_a_squash_that_of_earlier_versions(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    mean = (0.5, 0.5, 0.5)
+    formats = [PixelFormat.of(24, "bicubic", fit, mean) for fit in get_args(Fit)]
+    files = {build_store(dataset, each, cache=tmp_path).file for each in formats}
+    assert len(files) == 3
+    assert PixelFormat(24, "bicubic").key == "PixelFormat(side=24, interpolation='bicubic')"
 
 
 def test_a_store_that_fails_to_build_leaves_no_finished_file(digits: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spaces import WeightsError
-from trainables.data import PixelFormat
+from trainables.images import PixelFormat
 from trainables.models import Preprocessing, normalise
 
 
@@ -12,7 +12,14 @@ def test_preprocessing_is_timms_own_for_each_backbone() -> None:
     assert inception.image_size == 299
     assert Preprocessing.of("vit_tiny_patch16_224").fixed_input_size
     assert not Preprocessing.of("resnet18").fixed_input_size
-    assert lite.pixel_format(48) == PixelFormat(48, "bicubic")
+    assert lite.pixel_format(48, "squash") == PixelFormat(48, "bicubic")
+
+
+def test_a_letterbox_is_padded_with_the_mean_of_the_backbone() -> None:
+    lite, resnet = Preprocessing.of("tf_efficientnet_lite0"), Preprocessing.of("resnet18")
+    assert lite.pixel_format(48, "letterbox").padding == (128, 128, 128)
+    assert resnet.pixel_format(48, "letterbox").padding == (124, 116, 104)
+    assert resnet.pixel_format(48, "crop").padding == ()
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:

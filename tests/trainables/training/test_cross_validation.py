@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from spaces import TrialParams
-from trainables.data import Dataset, ImageSet, PixelFormat, build_store
+from trainables.data import Dataset, ImageSet, build_store
 from trainables.evaluation import fold_numbers, scores_of
+from trainables.images import PixelFormat
 from trainables.inputs import FeatureStore
 from trainables.models import Weights
 from trainables.training import (
