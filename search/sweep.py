@@ -114,6 +114,8 @@ class Sweep:
             with hold_driver_lock(self.paths), mirror_of(self.config, self.paths):
                 log_to_file(self.paths.log)
                 record_launch(self.paths, prepared.plan, self._asked, self._given)
+                if prepared.plan.fit_note:
+                    _log.warning(prepared.plan.fit_note)
                 return self._search(prepared, before=[])
 
     def resume(self) -> SweepResult:

@@ -87,7 +87,12 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         folds=config.folds,
         fingerprint=survey.dataset.fingerprint,
         unused=survey.unused,
-        notes=[*survey.notes, *_imbalance_note(plan), *_mirroring_note(plan)],
+        notes=[
+            *survey.notes,
+            *_imbalance_note(plan),
+            *_mirroring_note(plan),
+            *filter(None, [plan.fit_note]),
+        ],
         bad_images=[issue for issue in survey.issues if issue.kind == "bad"],
         odd_images=[issue for issue in survey.issues if issue.kind == "odd"],
         metric=config.metric,

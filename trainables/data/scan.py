@@ -40,7 +40,7 @@ _IMAGES_PER_TASK = 16
 """Number of images that a thread scans at a time."""
 _SMALL_BYTES = 8192
 """Average size of files below which one thread is faster than several, measured on two cores."""
-_SCAN_VERSION = 3
+_SCAN_VERSION = 4
 """Part of the name of the file of results. Change it whenever a scan gives other results."""
 
 FileStamp = tuple[int, ...]
@@ -62,6 +62,8 @@ class ScannedImage:
     or more on its shorter side is hashed at reduced size, so only its copies as JPEG are equal."""
     appearance: Appearance = UNKNOWN
     """Look of the image, by which near copies are found."""
+    elongation: float = 1.0
+    """Longer side of the image, divided by the shorter."""
 
 
 def scan_images(
@@ -171,6 +173,7 @@ def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImag
             oddity=_oddity(image, pixels),
             pixels=_pixel_digest(image.rgb.size, pixels),
             appearance=appearance_of(image.rgb),
+            elongation=max(image.rgb.size) / min(image.rgb.size),
         )
     except IMAGE_ERRORS as error:
         return ScannedImage(error=describe_image_error(error))

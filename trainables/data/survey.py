@@ -38,6 +38,9 @@ from trainables.listing import (
 )
 from trainables.progress import Progress, ignore_progress
 
+MAX_ELONGATION = 1.35
+"""Longer side, divided by the shorter, above which an image counts as elongated: 4:3, with some
+room for rounding. The random crops of ImageNet pretraining stretch images by as much."""
 MAX_UNREADABLE_SHARE = 0.1
 """Largest share of unreadable images that a survey tolerates."""
 
@@ -57,6 +60,8 @@ class Survey:
     """Ambiguities in the source, and how each was resolved."""
     issues: tuple[ImageIssue, ...]
     """Images that were left out, and images that look wrong."""
+    elongated: int
+    """Number of the dataset's images that are wider or taller than 4:3: see `MAX_ELONGATION`."""
 
 
 def survey_images(
@@ -98,7 +103,15 @@ def survey_images(
     dataset = _dataset(listing.root, classes, readable, splits, units)
     _refuse_empty_classes(dataset)
     notes = (*listing.notes, *_notes_on_units(readable, units, dataset))
-    return Survey(dataset, listing.kind, split_description, listing.unused, notes, tuple(issues))
+    return Survey(
+        dataset=dataset,
+        kind=listing.kind,
+        split_description=split_description,
+        unused=listing.unused,
+        notes=notes,
+        issues=tuple(issues),
+        elongated=sum(image.elongation > MAX_ELONGATION for _, image in readable),
+    )
 
 
 def _notes_on_units(readable: ReadableImages, units: Units, dataset: Dataset) -> list[str]:

@@ -80,7 +80,8 @@ def decode(content: bytes, *, side: int | None = None) -> DecodedImage:
     ``side`` is the side in pixels of the square that the caller will make of the image. A JPEG at
     least four times as large is decoded at 1/2, 1/4 or 1/8 of its size, so that the shorter side is
     still at least ``2 * side``: no fit enlarges it. This halves the decoding time, with hardly a
-    visible difference after resizing. The whole file is read in any case, so a damaged file is always refused.
+    visible difference after resizing. The whole file is read in any case, so a damaged file is
+    always refused.
 
     Raises one of `IMAGE_ERRORS`.
     """

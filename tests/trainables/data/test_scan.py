@@ -50,6 +50,14 @@ def test_new_and_changed_files_are_opened(
     assert opened_by_scan(files, tmp_path, monkeypatch) == [files[4]], "it may have been the disk"
 
 
+def test_the_elongation_is_that_of_the_upright_image_at_any_size(tmp_path: Path) -> None:
+    wide, tall = tmp_path / "wide.jpg", tmp_path / "tall.png"
+    Image.new("RGB", (1600, 1000), "red").save(wide)
+    Image.new("RGB", (10, 40), "red").save(tall)
+    elongations = [image.elongation for image in scan_images([wide, tall], cache=tmp_path)]
+    assert elongations == pytest.approx([1.6, 4.0], abs=0.01)
+
+
 def test_a_missing_file_is_scanned_when_it_is_restored(files: list[Path], tmp_path: Path) -> None:
     content = files[0].read_bytes()
     files[0].unlink()
