@@ -4,7 +4,7 @@ Does not sample: `SearchSpace.draw` asks a sampler for each value, in order of d
 """
 
 from spaces.conditional import SEPARATOR, Case, Conditional
-from spaces.dimension import NATIVE, Choices, Fixed, Range, Value
+from spaces.dimension import NATIVE, Choices, Fixed, Range, Value, value_from_text
 from spaces.errors import (
     ConfigError,
     DataError,
@@ -36,4 +36,5 @@ __all__ = [
     "Value",
     "WeightsError",
     "preset_names",
+    "value_from_text",
 ]

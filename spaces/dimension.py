@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from spaces.params import TrialParams
 
@@ -206,4 +206,15 @@ def to_field_type(value: Any, field: str) -> Any:
         return float(value)
     if info and info.annotation is int and type(value) is float and value.is_integer():
         return int(value)
+    return value
+
+
+def value_from_text(text: str, field: str) -> Value:
+    """Value of a field as typed on a command line; ``text`` itself if the field's type differs."""
+    types: dict[str, Any] = {f: info.annotation for f, info in TrialParams.model_fields.items()}
+    adapter = TypeAdapter(types.get(field, str), config=ConfigDict(allow_inf_nan=False))
+    try:
+        value: Value = adapter.validate_strings(text)
+    except ValidationError:
+        return text
     return value

@@ -5,7 +5,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spaces.conditional import Case, Conditional, cases_of
-from spaces.dimension import NATIVE, AnyDimension, Choices, Fixed, Range, Value, to_field_type
+from spaces.dimension import (
+    NATIVE,
+    AnyDimension,
+    Choices,
+    Fixed,
+    Range,
+    Value,
+    dimension_of,
+    to_field_type,
+)
 from spaces.errors import SpaceError, unknown
 from spaces.params import NO_EFFECT, TrialParams, with_current_names
 from spaces.space_checks import check_conditions, check_space, draw_order
@@ -96,11 +105,22 @@ class SearchSpace:
         return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
-        """Copy of this space with some fields fixed."""
-        fixed = {field: Fixed(value=value) for field, value in values.items()}
-        rest = [{f: v for f, v in recipe.items() if f not in values} for recipe in self.recipes]
+        """Copy of this space with some fields fixed, and with those that then have no effect.
+
+        Starts of other backbones than a fixed one are dropped. Raises `SpaceError` if a name or a
+        value is not valid.
+        """
+        if strange := [field for field in values if field not in self.dimensions]:
+            raise SpaceError.of(unknown("parameter", f, self.dimensions) for f in strange)
+        fixed = {field: dimension_of(field, value) for field, value in values.items()}
         dimensions = {**self.dimensions, **fixed}
-        return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=rest)
+        for field, (other, value) in NO_EFFECT.items():
+            if dimensions[other] == dimension_of(other, value):
+                dimensions[field] = Fixed(value=dimensions[field].start)
+        backbone = values.get("backbone")
+        kept = [r for r in self.recipes if backbone in (None, r.get("backbone", backbone))]
+        recipes = [{f: v for f, v in recipe.items() if f not in values} for recipe in kept]
+        return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=recipes)
 
     @cached_property
     def open(self) -> dict[str, Range | Choices]:

@@ -5,13 +5,13 @@ from collections.abc import Collection
 from typing import Any
 
 from search.config import GROUPS, Setting, SweepConfig, all_settings, overlay, read_toml
-from spaces import preset_names
+from spaces import ConfigError, preset_names
 
 _METAVARS = {
     "trials": "N",
     "max_epochs": "E",
     "metric": "M",
-    "image_size": "PX",
+    "fix": "NAME=VALUE",
     "gpus_per_trial": "X",
     "cpus_per_trial": "X",
     "concurrent": "N",
@@ -63,6 +63,7 @@ def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: 
         section.add_argument(
             setting.flag,
             dest=setting.name,
+            action="append" if setting.is_table else "store",
             metavar=_metavar(setting),
             default=argparse.SUPPRESS,
             help=help_text,
@@ -87,7 +88,7 @@ def _help(setting: Setting, *, with_default: bool) -> str:
 
 def _default(setting: Setting) -> str:
     default = setting.field.default
-    if default is None or default in ("", ()):
+    if default is None or default in ("", (), {}):
         return "unset"
     return ",".join(default) if isinstance(default, tuple) else str(default)
 
@@ -99,10 +100,25 @@ def config_from_arguments(arguments: argparse.Namespace) -> SweepConfig:
 
 
 def settings_from_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Settings that were given as flags, by dotted name."""
+    """Settings that were given as flags, by dotted name: ``fix.augment`` for ``--fix augment=0``.
+
+    Raises `ConfigError` if a flag that takes NAME=VALUE has something else.
+    """
     known = {setting.name: setting for setting in all_settings()}
-    return {
-        name: value.split(",") if known[name].is_list else value
-        for name, value in vars(arguments).items()
-        if name in known and value is not None
-    }
+    given: dict[str, Any] = {}
+    for name, value in vars(arguments).items():
+        if name not in known or value is None:
+            continue
+        if known[name].is_table:
+            pairs = [pair for flag in value for pair in flag.split(",")]
+            given |= {f"{name}.{key}": text for key, text in map(_name_and_value, pairs)}
+        else:
+            given[name] = value.split(",") if known[name].is_list else value
+    return given
+
+
+def _name_and_value(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name.strip() and equals and value.strip()):
+        raise ConfigError(f"--fix needs NAME=VALUE, such as fit=letterbox, not {pair!r}.")
+    return name.strip(), value.strip()

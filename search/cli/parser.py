@@ -79,6 +79,10 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     arguments, extra = parser.parse_known_args(argv)
     if extra:
         flag = extra[0].partition("=")[0]
+        if flag == "--image-size":  # of earlier versions
+            raise ConfigError(
+                "--image-size is now --fix image_size=PX; --fix fixes any parameter of the space."
+            )
         if flag.startswith("-"):
             known = commands.get(arguments.command, parser).flags
             raise ConfigError(unknown("flag", flag, known))

@@ -65,4 +65,6 @@ def _value_at(values: Mapping[str, Any], dotted_name: str) -> Any:
 def _flag_with_value(setting: Setting, value: Any) -> list[str]:
     if setting.is_switch:
         return [setting.flag if value else "--no-" + setting.flag.removeprefix("--")]
-    return [setting.flag, ",".join(map(str, value)) if setting.is_list else str(value)]
+    if setting.is_table:
+        value = [f"{name}={each}" for name, each in value.items()]
+    return [setting.flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]

@@ -13,6 +13,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from spaces import Value, value_from_text
+
 Format = Literal["timm", "onnx", "pt2", "torchscript"]
 Objective = Literal["parameters", "latency_ms"]
 SamplerName = Literal["mfgp", "tpe", "random", "grid", "gp", "cmaes", "nsga2"]
@@ -127,6 +129,10 @@ class SpaceSettings(SettingGroup):
 
     space: str = "default"
     """Search space: the name of a preset, or a TOML file."""
+    fix: dict[str, Value] = Field({})
+    """Parameters that have one value in all trials, whatever the space allows: NAME=VALUE, such as
+    image_size=224 or fit=letterbox. Several are separated by commas, or given one by one; in a TOML
+    file they are the table [fix]."""
     points: Path | None = None
     """JSON file with a list of parameter points to try first, in order."""
     prior: tuple[Path, ...] = ()
@@ -136,6 +142,17 @@ class SpaceSettings(SettingGroup):
     """Try the space's starting points after those of points and prior; if the space has none, try
     each backbone as a linear probe, then at its defaults. Points of prior and starts together get
     at most half of the trials that points leaves over."""
+
+    @field_validator("fix", mode="before")
+    @classmethod
+    def _typed_values(cls, fix: object) -> object:
+        """Converts text to the types of the parameters. The space checks names and values."""
+        if not isinstance(fix, dict):
+            raise ValueError(f"must be a table of parameters, not {fix!r}.")
+        for name, value in fix.items():
+            if not isinstance(value, float | int | bool | str):
+                raise ValueError(f"gives {name} one value, such as {name} = 0, not {value!r}.")
+        return {n: value_from_text(v, n) if isinstance(v, str) else v for n, v in fix.items()}
 
     @field_validator("space")
     @classmethod
@@ -213,8 +230,6 @@ class TrainingSettings(SettingGroup):
     folds: int = Field(0, ge=0)
     """Cross-validate every trial over this many folds of the training and validation images, for
     small data; the cost grows with the folds. 0 validates on the validation images alone."""
-    image_size: int | None = Field(None, ge=16)
-    """Side of the input in pixels, the same for all backbones; unset leaves it to the space."""
     weights: str = "pretrained"
     """Initial weights of the backbones: "pretrained", "untrained", or a folder of weight files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -125,6 +125,16 @@ class SweepConfig(  # pydantic takes the fields of the last base first
 
     @model_validator(mode="before")
     @classmethod
+    def _read_old_image_size(cls, values: Any) -> Any:
+        """Reads settings of an earlier version, in which ``image_size`` was one of them."""
+        values = dict(values)
+        size = values.pop("image_size", None)
+        if size is not None:
+            values["fix"] = {"image_size": size, **values.get("fix", {})}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _defaults_by_other_settings(cls, values: Any) -> Any:
         """With a budget, ``trials`` defaults to no limit; with objectives, ``sampler`` to tpe."""
         defaults: dict[str, Any] = {}
@@ -210,6 +220,11 @@ class Setting:
     def is_list(self) -> bool:
         """Whether the flag takes several values, separated by commas."""
         return get_origin(self.field.annotation) is tuple
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the flag takes pairs NAME=VALUE, each separated by commas or in its own flag."""
+        return get_origin(self.field.annotation) is dict
 
     @property
     def choices(self) -> tuple[str, ...]:

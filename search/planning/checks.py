@@ -1,6 +1,7 @@
 """Quick checks of a launch, made before torch and Ray are imported."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class CheckedInputs:
     """Inputs of a launch that the checks have read, for later steps to use."""
 
     space: SearchSpace
+    """The space, with the parameters fixed that the setting `fix` names."""
     points: list[dict[str, object]]
     """Points of the points file, not yet checked against the space."""
 
@@ -49,9 +51,22 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
 
 def check_inputs(config: SweepConfig) -> CheckedInputs:
     """Check the data, and read the space and the points. Raises `UserError`."""
-    inputs = CheckedInputs(SearchSpace.load(config.space), read_points(config.points))
+    space = SearchSpace.load(config.space).with_fixed(**config.fix)
+    inputs = CheckedInputs(space, read_points(config.points))
+    _check_points_are_fixed(config, inputs.points)
     check_data(config)
     return inputs
+
+
+def _check_points_are_fixed(config: SweepConfig, points: Sequence[Mapping[str, object]]) -> None:
+    """Raise `ConfigError` if a point of the points file has another value than `fix` gives."""
+    for point in points:
+        for name, value in config.fix.items():
+            if point.get(name, value) != value:
+                raise ConfigError(
+                    f"A point in {config.points} sets {name} to {point[name]!r}, but fix sets it "
+                    f"to {value!r} in all trials; drop one of them."
+                )
 
 
 def check_data(config: SweepConfig) -> None:

@@ -98,8 +98,6 @@ def prepare_plan(
     else:
         inputs = checked or check_inputs(config)
         space, given_points = inputs.space, inputs.points
-        if config.image_size is not None:
-            space = space.with_fixed(image_size=config.image_size)
 
     # 2. Choose the initial points.
     in_points = [str(point["backbone"]) for point in given_points if "backbone" in point]

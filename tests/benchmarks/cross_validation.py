@@ -67,7 +67,7 @@ def swept(table: Path, weights: Path, *flags: str) -> Outcome:
     work = table.parent
     shutil.rmtree(work / "results", ignore_errors=True)
     command = [sys.executable, "-m", "search", "launch", str(table), *flags]
-    command += ["--space", "demo", "--name", table.stem, "--image-size", "96"]
+    command += ["--space", "demo", "--name", table.stem, "--fix", "image_size=96"]
     command += ["--max-epochs", str(EPOCHS), "--metric", "val_accuracy", "--concurrent", "2"]
     command += ["--weights", str(weights), "--export.formats", "timm"]
     command += ["--results-dir", str(work / "results"), "--cache-dir", str(work / "cache")]

@@ -48,7 +48,7 @@ def search(name: str, seed: int, trials: int, weights: Path, work: Path) -> Swee
     command = [sys.executable, "-m", "search", "launch", str(ROOT / "data" / name)]
     command += ["--space", "demo", "--name", f"{name}-{seed}", "--seed", str(seed)]
     command += ["--trials", str(trials), "--max-epochs", "6", "--confirm", "0", "--no-retrain"]
-    command += ["--image-size", "96", "--weights", str(weights), "--concurrent", "2"]
+    command += ["--fix", "image_size=96", "--weights", str(weights), "--concurrent", "2"]
     command += ["--results-dir", str(work / "results"), "--cache-dir", str(work / "cache")]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     return SweepPaths(work / "results" / f"{name}-{seed}")

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from spaces import Choices, Fixed, Range
+from spaces import Choices, Fixed, Range, value_from_text
 from spaces.dimension import dimension_of, to_field_type
 
 
@@ -18,6 +18,25 @@ def test_numbers_take_the_type_of_their_field() -> None:
     assert type(to_field_type(1e3, "head_hidden")) is int
     assert to_field_type(0.5, "head_hidden") == 0.5
     assert to_field_type([1, 2], "dropout") == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("augment", "0", 0.0),
+        ("image_size", "224", 224),
+        ("image_size", "native", "native"),
+        ("gradual_unfreezing", "true", True),
+        ("fit", "crop", "crop"),
+        ("fit", "corp", "corp"),
+        ("learning_rate", "high", "high"),
+        ("learning_rate", "nan", "nan"),
+        ("augmnt", "0", "0"),
+    ],
+)
+def test_text_takes_the_type_of_its_field_if_it_can(field: str, text: str, value: object) -> None:
+    read = value_from_text(text, field)
+    assert (read, type(read)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from spaces import Fixed, Range, SearchSpace, SpaceError, TrialParams
@@ -152,3 +154,30 @@ def test_a_fixed_field_is_no_longer_open() -> None:
     made = space(image_size={"choices": [32, 64]}).with_fixed(image_size=48)
     assert made.dimensions["image_size"] == Fixed(value=48)
     assert "image_size" not in made.open
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"augmnt": 0}, "Unknown parameter 'augmnt'; did you mean 'augment'"),
+        ({"augment": 3.0}, "augment should be less than or equal to 1, not 3"),
+        ({"augment": "much"}, "augment should be a valid number.*, not 'much'"),
+        ({"fit": "corp"}, "fit should be 'squash', 'letterbox' or 'crop', not 'corp'"),
+        ({"learning_rate": "nan"}, "learning_rate should be a finite number, not 'nan'"),
+    ],
+)
+def test_a_field_is_fixed_only_at_a_value_that_it_can_have(
+    values: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SpaceError, match=sentence):
+        space().with_fixed(**values)
+
+
+def test_fields_that_lose_their_effect_by_a_fixed_one_no_longer_vary() -> None:
+    made = space(unfreeze={"low": 0, "high": 1}, layer_decay={"low": 0.5, "high": 1})
+    assert list(made.with_fixed(unfreeze=0).open) == ["backbone"]
+
+
+def test_the_starts_of_other_backbones_than_the_fixed_one_are_dropped() -> None:
+    made = space(dropout={"low": 0, "high": 0.5}, starts=[{"dropout": 0.1}, {"backbone": "a"}])
+    assert made.with_fixed(backbone="b").recipes == ({"dropout": 0.1},)

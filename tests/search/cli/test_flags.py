@@ -6,6 +6,7 @@ import pytest
 
 from search.cli.flags import add_setting_flags, config_from_arguments, settings_from_flags
 from search.config import GROUPS, all_settings
+from spaces import ConfigError
 
 
 def parser(**options: Any) -> argparse.ArgumentParser:
@@ -54,6 +55,21 @@ def test_a_flag_that_is_not_given_sets_nothing() -> None:
         "retrain": False,
         "export.formats": ["onnx", "pt2"],
     }
+
+
+def test_parameters_are_fixed_one_by_one_or_several_in_a_flag(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.toml"
+    file.write_text('data = "d"\n[fix]\nfit = "crop"\nimage_size = 96\n')
+    flags = ["--config", str(file), "--fix", "fit=letterbox,augment=0", "--fix", "batch_size = 8"]
+    config = config_from_arguments(parser().parse_args(flags))
+    assert config.fix == {"fit": "letterbox", "image_size": 96, "augment": 0.0, "batch_size": 8}
+    assert isinstance(config.fix["augment"], float) and isinstance(config.fix["batch_size"], int)
+
+
+@pytest.mark.parametrize("pair", ["fit", "fit=", "=crop", "fit=crop,"])
+def test_a_parameter_is_not_fixed_without_a_name_and_a_value(pair: str) -> None:
+    with pytest.raises(ConfigError, match=r"--fix needs NAME=VALUE, such as fit=letterbox, not"):
+        settings_from_flags(parser().parse_args(["--fix", pair]))
 
 
 def test_flags_override_the_settings_file(tmp_path: Path) -> None:

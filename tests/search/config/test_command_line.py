@@ -44,10 +44,12 @@ def test_a_launch_command_has_only_the_settings_that_differ_from_defaults() -> N
         "calibrate": True,
         "export": {"formats": ["onnx", "pt2"]},
         "asha": {"grace_epochs": 2},
+        "fix": {"fit": "crop", "augment": 0.0},
     }
     arguments = launch_arguments(SweepConfig.parse(values))
     assert arguments == [
         "/photos",
+        *("--fix", "fit=crop,augment=0.0"),
         *("--asha.grace-epochs", "2"),
         *("--max-epochs", "4"),
         "--no-retrain",

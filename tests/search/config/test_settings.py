@@ -51,9 +51,18 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
     assert SweepConfig.parse(json.loads(written)) == config
 
 
+def test_the_image_size_of_an_earlier_version_is_read_as_a_fixed_parameter() -> None:
+    assert SweepConfig.parse({"data": "d", "image_size": None}).fix == {}
+    assert SweepConfig.parse({"data": "d", "image_size": 96}).fix == {"image_size": 96}
+    both = SweepConfig.parse({"data": "d", "image_size": 96, "fix": {"fit": "crop"}})
+    assert both.fix == {"image_size": 96, "fit": "crop"}
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        ({"fix": {"augment": [0, 1]}}, r"fix: gives augment one value, such as augment = 0, not"),
+        ({"fix": "augment=0"}, r"fix: must be a table of parameters, not 'augment=0'"),
         ({"trails": 3}, "Unknown setting 'trails'; did you mean 'trials'"),
         ({"asha": {"grace": 3}}, r"did you mean 'asha\.grace_epochs'"),
         ({"trials": 0}, "trials should be greater than or equal to 1, not 0"),

@@ -8,7 +8,7 @@ from search.config import SweepConfig
 from search.planning import check_inputs, check_launch, prepare_plan
 from search.planning import checks as module
 from search.planning.checks import read_points
-from spaces import ConfigError
+from spaces import ConfigError, Fixed, SpaceError
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,29 @@ def test_without_a_file_there_are_no_points() -> None:
 
 def new_sweep(settings: dict[str, Any], results: Path, **changes: Any) -> SweepConfig:
     return SweepConfig.parse({**settings, "results_dir": results, "name": "new", **changes})
+
+
+def test_the_space_of_a_sweep_has_the_parameters_fixed_that_its_settings_fix(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    fixed = {"augment": 0, "fit": "crop"}
+    space = check_launch(new_sweep(settings, tmp_path, fix=fixed)).space
+    assert space.dimensions["augment"] == Fixed(value=0.0)
+    assert space.dimensions["fit"] == Fixed(value="crop")
+    with pytest.raises(SpaceError, match="Unknown parameter 'fitt'; did you mean 'fit'"):
+        check_launch(new_sweep(settings, tmp_path, fix={"fitt": "crop"}))
+
+
+def test_a_point_that_contradicts_a_fixed_parameter_is_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    points = tmp_path / "points.json"
+    points.write_text('[{"fit": "crop", "dropout": 0.2}]')
+    config = new_sweep(settings, tmp_path, points=points, fix={"fit": "letterbox"})
+    with pytest.raises(ConfigError, match=r"sets fit to 'crop', but fix sets it to 'letterbox'"):
+        check_launch(config)
+    agreeing = new_sweep(settings, tmp_path, points=points, fix={"fit": "crop"})
+    assert check_launch(agreeing).points == [{"fit": "crop", "dropout": 0.2}]
 
 
 def test_a_prior_that_is_not_a_sweep_is_refused_at_once(

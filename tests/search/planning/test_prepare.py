@@ -23,13 +23,22 @@ def test_missing_weights_are_reported_before_images_are_read(
 
 def test_an_image_size_that_a_backbone_can_not_take_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(SpaceError, match="test_vit can't take images of 33 pixels"):
-        prepare_plan(SweepConfig.parse({**settings, "image_size": 33}))
+        prepare_plan(SweepConfig.parse({**settings, "fix": {"image_size": 33}}))
+
+
+def test_every_fit_that_a_trial_may_use_is_prepared_as_a_pixel_format(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    space = Path(settings["space"]).read_text() + '[fit]\nchoices = ["letterbox", "crop"]\n'
+    (tmp_path / "fits.toml").write_text(space)
+    prepared = prepare_plan(SweepConfig.parse({**settings, "space": str(tmp_path / "fits.toml")}))
+    assert {form.fit for form in prepared.pixel_formats} == {"letterbox", "crop"}
 
 
 def test_every_image_size_that_a_trial_may_use_is_prepared_as_a_pixel_format(
     settings: dict[str, Any],
 ) -> None:
-    prepared = prepare_plan(SweepConfig.parse({**settings, "image_size": 48}))
+    prepared = prepare_plan(SweepConfig.parse({**settings, "fix": {"image_size": 48}}))
     wanted = {
         Preprocessing.of(name).pixel_format(48, "squash") for name in prepared.space.backbones
     }
