@@ -71,6 +71,7 @@ def model_card(
         final=final,
         dataset=dataset,
         spec=spec,
+        geometry=_geometry(spec),
         exported=exported,
         batch_size=batch_size,
         notes=notes,
@@ -84,6 +85,19 @@ def model_card(
         versions=f"Finesweep {environment['finesweep']}, Python {environment['python']}, "
         f"{packages}",
     )
+
+
+def _geometry(spec: ModelSpec) -> str:
+    """How an image becomes the square input, in words."""
+    side, by = spec.image_size, spec.interpolation
+    return {
+        "squash": f"the whole image resized to {side}x{side} pixels ({by}; the aspect ratio is not "
+        "kept)",
+        "letterbox": f"the whole image resized to a longer side of {side} pixels ({by}), in the "
+        f"middle of {side}x{side} pixels of the colour {spec.pixel_format.padding}",
+        "crop": f"the image resized to a shorter side of {side} pixels ({by}), and the central "
+        f"{side}x{side} pixels of it",
+    }[spec.fit]
 
 
 def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from search import Sweep, SweepConfig, SweepResult
@@ -19,6 +20,7 @@ from search.record import SweepPaths, read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import finalize_from_untrained
 from trainables.data import Dataset
+from trainables.evaluation import Predictions
 from trainables.images import read_rgb
 from trainables.inference import SIDECAR, ModelSpec, Predictor
 
@@ -69,6 +71,36 @@ def test_predictions_of_the_export_equal_those_of_the_test(
     table = pd.read_parquet(sweep.paths.predictions)
     got = Predictor.load(sweep.paths.export).probabilities(files)
     assert np.allclose(got, table.filter(like="p.").to_numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "crop"])
+def test_images_that_are_not_square_have_one_answer_in_test_predict_timm_and_onnx(
+    fit: str, settings: dict[str, Any], digits: Path, ray_cluster: None, tmp_path: Path
+) -> None:
+    for file in sorted(digits.glob("*/*")):
+        wide = tmp_path / "wide" / file.relative_to(digits)
+        wide.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(file) as image:
+            image.resize((61, 40)).save(wide)
+    values = {**settings, "data": tmp_path / "wide", "results_dir": tmp_path / "results"}
+    values |= {"name": "wide", "trials": 1, "max_epochs": 1, "confirm": 0, "fix": {"fit": fit}}
+    paths = Sweep(SweepConfig.parse(values)).run().paths
+    data = Dataset.read(paths.dataset, paths.split)
+    files = [data.file(row) for row in data.rows("test")]
+    tested = Predictions.read(paths.predictions, data.classes).probabilities
+    predictor = Predictor.load(paths.export)
+    assert predictor.spec.fit == fit
+    assert np.allclose(predictor.probabilities(files), tested, atol=1e-4)
+    assert np.allclose(
+        Predictor.load(paths.export / "model.onnx").probabilities(files), tested, atol=1e-4
+    )
+    model = timm.create_model(f"local-dir:{paths.export}", pretrained=True).eval()
+    transform = create_transform(**resolve_model_data_config(model))
+    with torch.inference_mode():
+        got = model(torch.stack([transform(read_rgb(f)) for f in files])).softmax(dim=1).numpy()
+    assert np.allclose(got, tested, atol=1e-4)
+    words = {"letterbox": "in the middle of 32x32 pixels", "crop": "and the central 32x32 pixels"}
+    assert words[fit] in " ".join(paths.model_card.read_text().split())
 
 
 def test_torchscript_is_written_when_asked_for(sweep: SweepResult, tmp_path: Path) -> None:

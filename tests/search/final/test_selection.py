@@ -66,15 +66,22 @@ def test_members_have_the_same_preprocessing_as_the_winner(
     paths: SweepPaths, dataset: Dataset
 ) -> None:
     labels = dataset.labels[dataset.rows("val")]
-    wrong = [slice(0, 4), slice(4, 9), slice(4, 9)]
+    wrong = [slice(0, 4), *3 * [slice(4, 9)]]
     logits = [np.log(member) for member in probabilities_wrong_on(labels, *wrong)]
-    fields: list[dict[str, object]] = [{}, {"image_size": 64}, {"backbone": "test_vit2"}]
-    trials = [trial_with_logits(k, logits[k], labels, **fields[k]) for k in range(3)]
+    fields: list[dict[str, object]] = [
+        {},
+        {"image_size": 64},
+        {"backbone": "test_vit2"},
+        {"fit": "crop"},
+    ]
+    trials = [trial_with_logits(k, logits[k], labels, **fields[k]) for k in range(4)]
     store = logits_store(paths, dataset)
     for trial, kept in zip(trials, logits, strict=True):
         store.keep(trial.number, trial.reports[0], kept.astype(np.float16))
     members = select_final_model(trials[0], trials, paths, dataset, config(ensemble=3)).members
-    assert [member.trial.number for member in members] == [0, 2], "trial 1 has larger images"
+    assert [member.trial.number for member in members] == [0, 2], (
+        "trial 1 has larger images, trial 3 crops them"
+    )
     assert sum(member.weight for member in members) == pytest.approx(1)
     assert select_final_model(trials[0], trials, paths, dataset, config()) == alone(trials[0])
 
