@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from search.report.galleries import (
     grad_cam_gallery,
@@ -16,6 +17,7 @@ from search.report.galleries import (
 from spaces import TrialParams
 from trainables.data import Dataset
 from trainables.evaluation import Predictions
+from trainables.images import content_digest
 from trainables.inference import ModelSpec
 from trainables.models import Weights, build_model
 
@@ -76,6 +78,26 @@ def test_grad_cam_shows_correct_predictions_and_mistakes(
     assert gallery is not None
     assert len(gallery.thumbnails) == 8, "six correct ones and the two mistakes"
     assert gallery.thumbnails[0].pixels.shape == (176, 352, 3)
+
+
+def test_grad_cam_lies_over_the_part_of_a_wide_image_that_the_model_sees(
+    predictions: Predictions, dataset: Dataset, tmp_path: Path
+) -> None:
+    for path in dataset.paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        wide = np.zeros((64, 192, 3), np.uint8)
+        wide[:, 64:128] = 255
+        Image.fromarray(wide).save(tmp_path / path)
+    digests = tuple(content_digest((tmp_path / path).read_bytes()) for path in dataset.paths)
+    images = replace(dataset, root=tmp_path, digests=digests)
+    params = TrialParams(backbone="test_efficientnet", image_size=32, fit="crop")
+    model = build_model(params, Weights("test_efficientnet", "none", None), 3).eval()
+    torch.nn.init.normal_(model.get_classifier().weight)  # an untrained head is zero
+    spec = ModelSpec.of(params, dataset.classes)
+    gallery = grad_cam_gallery(predictions, images, model, spec)
+    assert gallery is not None
+    shown = gallery.thumbnails[0].pixels[:, :176]
+    assert (shown == 255).mean() > 0.98, "the central square alone, beside its heat map"
 
 
 def test_missing_and_changed_images_are_left_out(
