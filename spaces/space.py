@@ -1,6 +1,6 @@
 """`SearchSpace`: a dimension for every field of `TrialParams`, and starting points."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -144,19 +144,20 @@ class SearchSpace:
         pairs = [
             (backbone, native_image_size[backbone] if size == NATIVE else int(size))
             for backbone in self.backbones
-            for size in self._image_sizes(backbone)
+            for size in self.values_with("image_size", backbone)
         ]
         return list(dict.fromkeys(pairs))
 
-    def _image_sizes(self, backbone: str) -> Iterator[Value]:
-        """Image sizes of a backbone, whatever the other fields are."""
-        for case in cases_of("image_size", self.dimensions["image_size"]):
+    def values_with(self, field: str, backbone: str) -> list[Value]:
+        """Ends or choices of a field's values with a backbone, whatever the other fields are."""
+        values: list[Value] = []
+        for case in cases_of(field, self.dimensions[field]):
             allowed = case.when.allowed if case.when else {}
             if "backbone" not in allowed or allowed["backbone"].contains(backbone):
-                yield from case.dimension.extremes
+                values += case.dimension.extremes
                 if allowed.keys() <= {"backbone"}:  # the case holds, so no later one does
-                    return
-        yield NATIVE
+                    return values
+        return [*values, _DEFAULTS[field]]
 
     def distributions(self) -> "dict[str, BaseDistribution]":
         """The open dimensions as Optuna's distributions, by the names that samplers know."""

@@ -64,9 +64,7 @@ def plan(
         print(f"Drawn in {contact_sheet}.", file=sys.stderr)
     document = describe_plan(plan, measure_backbones(plan))
     if augment_preview:
-        draw_augmentation(
-            plan.survey.dataset, plan.space, plan.pixel_formats[0], augment_preview
-        )
+        draw_augmentation(plan.survey.dataset, plan.space, plan.pixel_formats[0], augment_preview)
         print(f"Drawn in {augment_preview}.", file=sys.stderr)
     print(json.dumps(document.to_json(), indent=2) if as_json else plan_text(document))
 

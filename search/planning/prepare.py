@@ -55,10 +55,12 @@ class PreparedPlan:
         """Distinct pixel formats that trials may need."""
         inputs = [(point.backbone, point.image_size, point.fit) for point in self.points]
         if len(inputs) < self.config.trials:
-            sizes = self.space.backbone_sizes(self.native_image_size)
-            drawn = self.space.dimensions["fit"]
-            fits = [fit for fit in get_args(Fit) if drawn.contains(fit)]
-            inputs += [(name, size, fit) for name, size in sizes for fit in fits]
+            inputs += [
+                (name, size, fit)
+                for name, size in self.space.backbone_sizes(self.native_image_size)
+                for fit in get_args(Fit)
+                if fit in self.space.values_with("fit", name)
+            ]
         formats = [self.preprocessing[name].pixel_format(size, fit) for name, size, fit in inputs]
         return list(dict.fromkeys(formats))
 
