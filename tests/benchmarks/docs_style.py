@@ -11,6 +11,7 @@ trials; without, it runs OptunaSearch and ASHA over the space of the preset `dem
 import argparse
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,38 +28,27 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+SCALED = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
+CHECKPOINT = "model.pt"
+"""File of a checkpoint with the state dict of the model."""
+
 
 def train(config: dict) -> None:
     """Train one trial and report every epoch."""
     torch.set_num_threads(1)
     torch.manual_seed(config.get("seed", 0))
-    size, weights = (
-        config["image_size"],
-        Path(config["weights"]) / f"{config['backbone']}.safetensors",
-    )
-    scaled = [
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize([0.5] * 3, [0.5] * 3),
-    ]
-    strength = config["augment"]
+    size, strength = config["image_size"], config["augment"]
     moved = [
         v2.RandomResizedCrop(size, scale=(1 - 0.7 * strength, 1.0)),
         v2.RandomHorizontalFlip(min(0.5, strength)),
         v2.ColorJitter(0.5 * strength, 0.5 * strength, 0.5 * strength),
     ]
-    train_set = ImageFolder(f"{config['data']}/train", v2.Compose([*moved, *scaled]))
-    val_set = ImageFolder(f"{config['data']}/val", v2.Compose([v2.Resize((size, size)), *scaled]))
+    train_set = ImageFolder(f"{config['data']}/train", v2.Compose([*moved, *SCALED]))
+    val_set = ImageFolder(f"{config['data']}/val", unaugmented(size))
     train_loader = DataLoader(train_set, config["batch_size"], shuffle=True, drop_last=True)
     val_loader = DataLoader(val_set, 64)
 
-    model = timm.create_model(
-        config["backbone"],
-        pretrained=True,
-        pretrained_cfg_overlay={"file": str(weights)},
-        num_classes=len(train_set.class_to_idx),
-        drop_rate=config["dropout"],
-    )
+    model = make_model(config, len(train_set.class_to_idx))
     if not config.get("plain"):
         torch.nn.init.zeros_(model.get_classifier().weight)
     head, body = freeze(model, config["unfreeze"])
@@ -84,8 +74,30 @@ def train(config: dict) -> None:
         with torch.no_grad():
             for images, labels in val_loader:
                 right += int((model(images).argmax(1) == labels).sum())
-        now = time.time()
-        tune.report({"val_accuracy": right / len(val_set), "epoch": epoch + 1, "now": now})
+        metrics = {"val_accuracy": right / len(val_set), "epoch": epoch + 1, "now": time.time()}
+        if not config.get("checkpoints"):
+            tune.report(metrics)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(model.state_dict(), Path(folder) / CHECKPOINT)
+            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def unaugmented(size: int) -> v2.Compose:
+    """Transform of images to validate and test on."""
+    return v2.Compose([v2.Resize((size, size)), *SCALED])
+
+
+def make_model(config: dict, num_classes: int) -> torch.nn.Module:
+    """Pretrained model with a new head."""
+    weights = Path(config["weights"]) / f"{config['backbone']}.safetensors"
+    return timm.create_model(
+        config["backbone"],
+        pretrained=True,
+        pretrained_cfg_overlay={"file": str(weights)},
+        num_classes=num_classes,
+        drop_rate=config["dropout"],
+    )
 
 
 def freeze(model: torch.nn.Module, unfreeze: float) -> tuple[list, list]:

@@ -1,0 +1,98 @@
+"""Finesweep and its rivals, each as a process that turns a `Task` into an `Answer`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from search.record import SweepPaths
+from tests.benchmarks.measuring import ROOT
+from tests.benchmarks.rivals.environments import python_with
+from tests.benchmarks.rivals.protocol import Answer, Task
+
+SPACE = "demo"
+SEARCH_SHARE = 2 / 3
+"""Share of the time that Finesweep may search for. The images are opened before it; retraining and
+the test come after it."""
+
+
+class NoModelError(Exception):
+    """A contestant gave no model; the message has the last line that it wrote."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A module that speaks the `protocol`, and the Python that runs it."""
+
+    name: str
+    module: str
+    package: str = ""
+    """Package of an environment of its own; empty for the project's environment."""
+    shares_project: bool = False
+    """Whether that environment takes PyTorch and others from the project's."""
+
+    def run(self, task: Task) -> Answer:
+        """Run the rival. Raises `NotInstalledError` and `NoModelError`."""
+        python = Path(sys.executable)
+        if self.package:
+            python = python_with(self.package, shares_project=self.shares_project)
+        _run([str(python), "-m", f"benchmarks.rivals.{self.module}", *task.words()])
+        return Answer.read(task.out)
+
+
+RIVALS = (
+    Rival("fastai", "run_fastai", "fastai", shares_project=True),
+    Rival("linear probe", "run_probe"),
+    Rival("docs-style Ray Tune", "run_docs_style"),
+    Rival("AutoGluon", "run_autogluon", "autogluon.multimodal"),
+)
+
+
+def run_finesweep(task: Task) -> Answer:
+    """Launch a sweep with an empty cache, two trials at a time; see `SEARCH_SHARE` for its time.
+
+    Its clock runs from the start of the process, without the stage "start" (imports and Ray), until
+    the retrained model has been tested; the export and the report come later. Raises
+    `NoModelError`.
+    """
+    work = task.out.parent
+    command = [sys.executable, "-m", "search", "launch", str(task.folder), "--space", SPACE]
+    command += ["--time-budget", f"{SEARCH_SHARE * task.seconds:.0f}", "--seed", str(task.seed)]
+    command += ["--weights", str(task.weights), "--concurrent", "2", "--export.formats", "timm"]
+    command += ["--cache-dir", str(work / "cache"), "--results-dir", str(work), "--name", "sweep"]
+    began = time.time()
+    _run(command)
+    paths = SweepPaths(work / "sweep")
+    wall = paths.metrics.stat().st_mtime - began
+    table = pd.read_parquet(paths.predictions)
+    names = [Path(path).name for path in table["path"]]
+    member = json.loads(paths.metrics.read_text())["members"][0]
+    params = member["params"]
+    return Answer(
+        seconds=wall - json.loads(paths.profile.read_text())["stages"]["start"],
+        chosen=f"{params['backbone']} at {params['image_size']} px, "
+        + ("a linear probe" if params["head"] == "solved" else f"unfreeze {params['unfreeze']:.2g}")
+        + f", trial {member['trial_id']}",
+        versions={},
+        predictions=dict(zip(names, table["predicted"], strict=True)),
+    )
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run a command in the project's folder. Raises `NoModelError` if it fails.
+
+    It finds the project's packages, and `benchmarks` without the package `tests` around it, because
+    environments of rivals may hold a package of that name.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NoModelError(done.stderr.strip().splitlines()[-1])
