@@ -13,6 +13,7 @@ from spaces.errors import (
     UserError,
     WeightsError,
 )
+from spaces.grid import grid_points
 from spaces.params import Fit, TrialParams
 from spaces.space import SearchSpace
 from spaces.space_file import preset_names
@@ -35,6 +36,7 @@ __all__ = [
     "UserError",
     "Value",
     "WeightsError",
+    "grid_points",
     "preset_names",
     "value_from_text",
 ]

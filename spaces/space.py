@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spaces.conditional import Case, Conditional, cases_of
+from spaces.dependencies import draw_order, without_decided_conditions
 from spaces.dimension import (
     NATIVE,
     AnyDimension,
@@ -17,7 +18,7 @@ from spaces.dimension import (
 )
 from spaces.errors import SpaceError, unknown
 from spaces.params import NO_EFFECT, TrialParams, with_current_names
-from spaces.space_checks import check_conditions, check_space, draw_order
+from spaces.space_checks import check_conditions, check_space
 from spaces.space_file import read_dimensions, read_space_file
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class SearchSpace:
         self.doc = doc
         self.recipes = tuple(recipes)
         """Points to try first, each with every backbone: the ``starts`` of a TOML file."""
-        self.dimensions = _with_fixed_known({**_default_dimensions(), **dimensions})
-        self._order = draw_order(self.dimensions)
+        given = {**_default_dimensions(), **dimensions}
+        self.dimensions = without_decided_conditions(given, _DEFAULTS)
+        self.draw_order = draw_order(self.dimensions)
+        """Fields that are not fixed, each after the fields that it depends on."""
         self._fixed = {f: d.value for f, d in self.dimensions.items() if isinstance(d, Fixed)}
         check_space(self)
 
@@ -163,7 +166,7 @@ class SearchSpace:
         """The open dimensions as Optuna's distributions, by the names that samplers know."""
         return {
             case.name: dim.distribution()
-            for field in self._order
+            for field in self.draw_order
             for case in cases_of(field, self.dimensions[field])
             if not isinstance(dim := case.dimension, Fixed)
         }
@@ -174,8 +177,8 @@ class SearchSpace:
         A field is chosen after the fields that it depends on.
         """
         values, drawn = dict(self._fixed), {}
-        for field in self._order:
-            case = self._case_at(field, values)
+        for field in self.draw_order:
+            case = self.case_at(field, values)
             if case is None:
                 values[field] = _DEFAULTS[field]
             elif isinstance(case.dimension, Fixed):
@@ -197,35 +200,6 @@ class SearchSpace:
 
         self.draw(choose)
         return names
-
-    def grid(self) -> list[dict[str, Value]]:
-        """All points of the open dimensions, by field.
-
-        Raises `SpaceError` if `Range.values` of a dimension is empty.
-        """
-        infinite = [
-            case.name
-            for field in self._order
-            for case in cases_of(field, self.dimensions[field])
-            if isinstance(case.dimension, Range) and not case.dimension.values
-        ]
-        if infinite:
-            raise SpaceError(
-                f"A grid needs choices or steps, but the space {self.name!r} has neither for "
-                f"{', '.join(infinite)}; give choices or a step."
-            )
-        points: list[dict[str, Value]] = [{}]
-        for field in self._order:
-            points = [point | value for point in points for value in self._values_at(field, point)]
-        return points
-
-    def _values_at(self, field: str, point: Mapping[str, Value]) -> list[dict[str, Value]]:
-        """Values that a field can have in a point; a single empty table if it is not used."""
-        case = self._case_at(field, {**_DEFAULTS, **self._fixed, **point})
-        if case is None:
-            return [{}]
-        dim = case.dimension
-        return [{field: v} for v in (dim.values if isinstance(dim, Range) else dim.extremes)]
 
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
@@ -263,7 +237,7 @@ class SearchSpace:
         Fields that the point does not use are left out, and so are values outside their dimension.
         """
         given = self._in_terms_of_space(point, native_image_size)
-        cases = [case for field in self._order if (case := self._case_at(field, given))]
+        cases = [case for field in self.draw_order if (case := self.case_at(field, given))]
         return {
             case.name: given[case.field]
             for case in cases
@@ -280,7 +254,9 @@ class SearchSpace:
     def unused_fields(self, point: TrialParams) -> frozenset[str]:
         """Fields that mean nothing in a point: without effect, or with no case that holds."""
         values = point.model_dump()
-        return point.without_effect | {f for f in self._order if self._case_at(f, values) is None}
+        return point.without_effect | {
+            f for f in self.draw_order if self.case_at(f, values) is None
+        }
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
@@ -307,13 +283,13 @@ class SearchSpace:
         if given.get("head") == "solved":
             given = {**_PROBE, **given}
         complete: dict[str, object] = {**self._fixed, **given}
-        for field in self._order:
+        for field in self.draw_order:
             if field not in given:
                 case = self._case_of(field, complete)
                 complete[field] = case.dimension.start if case else _DEFAULTS[field]
         return complete
 
-    def _case_at(self, field: str, values: Mapping[str, object]) -> Case | None:
+    def case_at(self, field: str, values: Mapping[str, object]) -> Case | None:
         """Case of a field in a point with these values; None if the point does not use it."""
         if field in NO_EFFECT:
             other, value = NO_EFFECT[field]
@@ -340,16 +316,3 @@ class SearchSpace:
 
 def _default_dimensions() -> dict[str, AnyDimension | Conditional]:
     return {field: Fixed(value=value) for field, value in _DEFAULTS.items()}
-
-
-def _with_fixed_known(
-    dimensions: dict[str, AnyDimension | Conditional],
-) -> dict[str, AnyDimension | Conditional]:
-    """Dimensions without conditions on fields that are fixed."""
-    known = dict(dimensions)
-    for field in draw_order(dimensions):
-        dim = known[field]
-        if isinstance(dim, Conditional):
-            fixed = {f: d.value for f, d in known.items() if isinstance(d, Fixed)}
-            known[field] = dim.given(fixed) or Fixed(value=_DEFAULTS[field])
-    return known

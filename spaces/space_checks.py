@@ -1,7 +1,6 @@
-"""Checks of a search space, and the order in which its fields can be drawn."""
+"""Checks of a search space: every bound, condition and start is valid."""
 
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from spaces.conditional import Conditional, cases_of
@@ -12,37 +11,6 @@ from spaces.wording import name_some
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
-
-
-def draw_order(dimensions: Mapping[str, AnyDimension | Conditional]) -> tuple[str, ...]:
-    """Fields that are not fixed, each after the fields that it depends on.
-
-    Otherwise the order is that of ``dimensions``. Raises `SpaceError` if fields depend on one
-    another in a circle.
-    """
-    needed = {field: _dependencies(field, dim) for field, dim in dimensions.items()}
-    try:
-        TopologicalSorter(needed).prepare()
-    except CycleError as error:
-        circle = " on ".join(error.args[1][::-1])
-        raise SpaceError(f"Conditions can't go in a circle: {circle}; drop one of them.") from None
-    order: dict[str, None] = {}
-
-    def add(field: str) -> None:
-        for other in needed.get(field, ()):
-            add(other)
-        if not isinstance(dimensions.get(field, Fixed(value=0)), Fixed):
-            order[field] = None
-
-    for field in dimensions:
-        add(field)
-    return tuple(order)
-
-
-def _dependencies(field: str, dim: AnyDimension | Conditional) -> list[str]:
-    """Fields whose values must be known before a field is drawn."""
-    others = [NO_EFFECT[field][0]] if field in NO_EFFECT else []
-    return others + list(dim.depends_on if isinstance(dim, Conditional) else ())
 
 
 def check_space(space: "SearchSpace") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from search.config import SweepConfig
 from search.ranking import trial_table
 from search.record import SweepPaths, TrialRecord, load_sweep_config, read_trials
-from spaces import ConfigError, SearchSpace, TrialParams
+from spaces import ConfigError, SearchSpace, TrialParams, grid_points
 
 POINTS_PER_SWEEP = 3
 """Largest number of points taken from each earlier sweep."""
@@ -68,7 +68,7 @@ def _rest_of_grid(
 
     Raises `ConfigError` if the grid has too few points.
     """
-    grid = [space.params(point, native_image_size=native_sizes) for point in space.grid()]
+    grid = [space.params(point, native_image_size=native_sizes) for point in grid_points(space)]
     random.Random(config.seed).shuffle(grid)
     rest = [point for point in grid if point not in given]
     missing = config.trials - len(given)

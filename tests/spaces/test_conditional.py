@@ -94,25 +94,6 @@ def test_a_space_survives_being_written_and_read() -> None:
     assert again.dimensions == BY_OPTIMIZER.dimensions
 
 
-def test_a_fixed_field_decides_its_conditions_at_once() -> None:
-    only_sgd = BY_OPTIMIZER.with_fixed(optimizer="sgd", backbone="a")
-    assert only_sgd.dimensions["learning_rate"] == Range(low=1e-2, high=1.0, log=True)
-    assert only_sgd.dimensions["drop_path"] == Fixed(value=0.0)
-    assert list(only_sgd.open) == ["learning_rate"]
-
-
-def test_a_grid_has_the_points_of_each_case_alone() -> None:
-    made = space(
-        optimizer={"choices": ["adamw", "sgd"]},
-        drop_path={"when": {"optimizer": "sgd"}, "choices": [0.1, 0.2]},
-        unfreeze={"choices": [0, 0.5]},
-        layer_decay={"choices": [0.8, 0.9]},
-    )
-    points = made.grid()
-    assert len(points) == 2 * (1 + 2) * (1 + 2), "layer_decay means nothing to heads alone"
-    assert {"drop_path" in point for point in points if point["optimizer"] == "adamw"} == {False}
-
-
 def test_an_image_size_may_depend_on_the_backbone() -> None:
     made = space(image_size={"cases": [{"when": {"backbone": "b"}, "choices": [96, 128]}]})
     assert made.backbone_sizes(SIZES) == [("a", 32), ("b", 96), ("b", 128)]

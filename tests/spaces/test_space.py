@@ -132,24 +132,6 @@ def test_a_step_may_be_as_long_as_the_range() -> None:
     assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
 
 
-def test_a_grid_has_every_combination_of_choices_and_steps() -> None:
-    made = space(
-        unfreeze={"low": 0, "high": 0.6, "step": 0.2},
-        batch_size={"low": 16, "high": 48, "step": 16},
-        warmup_epochs={"low": 0, "high": 1, "step": 1},
-    ).grid()
-    assert len(made) == 2 * 4 * 3 * 2
-    assert len({tuple(point.items()) for point in made}) == len(made)
-    assert {point["batch_size"] for point in made} == {16, 32, 48}
-    assert sorted({point["unfreeze"] for point in made}) == pytest.approx([0, 0.2, 0.4, 0.6])
-    assert max(float(str(point["unfreeze"])) for point in made) <= 0.6
-
-
-def test_a_range_without_steps_makes_no_grid() -> None:
-    with pytest.raises(SpaceError, match="the space 'test' has neither for unfreeze"):
-        space(unfreeze={"low": 0, "high": 1}).grid()
-
-
 def test_a_fixed_field_is_no_longer_open() -> None:
     made = space(image_size={"choices": [32, 64]}).with_fixed(image_size=48)
     assert made.dimensions["image_size"] == Fixed(value=48)
