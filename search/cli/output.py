@@ -142,7 +142,7 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
         lines += [
             f"Backbone    {facts.backbone}, {facts.image_size} px, "
             f"{facts.parameters / 1e6:.1f} M parameters in {facts.groups} groups",
-            f"  weights   {facts.weights}",
+            f"  weights   {facts.weights}, {facts.licence}",
             f"  trains    at unfreeze {shares}",
             f"  speed     {facts.train_images_per_second:.0f} training images/s on one "
             f"{plan.cost.device}",

@@ -67,7 +67,10 @@ def model_card(
     backbones = list(dict.fromkeys(member.params.backbone for member in final.members))
     return _TEMPLATES.get_template("model_card.md.jinja").render(
         name=" and ".join(backbones),
-        licences=[weights_licence(backbone, config.weights) for backbone in backbones],
+        licences=[
+            f"{backbone} began with weights {weights_licence(backbone, config.weights)}."
+            for backbone in backbones
+        ],
         final=final,
         dataset=dataset,
         spec=spec,

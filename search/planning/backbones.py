@@ -17,6 +17,7 @@ from trainables.models import (
     trainable_share,
     unfreeze_groups,
     unfrozen_group_count,
+    weights_licence,
 )
 
 UNFREEZE_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -30,6 +31,8 @@ class BackboneFacts:
     backbone: str
     weights: str
     """Origin of the initial weights."""
+    licence: str
+    """What is known of the licence of the weights, as in `weights_licence`."""
     image_size: int
     """Side of the input in pixels."""
     parameters: int
@@ -66,6 +69,7 @@ def measure_backbones(plan: Plan) -> list[BackboneFacts]:
             BackboneFacts(
                 backbone=name,
                 weights=weights.origin,
+                licence=weights_licence(name, plan.config.weights),
                 image_size=params.image_size,
                 parameters=sum(p.numel() for p in model.parameters()),
                 groups=len(backbone_groups(model)),

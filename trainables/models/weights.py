@@ -95,22 +95,18 @@ def check_backbone(name: str) -> None:
 
 
 def weights_licence(backbone: str, choice: str) -> str:
-    """Sentence about the licence of a backbone's initial weights, as timm states it.
+    """What is known of the licence of a backbone's initial weights, in words after "weights".
 
-    ``choice`` is that of `find_weights`. timm knows only the licences of its own weights, not those
-    of files in a folder.
+    ``choice`` is that of `find_weights`. timm states the licences of its own weights, and knows
+    nothing of files in a folder.
     """
     if choice == UNTRAINED:
-        return f"{backbone} began with random weights, which have no licence."
+        return "at random, which have no licence"
     if choice != PRETRAINED:
-        return (
-            f"{backbone} began with weights from the folder {Path(choice).name}; their licence is "
-            "not known here."
-        )
+        return f"from the folder {Path(choice).name}, whose licence is not known here"
     cfg = timm.get_pretrained_cfg(backbone)
-    if cfg is None or not cfg.license:
-        return f"{backbone} began with pretrained weights for which timm states no licence."
-    return f"{backbone} began with pretrained weights under the licence {cfg.license}."
+    licence = cfg.license if cfg else None
+    return f"under the licence {licence}" if licence else "for which timm states no licence"
 
 
 def _stamp(file: Path) -> str:

@@ -13,7 +13,9 @@ from search.planning.document import expected_epochs
 
 
 def facts(backbone: str, images_per_second: float) -> BackboneFacts:
-    return BackboneFacts(backbone, "none", 32, 1000, 4, {"0": 0.1, "1": 1.0}, images_per_second)
+    return BackboneFacts(
+        backbone, "none", "at random", 32, 1000, 4, {"0": 0.1, "1": 1.0}, images_per_second
+    )
 
 
 def test_a_plan_document_has_the_classes_the_open_parameters_and_the_cost(
