@@ -13,7 +13,7 @@ from search.final import (
     reusable_final_model,
     select_final_model,
 )
-from search.planning import CheckedInputs, check_launch, check_storage
+from search.planning import CheckedInputs, check_launch, check_storage, plan_notes
 from search.preparation import Preparation, prepare_sweep, record_launch, record_settings
 from search.ranking import pending_repeats, select_winner, write_tables
 from search.record import (
@@ -114,8 +114,8 @@ class Sweep:
             with hold_driver_lock(self.paths), mirror_of(self.config, self.paths):
                 log_to_file(self.paths.log)
                 record_launch(self.paths, prepared.plan, self._asked, self._given)
-                if prepared.plan.fit_note:
-                    _log.warning(prepared.plan.fit_note)
+                for note in plan_notes(prepared.plan):
+                    _log.warning(note)
                 return self._search(prepared, before=[])
 
     def resume(self) -> SweepResult:

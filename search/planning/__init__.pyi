@@ -7,6 +7,7 @@ from .checks import check_storage as check_storage
 from .contact_sheet import draw_contact_sheet as draw_contact_sheet
 from .document import PlanDocument as PlanDocument
 from .document import describe_plan as describe_plan
+from .notes import plan_notes as plan_notes
 from .plan import Plan as Plan
 from .plan import complete_plan as complete_plan
 from .prepare import PreparedPlan as PreparedPlan

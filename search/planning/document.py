@@ -1,6 +1,5 @@
 """The plan as a document, which `finesweep plan` shows as text or as JSON."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,13 +8,11 @@ import torch
 
 from search.config import SweepConfig
 from search.planning.backbones import BackboneFacts, timing_device
-from search.planning.plan import IMBALANCE_THRESHOLD, Plan, class_imbalance
+from search.planning.notes import plan_notes
+from search.planning.plan import Plan, class_imbalance
 from spaces import Choices, Fixed, Range, TrialParams
-from spaces.wording import name_some
 from trainables.data import ImageIssue
 from trainables.listing import SPLITS, Unused
-
-_DIGITS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,7 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         folds=config.folds,
         fingerprint=survey.dataset.fingerprint,
         unused=survey.unused,
-        notes=[
-            *survey.notes,
-            *_imbalance_note(plan),
-            *_mirroring_note(plan),
-            *filter(None, [plan.fit_note]),
-        ],
+        notes=plan_notes(plan),
         bad_images=[issue for issue in survey.issues if issue.kind == "bad"],
         odd_images=[issue for issue in survey.issues if issue.kind == "odd"],
         metric=config.metric,
@@ -104,50 +96,6 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         backbones=backbones,
         cost=_expected_cost(plan, backbones),
     )
-
-
-def _imbalance_note(plan: Plan) -> list[str]:
-    """Advice for imbalanced classes, if ``balance`` is fixed to "none" in the space."""
-    balance = plan.space.dimensions["balance"]
-    never_balances = isinstance(balance, Fixed) and balance.value == "none"
-    if class_imbalance(plan.survey.dataset) <= IMBALANCE_THRESHOLD or not never_balances:
-        return []
-    return [
-        "The classes are imbalanced, and the space does not balance them. In our measurements, "
-        'balance = "weighted" in a custom space raised balanced accuracy by 3 to 12 percentage '
-        "points."
-    ]
-
-
-def _mirroring_note(plan: Plan) -> list[str]:
-    """Advice for classes that a mirror image may confuse, if the space mirrors images."""
-    flips, strength = plan.space.dimensions["flips"], plan.space.dimensions["augment"]
-    if set(flips.extremes) == {"none"} or set(strength.extremes) == {0}:
-        return []
-    names = plan.survey.dataset.classes
-    if _are_characters(names):
-        nature = "are named like digits or letters"
-    elif _are_left_and_right(names):
-        nature = "tell left from right"
-    else:
-        return []
-    return [
-        f"Training images are mirrored at random, and the classes {name_some(names)} {nature}: if "
-        "a mirrored image may belong to another class or to none, turn this off with "
-        "--fix flips=none."
-    ]
-
-
-def _are_characters(names: Sequence[str]) -> bool:
-    """Whether all classes are digits or letters. Two classes "0" and "1" mostly are not."""
-    single = all((len(n) == 1 and n.isalnum()) or n.lower() in _DIGITS for n in names)
-    return single and set(names) != {"0", "1"}
-
-
-def _are_left_and_right(names: Sequence[str]) -> bool:
-    """Whether classes are told apart by the words left and right ("TurnLeft", "turn-right")."""
-    words = {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
-    return {"left", "right"} <= words
 
 
 def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from search.config import SweepConfig, positive_class_index
 from search.planning.prepare import PreparedPlan
-from spaces import ConfigError, Fixed
+from spaces import ConfigError
 from trainables.data import Dataset, StagedPixels, Survey, survey_images
 from trainables.evaluation import fold_numbers
 from trainables.progress import Progress, ignore_progress
@@ -16,29 +16,12 @@ IMBALANCE_THRESHOLD = 3.0
 """Class imbalance above which the metric "auto" is balanced accuracy. Plain accuracy would depend
 mostly on the most frequent class."""
 
-MAX_ELONGATED_SHARE = 0.1
-"""Share of images wider or taller than 4:3 above which a plan says that they are squashed."""
-
 
 @dataclass(frozen=True)
 class Plan(PreparedPlan):
     """A prepared plan, and the survey of the images."""
 
     survey: Survey
-
-    @property
-    def fit_note(self) -> str:
-        """Sentence on a space that squashes images which are far from square; else empty."""
-        images, elongated = len(self.survey.dataset), self.survey.elongated
-        if self.space.dimensions["fit"] != Fixed(value="squash") or (
-            elongated <= MAX_ELONGATED_SHARE * images
-        ):
-            return ""
-        return (
-            f"{elongated} of {images} images are wider or taller than 4:3, and the space squashes "
-            "them to squares; --fix fit=letterbox or --fix fit=crop keeps their aspect ratio, and "
-            "a space can try several (fit.choices)."
-        )
 
 
 def complete_plan(

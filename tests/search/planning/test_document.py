@@ -1,7 +1,4 @@
 import json
-import shutil
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,50 +54,6 @@ def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
     plan = complete_plan(prepare_plan(SweepConfig.parse({**settings, "folds": 3})))
     cost = describe_plan(plan, [facts("test_vit", 40)]).cost
     assert cost.device_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)
-
-
-@pytest.mark.parametrize(("left", "advised"), [(40, False), (12, True)])
-def test_balancing_is_advised_where_classes_are_uneven_and_the_space_is_not(
-    left: int, advised: bool, settings: dict[str, Any], digits: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(digits, tmp_path / "digits")
-    for file in sorted((tmp_path / "digits" / "seven").iterdir())[left:]:
-        file.unlink()
-    config = SweepConfig.parse({**settings, "data": tmp_path / "digits"})
-    plan = complete_plan(prepare_plan(config))
-    measured = [facts("test_vit", 40)]
-    notes = describe_plan(plan, measured).notes
-    assert any("classes are imbalanced" in note for note in notes) is advised
-    balanced = replace(plan, space=plan.space.with_fixed(balance="weighted", flips="none"))
-    assert describe_plan(balanced, measured).notes == []
-
-
-@pytest.mark.parametrize(
-    ("names", "asked"),
-    [
-        (("one", "seven", "zero"), "are named like digits or letters"),
-        (("0", "1", "2"), "are named like digits or letters"),
-        (("b", "d", "æ"), "are named like digits or letters"),
-        (("Turn-Left", "TurnRight", "ahead"), "tell left from right"),
-        (("0", "1"), ""),
-        (("a", "b", "hat"), ""),
-        (("right whale", "blue whale", "copyright"), ""),
-    ],
-)
-def test_a_plan_asks_whether_classes_may_be_mirrored(
-    names: tuple[str, ...], asked: str, settings: dict[str, Any]
-) -> None:
-    plan = complete_plan(prepare_plan(SweepConfig.parse(settings)))
-    labels = plan.survey.dataset.labels % len(names)
-    dataset = replace(plan.survey.dataset, classes=names, labels=labels)
-    plan = replace(plan, survey=replace(plan.survey, dataset=dataset))
-    measured = [facts("test_vit", 40)]
-    notes = [n for n in describe_plan(plan, measured).notes if "mirrored" in n]
-    assert len(notes) == bool(asked)
-    assert all(asked in note and "--fix flips=none" in note for note in notes)
-    for off in ({"flips": "none"}, {"augment": 0.0}):
-        never = replace(plan, space=plan.space.with_fixed(**off))
-        assert not any("mirrored" in note for note in describe_plan(never, measured).notes)
 
 
 @pytest.mark.parametrize(

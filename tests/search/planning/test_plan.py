@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from search.config import SweepConfig
 from search.planning import complete_plan, prepare_plan
@@ -35,22 +34,6 @@ def test_uneven_classes_are_ranked_by_balanced_accuracy(
     plan = complete_plan(prepare_plan(config))
     assert plan.config.metric == metric
     assert (class_imbalance(plan.survey.dataset) > 3) is (left == 12)
-
-
-def test_a_squash_of_many_elongated_images_is_told_with_the_way_to_change_it(
-    settings: dict[str, Any], digits: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(digits, tmp_path / "digits")
-    prepared = prepare_plan(SweepConfig.parse({**settings, "data": tmp_path / "digits"}))
-    assert complete_plan(prepared).fit_note == "", "squares are not distorted"
-    for file in sorted((tmp_path / "digits" / "seven").iterdir())[:20]:
-        with Image.open(file) as image:
-            image.resize((60, 32)).save(file)
-    plan = complete_plan(prepared)
-    assert plan.fit_note.startswith("20 of 120 images are wider or taller than 4:3")
-    assert "--fix fit=letterbox" in plan.fit_note
-    for fit in ("letterbox", "crop"):
-        assert replace(plan, space=plan.space.with_fixed(fit=fit)).fit_note == ""
 
 
 def test_a_resume_reorders_images_as_at_the_launch(settings: dict[str, Any]) -> None:
