@@ -2,6 +2,7 @@ from .backbone import build_model as build_model
 from .backbone import check_weights as check_weights
 from .backbone import head_names as head_names
 from .backbone import timm_model_args as timm_model_args
+from .batchnorm_fusion import merge_frozen_batchnorms as merge_frozen_batchnorms
 from .boundary import Features as Features
 from .depthwise import use_fast_depthwise as use_fast_depthwise
 from .frozen_prefix import CUT_FRACTIONS as CUT_FRACTIONS

@@ -1,5 +1,7 @@
 """Build a timm backbone with pretrained weights and a new classification head."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -138,6 +140,25 @@ def head_names(model: nn.Module) -> tuple[str, ...]:
     """Module names of the classifier: one, or several in distilled models."""
     classifier = model.pretrained_cfg["classifier"]  # type: ignore[index]
     return (classifier,) if isinstance(classifier, str) else tuple(classifier)
+
+
+@contextmanager
+def random_head(model: nn.Module) -> Iterator[None]:
+    """Give the head random weights for a comparison of logits; its own are restored afterwards.
+
+    The zeros of a new head would hide any difference.
+    """
+    heads = [p for name in head_names(model) for p in model.get_submodule(name).parameters()]
+    original = [p.detach().clone() for p in heads]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in heads:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 10)
+        try:
+            yield
+        finally:
+            for parameter, value in zip(heads, original, strict=True):
+                parameter.copy_(value)
 
 
 def _zero_last_layer(head: nn.Module) -> None:

@@ -17,7 +17,7 @@ from torch import fx, nn
 
 from spaces import TrialParams
 from spaces.errors import first_line
-from trainables.models.backbone import head_names
+from trainables.models.backbone import random_head
 from trainables.models.batchnorm_fusion import find_fusable_pairs, fuse_batchnorms
 from trainables.models.boundary import PROBE_SIZES, Boundary, Features
 from trainables.models.precision import without_tf32
@@ -212,21 +212,10 @@ def _architecture_hash(model: nn.Module) -> str:
 
 
 def _check(model: nn.Module, split: SplitModel, images: torch.Tensor) -> None:
-    """Raise `CannotSplitError` if prefix and suffix give different logits from the whole model.
-
-    The head has random weights during the comparison, because the zeros of a new head would hide
-    any difference. The head's own weights are restored afterwards.
-    """
-    heads = [p for name in head_names(model) for p in model.get_submodule(name).parameters()]
-    original = [p.detach().clone() for p in heads]
-    generator = torch.Generator().manual_seed(0)
+    """Raise `CannotSplitError` if prefix and suffix give different logits from the whole model."""
     model.eval()
-    with torch.no_grad(), without_tf32():
-        for parameter in heads:
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 10)
+    with torch.no_grad(), without_tf32(), random_head(model):
         actual, expected = _first_run(split.suffix, split.prefix(images)), model(images)
-        for parameter, value in zip(heads, original, strict=True):
-            parameter.copy_(value)
     set_train_mode(model, "batch")
     if not torch.allclose(actual, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
         raise CannotSplitError("its parts give different logits from the whole model")

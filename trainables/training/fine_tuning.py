@@ -25,6 +25,7 @@ from trainables.models import (
     choose_autocast,
     is_bias_or_norm,
     make_optimizer,
+    merge_frozen_batchnorms,
     set_train_mode,
     split_for_trial,
     unfreeze_groups,
@@ -106,6 +107,9 @@ class FineTuning:
         )
         self._autocast = dtypes.suffix
         split = split_for_trial(self.model, params)
+        if self._batchnorm == "frozen":
+            image = torch.rand(2, 3, params.image_size, params.image_size, device=self.device)
+            merge_frozen_batchnorms(self.model, image, prefix=split.prefix_module)
         # 3. Prepare the loading of features: outputs of the prefix, inputs of the suffix.
         views = self._views.count_per_image()
         self._train = self._feature_loader(train, split, views, dtypes.prefix, compute)
