@@ -220,6 +220,9 @@ def _composition_lines(final: "FinalModel", config: SweepConfig) -> list[str]:
         lines.append(f"Ensemble      the mean of trials {weights}")
     elif config.ensemble > 1:
         lines.append("Ensemble      none: no ensemble was better than the winner in validation")
+    if final.flips != "none":
+        views = "image" if final.flips == "horizontal" else "images"
+        lines.append(f"Flips         the mean over the image and its mirror {views}")
     if config.calibrate:
         temperatures = ", ".join(f"{m.temperature:.2f} (trial {m.trial_id})" for m in final.members)
         lines.append(f"Calibrated    logits divided by {temperatures}")

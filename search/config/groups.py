@@ -306,6 +306,10 @@ class FinalModelSettings(SettingGroup):
     calibrate: bool = False
     """Divide each model's logits by the temperature with the least validation loss, so that its
     probabilities are calibrated (temperature scaling)."""
+    test_time_flips: Literal["none", "horizontal", "both"] = "none"
+    """Average the final model's probabilities over the image and its mirror images: left to right,
+    or also top to bottom. Exports do the same, and take two or three times as long. Only for images
+    that mean the same when they are mirrored."""
     sensitivity: str = ""
     """CLASS=SHARE, for data of two classes: the class that must not be missed, and the recall that
     it needs. The decision threshold is set to reach this recall on validation images."""

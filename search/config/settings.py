@@ -40,7 +40,7 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 UNLIMITED_TRIALS = 10_000
 """Number of trials of a sweep that has a budget but no explicit number of trials."""
 
-FINAL_MODEL_SETTINGS = ("ensemble", "calibrate", "sensitivity")
+FINAL_MODEL_SETTINGS = ("ensemble", "calibrate", "test_time_flips", "sensitivity")
 """Settings that a retraining may change: they determine how the final model is made from trials."""
 
 RESUMABLE_SETTINGS = (
@@ -178,6 +178,12 @@ class SweepConfig(  # pydantic takes the fields of the last base first
             )
         if self.group_column and self.group_by:
             yield "group_column and group_by can't be given together; leave one of them out."
+        fitted = [name for name in ("calibrate", "sensitivity") if getattr(self, name)]
+        if self.test_time_flips != "none" and fitted:
+            yield (
+                f"test_time_flips can't be given with {' and '.join(fitted)}, which would be "
+                "fitted to validation predictions without mirror images; leave one of them out."
+            )
         held_out = self.split.val_fraction + self.split.test_fraction
         if held_out >= 0.9:
             yield (

@@ -26,7 +26,7 @@ from search.record import MODEL_CARD, FinalModel, SweepPaths, TrialRecord
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions
-from trainables.inference import SIDECAR, SPEC, ModelSpec
+from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
 
 TOLERANCE = 1e-3
@@ -46,6 +46,11 @@ _OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.
 
 _CROP_MODES: dict[Fit, str] = {"squash": "squash", "letterbox": "border", "crop": "center"}
 """timm's names of the fits."""
+
+_TIMM_WITHOUT_FLIPS = (
+    "The timm folder holds the model without the mirror images: `finesweep predict` adds them, "
+    "timm alone gives the probabilities of the image itself."
+)
 
 Run = Callable[[torch.Tensor], np.ndarray]
 """Inference function of an export: from preprocessed images, ``(n, 3, h, w)``, to logits."""
@@ -71,7 +76,7 @@ def export_model(
     check_export_packages(formats)
     # 1. Load the model, and check that it gives the probabilities stored when it was tested.
     point = final.rates.point if final.rates else None
-    spec = ModelSpec.of(final.winner.params, dataset.classes, point)
+    spec = ModelSpec.of(final.winner.params, dataset.classes, point, final.flips)
     model = final.load(paths, len(dataset.classes), exportable=True)
     images = _test_images(dataset, spec)
     with torch.inference_mode():
@@ -119,9 +124,11 @@ def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
 
 
 def _notes(final: FinalModel, formats: Sequence[Format]) -> list[str]:
-    """Log and return sentences for the model card about formats that are left out."""
-    if "timm" not in formats or not (why := _why_not_timm(final)):
+    """Sentences for the model card about formats that are left out or incomplete."""
+    if "timm" not in formats:
         return []
+    if not (why := _why_not_timm(final)):
+        return [_TIMM_WITHOUT_FLIPS] if final.flips != "none" else []
     note = f"The timm format is left out, because timm alone can't build {why}."
     _log.warning(note)
     return [note]
@@ -212,6 +219,7 @@ def _put_in_place(partial: Path, out: Path) -> None:
 def _write_timm(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
+    model = model.model if isinstance(model, FlipAverage) else model
     pretrained_cfg: Any = model.pretrained_cfg
     model.pretrained_cfg = {  # type: ignore[assignment]
         **pretrained_cfg,
@@ -235,7 +243,8 @@ def _write_timm(
     )
     model.pretrained_cfg = pretrained_cfg
     loaded = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
-    return lambda x: np.asarray(loaded(x).detach().numpy())
+    averaged = average_flips(loaded, spec.flips)
+    return lambda x: np.asarray(averaged(x).detach().numpy())
 
 
 def _write_onnx(

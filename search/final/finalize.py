@@ -65,5 +65,6 @@ def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel 
     point = final.rates.point if final.rates else None
     probe = final.probe.trial_id if final.probe else None
     wanted_probe = spec.probe.trial.trial_id if spec.probe else None
-    is_same = (on_disk, point, probe) == (wanted, spec.operating_point, wanted_probe)
+    found = (on_disk, point, probe, final.flips)
+    is_same = found == (wanted, spec.operating_point, wanted_probe, spec.flips)
     return final if is_same else None

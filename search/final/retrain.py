@@ -29,7 +29,7 @@ from trainables.evaluation import (
     test_metrics,
 )
 from trainables.files import write_atomically, write_json
-from trainables.inference import LogitsAndFeatures, apply_temperature
+from trainables.inference import LogitsAndFeatures, apply_temperature, average_flips
 from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
@@ -109,6 +109,12 @@ def _retrain_steps(
         model, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
     )
     logits, features = np.split(outputs, [len(job.dataset.classes)], axis=1)
+    if job.config.test_time_flips != "none":
+        averaged = average_flips(tuning.model, job.config.test_time_flips)
+        split_model = unsplit(averaged, trial.params.image_size)
+        logits = logits_of(
+            averaged, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
+        )
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
     yield RetrainedMember(state, softmax(logits, axis=1), features.astype(np.float16))
 
@@ -156,6 +162,7 @@ def retrain_final_model(
         members=tuple(_member(member, job.config.metric) for member in spec.members),
         rates=_rates(spec.operating_point, predictions),
         probe=baseline,
+        flips=job.config.test_time_flips,
     )
     _write(final, retrained, predictions, job, paths)
     return final

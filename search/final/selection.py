@@ -17,7 +17,7 @@ from search.record import SweepPaths, TrialRecord, read_validation_logits
 from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
-from trainables.inference import ModelSpec, fit_temperature
+from trainables.inference import Flips, ModelSpec, fit_temperature
 from trainables.training import METRICS, EpochReport
 
 _log = logging.getLogger("finesweep")
@@ -54,6 +54,8 @@ class FinalModelSpec:
     probe: EnsembleMember | None = None
     """The best linear probe, retrained and tested as a baseline; None if the search had none, or
     if it is the only member."""
+    flips: Flips = "none"
+    """Mirror images whose probabilities are averaged with those of the image."""
 
     @property
     def to_retrain(self) -> tuple[EnsembleMember, ...]:
@@ -75,7 +77,8 @@ def select_final_model(
     the settings ask for calibration or a threshold, and the winner has no saved logits.
     """
     spec = _select_members(winner, trials, paths, dataset, config)
-    return replace(spec, probe=_best_probe(trials, spec.members, config.metric))
+    probe = _best_probe(trials, spec.members, config.metric)
+    return replace(spec, probe=probe, flips=config.test_time_flips)
 
 
 def _best_probe(

@@ -17,6 +17,8 @@ from trainables.evaluation import McNemarTest, SensitivitySpecificity, TestMetri
 if TYPE_CHECKING:
     from torch import nn
 
+    from trainables.inference import Flips
+
 
 @dataclass(frozen=True)
 class RetrainedTrial:
@@ -77,6 +79,8 @@ class FinalModel:
     """Sensitivity and specificity on the test images, if a sensitivity was required."""
     probe: ProbeBaseline | None = None
     """Baseline; None if the search had no linear probe, or if the final model is one itself."""
+    flips: "Flips" = "none"
+    """Mirror images whose probabilities are averaged with those of the image."""
 
     @property
     def winner(self) -> RetrainedTrial:
@@ -100,6 +104,7 @@ class FinalModel:
             "members": members,
             "rates": asdict(self.rates) if self.rates else None,
             "probe": asdict(self.probe) if self.probe else None,
+            "flips": self.flips,
         }
 
     @classmethod
@@ -114,19 +119,22 @@ class FinalModel:
             TypeAdapter(tuple[RetrainedTrial, ...]).validate_python(values["members"]),
             TypeAdapter(SensitivitySpecificity | None).validate_python(values["rates"]),
             TypeAdapter(ProbeBaseline | None).validate_python(values.get("probe")),
+            values.get("flips", "none"),
         )
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
         """Load the trained model on the CPU, in eval mode: that of one member, or an `Ensemble`.
 
-        ``classes`` and ``exportable`` are those of `RetrainedTrial.load`.
+        It averages over the mirror images that `flips` names. ``classes`` and ``exportable`` are
+        those of `RetrainedTrial.load`.
         """
-        from trainables.inference import Ensemble
+        from trainables.inference import Ensemble, average_flips
 
         models = [
             member.load(paths.member_weights(k), classes, exportable=exportable)
             for k, member in enumerate(self.members)
         ]
         if len(models) == 1:
-            return models[0]
-        return Ensemble(models, [member.weight for member in self.members]).eval()
+            return average_flips(models[0], self.flips)
+        weights = [member.weight for member in self.members]
+        return average_flips(Ensemble(models, weights).eval(), self.flips)

@@ -44,7 +44,9 @@ def test_only_settings_of_the_final_model_can_be_changed(
     where = ["--results-dir", str(sweep.paths.root.parent)]
     with pytest.raises(SystemExit):
         main(["retrain", "digits", "--trials", "9", *where])
-    assert "can't change trials, only ensemble, calibrate, sensitivity" in capsys.readouterr().err
+    assert (
+        "can't change trials, only ensemble, calibrate, test_time_flips," in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", ["5", "0005", "best"])

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from spaces import ConfigError, Fit, TrialParams
 from trainables.evaluation import OperatingPoint
 from trainables.images import PixelFormat
+from trainables.inference.flip_average import Flips
 from trainables.models import Preprocessing
 
 SPEC = "finesweep"
@@ -40,10 +41,17 @@ class ModelSpec:
     """Decision threshold for two classes; None predicts the class of the largest probability."""
     fit: Fit = "squash"
     """How an image becomes the square; the exports of earlier versions, which lack it, squash."""
+    flips: Flips = "none"
+    """Mirror images whose probabilities are averaged with those of the image. ONNX and ``.pt2``
+    files do so themselves; for the timm folder, `Predictor` does."""
 
     @classmethod
     def of(
-        cls, params: TrialParams, labels: Sequence[str], point: OperatingPoint | None = None
+        cls,
+        params: TrialParams,
+        labels: Sequence[str],
+        point: OperatingPoint | None = None,
+        flips: Flips = "none",
     ) -> Self:
         """Spec of a trial's model."""
         expected = Preprocessing.of(params.backbone)
@@ -55,6 +63,7 @@ class ModelSpec:
             std=expected.std,
             point=point,
             fit=params.fit,
+            flips=flips,
         )
 
     def to_json(self) -> str:

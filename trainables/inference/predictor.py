@@ -17,6 +17,7 @@ from torch import nn
 
 from spaces import ConfigError
 from trainables.images import IMAGE_ERRORS, describe_image_error, read_rgb
+from trainables.inference.flip_average import average_flips
 from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
 from trainables.progress import Progress, ignore_progress
@@ -97,7 +98,8 @@ class Predictor:
         entry = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
         spec = ModelSpec.from_export(file, json.dumps(entry) if entry else "")
         model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-        return cls(spec, lambda images: np.asarray(model(images).numpy()), model)
+        averaged = average_flips(model, spec.flips)
+        return cls(spec, lambda images: np.asarray(averaged(images).numpy()), model)
 
     @classmethod
     def _load_program(cls, file: Path) -> Self:

@@ -69,6 +69,10 @@ def test_the_image_size_of_an_earlier_version_is_read_as_a_fixed_parameter() -> 
         ({"metric": "accuracy"}, "metric should be 'auto', 'val_accuracy'"),
         ({"name": "a/b"}, "name must begin with a letter or digit"),
         ({"max_epochs": 2, "asha": {"grace_epochs": 3}}, "must not be above max_epochs"),
+        (
+            {"test_time_flips": "both", "calibrate": True, "sensitivity": "a=0.9"},
+            "test_time_flips can't be given with calibrate and sensitivity, which would be fitted",
+        ),
         ({"confirm": 1}, "or 2 or more trials to choose between, not 1"),
         ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp supports only one objective"),
     ],

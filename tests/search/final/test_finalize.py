@@ -6,12 +6,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import timm
+import torch
 
 from search import Sweep, SweepConfig, SweepResult
 from search.cli.output import result_text
 from search.final import FinalModelSpec, reusable_final_model
 from search.final.selection import EnsembleMember
-from search.operations import report_sweep
+from search.operations import report_sweep, retrain_sweep
 from search.record import (
     FinalModel,
     SweepPaths,
@@ -21,6 +23,7 @@ from search.record import (
 )
 from spaces import ConfigError
 from trainables.data import Dataset
+from trainables.images import read_rgb
 from trainables.inference import Predictor
 
 pytestmark = pytest.mark.slow
@@ -93,6 +96,36 @@ def test_the_terminal_shows_the_members_of_the_final_model(
     assert "in cross-validation. Scores" in text
     text = shown_text(replace(careful, final=FinalModel.read(ensemble)))
     assert re.search(r"Ensemble      the mean of trials \d+ \(0.75\), \d+ \(0.25\)", text)
+
+
+def test_test_time_flips_are_tested_and_exported_with_the_model(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "flipped")))
+    plain = FinalModel.read(paths)
+    result = retrain_sweep(paths, changes={"test_time_flips": "both"})
+    final, dataset = FinalModel.read(paths), Dataset.read(paths.dataset, paths.split)
+    assert final == result.final
+    assert (plain.flips, final.flips) == ("none", "both")
+    files = [dataset.file(row) for row in dataset.rows("test")]
+    tested = pd.read_parquet(paths.predictions).filter(like="p.").to_numpy()
+    for name in ("", "model.onnx", "model.pt2"):
+        predicted = Predictor.load(paths.export / name)
+        assert predicted.spec.flips == "both"
+        assert predicted.probabilities(files) == pytest.approx(tested, abs=1e-3)
+    model = timm.create_model(f"local-dir:{paths.export}", pretrained=True).eval()
+    images = predicted.spec.preprocess([read_rgb(file) for file in files])
+    with torch.inference_mode():
+        alone = model(images).softmax(dim=1).numpy()
+    assert alone != pytest.approx(tested, abs=1e-3)
+    card = " ".join(paths.model_card.read_text().split())
+    assert "the mean over the image and its mirror images, left to right and top to bottom" in card
+    assert "The timm folder holds the model without the mirror images" in card
+    assert "Flips         the mean over the image and its mirror images" in shown_text(result)
+    trials = {trial.trial_id: trial for trial in read_trials(paths.journal)}
+    spec = FinalModelSpec((EnsembleMember(trials[final.winner.trial_id]),))
+    assert reusable_final_model(spec, paths) is None
+    assert reusable_final_model(replace(spec, flips="both"), paths) == final
 
 
 @pytest.mark.parametrize("name", ["", "model.onnx", "model.pt2"])

@@ -30,7 +30,7 @@ def test_a_spec_from_an_export_of_an_earlier_version_squashes() -> None:
     assert spec.labels == ("a", "b")
     assert spec.std == (0.5, 0.5, 0.25)
     assert spec.point == OperatingPoint("a", 0.9, 0.3)
-    assert spec.to_json() == text.removesuffix("}") + ', "fit": "squash"}'
+    assert spec.to_json() == text.removesuffix("}") + ', "fit": "squash", "flips": "none"}'
 
 
 def test_a_file_without_a_spec_is_refused() -> None:
