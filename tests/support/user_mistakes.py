@@ -147,6 +147,7 @@ CASES = [
         "cmaes",
     ),
     setting("an unknown earlier sweep", "--prior", "yesterday"),
+    setting("flips of a calibrated model", "--test-time-flips", "both", "--calibrate"),
     setting("an unknown precision", "--precision", "fp16"),
     setting("an unknown format in a launch", "--export.formats", "timm,onx"),
     setting("a cache of zero GiB", "--cache-gib", "0"),
