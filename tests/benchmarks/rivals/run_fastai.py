@@ -4,7 +4,7 @@ fastai's own defaults stay: its head, its learning rates, discriminative from he
 frozen epoch and then a one-cycle schedule, its augmentation, BatchNorm that trains. What a user has
 to choose is chosen by the clock: of `CHOICES`, the first that gets `ENOUGH_EPOCHS` in the time (by
 a rehearsal that is not counted), and as many epochs as fit. Images are squashed to squares. The
-batch size is fastai's 64, halved until an epoch has ten steps, to 8 at least. The epoch with the
+batch size is fastai's 64, halved until an epoch has ten steps, to 16 at least. The epoch with the
 best validation accuracy is kept.
 """
 
@@ -54,7 +54,7 @@ class InTime(Callback):
 def make_learner(task: Task, backbone: str, size: int) -> Learner:
     """Learner with a pretrained body, a new head and the images of train and val."""
     images, batch = len(task.files("train")), 64
-    while batch > 8 and images // batch < 10:
+    while batch > 16 and images // batch < 10:
         batch //= 2
     loaders = ImageDataLoaders.from_folder(
         task.folder,
