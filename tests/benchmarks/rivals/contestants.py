@@ -95,4 +95,5 @@ def _run(command: Sequence[str]) -> None:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise NoModelError(done.stderr.strip().splitlines()[-1])
+        lines = done.stderr.strip().splitlines()
+        raise NoModelError(lines[-1] if lines else f"exit status {done.returncode}")

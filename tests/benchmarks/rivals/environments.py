@@ -43,4 +43,5 @@ def _run(command: Sequence[str], **environment: str) -> None:
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise NotInstalledError(done.stderr.strip().splitlines()[-1])
+        lines = done.stderr.strip().splitlines()
+        raise NotInstalledError(lines[-1] if lines else f"exit status {done.returncode}")

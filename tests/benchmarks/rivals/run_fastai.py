@@ -30,10 +30,11 @@ from .protocol import Task
 CHOICES = (
     ("tf_efficientnet_lite2", 224, 5.0),
     ("tf_efficientnet_lite0", 224, 3.1),
+    ("tf_efficientnet_lite0", 160, 1.6),
     ("tf_efficientnet_lite0", 128, 1.0),
 )
 """Backbones, image sizes, and multiplications in units of the last."""
-ENOUGH_EPOCHS, MOST_EPOCHS = 10, 40
+ENOUGH_EPOCHS, MOST_EPOCHS = 7, 40
 REHEARSED_STEPS = 4
 RESERVE_SECONDS = 1.0
 """Time that loading the best epoch may take."""
