@@ -101,6 +101,12 @@ def prepare_plan(
         inputs = checked or check_inputs(config)
         space, given_points = inputs.space, inputs.points
 
+    if config.test_time_flips != "none" and space.dimensions["flips"].extremes == ("none",):
+        raise ConfigError(
+            "test_time_flips averages over mirror images, but flips is none in this space, so no "
+            "model is trained on them; leave one of the two out."
+        )
+
     # 2. Choose the initial points.
     in_points = [str(point["backbone"]) for point in given_points if "backbone" in point]
     backbones = list(dict.fromkeys([*space.backbones, *in_points]))

@@ -26,6 +26,14 @@ def test_an_image_size_that_a_backbone_can_not_take_is_refused(settings: dict[st
         prepare_plan(SweepConfig.parse({**settings, "fix": {"image_size": 33}}))
 
 
+def test_mirror_images_are_not_averaged_where_no_image_is_mirrored(
+    settings: dict[str, Any],
+) -> None:
+    values = {**settings, "test_time_flips": "horizontal", "fix": {"flips": "none"}}
+    with pytest.raises(ConfigError, match="flips is none in this space"):
+        prepare_plan(SweepConfig.parse(values))
+
+
 def test_every_fit_that_a_trial_may_use_is_prepared_as_a_pixel_format(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
