@@ -12,6 +12,7 @@ import argparse
 import multiprocessing
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -73,9 +74,16 @@ def best_accuracy(task: Task) -> float:
 def _ours(task: Task) -> float:
     given = dict(pair.split("=") for pair in task.side.split(",") if "=" in pair)
     values = {**points()[task.point], "image_size": IMAGE_SIZE, **given}
-    params = TrialParams.parse(values)
     dataset = dataset_of(task.folder, task.images)
-    pixel_format = Preprocessing.of(params.backbone).pixel_format(IMAGE_SIZE, params.fit)
+    return best_validation_accuracy(values, dataset, epochs=task.epochs, seed=task.seed)
+
+
+def best_validation_accuracy(
+    values: Mapping[str, object], dataset: Dataset, *, epochs: int, seed: int
+) -> float:
+    """Best validation accuracy over the epochs of a fine-tune of ours with these parameters."""
+    params = TrialParams.parse(dict(values))
+    pixel_format = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     pixels = build_store(dataset, pixel_format, cache=SCRATCH / "pixels")
     tuning = FineTuning(
         params,
@@ -83,7 +91,7 @@ def _ours(task: Task) -> float:
         num_classes=len(dataset.classes),
         train=ImageSet.of(dataset, pixels, "train"),
         val=ImageSet.of(dataset, pixels, "val"),
-        settings=FineTuneSettings(max_epochs=task.epochs, seed=task.seed),
+        settings=FineTuneSettings(max_epochs=epochs, seed=seed),
         compute=ComputeSettings(precision="fp32"),
     )
     return max(report.val_accuracy for report in finetune(tuning))
