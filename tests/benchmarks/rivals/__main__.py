@@ -45,7 +45,7 @@ def race(
 def introduction(seconds: float, seeds: int, images: int, load: str) -> str:
     """How the table was made."""
     return (
-        f"{seeds} splits of at most about {images} images of each set, one for each seed: 60% to "
+        f"Seeds: {seeds}. Each draws a split of about {images} images of each set at most: 60% to "
         "train on, 20% to validate and 20% to test on, the same files for all. All start from the "
         "same ImageNet weights of EfficientNet-Lite 0 to 2. One runs at a time, on both cores. "
         f"The clock of each starts when its imports and Ray have started, and stops when its final "
