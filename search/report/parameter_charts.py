@@ -89,8 +89,14 @@ def _parallel_coordinates(history: SearchHistory) -> Picture:
         f"Parallel coordinates of {len(history.trials)} trials over {', '.join(fields)}; the best "
         f"trial has {values}.",
         "Parallel coordinates: each line is a trial; the best tenth is drawn thick."
-        f"{history.line_note}",
+        f"{history.line_note}{_unused_note(history)}",
     )
+
+
+def _unused_note(history: SearchHistory) -> str:
+    """Sentence on the parameters that some trials do not use; empty if all use all."""
+    used_by_all = all(trial.unused.isdisjoint(history.space.open) for trial in history.trials)
+    return "" if used_by_all else " A parameter that a trial does not use is drawn at its default."
 
 
 def _draw_axes(chart: Chart, all_ticks: list[Ticks]) -> None:
