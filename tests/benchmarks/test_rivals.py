@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tests.benchmarks.rivals.contestants import RIVALS, NoModelError, Rival
 from tests.benchmarks.rivals.protocol import Answer, Task
 from tests.benchmarks.rivals.split import Score, lay_out, score
-from tests.benchmarks.rivals.table import OURS, Outcome, table_lines
+from tests.benchmarks.rivals.table import OURS, Outcome, add_outcomes, read_outcomes, table_lines
 from tests.support.images import save_image
 
 
@@ -141,3 +141,12 @@ def test_a_rival_that_was_not_run_has_its_reason_in_the_table_and_no_mean() -> N
     )
     assert "| cells | 0.800 | 0.700 | - | +10.0 |" in lines
     assert "| cells | b | - | - | - | not run: no such package |" in lines
+
+
+def test_a_later_call_goes_on_with_the_outcomes_of_earlier_ones(tmp_path: Path) -> None:
+    record = tmp_path / "outcomes.jsonl"
+    assert read_outcomes(record) == []
+    first, second = outcome("cells", OURS, 0.8), Outcome("cells", "b", 0, reason="none")
+    add_outcomes(record, [first])
+    add_outcomes(record, [second])
+    assert table_lines(read_outcomes(record)) == table_lines([first, second])

@@ -1,11 +1,13 @@
 """Finesweep and its rivals on the same images, with the same weights, in equal wall time.
 
     python -m tests.benchmarks.rivals FOLDER... [--seconds 120] [--seeds 3] [--images 1000]
+        [--go-on]
 
 For every FOLDER (any folder of images) and seed there is one split. Finesweep runs first; each
 rival then has ``--seconds``, or the time that Finesweep took if that was more. They run one after
-another. The packages of fastai and AutoGluon are installed at first use, in environments of their
-own below the scratch folder.
+another. With ``--go-on``, races of earlier calls with the same seconds and images are not run
+again, and are in the table too. The packages of fastai and AutoGluon are installed at first use, in
+environments of their own below the scratch folder.
 """
 
 import argparse
@@ -20,7 +22,13 @@ from tests.benchmarks.rivals.contestants import RIVALS, NoModelError, run_finesw
 from tests.benchmarks.rivals.environments import NotInstalledError
 from tests.benchmarks.rivals.protocol import Task
 from tests.benchmarks.rivals.split import lay_out, score
-from tests.benchmarks.rivals.table import OURS, Outcome, table_lines
+from tests.benchmarks.rivals.table import (
+    OURS,
+    Outcome,
+    add_outcomes,
+    read_outcomes,
+    table_lines,
+)
 
 
 def race(
@@ -64,16 +72,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--go-on", action="store_true")
     args = parser.parse_args()
+    record = SCRATCH / "rivals" / f"{args.seconds:g}-seconds-{args.images}-images.jsonl"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    if not args.go_on:
+        record.unlink(missing_ok=True)
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    weights, outcomes = link_weights(3), []
+    weights, outcomes = link_weights(3), read_outcomes(record)
     for folder in args.folders:
         for seed in range(args.seeds):
+            if any((o.image_set, o.seed) == (folder.name, seed) for o in outcomes):
+                continue
+            ran = []
             for outcome in race(
                 folder.absolute(), weights, seconds=args.seconds, images=args.images, seed=seed
             ):
-                outcomes.append(outcome)
+                ran.append(outcome)
                 print(outcome.image_set, seed, outcome.contestant, outcome.score, file=sys.stderr)
+            add_outcomes(record, ran)
+            outcomes += ran
         write_table(
             "rivals",
             "Rivals in equal wall time",

@@ -3,6 +3,9 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from tests.benchmarks.rivals.protocol import Answer
 from tests.benchmarks.rivals.split import Score
@@ -22,6 +25,21 @@ class Outcome:
     """Scores of the answer; None if there is none."""
     reason: str = ""
     """Why there is no answer."""
+
+
+_OUTCOMES = TypeAdapter(Outcome)
+
+
+def read_outcomes(file: Path) -> list[Outcome]:
+    """Outcomes of earlier calls; none if there is no file."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [_OUTCOMES.validate_json(line) for line in lines]
+
+
+def add_outcomes(file: Path, outcomes: Sequence[Outcome]) -> None:
+    """Add the outcomes of a race to those of earlier ones."""
+    with file.open("ab") as opened:
+        opened.writelines(_OUTCOMES.dump_json(outcome) + b"\n" for outcome in outcomes)
 
 
 def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
