@@ -12,6 +12,7 @@ from search.config import SamplerName
 from search.samplers import make_sampler
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
+from tests.support.conditional_space import CONDITIONAL
 from tests.support.epoch_reports import report
 
 ROOT = Path(__file__).parents[3]
@@ -56,22 +57,6 @@ def test_learning_samplers_get_nearer_to_the_optimum_than_random_search(name: Sa
     late = [abs(x - 0.3) for seed in range(3) for x in proposals(name, 40, seed)[-15:]]
     chance = [abs(x - 0.3) for seed in range(3) for x in proposals("random", 40, seed)[-15:]]
     assert sum(late) < 0.7 * sum(chance)
-
-
-CONDITIONAL = SearchSpace.from_table(
-    {
-        "backbone": {"choices": ["a", "b"]},
-        "optimizer": {"choices": ["adamw", "sgd"]},
-        "learning_rate": {
-            "low": 1e-4,
-            "high": 1e-2,
-            "log": True,
-            "cases": [{"when": {"optimizer": "sgd"}, "low": 1e-2, "high": 1.0, "log": True}],
-        },
-        "drop_path": {"when": {"backbone": "b"}, "low": 0, "high": 0.3},
-    },
-    name="conditional",
-)
 
 
 def distances(sampler: SamplerName, trials: int, seed: int) -> list[float]:

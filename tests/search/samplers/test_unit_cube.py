@@ -4,7 +4,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import create_trial
 
 from search.samplers.unit_cube import UnitCube
-from spaces import SearchSpace
+from tests.support.conditional_space import CONDITIONAL
 
 CUBE = UnitCube(
     {
@@ -62,32 +62,18 @@ def test_two_choices_have_the_same_distance_as_the_ends_of_a_range() -> None:
     )
 
 
-SPACE = SearchSpace.from_table(
-    {
-        "backbone": {"choices": ["a", "b"]},
-        "optimizer": {"choices": ["adamw", "sgd"]},
-        "learning_rate": {
-            "low": 1e-4,
-            "high": 1e-2,
-            "log": True,
-            "cases": [{"when": {"optimizer": "sgd"}, "low": 1e-2, "high": 1.0, "log": True}],
-        },
-        "drop_path": {"when": {"backbone": "b"}, "low": 0, "high": 0.3},
-    },
-    name="conditional",
-)
-CONDITIONAL = UnitCube(SPACE.distributions(), SPACE.names_at)
+CONDITIONAL_CUBE = UnitCube(CONDITIONAL.distributions(), CONDITIONAL.names_at)
 
 
 def test_points_have_only_the_parameters_that_they_use() -> None:
     rng = np.random.default_rng(0)
-    sampled = CONDITIONAL.sample(rng, 100)
-    for code in [*sampled, *CONDITIONAL.perturb(rng, sampled[:3], 100)]:
-        point = CONDITIONAL.decode(code)
-        assert list(point) == SPACE.names_at(point)
+    sampled = CONDITIONAL_CUBE.sample(rng, 100)
+    for code in [*sampled, *CONDITIONAL_CUBE.perturb(rng, sampled[:3], 100)]:
+        point = CONDITIONAL_CUBE.decode(code)
+        assert list(point) == CONDITIONAL.names_at(point)
         assert ("drop_path" in point) == (point["backbone"] == "b")
-        assert np.array_equal(CONDITIONAL.encode([point])[0], code, equal_nan=True) or (
-            CONDITIONAL.encode([point])[0] == pytest.approx(code, nan_ok=True)
+        assert np.array_equal(CONDITIONAL_CUBE.encode([point])[0], code, equal_nan=True) or (
+            CONDITIONAL_CUBE.encode([point])[0] == pytest.approx(code, nan_ok=True)
         )
 
 
@@ -95,16 +81,18 @@ def test_the_cases_of_a_field_share_a_coordinate() -> None:
     """So that a good place in one range speaks for the same place in another."""
     adamw = {"optimizer": "adamw", "learning_rate": 1e-3, "backbone": "a"}
     sgd = {"optimizer": "sgd", "learning_rate | optimizer=sgd": 1e-1, "backbone": "a"}
-    codes = CONDITIONAL.encode([adamw, sgd])
-    first, second = CONDITIONAL.embed(codes)
-    assert len(first) == CONDITIONAL.embedded_size == 2 + 2 + 2
+    codes = CONDITIONAL_CUBE.encode([adamw, sgd])
+    first, second = CONDITIONAL_CUBE.embed(codes)
+    assert len(first) == CONDITIONAL_CUBE.embedded_size == 2 + 2 + 2
     assert np.linalg.norm(first - second) == pytest.approx(1), "only the optimizer differs"
 
 
 def test_a_perturbed_point_keeps_its_place_when_its_case_changes() -> None:
     rng = np.random.default_rng(0)
-    codes = CONDITIONAL.encode([{"optimizer": "adamw", "learning_rate": 1e-3, "backbone": "a"}])
-    moved = map(CONDITIONAL.decode, CONDITIONAL.perturb(rng, codes, 400))
+    codes = CONDITIONAL_CUBE.encode(
+        [{"optimizer": "adamw", "learning_rate": 1e-3, "backbone": "a"}]
+    )
+    moved = map(CONDITIONAL_CUBE.decode, CONDITIONAL_CUBE.perturb(rng, codes, 400))
     rates = [p["learning_rate | optimizer=sgd"] for p in moved if p["optimizer"] == "sgd"]
     assert len(rates) > 10
     assert 0.05 < np.median(rates) < 0.2, "the middle of its range, as 1e-3 is of the other"

@@ -17,8 +17,8 @@ from trainables.models.batchnorm_fusion import find_fusable_pairs, fuse_batchnor
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def frozen_prefix_of(backbone: str) -> fx.GraphModule:
-    """Prefix of a model in front of its head, with BatchNorm statistics as after training."""
+def pretrained_like(backbone: str) -> nn.Module:
+    """A model with BatchNorm statistics as after training."""
     torch.manual_seed(0)
     model = timm.create_model(backbone, num_classes=3)
     for module in model.modules():
@@ -27,7 +27,12 @@ def frozen_prefix_of(backbone: str) -> fx.GraphModule:
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.uniform_(module.bias, -0.5, 0.5)
-    prefix = split_model(model, 0, 64).prefix_module
+    return model
+
+
+def frozen_prefix_of(backbone: str) -> fx.GraphModule:
+    """Prefix of a model in front of its head."""
+    prefix = split_model(pretrained_like(backbone), 0, 64).prefix_module
     assert prefix is not None
     return prefix
 
@@ -76,18 +81,6 @@ class Standardized(fx.GraphModule):
         convolved = graph.call_module("0", (images,))
         graph.output((graph.call_module("1", (convolved,)),))
         super().__init__(layers, graph)
-
-
-def pretrained_like(backbone: str) -> nn.Module:
-    """A model with BatchNorm statistics as after training, and a random head."""
-    torch.manual_seed(0)
-    model = timm.create_model(backbone, num_classes=3)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 2)
-    return model
 
 
 def loss_and_gradients(model: nn.Module) -> tuple[float, dict[str, torch.Tensor]]:
