@@ -97,9 +97,10 @@ class Conditional(BaseModel):
         cases: list[tuple[Condition | None, AnyDimension]] = []
         for case in self.cases:
             when = case.when.given(fixed) if case.when else Condition(allowed={})
-            if when is not None:
-                cases.append((when if when.allowed else None, case.dimension))
-            if when is not None and not when.allowed:
+            if when is None or any(when == earlier for earlier, _ in cases):
+                continue
+            cases.append((when if when.allowed else None, case.dimension))
+            if not when.allowed:
                 break
         if not cases:
             return None
@@ -114,7 +115,7 @@ class Conditional(BaseModel):
 
     @property
     def start(self) -> Value:
-        """Default value in most points: that of the last case."""
+        """Default value of the last case: it stands for the field where no case is known."""
         return self.cases[-1].dimension.start
 
     @property

@@ -190,7 +190,10 @@ def dimension_of(field: str, entry: object) -> AnyDimension:
     if "value" in table:
         return Fixed.model_validate(table)
     if "choices" in table:
-        return Choices.model_validate(table)
+        choices = Choices.model_validate(table)
+        if len(choices.choices) == 1:  # a sampler has nothing to choose
+            return Fixed(value=choices.choices[0], reason=choices.reason)
+        return choices
     return Range.model_validate(table)
 
 

@@ -106,7 +106,7 @@ class TrialParams(BaseModel):
     head: Literal["trained", "solved"] = "trained"
     """Whether the head is trained by gradient steps, or is a linear probe: solved to its end on the
     frozen backbone's features in one epoch. A probe needs unfreeze, augment and head_hidden at 0;
-    of the other fields, only backbone, image_size and balance matter to it."""
+    of the other fields, only backbone, image_size, fit and balance matter to it."""
     head_hidden: int = Field(0, ge=0)
     """Width of a hidden layer in the head; 0 is a plain linear classifier."""
     head_activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
@@ -122,10 +122,10 @@ class TrialParams(BaseModel):
     are classified with confidence; 0 is plain cross-entropy."""
     batchnorm: Literal["frozen", "batch", "all"] = "frozen"
     """Statistics that BatchNorm layers normalise by in training. "frozen" keeps the pretrained ones
-    in all layers, which is best for few images; untrained weights have none, and train as with
-    "batch". With "batch", the layers of groups that train use those of each batch, and learn
-    running ones. With "all", the layers of frozen groups do so too, and their features can't be
-    stored."""
+    in all layers; it needs lower learning rates, and is safest for few images. Untrained weights
+    have none, and train as with "batch". With "batch", the layers of groups that train use those of
+    each batch, and learn running ones. With "all", the layers of frozen groups do so too, and their
+    features can't be stored."""
 
     @model_validator(mode="before")
     @classmethod

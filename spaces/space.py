@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 _PROBE = {"unfreeze": 0.0, "augment": 0.0, "head_hidden": 0}
 """Values that a linear probe needs, whatever the space allows."""
 
+_KINDS = ("backbone", "head")
+"""Fields of which a start for one value says nothing about others."""
+
+_DEFAULT_RECIPES: tuple[Mapping[str, Value], ...] = ({"head": "solved"}, {})
+"""Points to try first in a space that has no starts."""
+
 _DEFAULTS: Mapping[str, Value] = {
     field: NATIVE if field == "image_size" else info.default
     for field, info in TrialParams.model_fields.items()
@@ -73,8 +79,9 @@ class SearchSpace:
 
         Raises `SpaceError` if the space does not exist or is not valid.
         """
+        recorded = name.endswith(".json")
         name, table = read_space_file(name)
-        return cls.from_table(table, name=name)
+        return cls.from_table(table, name=name, recorded=recorded)
 
     def to_table(self) -> dict[str, object]:
         """Table for a ``space.json``: the one that `from_table` reads, with the name added."""
@@ -85,11 +92,14 @@ class SearchSpace:
         return {"name": self.name, "starts": list(self.recipes), **dimensions}
 
     @classmethod
-    def from_table(cls, table: Mapping[str, object], *, name: str) -> "SearchSpace":
+    def from_table(
+        cls, table: Mapping[str, object], *, name: str, recorded: bool = False
+    ) -> "SearchSpace":
         """Space from a table that gives for each field a value, or a table of bounds.
 
-        The entry ``starts`` is a list of points, each a table of values by field. Raises
-        `SpaceError` with every problem.
+        The entry ``starts`` is a list of points, each a table of values by field. With
+        ``recorded``, a sweep has written the table: fields that it fixed may have left conditions
+        that never hold, which is a mistake elsewhere. Raises `SpaceError` with every problem.
         """
         fields = {key: entry for key, entry in table.items() if key not in ("doc", "starts")}
         doc, starts = str(table.get("doc", "")), table.get("starts", [])
@@ -104,14 +114,15 @@ class SearchSpace:
             {f: to_field_type(value, f) for f, value in with_current_names(start).items()}
             for start in starts
         ]
-        check_conditions({**_default_dimensions(), **dimensions})
+        if not recorded:
+            check_conditions({**_default_dimensions(), **dimensions})
         return cls(dimensions, name=name, doc=doc, recipes=recipes)
 
     def with_fixed(self, **values: Value) -> "SearchSpace":
         """Copy of this space with some fields fixed, and with those that then have no effect.
 
-        Starts of other backbones than a fixed one are dropped. Raises `SpaceError` if a name or a
-        value is not valid.
+        Starts of another backbone or kind of head than the fixed one are dropped. The others keep
+        the values that are still allowed. Raises `SpaceError` if a name or a value is not valid.
         """
         if strange := [field for field in values if field not in self.dimensions]:
             raise SpaceError.of(unknown("parameter", f, self.dimensions) for f in strange)
@@ -120,10 +131,20 @@ class SearchSpace:
         for field, (other, value) in NO_EFFECT.items():
             if dimensions[other] == dimension_of(other, value):
                 dimensions[field] = Fixed(value=dimensions[field].start)
-        backbone = values.get("backbone")
-        kept = [r for r in self.recipes if backbone in (None, r.get("backbone", backbone))]
-        recipes = [{f: v for f, v in recipe.items() if f not in values} for recipe in kept]
-        return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=recipes)
+        decided = SearchSpace(dimensions, name=self.name, doc=self.doc)
+        asked = self.recipes or (_DEFAULT_RECIPES if "head" in values else ())
+        recipes = [
+            {f: v for f, v in recipe.items() if f == "head" or decided.allows(f, v)}
+            for recipe in asked
+            if all(recipe.get(f, values.get(f)) == values.get(f, recipe.get(f)) for f in _KINDS)
+        ]
+        recipes = [{f: v for f, v in recipe.items() if f not in values} for recipe in recipes]
+        return SearchSpace(decided.dimensions, name=self.name, doc=self.doc, recipes=recipes)
+
+    def allows(self, field: str, value: Value) -> bool:
+        """Whether some point of the space has this value."""
+        cases = cases_of(field, self.dimensions[field])
+        return any(case.dimension.contains(value) for case in cases)
 
     @cached_property
     def open(self) -> dict[str, Range | Choices]:
@@ -180,7 +201,7 @@ class SearchSpace:
         for field in self.draw_order:
             case = self.case_at(field, values)
             if case is None:
-                values[field] = _DEFAULTS[field]
+                values[field] = self._start(field, values)
             elif isinstance(case.dimension, Fixed):
                 values[field] = case.dimension.value
             else:
@@ -208,7 +229,7 @@ class SearchSpace:
         defaults. If a value of a recipe is not allowed with one of the backbones, that backbone
         gets the nearest allowed one.
         """
-        recipes = self.recipes or ({"head": "solved"}, {})
+        recipes = self.recipes or _DEFAULT_RECIPES
         points = []
         for recipe in recipes:
             for backbone in self.backbones:
@@ -252,11 +273,13 @@ class SearchSpace:
         return {field: given[field] for field in self.open}
 
     def unused_fields(self, point: TrialParams) -> frozenset[str]:
-        """Fields that mean nothing in a point: without effect, or with no case that holds."""
-        values = point.model_dump()
-        return point.without_effect | {
-            f for f in self.draw_order if self.case_at(f, values) is None
-        }
+        """Fields that mean nothing in a point: without effect, or with no case that holds.
+
+        A field that the point sets although no case holds does mean something.
+        """
+        values = self._in_terms_of_space(point)
+        inactive = {field for field in self.draw_order if self.case_of(field, values) is None}
+        return point.without_effect | {f for f in inactive if values[f] == _DEFAULTS[f]}
 
     def params(
         self, values: Mapping[str, object], *, native_image_size: Mapping[str, int]
@@ -285,9 +308,13 @@ class SearchSpace:
         complete: dict[str, object] = {**self._fixed, **given}
         for field in self.draw_order:
             if field not in given:
-                case = self._case_of(field, complete)
-                complete[field] = case.dimension.start if case else _DEFAULTS[field]
+                complete[field] = self._start(field, complete)
         return complete
+
+    def _start(self, field: str, values: Mapping[str, object]) -> Value:
+        """Value of a field that a point does not set, given the fields that it depends on."""
+        case = self.case_of(field, values)
+        return case.dimension.start if case else _DEFAULTS[field]
 
     def case_at(self, field: str, values: Mapping[str, object]) -> Case | None:
         """Case of a field in a point with these values; None if the point does not use it."""
@@ -295,21 +322,25 @@ class SearchSpace:
             other, value = NO_EFFECT[field]
             if values.get(other) == value:
                 return None
-        return self._case_of(field, values)
+        return self.case_of(field, values)
 
-    def _case_of(self, field: str, values: Mapping[str, object]) -> Case | None:
-        """The first case of a field whose condition holds; None if none does."""
+    def case_of(self, field: str, values: Mapping[str, object]) -> Case | None:
+        """The first case of a field whose condition holds, with effect or not; None if none."""
         cases = cases_of(field, self.dimensions[field])
         return next((case for case in cases if not case.when or case.when.holds(values)), None)
 
     def _in_terms_of_space(
-        self, point: TrialParams, native_image_size: Mapping[str, int]
+        self, point: TrialParams, native_image_size: Mapping[str, int] | None = None
     ) -> dict[str, Value]:
-        """Values of a point, with `NATIVE` for an image size that the space calls so."""
+        """Values of a point, with `NATIVE` for an image size that the space calls so.
+
+        Without ``native_image_size``, that is any size that the space does not list.
+        """
         values: dict[str, Value] = point.model_dump()
-        case = self._case_of("image_size", values)
+        case = self.case_of("image_size", values)
         is_listed = case is not None and case.dimension.contains(point.image_size)
-        if not is_listed and point.image_size == native_image_size.get(point.backbone):
+        sizes = native_image_size or {point.backbone: point.image_size}
+        if not is_listed and point.image_size == sizes.get(point.backbone):
             values["image_size"] = NATIVE
         return values
 

@@ -63,19 +63,22 @@ def _without_effect(space: "SearchSpace") -> Iterator[str]:
 
 
 def _wrong_starts(space: "SearchSpace") -> Iterator[str]:
-    """Values of starts that the space does not allow with any backbone."""
+    """Values of starts that the space does not allow, given the other values of the start."""
     for recipe in space.recipes:
+        unknown_fields = [field for field in recipe if field not in space.dimensions]
+        yield from (f"starts: {unknown('parameter', f, space.dimensions)}" for f in unknown_fields)
+        if unknown_fields:
+            continue
+        points = [space.complete({"backbone": name, **recipe}) for name in space.backbones]
         for field, value in recipe.items():
-            if field not in space.dimensions:
-                yield f"starts: {unknown('parameter', field, space.dimensions)}"
-            elif field == "head" and value == "solved":  # a probe is a start in every space
+            if field == "head" and value == "solved":  # a probe is a start in every space
                 continue
-            elif not any(
-                case.dimension.contains(value) for case in cases_of(field, space.dimensions[field])
-            ):
+            cases = [space.case_of(field, point) for point in points]
+            if not any(case and case.dimension.contains(value) for case in cases):
+                here = "" if not space.allows(field, value) else " with the start's other values"
                 yield (
-                    f"starts: {field} can't be {value} in this space; give an allowed value or "
-                    f"leave {field} out."
+                    f"starts: {field} can't be {value} in this space{here}; give an allowed value "
+                    f"or leave {field} out."
                 )
 
 

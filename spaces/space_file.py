@@ -86,7 +86,7 @@ def read_dimension(field: str, entry: object) -> AnyDimension | Conditional:
             f"cases of {field} must be tables with a condition each; write [[{field}.cases]] above "
             "when = { ... } and the bounds of each case."
         )
-    pairs = [_read_case(field, case) for case in [*cases, bounds] if case]
+    pairs = [_read_case(field, case) for case in [*cases, bounds] if case.keys() - {"reason"}]
     conditions = [str(when) for when, _ in pairs]
     if repeated := [each for each in dict.fromkeys(conditions) if conditions.count(each) > 1]:
         raise SpaceError(

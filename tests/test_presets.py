@@ -142,3 +142,19 @@ def test_every_backbone_splits_at_each_depth_and_trains_a_step(backbone: str) ->
     ] == []
     moved = [name for name, parameter in trained.items() if not parameter.equal(before[name])]
     assert len(moved) > len(trained) / 2  # a scale of 1 does not move by less than its precision
+
+
+@pytest.mark.parametrize("preset", sorted(SPACES))
+def test_any_value_of_a_preset_can_be_fixed_and_the_space_read_again(preset: str) -> None:
+    space = SPACES[preset]
+    for field, dim in space.open.items():
+        for value in dim.extremes:
+            fixed = space.with_fixed(**{field: value})
+            table = fixed.to_table()
+            again = SearchSpace.from_table(
+                {key: entry for key, entry in table.items() if key != "name"},
+                name=preset,
+                recorded=True,
+            )
+            assert again.dimensions == fixed.dimensions
+            assert list(again.distributions()) == list(fixed.distributions())

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ def retrain_final_model(
     this process on all cores. Ray nodes whose ids are in ``avoid`` are not used. Raises `RunError`
     if training diverges or its Ray task fails.
     """
+    settings = job.config.model_copy(update={"test_time_flips": spec.flips})
+    job = replace(job, config=settings)
     retrained = [_retrain_somewhere(job, member, paths, avoid) for member in spec.members]
     weights = [member.weight for member in spec.members]
     probabilities = np.average([each.probabilities for each in retrained], axis=0, weights=weights)
@@ -162,7 +164,7 @@ def retrain_final_model(
         members=tuple(_member(member, job.config.metric) for member in spec.members),
         rates=_rates(spec.operating_point, predictions),
         probe=baseline,
-        flips=job.config.test_time_flips,
+        flips=spec.flips,
     )
     _write(final, retrained, predictions, job, paths)
     return final

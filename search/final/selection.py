@@ -78,7 +78,16 @@ def select_final_model(
     """
     spec = _select_members(winner, trials, paths, dataset, config)
     probe = _best_probe(trials, spec.members, config.metric)
-    return replace(spec, probe=probe, flips=config.test_time_flips)
+    flips = config.test_time_flips
+    unflipped = [m.trial.trial_id for m in spec.members if m.trial.params.flips == "none"]
+    if flips != "none" and unflipped:
+        _log.warning(
+            "Test-time flips are left out, because trial %s has flips = none: mirror images would "
+            "mean something else to it.",
+            unflipped[0],
+        )
+        flips = "none"
+    return replace(spec, probe=probe, flips=flips)
 
 
 def _best_probe(

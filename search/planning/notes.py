@@ -65,7 +65,7 @@ def _are_left_and_right(names: Sequence[str]) -> bool:
 def _on_fit(plan: Plan) -> list[str]:
     """Advice for a space that squashes images which are far from square."""
     images, elongated = len(plan.survey.dataset), plan.survey.elongated
-    squashes = plan.space.dimensions["fit"] == Fixed(value="squash")
+    squashes = plan.space.dimensions["fit"].extremes == ("squash",)
     if not squashes or elongated <= MAX_ELONGATED_SHARE * images:
         return []
     return [

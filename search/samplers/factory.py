@@ -40,7 +40,7 @@ def make_sampler(
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 return TPESampler(seed=seed, multivariate=True, group=True)
         case "gp":
-            return GPSampler(seed=seed)
+            return GPSampler(seed=seed, warn_independent_sampling=False)
         case "cmaes":
             with warnings.catch_warnings():
                 # Optuna calls `consider_pruned_trials` experimental.

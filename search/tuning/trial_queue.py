@@ -82,13 +82,16 @@ class TrialQueue:
         """Begin a trial at a point; returns its number.
 
         Optuna gets the values of the open parameters that it could have drawn. Of a linear probe it
-        gets the nearest point of the space, because some of its samplers propose only parameters
-        that every trial has.
+        gets the nearest point of the space, and the defaults of parameters that mean nothing there:
+        some of its samplers propose only parameters that every trial has.
         """
         space, sizes = self._prepared.space, self._prepared.native_image_size
         is_probe = params.head == "solved"
         nearest = space.nearest(params, native_image_size=sizes) if is_probe else None
         values = space.sampler_values(nearest or params, native_image_size=sizes)
+        if nearest:
+            default = space.params({"backbone": params.backbone}, native_image_size=sizes)
+            values = space.sampler_values(default, native_image_size=sizes) | values
         return self._journal.ask_at(values, is_probe=is_probe)
 
     def _model_costs(self) -> dict[tuple[str, int], ModelCost]:

@@ -145,3 +145,45 @@ def test_a_wrong_condition_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(SpaceError, match=sentence):
         SearchSpace.from_table({"backbone": {"choices": ["a", "b"]}, **table}, name="test")
+
+
+def test_a_condition_may_name_the_native_image_size() -> None:
+    made = space(
+        image_size={"choices": ["native", 128]},
+        batch_size={"when": {"image_size": "native"}, "choices": [64, 128]},
+    )
+    native = made.params({"backbone": "a", "batch_size": 128}, native_image_size=SIZES)
+    assert native.image_size == 32
+    assert "batch_size" not in made.unused_fields(native)
+    other = made.params({"image_size": 128}, native_image_size=SIZES)
+    assert "batch_size" in made.unused_fields(other)
+
+
+def test_a_value_that_a_point_sets_where_no_case_holds_is_not_hidden() -> None:
+    given = {"backbone": "a", "drop_path": 0.2}
+    point = BY_OPTIMIZER.params(given, native_image_size=SIZES)
+    assert point.drop_path == 0.2
+    assert "drop_path" not in BY_OPTIMIZER.unused_fields(point)
+
+
+def test_a_start_that_the_case_of_its_own_values_forbids_is_refused() -> None:
+    with pytest.raises(
+        SpaceError, match=r"learning_rate can't be 0.1 in this space with the start"
+    ):
+        space(
+            optimizer={"choices": ["adamw", "sgd"]},
+            learning_rate=RATE,
+            starts=[{"optimizer": "adamw", "learning_rate": 0.1}],
+        )
+
+
+def test_a_field_with_a_single_choice_is_fixed() -> None:
+    made = SearchSpace.from_table(
+        {
+            "backbone": {"choices": ["a"]},
+            "dropout": {"when": {"backbone": "a"}, "low": 0, "high": 0.5},
+        },
+        name="test",
+    )
+    assert list(made.distributions()) == ["dropout"]
+    assert made.dependencies == {}

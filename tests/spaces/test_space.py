@@ -163,3 +163,5 @@ def test_fields_that_lose_their_effect_by_a_fixed_one_no_longer_vary() -> None:
 def test_the_starts_of_other_backbones_than_the_fixed_one_are_dropped() -> None:
     made = space(dropout={"low": 0, "high": 0.5}, starts=[{"dropout": 0.1}, {"backbone": "a"}])
     assert made.with_fixed(backbone="b").recipes == ({"dropout": 0.1},)
+    trained = space().with_fixed(head="trained").initial_points(native_image_size=SIZES)
+    assert [start.head for start in trained] == ["trained", "trained"]

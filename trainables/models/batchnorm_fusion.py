@@ -109,7 +109,7 @@ def merge_frozen_batchnorms(
     model.eval()
     with torch.no_grad(), without_tf32(), random_head(model):
         before, pairs = _connected_pairs(model, images)
-        names = [pair for pair in pairs.items() if id(layers[pair[1]]) not in fused]
+        names = [p for p in pairs.items() if fused.isdisjoint(id(layers[name]) for name in p)]
         merged: list[tuple[Any, Any]] = [(layers[c], layers[b]) for c, b in names]
         classes = [(type(convolution), type(batchnorm)) for convolution, batchnorm in merged]
         for convolution, batchnorm in merged:
@@ -118,6 +118,7 @@ def merge_frozen_batchnorms(
             batchnorm.__class__ = _MERGED[type(batchnorm)]
         if not _all_close((before,), (model(images),)):
             for (convolution, batchnorm), (first, second) in zip(merged, classes, strict=True):
+                del convolution.__dict__["batchnorm"]
                 convolution.__class__, batchnorm.__class__ = first, second
     for name, layer in layers.items():
         layer.training = was_training[name]
