@@ -88,7 +88,7 @@ def test_the_test_result_agrees_with_the_saved_predictions(sweep: SweepResult) -
     assert metrics["test"]["classes"] == ["one", "seven", "zero"]
     assert sum(map(sum, metrics["test"]["confusion_matrix"])) == len(table) == 18
     assert table.filter(like="p.").sum(axis=1).to_numpy() == pytest.approx(1)
-    assert set(metrics) == {"test", "majority_accuracy", "members", "rates", "probe"}
+    assert set(metrics) == {"test", "majority_accuracy", "members", "rates", "probe", "flips"}
     assert metrics["members"][0]["weight"] == 1
 
 
