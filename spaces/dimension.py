@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from spaces.params import TrialParams
 
 if TYPE_CHECKING:
+    from optuna import Trial
     from optuna.distributions import BaseDistribution
 
 Value = float | int | bool | str
@@ -137,6 +138,13 @@ class Range(Dimension):
             return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
+    def suggest(self, trial: "Trial", name: str) -> Value:
+        """Value that an Optuna trial suggests under a name."""
+        if self.is_integer:
+            low, high, step = int(self.low), int(self.high), int(self.step or 1)
+            return trial.suggest_int(name, low, high, log=self.log, step=step)
+        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+
 
 class Choices(Dimension):
     """One of the values ``choices``."""
@@ -178,6 +186,12 @@ class Choices(Dimension):
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
+
+    def suggest(self, trial: "Trial", name: str) -> Value:
+        """Value that an Optuna trial suggests under a name."""
+        chosen = trial.suggest_categorical(name, self.choices)
+        assert chosen is not None  # as no choice is
+        return chosen
 
 
 AnyDimension = Fixed | Range | Choices

@@ -29,7 +29,7 @@ from search.record import (
     trial_records,
 )
 from search.samplers import BASELINE, NEVER_BEGAN, MultiFidelitySampler, make_sampler
-from spaces import Choices, Range, SearchSpace, TrialParams, Value
+from spaces import SearchSpace, TrialParams, Value
 from trainables.models import ModelCost
 from trainables.training import METRICS, EpochReport, best_of
 
@@ -128,7 +128,7 @@ class StudyJournal:
         Returns the trial's number, and its values of the open fields that it uses.
         """
         trial = self._study.ask()
-        return trial.number, self._space.draw(lambda case, dim: _suggest(trial, case.name, dim))
+        return trial.number, self._space.draw(lambda case, dim: dim.suggest(trial, case.name))
 
     def ask_at(self, values: Mapping[str, object], *, is_probe: bool = False) -> int:
         """Begin a trial at given values; returns its number. Optuna sees no other parameters.
@@ -234,15 +234,3 @@ class StudyJournal:
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-
-
-def _suggest(trial: optuna.Trial, name: str, dim: Range | Choices) -> Value:
-    """Ask Optuna's sampler for a value of a dimension."""
-    if isinstance(dim, Choices):
-        chosen = trial.suggest_categorical(name, dim.choices)
-        assert chosen is not None  # as no choice is
-        return chosen
-    if dim.is_integer:
-        step = int(dim.step or 1)
-        return trial.suggest_int(name, int(dim.low), int(dim.high), step=step, log=dim.log)
-    return trial.suggest_float(name, dim.low, dim.high, step=dim.step, log=dim.log)

@@ -12,10 +12,20 @@ from tests.support.epoch_reports import report
 from tests.support.simulated_tune import SPACE, run, simulated_tune
 
 
-def test_an_epoch_reported_twice_is_recorded_once(tmp_path: Path) -> None:
-    study = StudyJournal.open(
-        tmp_path / "j", SPACE, metric="val_accuracy", sampler="tpe", seed=0, max_epochs=9
+def opened(folder: Path) -> StudyJournal:
+    """The journal of a sweep in ``folder``."""
+    return StudyJournal.open(
+        folder / "study.journal",
+        SPACE,
+        metric="val_accuracy",
+        sampler="tpe",
+        seed=0,
+        max_epochs=9,
     )
+
+
+def test_an_epoch_reported_twice_is_recorded_once(tmp_path: Path) -> None:
+    study = opened(tmp_path)
     number, _ = study.ask()
     study.begin(number, TrialParams(backbone="a"))
     study.report(number, report(1, 0.5))
@@ -47,14 +57,7 @@ def test_a_truncated_journal_is_repaired(tmp_path: Path) -> None:
 
 
 def test_a_trial_without_parameters_is_not_counted(tmp_path: Path) -> None:
-    journal = StudyJournal.open(
-        tmp_path / "study.journal",
-        SPACE,
-        metric="val_accuracy",
-        sampler="tpe",
-        seed=0,
-        max_epochs=9,
-    )
+    journal = opened(tmp_path)
     journal.ask()
     search = simulated_tune(tmp_path, trials=1)
     assert search.begin("x").number == 1
@@ -84,14 +87,7 @@ def test_a_budget_that_ended_a_search_is_remembered(tmp_path: Path) -> None:
     search = simulated_tune(tmp_path, trials=9, settings={"target": 0.8})
     run(search, "x", 0.9)
     search.journal.ended_by = search.lifecycle.ended_by
-    again = StudyJournal.open(
-        tmp_path / "study.journal",
-        SPACE,
-        metric="val_accuracy",
-        sampler="tpe",
-        seed=0,
-        max_epochs=9,
-    )
+    again = opened(tmp_path)
     assert again.ended_by == "a trial reached the target, val_accuracy 0.8"
     again.ended_by = None
     assert again.ended_by is None
