@@ -133,12 +133,19 @@ class SearchSpace:
                 dimensions[field] = Fixed(value=dimensions[field].start)
         decided = SearchSpace(dimensions, name=self.name, doc=self.doc)
         asked = self.recipes or (_DEFAULT_RECIPES if "head" in values else ())
-        recipes = [
-            {f: v for f, v in recipe.items() if f == "head" or decided.allows(f, v)}
+        kept = [
+            recipe
             for recipe in asked
-            if all(recipe.get(f, values.get(f)) == values.get(f, recipe.get(f)) for f in _KINDS)
+            if all(recipe[f] == values[f] for f in _KINDS if f in recipe and f in values)
         ]
-        recipes = [{f: v for f, v in recipe.items() if f not in values} for recipe in recipes]
+        recipes = [
+            {
+                field: value
+                for field, value in recipe.items()
+                if field not in values and (field == "head" or decided.allows(field, value))
+            }
+            for recipe in kept
+        ]
         return SearchSpace(decided.dimensions, name=self.name, doc=self.doc, recipes=recipes)
 
     def allows(self, field: str, value: Value) -> bool:

@@ -89,9 +89,8 @@ class UnitCube:
         """
         columns = []
         for shared in self._coordinates.values():
-            used = ~np.isnan(codes[:, shared])
-            position = np.where(used, codes[:, shared], 0).sum(axis=1)
-            columns.append(np.where(used.any(axis=1), position, 0.5))
+            position = _position(codes[:, shared])
+            columns.append(np.where(np.isnan(position), 0.5, position))
         for dist, column in zip(self.space.values(), codes.T, strict=True):
             if isinstance(dist, CategoricalDistribution):
                 columns += [np.sqrt(0.5) * (column == k) for k in range(len(dist.choices))]
@@ -126,10 +125,8 @@ class UnitCube:
         """
         filled = codes.copy()
         for shared in self._coordinates.values():
-            used = ~np.isnan(codes[:, shared])
-            position = np.where(used, codes[:, shared], 0).sum(axis=1, keepdims=True)
-            known = used.any(axis=1, keepdims=True)
-            filled[:, shared] = np.where(known & ~used, position, filled[:, shared])
+            cases = codes[:, shared]
+            filled[:, shared] = np.where(np.isnan(cases), _position(cases)[:, None], cases)
         return np.where(np.isnan(filled), uniform, filled)
 
     def perturb(self, rng: np.random.Generator, codes: np.ndarray, count: int) -> np.ndarray:
@@ -151,6 +148,12 @@ class UnitCube:
         moved, uniform = self._without_unused(moved), self._without_unused(uniform)
         same = (moved == origins) | (np.isnan(moved) & np.isnan(origins))
         return np.where(same.all(axis=1, keepdims=True), uniform, moved)
+
+
+def _position(cases: np.ndarray) -> np.ndarray:
+    """``(n,)`` entries of the case that each point uses, of ``(n, c)`` cases; NaN if none."""
+    used = ~np.isnan(cases)
+    return np.where(used.any(axis=1), np.where(used, cases, 0).sum(axis=1), np.nan)
 
 
 def _encoded(dist: BaseDistribution, values: Sequence[Any]) -> np.ndarray:
