@@ -30,7 +30,7 @@ def test_an_epoch_reported_twice_is_recorded_once(tmp_path: Path) -> None:
     study.begin(number, TrialParams(backbone="a"))
     study.report(number, report(1, 0.5))
     study.report(number, replace(report(1, 0.5), seconds=9))
-    assert [r.seconds for r in read_trials(tmp_path / "j")[0].reports] == [2.0]
+    assert [r.seconds for r in read_trials(tmp_path / "study.journal")[0].reports] == [2.0]
 
 
 def test_a_truncated_journal_is_repaired(tmp_path: Path) -> None:
