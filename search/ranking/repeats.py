@@ -69,8 +69,12 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
 
 
 def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> list[TrialRecord]:
-    """The best trials: as many as `confirm` says or, if unset, as `MAX_SHARE_OF_SEARCH` allows."""
+    """The best trials: as many as `confirm` says or, if unset, as `MAX_SHARE_OF_SEARCH` allows.
+
+    Linear probes are left out: another seed does not change a head that is solved to its end.
+    """
     ranked = _distinct_best_first(trials, config.metric)
+    ranked = [trial for trial in ranked if trial.params.head == "trained"]
     if config.confirm is not None:
         return ranked[: config.confirm]
     ranked = ranked[:MAX_CONFIRMED_TRIALS]

@@ -52,6 +52,12 @@ def test_unset_confirm_costs_a_tenth_of_the_search_at_most(bad: int, repeated: i
     assert len({repeat.of for repeat in pending_repeats(trials, config())}) == repeated
 
 
+def test_linear_probes_are_not_repeated_because_other_seeds_give_the_same_head() -> None:
+    probe = replace(FOUR[0], params=TrialParams(backbone="a", head="solved", unfreeze=0, augment=0))
+    repeats = pending_repeats([probe, *FOUR[1:]], config(confirm=2, seed=7))
+    assert {repeat.of for repeat in repeats} == {1, 2}
+
+
 def test_nothing_is_repeated_without_a_winner_to_choose() -> None:
     assert pending_repeats(FOUR, config(confirm=0)) == []
     assert pending_repeats(FOUR[:1], config(confirm=2)) == []
