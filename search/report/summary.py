@@ -5,7 +5,7 @@ from search.ranking import select_winner
 from search.record import format_duration
 from search.report.final_test_charts import most_frequent_confusions
 from search.report.sweep_data import SweepData
-from spaces import RunError
+from spaces import RunError, TrialParams
 from spaces.wording import counted
 from trainables.listing import SPLITS
 from trainables.training import METRICS
@@ -58,8 +58,7 @@ def _winner(data: SweepData) -> str:
     best = winner.best(metric)
     assert best is not None, "the winner has an epoch with a finite loss"
     return (
-        f"The winner is trial {winner.trial_id}: {winner.params.backbone} with unfreeze "
-        f"{winner.params.unfreeze:.3g} has a {metric} of {METRICS[metric].of(best):.4f}. This "
+        f"The winner is trial {winner.trial_id}: {_described(winner.params)} has a {metric} of {METRICS[metric].of(best):.4f}. This "
         "score is optimistic, because it was also used to choose the winner."
     )
 
@@ -87,3 +86,10 @@ def _test_result(data: SweepData) -> list[str]:
             f"{counted(worst.images, 'image')}, {worst.share:.0%} of the true class."
         )
     return sentences
+
+
+def _described(params: TrialParams) -> str:
+    """A trial in a few words."""
+    if params.head == "solved":
+        return f"a linear probe on {params.backbone}"
+    return f"{params.backbone} with unfreeze {params.unfreeze:.3g}"

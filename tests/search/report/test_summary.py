@@ -5,8 +5,9 @@ import numpy as np
 
 from search.config import SweepConfig
 from search.record import SweepPaths, TrialRecord
-from search.report.summary import summary
+from search.report.summary import _described, summary
 from search.report.sweep_data import SweepData
+from spaces import TrialParams
 from tests.support.predictions import final_model_of, random_predictions
 from tests.support.search_history import SPACE, trial_of
 from trainables.data import Dataset
@@ -72,3 +73,9 @@ def test_the_test_result_comes_with_its_most_frequent_confusion() -> None:
     assert f"trial 0000 has a test accuracy of {predictions.correct.mean():.4f}" in result
     assert "The macro F1" in result
     assert confusion.startswith("The most frequent confusion is class ")
+
+
+def test_a_winner_that_is_a_linear_probe_is_called_so() -> None:
+    probe = TrialParams(backbone="a", head="solved", unfreeze=0, augment=0)
+    assert _described(probe) == "a linear probe on a"
+    assert _described(TrialParams(backbone="a", unfreeze=0.25)) == "a with unfreeze 0.25"
