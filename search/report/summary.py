@@ -58,8 +58,9 @@ def _winner(data: SweepData) -> str:
     best = winner.best(metric)
     assert best is not None, "the winner has an epoch with a finite loss"
     return (
-        f"The winner is trial {winner.trial_id}: {_described(winner.params)} has a {metric} of {METRICS[metric].of(best):.4f}. This "
-        "score is optimistic, because it was also used to choose the winner."
+        f"The winner is trial {winner.trial_id}: {_described(winner.params)} has a {metric} of "
+        f"{METRICS[metric].of(best):.4f}. This score is optimistic, because it was "
+        "also used to choose the winner."
     )
 
 
