@@ -19,7 +19,13 @@ from search.config import SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.inputs import GPU_BATCH_SIZE
-from trainables.training import CONTEXT_MIB, DEPTHS, MemoryCase, MemoryTable
+from trainables.training import (
+    CONTEXT_MIB,
+    DEPTHS,
+    STEPS_BEFORE_RECORDING,
+    MemoryCase,
+    MemoryTable,
+)
 
 _log = logging.getLogger("finesweep")
 
@@ -212,11 +218,16 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
 
 
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """Peak memory of a few training steps and an evaluation batch; None if there is no GPU."""
+    """Peak memory of a few training steps and an evaluation batch; None if there is no GPU.
+
+    There are enough full batches to record a step, and the last batch is as large as an incomplete
+    one can be.
+    """
     if job.device != "cuda":
         return None
     uncached = replace(job, config=job.config.model_copy(update={"features": "off"}))
-    tuning = uncached.begin(params, images=max(3 * params.batch_size, GPU_BATCH_SIZE))
+    full = max(STEPS_BEFORE_RECORDING + 1, GPU_BATCH_SIZE // params.batch_size)
+    tuning = uncached.begin(params, images=(full + 1) * params.batch_size - 1)
     report = tuning.run_epoch()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)

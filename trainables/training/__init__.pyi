@@ -7,6 +7,7 @@ from .gpu_memory import CONTEXT_MIB as CONTEXT_MIB
 from .gpu_memory import DEPTHS as DEPTHS
 from .gpu_memory import MemoryCase as MemoryCase
 from .gpu_memory import MemoryTable as MemoryTable
+from .gradient_graph import STEPS_BEFORE_RECORDING as STEPS_BEFORE_RECORDING
 from .metric import METRICS as METRICS
 from .metric import best_of as best_of
 from .metric import merit as merit

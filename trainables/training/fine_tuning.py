@@ -35,6 +35,7 @@ from trainables.models import (
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
+from trainables.training.gradient_graph import StepGradients
 from trainables.training.linear_probe import fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
@@ -89,6 +90,7 @@ class FineTuning:
         self.ran_out_of_memory = False
         """Whether a step exceeded the device's memory and was repeated in smaller micro-batches."""
         self._micro_batch_size = params.batch_size + 1
+        self._gradients = StepGradients(self.device, params.batch_size)
         self._train_images = train
         self._views = Views(
             params.augment, settings.views, settings.seed, TransformKinds.of(params)
@@ -226,6 +228,8 @@ class FineTuning:
         seed = self._settings.seed
         torch.manual_seed(_mix(seed, self.epoch))
         rng = np.random.default_rng([seed, self.epoch])
+        if self.params.gradual_unfreezing:
+            self._gradients.forget()
         unfreeze_groups(self.model, self._unfrozen_groups())
         set_train_mode(self.model, self._batchnorm)
         train = self._train_images
@@ -264,13 +268,14 @@ class FineTuning:
         """
         while True:
             try:
-                loss = self._backward(features, labels)
+                loss = self._gradients.compute(self.model, self._backward, features, labels)
                 break
             except torch.OutOfMemoryError:
                 if min(self._micro_batch_size, len(labels)) < 4:
                     raise
             self._micro_batch_size = min(self._micro_batch_size, len(labels)) // 2
             self.ran_out_of_memory = True
+            self._gradients.stop_recording()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
         self._optimizer.step()

@@ -162,3 +162,72 @@ def test_a_trial_continues_from_its_checkpoint(begin: Any) -> None:
     ours, theirs = again.run_epoch(), whole.run_epoch()
     assert ours.epoch == 3
     assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.02)
+
+
+def _wait_for_gpu(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
+    output.sum().item()
+
+
+def losses_of(tuning: Any, epochs: int = 3) -> list[float]:
+    """Training losses; also asserts that the steps were recorded if they may be."""
+    losses = [tuning.run_epoch().train_loss for _ in range(epochs)]
+    gradients = tuning._gradients
+    assert (gradients._graph is not None) == gradients._may_record
+    return losses
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unfreeze": 1.0},
+        {"unfreeze": 0.5, "dropout": 0.5, "drop_path": 0.2},
+        {"unfreeze": 1.0, "gradual_unfreezing": True},
+        {"balance": "weighted", "focal_gamma": 2.0, "l1": 1e-5, "label_smoothing": 0.1},
+        {"optimizer": "sgd", "batchnorm": "all"},
+        {"unfreeze": 1.0, "images": 15 * 16 + 5},
+    ],
+)
+def test_steps_that_are_replayed_as_a_graph_give_the_same_losses(
+    begin: Any, fields: dict[str, Any]
+) -> None:
+    fields = {"images": 15 * 16, "precision": "fp32", **fields}
+    recorded, plain = begin(**fields), begin(**fields)
+    plain._gradients.stop_recording()
+    assert losses_of(recorded) == pytest.approx(losses_of(plain), rel=1e-3)
+
+
+def test_a_fine_tune_that_continues_gives_the_same_losses_as_a_graph(begin: Any) -> None:
+    whole = begin(dropout=0.5, precision="fp32", images=15 * 16)
+    losses_of(whole, 1)
+    again = begin(dropout=0.5, precision="fp32", images=15 * 16)
+    again.load_state_dict(copy.deepcopy(whole.state_dict()))
+    assert losses_of(again, 2) == pytest.approx(losses_of(whole, 2), rel=1e-3)
+
+
+def test_a_model_that_waits_for_the_gpu_trains_without_a_graph(
+    begin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = {"images": 15 * 16, "precision": "fp32", "dropout": 0.3}
+    waiting, plain = begin(**fields), begin(**fields)
+    plain._gradients.stop_recording()
+    waiting.model.get_classifier().register_forward_hook(_wait_for_gpu)
+    with caplog.at_level("INFO", "finesweep"):
+        losses = losses_of(waiting)
+    assert not waiting._gradients._may_record
+    assert "training steps are not recorded as a CUDA graph" in caplog.text
+    assert losses == pytest.approx(losses_of(plain), rel=1e-3)
+
+
+def test_a_graph_that_does_not_fit_the_memory_is_not_recorded(begin: Any) -> None:
+    fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 512, "images": 2048 - 1}
+    free = begin(**fields)
+    free._gradients.stop_recording()
+    peak = free.run_epoch().peak_memory_mib
+    del free
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory / 2**20
+    torch.cuda.set_per_process_memory_fraction(1.05 * peak / total)
+    tight = begin(**fields)
+    reports = [tight.run_epoch() for _ in range(2)]
+    assert np.isfinite([report.train_loss for report in reports]).all()
+    assert reports[-1].peak_memory_mib <= 1.06 * peak
