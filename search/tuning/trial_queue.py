@@ -1,10 +1,12 @@
 """`TrialQueue`: the order in which the trials of a sweep begin.
 
 The planned initial points come first, then points that the sampler proposes, and finally repeats of
-the best trials with other seeds.
+the best trials with other seeds. Initial points that differ only in the backbone are tried in the
+order of the backbones' linear probes.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable
 
@@ -15,8 +17,12 @@ from search.tuning.budget import Budget
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
 from trainables.models import ModelCost
+from trainables.training import merit
 
 _log = logging.getLogger("finesweep")
+
+_NO_PROBE = (-math.inf, -math.inf)
+"""Merit of a backbone without a linear probe."""
 
 
 class TrialQueue:
@@ -30,7 +36,7 @@ class TrialQueue:
         """Repeats among the trials that have begun, by trial number."""
         self._costs = self._model_costs()
         """Model costs by backbone and image size; empty unless a cost is an objective."""
-        self._points = deque(prepared.points[self._searched :])
+        self._points = self._initial_points_left()
         self._pending_repeats: deque[Repeat] | None = None
         """Repeats to begin; None until the search has ended and the best trials are known."""
 
@@ -59,7 +65,7 @@ class TrialQueue:
             number = self._begin_at(params)
             self.repeats[number] = repeat
         elif self._points:
-            params = self._points.popleft()
+            params = self._take_initial_point()
             number = self._begin_at(params)
         else:
             number, values = self._journal.ask()
@@ -67,6 +73,32 @@ class TrialQueue:
         self._journal.begin(number, params, repeat, self._costs.get(_cost_key(params)))
         self.params[number] = params
         return number
+
+    def _initial_points_left(self) -> list[TrialParams]:
+        """Initial points that have not begun, in the order of the plan."""
+        left = list(self._prepared.points)
+        for number, params in self.params.items():
+            if number not in self.repeats and params in left:
+                left.remove(params)
+        return left
+
+    def _take_initial_point(self) -> TrialParams:
+        """Take the next initial point.
+
+        Of those that differ from the first in line only in backbone and image size, it is the one
+        whose backbone has the best linear probe so far; of equals, the first.
+        """
+        first, metric = self._points[0], self._prepared.config.metric
+        alike = [p for p in self._points if _recipe(p) == _recipe(first)]
+        merits: dict[str, tuple[float, float]] = {}
+        if first.head != "solved" and len(alike) > 1:
+            for trial in self._journal.trials():
+                best, name = trial.best(metric), trial.params.backbone
+                if trial.params.head == "solved" and best:
+                    merits[name] = max(merit(best, metric), merits.get(name, _NO_PROBE))
+        point = max(alike, key=lambda each: merits.get(each.backbone, _NO_PROBE))
+        self._points.remove(point)
+        return point
 
     @property
     def _searched(self) -> int:
@@ -120,6 +152,11 @@ class TrialQueue:
                 _log.info("trials %s are run again with other seeds", ", ".join(best))
             self._pending_repeats = deque(repeats)
         return self._pending_repeats or deque()
+
+
+def _recipe(params: TrialParams) -> TrialParams:
+    """A point without its backbone and image size, which may be the backbone's own."""
+    return params.model_copy(update={"backbone": "", "image_size": 0})
 
 
 def _cost_key(params: TrialParams) -> tuple[str, int]:

@@ -35,6 +35,23 @@ def test_a_linear_probe_is_recorded_at_the_nearest_point_and_marked(tmp_path: Pa
     assert BASELINE in trial.user_attrs
 
 
+def test_backbones_are_tried_in_the_order_of_their_linear_probes(tmp_path: Path) -> None:
+    probes, starts, others = (
+        tuple(
+            SPACE.params({**recipe, "backbone": backbone}, native_image_size=SIZES)
+            for backbone in ("a", "b")
+        )
+        for recipe in ({"head": "solved"}, {"unfreeze": 0.5}, {"unfreeze": 0.75})
+    )
+    search = simulated_tune(tmp_path, probes + starts + others, trials=9)
+    for name, accuracy in (("x", 0.5), ("y", 0.7)):
+        search.begin(name)
+        search.complete(name, 1, accuracy, is_last=True)
+    assert [search.begin(name).params for name in "uvw"] == [starts[1], starts[0], others[1]]
+    resumed = simulated_tune(tmp_path, probes + starts + others, trials=9)
+    assert resumed.begin("again").params == others[0]
+
+
 def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) -> None:
     settings = {"confirm": 2, "target": 0.8}
     search = simulated_tune(tmp_path, trials=9, settings=settings)
