@@ -14,11 +14,12 @@ from spaces.errors import (
     WeightsError,
 )
 from spaces.grid import grid_points
-from spaces.params import Fit, TrialParams
+from spaces.params import EARLIER_VALUES, Fit, TrialParams
 from spaces.space import SearchSpace
 from spaces.space_file import preset_names
 
 __all__ = [
+    "EARLIER_VALUES",
     "NATIVE",
     "SEPARATOR",
     "Case",

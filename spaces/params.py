@@ -39,6 +39,10 @@ _PROBE_FIELDS = {"backbone", "image_size", "fit", "head", "balance"}
 """Fields that matter to a linear probe."""
 
 
+EARLIER_VALUES: Mapping[str, str] = {"head_start": "zero"}
+"""Fields that records of earlier versions lack, with the value that their trials had."""
+
+
 class TrialParams(BaseModel):
     """Hyperparameters of one fine-tune: all it depends on besides data, seed and number of epochs.
 
@@ -107,6 +111,10 @@ class TrialParams(BaseModel):
     """Whether the head is trained by gradient steps, or is a linear probe: solved to its end on the
     frozen backbone's features in one epoch. A probe needs unfreeze, augment and head_hidden at 0;
     of the other fields, only backbone, image_size, fit and balance matter to it."""
+    head_start: Literal["zero", "solved"] = "solved"
+    """Weights that a trained head begins with. "solved" are those of the backbone's linear probe
+    (Kumar et al. 2022): few epochs then suffice. A head with a hidden layer, or on an untrained
+    backbone, begins at zero."""
     head_hidden: int = Field(0, ge=0)
     """Width of a hidden layer in the head; 0 is a plain linear classifier."""
     head_activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
@@ -143,12 +151,19 @@ class TrialParams(BaseModel):
         return self
 
     @property
+    def linear_probe(self) -> "TrialParams":
+        """The linear probe of the same backbone on the same input."""
+        kept = self.model_dump(include=_PROBE_FIELDS - {"head"})
+        return TrialParams(**kept, head="solved", unfreeze=0, augment=0)
+
+    @property
     def without_effect(self) -> frozenset[str]:
         """Names of the fields that have no effect on the trial, because of the other fields."""
         if self.head == "solved":
             return frozenset(type(self).model_fields.keys() - _PROBE_FIELDS)
         pairs = NO_EFFECT.items()
-        return frozenset(f for f, (other, value) in pairs if getattr(self, other) == value)
+        without = {f for f, (other, value) in pairs if getattr(self, other) == value}
+        return frozenset(without | ({"head_start"} if self.head_hidden else set()))
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> "TrialParams":

@@ -17,7 +17,7 @@ from spaces.dimension import (
     to_field_type,
 )
 from spaces.errors import SpaceError, unknown
-from spaces.params import NO_EFFECT, TrialParams, with_current_names
+from spaces.params import EARLIER_VALUES, NO_EFFECT, TrialParams, with_current_names
 from spaces.space_checks import check_conditions, check_space
 from spaces.space_file import read_dimensions, read_space_file
 
@@ -102,6 +102,7 @@ class SearchSpace:
         that never hold, which is a mistake elsewhere. Raises `SpaceError` with every problem.
         """
         fields = {key: entry for key, entry in table.items() if key not in ("doc", "starts")}
+        fields = {**EARLIER_VALUES, **fields} if recorded else fields
         doc, starts = str(table.get("doc", "")), table.get("starts", [])
         if not (isinstance(starts, list) and all(isinstance(start, dict) for start in starts)):
             raise SpaceError(

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.record.journal_file import JournalFile
 from search.record.trials import Repeat, Status, TrialRecord
-from spaces import TrialParams
+from spaces import EARLIER_VALUES, TrialParams
 from trainables.models import ModelCost
 from trainables.training import EpochReport
 
@@ -62,7 +62,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     epochs = sorted(key for key in attrs if key.startswith(EPOCH_KEY))
     return TrialRecord(
         number=trial.number,
-        params=TrialParams.parse(attrs[PARAMS_KEY]),
+        params=TrialParams.parse({**EARLIER_VALUES, **attrs[PARAMS_KEY]}),
         unused=frozenset(attrs.get(UNUSED_KEY, ())),
         status=STATUS_OF_STATE[trial.state],
         reports=tuple(EpochReport.from_dict(attrs[key]) for key in epochs),

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces import TrialParams
+from spaces.wording import counted
 from tests.benchmarks.fixed_trials import link_weights, points
 from tests.benchmarks.measuring import SCRATCH, fresh, write_table
 from trainables.data import Dataset, ImageSet, build_store, survey_images
@@ -30,10 +31,10 @@ from trainables.training import ComputeSettings, FineTuneSettings, FineTuning, f
 
 POINTS, IMAGE_SIZE, WORKERS = 10, 128, 2
 INTRODUCTION = (
-    "Mean of the best validation accuracies of ten fixed trials (4 epochs, batch 32, 128 px, 126 "
-    "to 200 training images): the docs-style script, ours with frozen BatchNorm, the default, and "
-    "ours with batch statistics. flowers, sign and brain are the public repositories "
-    "martinwestin/flower_classification, ardamavi/Sign-Language-Digits-Dataset and "
+    "Mean of the best validation accuracies of ten fixed trials ({epochs} epochs, batch 32, 128 "
+    "px, at most {images} training images, {seeds}): the docs-style script (docs), ours, or "
+    "ours with the values in the head of a column. flowers, sign and brain are the public "
+    "repositories martinwestin/flower_classification, ardamavi/Sign-Language-Digits-Dataset and "
     "MohamedAliHabib/Brain-Tumor-Detection; nothing was chosen on them."
 )
 
@@ -169,7 +170,13 @@ def main() -> None:
         args.table,
         "Ten fixed trials on few images",
         "python -m tests.benchmarks.few_images FOLDER...",
-        [INTRODUCTION, "", *table_lines(reached, folders, args.sides)],
+        [
+            INTRODUCTION.format(
+                epochs=args.epochs, images=args.images, seeds=counted(args.seeds, "seed")
+            ),
+            "",
+            *table_lines(reached, folders, args.sides),
+        ],
         rounds=False,
     )
 

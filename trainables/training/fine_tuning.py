@@ -36,6 +36,7 @@ from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
 from trainables.training.gradient_graph import StepGradients
+from trainables.training.head_start import HeadStart, head_of, set_head
 from trainables.training.linear_probe import fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
@@ -118,6 +119,7 @@ class FineTuning:
         self._val = (
             None if val is None else self._feature_loader(val, split, 1, dtypes.prefix, compute)
         )
+        self._head_start = HeadStart.of(params, weights, num_classes, train, compute)
         # 4. Make the optimizer, the learning-rate schedule and the loss.
         self._optimizer = make_optimizer(model, params)
         self._rate = LearningRate(self._optimizer, params, max_epochs=settings.max_epochs)
@@ -174,6 +176,8 @@ class FineTuning:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         is_probe = self.params.head == "solved"
+        if self.epoch == 0 and self._head_start:
+            self._start_head(self._head_start)
         train_loss, rate_factor, images_seen = (
             self._solve_head() if is_probe else self._train_epoch()
         )
@@ -246,6 +250,24 @@ class FineTuning:
             if (step + 1) % _STEPS_BETWEEN_LOSS_CHECKS == 0 and not math.isfinite(total.item()):
                 break
         return total.item() / images_seen, factor, images_seen
+
+    def _start_head(self, start: HeadStart) -> None:
+        """Begin with the head of a linear probe, which is solved unless it was kept."""
+        head = start.read()
+        if head is None:
+            probe = FineTuning(
+                start.params,
+                start.weights,
+                num_classes=start.num_classes,
+                train=start.images,
+                val=None,
+                settings=FineTuneSettings(max_epochs=1),
+                compute=start.compute,
+            )
+            probe._solve_head()
+            head = head_of(probe.model)
+            start.keep(head)
+        set_head(self.model, head)
 
     def _solve_head(self) -> tuple[float, float, int]:
         """Fit a linear probe; returns the same as `_train_epoch`."""

@@ -47,5 +47,5 @@ class ComputeSettings:
     store: FeatureStore | None = None
     """Store of the frozen prefix's features; None computes them in every epoch."""
     cache: Path | None = None
-    """Folder that keeps measurements of the CPU's speed in bfloat16. With None, "auto" chooses
-    float32 on a CPU."""
+    """Folder that keeps solved heads, and measurements of the CPU's speed in bfloat16. With None,
+    "auto" chooses float32 on a CPU."""

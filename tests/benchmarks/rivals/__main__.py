@@ -59,7 +59,7 @@ def introduction(seconds: float, seeds: int, images: int, load: str) -> str:
         f"The clock of each starts when its imports and Ray have started, and stops when its final "
         f"model exists (Finesweep's: when that has been tested, too). Finesweep searches for two "
         f"thirds of {seconds:g} s, then retrains; the others have {seconds:g} s, or as long as "
-        "Finesweep took if that is more, and may rehearse before their clock starts. "
+        "Finesweep took if that is more. All may rehearse before their clock starts. "
         "How each uses its time stands in tests/benchmarks/rivals. Accuracies are means (least to "
         f"most) over the seeds. Load average before the first run: {load}."
     )

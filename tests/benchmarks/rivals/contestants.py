@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.record import SweepPaths
+from search.record import SweepPaths, read_trials
 from tests.benchmarks.measuring import ROOT
 from tests.benchmarks.rivals.environments import python_with
 from tests.benchmarks.rivals.protocol import Answer, Task
 
-SPACE = "demo"
+SPACE = str(Path(__file__).with_name("space.toml"))
 SEARCH_SHARE = 2 / 3
 """Share of the time that Finesweep may search for. The images are opened before it; retraining and
 the test come after it."""
+FULL_TRIALS, MOST_EPOCHS = 3, 10
+REHEARSED = {"backbone": "tf_efficientnet_lite1", "image_size": 160, "unfreeze": 0.5}
+"""A point in the middle of the space."""
 
 
 class NoModelError(Exception):
@@ -57,18 +60,20 @@ RIVALS = (
 def run_finesweep(task: Task) -> Answer:
     """Launch a sweep with an empty cache, two trials at a time; see `SEARCH_SHARE` for its time.
 
-    Its clock runs from the start of the process, without the stage "start" (imports and Ray), until
-    the retrained model has been tested; the export and the report come later. Raises
-    `NoModelError`.
+    A rehearsal that is not counted times an epoch. A trial may then have as many epochs as leave
+    time for `FULL_TRIALS` whole trials on each core, `MOST_EPOCHS` at most. The sweep's clock runs
+    from the start of the process, without the stage "start" (imports and Ray), until the retrained
+    model has been tested; the export and the report come later. Raises `NoModelError`.
     """
-    work = task.out.parent
-    command = [sys.executable, "-m", "search", "launch", str(task.folder), "--space", SPACE]
-    command += ["--time-budget", f"{SEARCH_SHARE * task.seconds:.0f}", "--seed", str(task.seed)]
-    command += ["--weights", str(task.weights), "--concurrent", "2", "--export.formats", "timm"]
-    command += ["--cache-dir", str(work / "cache"), "--results-dir", str(work), "--name", "sweep"]
+    budget = SEARCH_SHARE * task.seconds
+    epochs = max(1, min(MOST_EPOCHS, int(budget / (FULL_TRIALS * _epoch_seconds(task)))))
     began = time.time()
-    _run(command)
-    paths = SweepPaths(work / "sweep")
+    paths = _launch(
+        task,
+        "sweep",
+        *("--time-budget", f"{budget:.0f}", "--max-epochs", str(epochs)),
+        *("--export.formats", "timm"),
+    )
     wall = paths.metrics.stat().st_mtime - began
     table = pd.read_parquet(paths.predictions)
     names = [Path(path).name for path in table["path"]]
@@ -82,6 +87,25 @@ def run_finesweep(task: Task) -> Answer:
         versions={},
         predictions=dict(zip(names, table["predicted"], strict=True)),
     )
+
+
+def _epoch_seconds(task: Task) -> float:
+    """Seconds of an epoch at the point `REHEARSED`, while another one runs beside it."""
+    points = task.out.parent / "rehearsed.json"
+    points.write_text(json.dumps([REHEARSED, {**REHEARSED, "dropout": 0.3}]))
+    options = ["--points", str(points), "--trials", "2", "--max-epochs", "1", "--no-retrain"]
+    trials = read_trials(_launch(task, "rehearsal", *options).journal)
+    return max(report.seconds for trial in trials for report in trial.reports)
+
+
+def _launch(task: Task, name: str, *options: str) -> SweepPaths:
+    """Launch a sweep with a cache of its own. Raises `NoModelError`."""
+    work = task.out.parent
+    command = [sys.executable, "-m", "search", "launch", str(task.folder), "--space", SPACE]
+    command += ["--weights", str(task.weights), "--concurrent", "2", "--seed", str(task.seed)]
+    command += ["--cache-dir", str(work / f"{name}-cache"), "--results-dir", str(work)]
+    _run([*command, "--name", name, *options])
+    return SweepPaths(work / name)
 
 
 def _run(command: Sequence[str]) -> None:

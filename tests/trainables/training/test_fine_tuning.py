@@ -1,9 +1,11 @@
+import copy
 import io
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -254,12 +256,39 @@ def test_a_linear_probe_is_restored_from_its_checkpoint(begin: Any) -> None:
     assert all(torch.equal(a, b) for a, b in weights)
 
 
-def test_frozen_batchnorm_keeps_every_statistic_while_all_layers_train(
-    begin: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def saved(tmp_path: Path) -> Weights:
+    """Weights in a file, as pretrained ones are."""
     file = tmp_path / "weights.safetensors"
     save_file(untrained_model("test_efficientnet").state_dict(), file)
-    saved = Weights("test_efficientnet", "saved", file)
+    return Weights("test_efficientnet", "saved", file)
+
+
+def test_a_head_may_start_at_the_linear_probe_of_its_backbone(begin: Any, saved: Weights) -> None:
+    given = {"weights": saved, "backbone": "test_efficientnet"}
+    probe = begin(**given, **PROBE)
+    list(finetune(probe))
+    fields = {"unfreeze": 1.0, "augment": 0.0, "dropout": 0.0, "head_start": "solved"}
+    still = begin(**given, **fields, learning_rate=1e-12)
+    still.run_epoch()
+    assert still.logits == pytest.approx(probe.logits, abs=1e-3)
+    moved = begin(**given, **fields, learning_rate=1e-3)
+    moved.run_epoch()
+    again = begin(**given, **fields, learning_rate=1e-3)
+    again.load_state_dict(copy.deepcopy(moved.state_dict()))
+    assert again.run_epoch().train_loss == moved.run_epoch().train_loss
+
+
+def test_a_hidden_or_untrained_head_starts_at_zero(begin: Any, saved: Weights) -> None:
+    fields = {"backbone": "test_efficientnet", "head_start": "solved", "learning_rate": 1e-12}
+    for tuning in (begin(**fields), begin(**fields, weights=saved, head_hidden=8)):
+        tuning.run_epoch()
+        assert np.abs(tuning.logits).max() < 1e-6
+
+
+def test_frozen_batchnorm_keeps_every_statistic_while_all_layers_train(
+    begin: Any, saved: Weights
+) -> None:
     tuning = begin(unfreeze=1.0, batchnorm="frozen", backbone="test_efficientnet", weights=saved)
     before = {name: value.clone() for name, value in tuning.model.named_buffers()}
     list(finetune(tuning))
