@@ -1,8 +1,8 @@
 """`TrialQueue`: the order in which the trials of a sweep begin.
 
 The planned initial points come first, then points that the sampler proposes, and finally repeats of
-the best trials with other seeds. Initial points that differ only in the backbone are tried in the
-order of the backbones' linear probes.
+the best trials with other seeds. Initial points that differ only in backbone and image
+size are tried in the order of their linear probes.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from search.planning import PreparedPlan
 from search.ranking import pending_repeats
-from search.record import Repeat, trial_name
+from search.record import Repeat, TrialRecord, trial_name
 from search.tuning.budget import Budget
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
@@ -20,9 +20,6 @@ from trainables.models import ModelCost
 from trainables.training import merit
 
 _log = logging.getLogger("finesweep")
-
-_NO_PROBE = (-math.inf, -math.inf)
-"""Merit of a backbone without a linear probe."""
 
 
 class TrialQueue:
@@ -86,19 +83,29 @@ class TrialQueue:
         """Take the next initial point.
 
         Of those that differ from the first in line only in backbone and image size, it is the one
-        whose backbone has the best linear probe so far; of equals, the first.
+        that `_probe_merit` ranks highest; of equals, the first.
         """
-        first, metric = self._points[0], self._prepared.config.metric
+        first = self._points[0]
         alike = [p for p in self._points if _recipe(p) == _recipe(first)]
-        merits: dict[str, tuple[float, float]] = {}
-        if first.head != "solved" and len(alike) > 1:
-            for trial in self._journal.trials():
-                best, name = trial.best(metric), trial.params.backbone
-                if trial.params.head == "solved" and best:
-                    merits[name] = max(merit(best, metric), merits.get(name, _NO_PROBE))
-        point = max(alike, key=lambda each: merits.get(each.backbone, _NO_PROBE))
+        if first.head == "solved" or len(alike) == 1:
+            return self._points.pop(0)
+        probes = [t for t in self._journal.trials() if t.params.head == "solved"]
+        point = max(alike, key=lambda each: self._probe_merit(each, probes))
         self._points.remove(point)
         return point
+
+    def _probe_merit(self, point: TrialParams, probes: Iterable[TrialRecord]) -> tuple[float, ...]:
+        """Merit of the linear probe of a point's backbone at its image size.
+
+        Without one at that size, it is the best at another; without any, the least possible.
+        """
+        metric = self._prepared.config.metric
+        merits: dict[bool, tuple[float, ...]] = {}
+        for probe in probes:
+            best, is_same_size = probe.best(metric), probe.params.image_size == point.image_size
+            if probe.params.backbone == point.backbone and best:
+                merits[is_same_size] = max(merit(best, metric), merits.get(is_same_size, ()))
+        return merits.get(True) or merits.get(False) or (-math.inf,)
 
     @property
     def _searched(self) -> int:

@@ -52,6 +52,23 @@ def test_backbones_are_tried_in_the_order_of_their_linear_probes(tmp_path: Path)
     assert resumed.begin("again").params == others[0]
 
 
+def test_image_sizes_are_tried_in_the_order_of_their_linear_probes(tmp_path: Path) -> None:
+    probes, starts = (
+        tuple(
+            SPACE.params({**recipe, "image_size": size}, native_image_size=SIZES)
+            for size in (32, 48, 64)
+        )
+        for recipe in ({"head": "solved"}, {"unfreeze": 0.5})
+    )
+    search = simulated_tune(tmp_path, probes[:2] + starts, trials=9)
+    for name, accuracy in (("x", 0.5), ("y", 0.7)):
+        search.begin(name)
+        search.complete(name, 1, accuracy, is_last=True)
+    assert [search.begin(name).params for name in "uvw"] == [starts[1], starts[2], starts[0]], (
+        "a size without a probe is judged by the best of its backbone"
+    )
+
+
 def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) -> None:
     settings = {"confirm": 2, "target": 0.8}
     search = simulated_tune(tmp_path, trials=9, settings=settings)
