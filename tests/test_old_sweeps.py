@@ -70,6 +70,7 @@ def test_its_export_predicts_what_was_tested(old: SweepPaths, images: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_it_is_resumed(old: SweepPaths, images: Path, tmp_path: Path) -> None:
     before = {trial.number: trial for trial in read_trials(old.journal)}
     assert before[8].status == "running"
