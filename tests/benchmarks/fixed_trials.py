@@ -52,6 +52,7 @@ def points(seed: int = 0) -> list[dict[str, object]]:
             "dropout": float(rng.uniform(0, 0.3)),
             "augment": float(rng.uniform(0, 0.5)),
             "image_size": 96,
+            "head_start": "zero",
         }
         for depth in DEPTHS
     ]
