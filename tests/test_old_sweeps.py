@@ -15,6 +15,7 @@ from search.record import (
     read_trials,
     read_validation_logits,
 )
+from spaces import SearchSpace
 from tests.support.command_line import finesweep
 from tests.support.shapes import draw_shapes
 from trainables.data import Dataset
@@ -33,6 +34,12 @@ def old(tmp_path: Path) -> SweepPaths:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_shapes(tmp_path_factory.mktemp("old") / "shapes")
+
+
+def test_its_heads_began_at_zero(old: SweepPaths) -> None:
+    assert {trial.params.head_start for trial in read_trials(old.journal)} == {"zero"}
+    space = SearchSpace.load(str(old.space))
+    assert space.params({}, native_image_size={"test_convnext": 32}).head_start == "zero"
 
 
 def test_it_is_compared(old: SweepPaths, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,8 @@ class PreparedPlan:
     config: SweepConfig
     space: SearchSpace
     points: tuple[TrialParams, ...]
-    """Initial points, tried in this order before the sampler proposes any."""
+    """Initial points, tried before the sampler proposes any: in this order, except that linear
+    probes order the backbones and image sizes of points that are otherwise equal."""
     weights: dict[str, Weights]
     """Initial weights of every backbone that a trial may use, by backbone."""
     preprocessing: dict[str, Preprocessing]
@@ -169,7 +170,8 @@ def _check_models(
 ) -> None:
     """Build every model of the space with the widest hidden head, and the models of the points.
 
-    Raises `UserError` if weights do not fit, or if a backbone can't take an image size.
+    Whether a backbone can be split is tried at one image size. Raises `UserError` if weights do not
+    fit, or if a backbone can't take an image size.
     """
     widest_head = max(space.dimensions["head_hidden"].extremes, key=float)
     to_build = [
@@ -180,12 +182,14 @@ def _check_models(
         for backbone, size in space.backbone_sizes(native_sizes)
         if backbone in weights
     ]
-    to_build += {(p.backbone, p.image_size, p.head_hidden): p for p in points}.values()
-    for params in {p.backbone: p for p in to_build}.values():
+    kinds = {(p.backbone, p.image_size, p.head_hidden): p for p in (*to_build, *points)}
+    one_of_each_backbone = {p.backbone: p for p in kinds.values()}
+    for params in one_of_each_backbone.values():
         check_weights(params, weights[params.backbone])
     fractions = _cut_fractions(space, points)
-    for params in to_build:
-        _check_model(params, weights[params.backbone], fractions)
+    for params in kinds.values():
+        is_split = params is one_of_each_backbone[params.backbone]
+        _check_model(params, weights[params.backbone], fractions if is_split else ())
 
 
 def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[float]:

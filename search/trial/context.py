@@ -55,9 +55,12 @@ class TrialJob:
         return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
 
     def memory_case(self, params: TrialParams) -> str:
-        """Key of a trial's kind in the `MemoryTable` of measured peaks."""
+        """Key of a trial's kind in the `MemoryTable` of measured peaks.
+
+        "graphs" tells peaks with the memory of recorded steps from those of earlier versions.
+        """
         folds = f" {self.config.folds} folds" if self.config.folds else ""
-        return f"{MemoryCase.of(params)} {self.config.precision}{folds}"
+        return f"{MemoryCase.of(params)} {self.config.precision} graphs{folds}"
 
     @property
     def device(self) -> str:

@@ -220,14 +220,16 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
 def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
     """Peak memory of a few training steps and an evaluation batch; None if there is no GPU.
 
-    There are enough full batches to record a step, and the last batch is as large as an incomplete
-    one can be.
+    There are enough full batches to record a step, also in the part of the images that a fold
+    trains on. Without folds, the last batch is as large as an incomplete one can be.
     """
     if job.device != "cuda":
         return None
     uncached = replace(job, config=job.config.model_copy(update={"features": "off"}))
     full = max(STEPS_BEFORE_RECORDING + 1, GPU_BATCH_SIZE // params.batch_size)
-    tuning = uncached.begin(params, images=(full + 1) * params.batch_size - 1)
+    images, folds = (full + 1) * params.batch_size - 1, job.config.folds
+    images = -(-images * folds // (folds - 1)) if folds else images
+    tuning = uncached.begin(params, images=images)
     report = tuning.run_epoch()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)

@@ -130,7 +130,7 @@ def _recorded(step: Callable[[], object]) -> Callable[[], object]:
     with torch.cuda.graph(recorded):
         step()
 
-    def replay(_kept: Callable[[], object] = step) -> None:  # its tensors are the graph's
+    def replay(_kept: Callable[[], object] = step) -> None:  # keeps the step's tensors alive
         recorded.replay()
 
     return replay

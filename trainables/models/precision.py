@@ -27,7 +27,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 MIN_SPEEDUP = 1.15
 """Smallest speed-up for which bfloat16 is used; smaller speed-ups are within the noise."""
-_BATCH_SIZE = 8
+_BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def choose_autocast(
     """Autocast types for ``model`` on its device.
 
     "auto" selects bfloat16 on a GPU that supports this type. On a CPU with bfloat16 instructions,
-    "auto" selects the faster type for each part. The speed is measured once for a ``backbone`` and
-    ``image_size``, and kept in ``cache``. In all other cases, also if ``cache`` is None, "auto"
-    selects float32. The measurement unfreezes all parameters of ``model``, and leaves ``model`` in
-    evaluation mode.
+    "auto" selects the faster type for each part. The speed is measured once for a ``backbone``, at
+    the ``image_size`` that needs it first, and kept in ``cache``. In all other cases, also if
+    ``cache`` is None, "auto" selects float32. The measurement unfreezes all parameters of
+    ``model``, and leaves ``model`` in evaluation mode.
     """
     device = next(model.parameters()).device
     if precision == "auto" and device.type == "cuda":
@@ -82,16 +82,15 @@ def _measured_dtypes(
 
     If several processes need the same measurement, one makes it and the others wait.
     """
-    key = f"{backbone} at {image_size}"
     file = cache / "precision" / f"{_machine_name()}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(backbone.encode(), digest_size=8).hexdigest()
     with FileLock(file.with_name(f"{name}.lock")):
-        speedups = _read_speedups(file).get(key)
+        speedups = _read_speedups(file).get(backbone)
         if speedups is None:
             speedups = _measure_speedups(model, image_size)
             with FileLock(file.with_suffix(".lock")):
-                write_json(file, {**_read_speedups(file), key: speedups})
+                write_json(file, {**_read_speedups(file), backbone: speedups})
     prefix, suffix = (
         torch.bfloat16 if speedups[part] >= MIN_SPEEDUP else None for part in ("prefix", "suffix")
     )
@@ -99,7 +98,7 @@ def _measured_dtypes(
 
 
 def _read_speedups(file: Path) -> dict[str, dict[str, float]]:
-    """Speed-ups: by "<backbone> at <image size>", a dict by part ("prefix" and "suffix")."""
+    """Speed-ups by backbone: a dict by part ("prefix" and "suffix")."""
     if not file.exists():
         return {}
     speedups: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
@@ -127,7 +126,7 @@ def _measure_speedups(model: nn.Module, image_size: int) -> dict[str, float]:
 
 
 def _speedup(run: Callable[[], object]) -> float:
-    """Time of ``run`` in float32 divided by its time in bfloat16: the shortest of three runs each.
+    """Time of ``run`` in float32 divided by its time in bfloat16: the shortest of two runs each.
 
     If the first run in bfloat16 is much slower than in float32, no further run is made.
     """
@@ -141,7 +140,7 @@ def _speedup(run: Callable[[], object]) -> float:
     _, first_bf16, first_fp32 = (seconds(bfloat16=b) for b in (False, True, False))
     if first_bf16 > 1.5 * first_fp32:
         return round(first_fp32 / first_bf16, 2)
-    times = [(seconds(bfloat16=False), seconds(bfloat16=True)) for _ in range(3)]
+    times = [(seconds(bfloat16=False), seconds(bfloat16=True)) for _ in range(2)]
     return round(min(t[0] for t in times) / min(t[1] for t in times), 2)
 
 

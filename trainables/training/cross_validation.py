@@ -81,6 +81,7 @@ class CrossValidation:
         reports: list[EpochReport] = []
         for tuning in self._tunings:
             reports.append(tuning.run_epoch())
+            tuning.forget_graph()  # only one fold at a time holds the memory of recorded steps
             if reports[-1].diverged:
                 break
         report = self._merge(reports)

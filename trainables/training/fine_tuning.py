@@ -1,5 +1,7 @@
 """`FineTuning`: one fine-tune, epoch by epoch. Does not need Ray."""
 
+import gc
+import logging
 import math
 import resource
 import sys
@@ -37,10 +39,12 @@ from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
 from trainables.training.gradient_graph import StepGradients
 from trainables.training.head_start import HeadStart, head_of, set_head
-from trainables.training.linear_probe import fit_probe
+from trainables.training.linear_probe import NoLinearProbeError, fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.settings import ComputeSettings, FineTuneSettings
+
+_log = logging.getLogger("finesweep")
 
 _STEPS_BETWEEN_LOSS_CHECKS = 16
 """Optimizer steps between two checks that the loss is finite: each check waits for the GPU."""
@@ -252,22 +256,38 @@ class FineTuning:
         return total.item() / images_seen, factor, images_seen
 
     def _start_head(self, start: HeadStart) -> None:
-        """Begin with the head of a linear probe, which is solved unless it was kept."""
-        head = start.read()
-        if head is None:
-            probe = FineTuning(
-                start.params,
-                start.weights,
-                num_classes=start.num_classes,
-                train=start.images,
-                val=None,
-                settings=FineTuneSettings(max_epochs=1),
-                compute=start.compute,
-            )
-            probe._solve_head()
-            head = head_of(probe.model)
-            start.keep(head)
+        """Begin with the head of a linear probe, which is solved unless it was kept.
+
+        A model whose head has no linear probe begins at zero.
+        """
+        with start.locked():
+            head = start.read()
+            if head is None:
+                probe = FineTuning(
+                    start.params,
+                    start.weights,
+                    num_classes=start.num_classes,
+                    train=start.images,
+                    val=None,
+                    settings=FineTuneSettings(max_epochs=1),
+                    compute=start.compute,
+                )
+                try:
+                    probe._solve_head()
+                    head = head_of(probe.model)
+                except NoLinearProbeError as error:
+                    _log.info("the head begins at zero: %s", error)
+                    head = {}
+                start.keep(head)
+                del probe
+                if self.device.type == "cuda":
+                    gc.collect()  # the probe's graphs refer to one another
+                    torch.cuda.empty_cache()
         set_head(self.model, head)
+
+    def forget_graph(self) -> None:
+        """Free the memory that recorded steps hold, until training goes on."""
+        self._gradients.forget()
 
     def _solve_head(self) -> tuple[float, float, int]:
         """Fit a linear probe; returns the same as `_train_epoch`."""
@@ -283,21 +303,22 @@ class FineTuning:
     def _step(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
         """Make one optimizer step and return its loss.
 
-        If memory runs out, repeats the step with micro-batches of half the size (at least two
-        images), and keeps this size. BatchNorm then normalises each micro-batch by itself; its
-        running statistics also include the failed attempt. Raises `torch.OutOfMemoryError` if even
-        two images do not fit.
+        If memory runs out, repeats the step without a CUDA graph, or else with micro-batches of
+        half the size (at least two images), and keeps this size. BatchNorm then normalises each
+        micro-batch by itself; its running statistics also include the failed attempt. Raises
+        `torch.OutOfMemoryError` if even two images do not fit.
         """
         while True:
             try:
                 loss = self._gradients.compute(self.model, self._backward, features, labels)
                 break
             except torch.OutOfMemoryError:
-                if min(self._micro_batch_size, len(labels)) < 4:
-                    raise
-            self._micro_batch_size = min(self._micro_batch_size, len(labels)) // 2
-            self.ran_out_of_memory = True
-            self._gradients.stop_recording()
+                if not self._gradients.stop_recording():
+                    size = min(self._micro_batch_size, len(labels))
+                    if size < 4:
+                        raise
+                    self._micro_batch_size = size // 2
+                    self.ran_out_of_memory = True
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
         self._optimizer.step()

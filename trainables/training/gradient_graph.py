@@ -6,6 +6,7 @@ all kernels of a step with one call.
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -93,6 +94,8 @@ class StepGradients:
         """
         if len(labels) == self._batch_size and self._may_record and self._graph is None:
             self._full_batches += 1
+            if self._full_batches == STEPS_BEFORE_RECORDING:
+                return self._watched(compute, features, labels)
             if self._full_batches > STEPS_BEFORE_RECORDING:
                 self._record(model, compute, features, labels)
         if self._graph is not None and self._graph.fits(features, labels):
@@ -100,24 +103,46 @@ class StepGradients:
         return compute(features, labels)
 
     def forget(self) -> None:
-        """Drop the graph, because other parameters or modules train from now on."""
+        """Drop the graph and its memory; another one may be recorded later."""
         self._graph, self._full_batches = None, 0
 
-    def stop_recording(self) -> None:
-        """Drop the graph and its memory, and record no other."""
+    def stop_recording(self) -> bool:
+        """Drop the graph and its memory, and record no other; returns whether there was one."""
+        had_graph = self._graph is not None
         self.forget()
         self._may_record = False
+        return had_graph
+
+    def _watched(self, compute: Compute, features: Features, labels: torch.Tensor) -> torch.Tensor:
+        """Compute a step, and record no later one if this one waits for the GPU.
+
+        A recording that fails for this reason would leave PyTorch in a bad state.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mode = torch.cuda.get_sync_debug_mode()
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                loss = compute(features, labels)
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
+        if any("called a synchronizing CUDA operation" in str(each.message) for each in caught):
+            _log.info("training steps wait for the GPU, so no CUDA graph is recorded")
+            self.stop_recording()
+        return loss
 
     def _record(
         self, model: nn.Module, compute: Compute, features: Features, labels: torch.Tensor
     ) -> None:
         parameters = [p for p in model.parameters() if p.requires_grad]
         generator = torch.cuda.default_generators[labels.device.index]
-        before = generator.clone_state()
+        before, stream = generator.clone_state(), torch.cuda.current_stream()
         try:
             self._graph = GradientGraph(compute, parameters, features, labels)
         except RuntimeError as error:  # the model's code may do what a graph can't record
             reason = str(error).partition("\n")[0]
             _log.info("training steps are not recorded as a CUDA graph (%s)", reason)
             self.stop_recording()
-            generator.graphsafe_set_state(before)  # else it goes on counting for the graph
+            # after a failure, PyTorch goes on on the graph's stream and counts for the graph
+            torch.cuda.set_stream(stream)
+            generator.graphsafe_set_state(before)

@@ -1,25 +1,30 @@
 """`HeadStart`: the linear probe with whose head a fine-tune begins.
 
-The head of one probe serves all trials of a backbone. It is solved once and kept in the cache
-folder, from where all processes of a machine read it.
+One head serves all trials of a backbone with the same image size, fit, balance and training images.
+It is solved once and kept in the cache folder, from where all processes of a machine read it.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import timm
 import torch
+from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spaces import TrialParams
 from trainables.data import ImageSet
+from trainables.files import write_atomically
 from trainables.models import Weights, head_names
+from trainables.training.linear_probe import BIAS_OF_ABSENT_CLASS
 from trainables.training.settings import ComputeSettings
 
 _MAX_IMAGES = 2000
@@ -62,18 +67,26 @@ class HeadStart:
         part = train.subset(_stratified(train.labels, _MAX_IMAGES))
         return cls(params.linear_probe, weights, num_classes, part, compute)
 
-    def read(self) -> Head | None:
-        """The head, if it was kept."""
+    def locked(self) -> AbstractContextManager[object]:
+        """Lock that only one process holds at a time, so that the others wait for its head."""
         file = self._file
-        return load_file(file) if file and file.exists() else None
+        if file is None:
+            return nullcontext()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(file.with_suffix(".lock"))
+
+    def read(self) -> Head | None:
+        """The head, if it was kept; it is empty if the model has no linear probe."""
+        file = self._file
+        try:
+            return load_file(file) if file and file.exists() else None
+        except SafetensorError:  # a damaged file is written anew
+            return None
 
     def keep(self, head: Head) -> None:
         """Keep the head, if there is a cache folder."""
         if file := self._file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            own = file.with_suffix(f".{os.getpid()}")
-            save_file(dict(head), own)
-            own.replace(file)
+            write_atomically(file, lambda partial: save_file(dict(head), partial))
 
     @property
     def _file(self) -> Path | None:
@@ -83,7 +96,7 @@ class HeadStart:
         key = hashlib.blake2b(digest_size=16)
         key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
         key.update(
-            f"{self.params.model_dump()} {self.weights.digest()} {self.num_classes} ".encode()
+            f"{self.params.model_dump()} {_digest(self.weights)} {self.num_classes} ".encode()
         )
         key.update(f"{torch.device(self.compute.device).type} {self.compute.precision} ".encode())
         key.update(self.images.store.file.stem.encode())
@@ -91,14 +104,26 @@ class HeadStart:
         return self.compute.cache / "heads" / f"{key.hexdigest()}.safetensors"
 
 
-def head_of(model: nn.Module) -> Head:
-    """Copy of the parameters of a model's head, on the CPU."""
-    layers = {name: model.get_submodule(name) for name in head_names(model)}
-    return {
-        f"{name}.{own}": tensor.detach().cpu().clone()
-        for name, layer in layers.items()
-        for own, tensor in layer.state_dict().items()
-    }
+@lru_cache
+def _digest(weights: Weights) -> str:
+    """`Weights.digest`, read once for each stamp of the file."""
+    return weights.digest()
+
+
+def head_of(probe: nn.Module) -> Head:
+    """Copy of the parameters of a probe's head, on the CPU.
+
+    A class without training images gets the lowest bias of the others, from where it can be learned
+    if images of it come.
+    """
+    head: dict[str, torch.Tensor] = {}
+    for name in head_names(probe):
+        for own, tensor in probe.get_submodule(name).state_dict().items():
+            value = tensor.detach().cpu().clone()
+            if own == "bias" and (absent := value <= BIAS_OF_ABSENT_CLASS).any():
+                value[absent] = value[~absent].min()
+            head[f"{name}.{own}"] = value
+    return head
 
 
 def set_head(model: nn.Module, head: Head) -> None:

@@ -29,6 +29,8 @@ _MAX_IMAGES_TO_CHOOSE = 5000
 _PATIENCE = 3
 """Number of ever weaker penalties without a lower loss after which the choice is made."""
 _MAX_STEPS = 1000
+BIAS_OF_ABSENT_CLASS = -100.0
+"""Bias of a class without training images."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class LinearHead:
         return float(cross_entropies(self.logits(features), labels).mean())
 
 
+class NoLinearProbeError(Exception):
+    """A model's head has no linear probe; the message says why."""
+
+
 def fit_probe(
     model: nn.Module,
     images: FeatureLoader,
@@ -61,7 +67,8 @@ def fit_probe(
     """Set the head of ``model`` to its linear probe on ``images``; returns its mean loss on them.
 
     A model with several classifier layers gets a probe in each. ``balanced`` and ``seed`` are those
-    of `solve_head`.
+    of `solve_head`. Raises `NoLinearProbeError` if a classifier layer reads more than one vector of
+    an image.
     """
     inputs: dict[str, list[np.ndarray]] = {name: [] for name in head_names(model)}
 
@@ -76,6 +83,10 @@ def fit_probe(
     labels, losses = images.images.labels, []
     for name, layer in layers.items():
         features = np.concatenate(inputs[name])
+        if (vectors := features.shape[1] // layer.weight[0].numel()) != 1:
+            raise NoLinearProbeError(
+                f"a linear probe reads one vector of an image, and the layer {name} reads {vectors}"
+            )
         head = solve_head(features, labels, num_classes, balanced=balanced, seed=seed)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(head.weight).view_as(layer.weight))
@@ -151,7 +162,7 @@ class _Path:
 
         present = np.unique(self._labels)
         weight = np.zeros((self._num_classes, self._features.shape[1]))
-        bias = np.full(self._num_classes, -100.0)
+        bias = np.full(self._num_classes, BIAS_OF_ABSENT_CLASS)
         if len(present) == 1:
             bias[present] = 0.0
             return LinearHead(weight, bias)

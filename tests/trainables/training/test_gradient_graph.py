@@ -10,7 +10,7 @@ from trainables.training.gradient_graph import StepGradients
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_steps_before_recording_and_incomplete_batches_are_computed(device: str) -> None:
+def test_first_steps_and_incomplete_batches_are_computed(device: str) -> None:
     gradients, model = StepGradients(torch.device(device), batch_size=4), nn.Linear(2, 1)
     seen: list[int] = []
 
@@ -18,7 +18,7 @@ def test_steps_before_recording_and_incomplete_batches_are_computed(device: str)
         seen.append(len(labels))
         return features[0].mean()
 
-    sizes = [3] * 9 + [4] * STEPS_BEFORE_RECORDING + [3]
+    sizes = [3] * 9 + [4] * (STEPS_BEFORE_RECORDING - 1) + [3]
     losses = [
         gradients.compute(model, compute, (torch.full((n, 2), float(k)),), torch.zeros(n))
         for k, n in enumerate(sizes)
