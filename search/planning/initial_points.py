@@ -20,10 +20,10 @@ def choose_initial_points(
     given: Sequence[Mapping[str, object]],
     native_sizes: Mapping[str, int],
 ) -> tuple[TrialParams, ...]:
-    """Initial points of a new sweep, in the order in which they are tried but for linear probes.
+    """Initial points of a new sweep, in the order in which they are tried.
 
-    Points that differ only in backbone and image size are tried in the order of their linear
-    probes, as far as those have ended.
+    The one exception: points that differ only in backbone and image size are tried in the order of
+    their linear probes, as far as those have ended.
 
     The ``given`` points, those of the points file, come first. With the sampler "grid", the rest of
     the grid follows. With other samplers, the best points of earlier sweeps and the starting points

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -88,7 +88,7 @@ class HeadStart:
         if file := self._file:
             write_atomically(file, lambda partial: save_file(dict(head), partial))
 
-    @property
+    @cached_property
     def _file(self) -> Path | None:
         """File of the head; None without a cache folder."""
         if self.compute.cache is None:
