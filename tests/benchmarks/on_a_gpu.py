@@ -179,7 +179,7 @@ def against_the_roof(data: Path, rounds: int) -> list[str]:
             augment=0.3,
         )
         ours, unrecorded = begin(data, params), begin(data, params)
-        unrecorded._gradients.stop_recording()
+        unrecorded._steps.gradients.stop_recording()
         ours.run_epoch(), unrecorded.run_epoch()
         run_bare, _ = bare(params)
         run_graph, flops = bare(params, graph=True)

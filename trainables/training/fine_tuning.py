@@ -19,13 +19,11 @@ from trainables.evaluation import NO_SCORES, scores_of
 from trainables.inputs import FeatureLoader, TransformKinds, Views, training_batches
 from trainables.models import (
     BatchNormMode,
-    Features,
     Preprocessing,
     SplitModel,
     Weights,
     build_model,
     choose_autocast,
-    is_bias_or_norm,
     make_optimizer,
     merge_frozen_batchnorms,
     set_train_mode,
@@ -37,12 +35,12 @@ from trainables.models import (
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
-from trainables.training.gradient_graph import StepGradients
 from trainables.training.head_start import HeadStart, head_of, set_head
 from trainables.training.linear_probe import NoLinearProbeError, fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.settings import ComputeSettings, FineTuneSettings
+from trainables.training.training_steps import TrainingSteps
 
 _log = logging.getLogger("finesweep")
 
@@ -92,10 +90,6 @@ class FineTuning:
         self.ended = False
         self.logits: np.ndarray | None = None
         """``(val images, classes)`` float32 validation logits of the last epoch."""
-        self.ran_out_of_memory = False
-        """Whether a step exceeded the device's memory and was repeated in smaller micro-batches."""
-        self._micro_batch_size = params.batch_size + 1
-        self._gradients = StepGradients(self.device, params.batch_size)
         self._train_images = train
         self._views = Views(
             params.augment, settings.views, settings.seed, TransformKinds.of(params)
@@ -124,10 +118,18 @@ class FineTuning:
             None if val is None else self._feature_loader(val, split, 1, dtypes.prefix, compute)
         )
         self._head_start = HeadStart.of(params, weights, num_classes, train, compute)
-        # 4. Make the optimizer, the learning-rate schedule and the loss.
+        # 4. Make the optimizer, its steps and the learning-rate schedule.
         self._optimizer = make_optimizer(model, params)
         self._rate = LearningRate(self._optimizer, params, max_epochs=settings.max_epochs)
-        self._loss = Loss.of(params, train.labels, num_classes).to(self.device)
+        self._steps = TrainingSteps(
+            model,
+            split.suffix,
+            Loss.of(params, train.labels, num_classes).to(self.device),
+            self._optimizer,
+            autocast=self._autocast,
+            l1=params.l1,
+            batch_size=params.batch_size,
+        )
 
     def _feature_loader(
         self,
@@ -221,6 +223,11 @@ class FineTuning:
         return replace(report, is_last=self.ended)
 
     @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether a step exceeded the device's memory and was repeated in smaller micro-batches."""
+        return self._steps.ran_out_of_memory
+
+    @property
     def best_logits(self) -> np.ndarray | None:
         """`logits` as float16 if the latest epoch is the best so far, else None."""
         if self.logits is None or not self._early_stopping.improved:
@@ -237,7 +244,7 @@ class FineTuning:
         torch.manual_seed(_mix(seed, self.epoch))
         rng = np.random.default_rng([seed, self.epoch])
         if self.params.gradual_unfreezing:
-            self._gradients.forget()
+            self.forget_graph()
         unfreeze_groups(self.model, self._unfrozen_groups())
         set_train_mode(self.model, self._batchnorm)
         train = self._train_images
@@ -248,7 +255,7 @@ class FineTuning:
         for step, (positions, features) in enumerate(zip(batches, loaded, strict=True)):
             factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
             labels = torch.from_numpy(train.labels[positions])
-            loss = self._step(features, labels.to(self.device, non_blocking=True))
+            loss = self._steps.step(features, labels.to(self.device, non_blocking=True))
             total += loss * len(positions)
             images_seen += len(positions)
             if (step + 1) % _STEPS_BETWEEN_LOSS_CHECKS == 0 and not math.isfinite(total.item()):
@@ -287,7 +294,7 @@ class FineTuning:
 
     def forget_graph(self) -> None:
         """Free the memory that recorded steps hold, until training goes on."""
-        self._gradients.forget()
+        self._steps.gradients.forget()
 
     def _solve_head(self) -> tuple[float, float, int]:
         """Fit a linear probe; returns the same as `_train_epoch`."""
@@ -299,53 +306,6 @@ class FineTuning:
             seed=self._settings.seed,
         )
         return loss, 0.0, len(self._train_images)
-
-    def _step(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
-        """Make one optimizer step and return its loss.
-
-        If memory runs out, repeats the step without a CUDA graph, or else with micro-batches of
-        half the size (at least two images), and keeps this size. BatchNorm then normalises each
-        micro-batch by itself; its running statistics also include the failed attempt. Raises
-        `torch.OutOfMemoryError` if even two images do not fit.
-        """
-        while True:
-            try:
-                loss = self._gradients.compute(self.model, self._backward, features, labels)
-                break
-            except torch.OutOfMemoryError:
-                if not self._gradients.stop_recording():
-                    size = min(self._micro_batch_size, len(labels))
-                    if size < 4:
-                        raise
-                    self._micro_batch_size = size // 2
-                    self.ran_out_of_memory = True
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        self._optimizer.step()
-        return loss
-
-    def _backward(self, features: Features, labels: torch.Tensor) -> torch.Tensor:
-        """Accumulate a batch's gradients over its micro-batches, and return the batch's loss."""
-        self._optimizer.zero_grad()
-        count = max(1, len(labels) // self._micro_batch_size)  # BatchNorm can't train on one image
-        parts = [torch.tensor_split(f, count) for f in (*features, labels)]
-        divisor = self._loss.weight_sum(labels)
-        total = torch.zeros((), device=self.device)
-        for *part, targets in zip(*parts, strict=True):
-            with torch.autocast(
-                self.device.type, dtype=self._autocast, enabled=self._autocast is not None
-            ):
-                logits = self._train.split.suffix(tuple(part))
-            loss = self._loss(logits.float(), targets) / divisor
-            loss.backward()
-            total += loss.detach()
-        if self.params.l1:
-            trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-            norms = [p.abs().sum() for n, p in trained if not is_bias_or_norm(n, p)]
-            penalty = self.params.l1 * torch.stack(norms).sum()
-            penalty.backward()  # type: ignore[no-untyped-call]
-            total += penalty.detach()
-        return total
 
     @property
     def _prefix_seconds(self) -> float:

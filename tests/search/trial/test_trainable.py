@@ -88,7 +88,7 @@ def test_a_trial_that_ran_out_of_memory_requests_more_next_time(
     assert case not in table.read("Some Card")
     table.put("Some Card", case, 1000)
     assert trial._tuning is not None
-    trial._tuning.ran_out_of_memory = True
+    trial._tuning._steps.ran_out_of_memory = True
     trial.train()
     assert table.read("Some Card") == {case: 1500}
     trial.reset(asked(params))

@@ -194,48 +194,6 @@ def test_every_optimizer_lowers_the_loss(begin: Any, optimizer: str) -> None:
     assert reports[-1].train_loss < reports[0].train_loss
 
 
-class _SmallMemory:
-    """A suffix that runs out of memory in training with more than ``images`` images at a time."""
-
-    def __init__(self, suffix: Any, images: int) -> None:
-        self.suffix, self.images, self.refused = suffix, images, 0
-
-    def __call__(self, features: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        if len(features[0]) > self.images and torch.is_grad_enabled():
-            self.refused += 1
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.suffix(features)  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize(
-    "fields", [{}, {"balance": "weighted", "label_smoothing": 0.1, "l1": 1e-4}]
-)
-def test_out_of_memory_training_continues_with_micro_batches_and_the_same_loss(
-    begin: Any, fields: dict[str, Any]
-) -> None:
-    options = {"unfreeze": 0.0, "dropout": 0.0, "max_epochs": 2, **fields}
-    plain = list(finetune(begin(**options)))
-    tight = begin(**options)
-    memory = _SmallMemory(tight._train.split.suffix, 5)
-    split = replace(tight._train.split, suffix=memory)
-    tight._train.split = tight._val.split = split
-    reports = list(finetune(tight))
-    assert tight.ran_out_of_memory
-    assert memory.refused == 2, "from 16 to 8 to 4, and then no more"
-    for ours, theirs in zip(reports, plain, strict=True):
-        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
-        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
-
-
-def test_training_fails_if_two_images_do_not_fit(begin: Any) -> None:
-    tight = begin(unfreeze=0.0)
-    tight._train.split = replace(
-        tight._train.split, suffix=_SmallMemory(tight._train.split.suffix, 0)
-    )
-    with pytest.raises(torch.OutOfMemoryError):
-        next(finetune(tight))
-
-
 PROBE = {"head": "solved", "unfreeze": 0.0, "augment": 0.0, "dropout": 0.0}
 
 

@@ -192,10 +192,10 @@ def test_steps_that_are_replayed_as_a_graph_give_the_same_losses(
 ) -> None:
     fields = {"images": 15 * 16, "precision": "fp32", **fields}
     recorded, plain = begin(**fields), begin(**fields)
-    plain._gradients.stop_recording()
+    plain._steps.gradients.stop_recording()
     assert losses_of(recorded) == pytest.approx(losses_of(plain), rel=1e-3)
-    assert recorded._gradients._graph is not None
-    assert plain._gradients._graph is None
+    assert recorded._steps.gradients._graph is not None
+    assert plain._steps.gradients._graph is None
 
 
 def test_frozen_batchnorm_and_a_head_of_a_probe_train_as_a_graph(
@@ -205,9 +205,9 @@ def test_frozen_batchnorm_and_a_head_of_a_probe_train_as_a_graph(
     save_file(untrained_model(params.backbone).state_dict(), file)
     fields = {"images": 15 * 16, "precision": "fp32", "file": file, "unfreeze": 1.0}
     recorded, plain = begin(**fields), begin(**fields)
-    plain._gradients.stop_recording()
+    plain._steps.gradients.stop_recording()
     assert losses_of(recorded) == pytest.approx(losses_of(plain), rel=1e-3)
-    assert recorded._gradients._graph is not None
+    assert recorded._steps.gradients._graph is not None
 
 
 def test_a_fine_tune_that_continues_gives_the_same_losses_as_a_graph(begin: Any) -> None:
@@ -216,7 +216,7 @@ def test_a_fine_tune_that_continues_gives_the_same_losses_as_a_graph(begin: Any)
     again = begin(dropout=0.5, precision="fp32", images=15 * 16)
     again.load_state_dict(copy.deepcopy(whole.state_dict()))
     assert losses_of(again, 2) == pytest.approx(losses_of(whole, 2), rel=1e-3)
-    assert again._gradients._graph is not None
+    assert again._steps.gradients._graph is not None
 
 
 def test_a_model_that_waits_for_the_gpu_trains_without_a_graph(
@@ -224,12 +224,12 @@ def test_a_model_that_waits_for_the_gpu_trains_without_a_graph(
 ) -> None:
     fields = {"images": 15 * 16, "precision": "fp32", "dropout": 0.3}
     waiting, plain = begin(**fields), begin(**fields)
-    plain._gradients.stop_recording()
+    plain._steps.gradients.stop_recording()
     waiting.model.get_classifier().register_forward_hook(_wait_for_gpu)
     stream = torch.cuda.current_stream()
     with caplog.at_level("INFO", "finesweep"):
         losses = losses_of(waiting)
-    assert not waiting._gradients._may_record
+    assert not waiting._steps.gradients._may_record
     assert "training steps wait for the GPU, so no CUDA graph is recorded" in caplog.text
     assert torch.cuda.current_stream() == stream
     assert losses == pytest.approx(losses_of(plain), rel=1e-3)
@@ -238,7 +238,7 @@ def test_a_model_that_waits_for_the_gpu_trains_without_a_graph(
 def test_a_graph_that_does_not_fit_the_memory_is_not_recorded(begin: Any) -> None:
     fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 512, "images": 2048 - 1}
     free = begin(**fields)
-    free._gradients.stop_recording()
+    free._steps.gradients.stop_recording()
     peak = free.run_epoch().peak_memory_mib
     del free
     torch.cuda.empty_cache()
@@ -247,5 +247,5 @@ def test_a_graph_that_does_not_fit_the_memory_is_not_recorded(begin: Any) -> Non
     tight = begin(**fields)
     reports = [tight.run_epoch() for _ in range(2)]
     assert np.isfinite([report.train_loss for report in reports]).all()
-    assert tight._gradients._graph is None
+    assert tight._steps.gradients._graph is None
     assert not tight.ran_out_of_memory, "it fits without a graph"
