@@ -37,15 +37,23 @@ def images_by_folder(folder: Path) -> dict[str, set[str]]:
 
 
 def test_the_split_has_60_20_and_20_percent_of_every_class(source: Path, tmp_path: Path) -> None:
-    lay_out(source, tmp_path / "out", images=1000, seed=0)
+    lay_out(source, tmp_path / "out", images=1000, test_images=0, seed=0)
     counts = {name: len(files) for name, files in images_by_folder(tmp_path / "out").items()}
     assert counts["train/light"] == 12
     assert counts["val/light"] == counts["test/light"] == 4
     assert sum(counts.values()) == 42
 
 
+def test_a_test_may_have_more_images_than_its_share(source: Path, tmp_path: Path) -> None:
+    lay_out(source, tmp_path / "out", images=20, test_images=100, seed=0)
+    counts = {name: len(files) for name, files in images_by_folder(tmp_path / "out").items()}
+    assert counts["train/light"] == 6
+    assert counts["val/light"] == 2
+    assert counts["test/light"] == 4
+
+
 def test_copies_are_in_one_split(source: Path, tmp_path: Path) -> None:
-    lay_out(source, tmp_path / "out", images=1000, seed=0)
+    lay_out(source, tmp_path / "out", images=1000, test_images=0, seed=0)
     copies = {str(source / "dark" / f"{k}.png") for k in (0, 20, 21)}
     assert any(copies <= files for files in images_by_folder(tmp_path / "out").values())
 
@@ -54,7 +62,7 @@ def test_at_most_the_wanted_images_are_drawn_and_the_seed_draws_them(
     source: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 0), ("again", 0), ("b", 1)):
-        lay_out(source, tmp_path / name, images=24, seed=seed)
+        lay_out(source, tmp_path / name, images=24, test_images=0, seed=seed)
     drawn = images_by_folder(tmp_path / "a")
     assert sum(len(files) for files in drawn.values()) == pytest.approx(24, abs=2)
     assert images_by_folder(tmp_path / "again") == drawn
@@ -98,7 +106,7 @@ def test_the_linear_probe_learns_from_the_folders_and_answers_in_time(
     for k in range(3):
         name = f"tf_efficientnet_lite{k}"
         save_file(timm.create_model(name).state_dict(), weights / f"{name}.safetensors")
-    lay_out(source, tmp_path / "out", images=1000, seed=0)
+    lay_out(source, tmp_path / "out", images=1000, test_images=0, seed=0)
     probe = next(rival for rival in RIVALS if rival.name == "linear probe")
     task = Task(tmp_path / "out", weights, 20.0, 0, tmp_path / "answer.json")
     answer = probe.run(task)

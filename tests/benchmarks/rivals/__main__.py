@@ -1,7 +1,7 @@
 """Finesweep and its rivals on the same images, with the same weights, in equal wall time.
 
     python -m tests.benchmarks.rivals FOLDER... [--seconds 120] [--seeds 3] [--images 1000]
-        [--go-on]
+        [--test-images 600] [--go-on]
 
 For every FOLDER (any folder of images) and seed there is one split. Finesweep runs first; each
 rival then has ``--seconds``, or the time that Finesweep took if that was more. They run one after
@@ -32,12 +32,12 @@ from tests.benchmarks.rivals.table import (
 
 
 def race(
-    source: Path, weights: Path, *, seconds: float, images: int, seed: int
+    source: Path, weights: Path, *, seconds: float, images: int, test_images: int, seed: int
 ) -> Iterator[Outcome]:
     """Outcomes of Finesweep and then of every rival, on one split of a folder of images."""
     work = fresh(SCRATCH / "rivals" / source.name / str(seed))
     folder = work / "images"
-    lay_out(source, folder, images=images, seed=seed)
+    lay_out(source, folder, images=images, test_images=test_images, seed=seed)
     for name, run in [(OURS, run_finesweep), *((rival.name, rival.run) for rival in RIVALS)]:
         out = fresh(work / name.replace(" ", "-")) / "answer.json"
         try:
@@ -50,11 +50,12 @@ def race(
         yield Outcome(source.name, name, seed, answer, score(folder, answer.predictions))
 
 
-def introduction(seconds: float, seeds: int, images: int, load: str) -> str:
+def introduction(seconds: float, seeds: int, images: int, test_images: int, load: str) -> str:
     """How the table was made."""
     return (
         f"Seeds: {seeds}. Each draws a split of about {images} images of each set at most: 60% to "
-        "train on, 20% to validate and 20% to test on, the same files for all. All start from the "
+        "train on, 20% to validate and 20% to test on, the same files for all; where a set has "
+        f"more, the test has about {test_images} images. All start from the "
         "same ImageNet weights of EfficientNet-Lite 0 to 2. One runs at a time, on both cores. "
         f"The clock of each starts when its imports and Ray have started, and stops when its final "
         f"model exists (Finesweep's: when that has been tested, too). Finesweep searches for two "
@@ -72,9 +73,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--test-images", type=int, default=600)
     parser.add_argument("--go-on", action="store_true")
     args = parser.parse_args()
-    record = SCRATCH / "rivals" / f"{args.seconds:g}-seconds-{args.images}-images.jsonl"
+    record = (
+        SCRATCH
+        / "rivals"
+        / f"{args.seconds:g}-seconds-{args.images}-{args.test_images}-images.jsonl"
+    )
     record.parent.mkdir(parents=True, exist_ok=True)
     if not args.go_on:
         record.unlink(missing_ok=True)
@@ -86,7 +92,12 @@ def main() -> None:
                 continue
             ran = []
             for outcome in race(
-                folder.absolute(), weights, seconds=args.seconds, images=args.images, seed=seed
+                folder.absolute(),
+                weights,
+                seconds=args.seconds,
+                images=args.images,
+                test_images=args.test_images,
+                seed=seed,
             ):
                 ran.append(outcome)
                 print(outcome.image_set, seed, outcome.contestant, outcome.score, file=sys.stderr)
@@ -96,7 +107,11 @@ def main() -> None:
             "rivals",
             "Rivals in equal wall time",
             f"python -m tests.benchmarks.rivals FOLDER... --seconds {args.seconds:g}",
-            [introduction(args.seconds, args.seeds, args.images, load), "", *table_lines(outcomes)],
+            [
+                introduction(args.seconds, args.seeds, args.images, args.test_images, load),
+                "",
+                *table_lines(outcomes),
+            ],
             rounds=False,
         )
 

@@ -63,8 +63,10 @@ def run_finesweep(task: Task) -> Answer:
     A rehearsal that is not counted times an epoch. A trial may then have as many epochs as leave
     time for `FULL_TRIALS` whole trials on each core, `MOST_EPOCHS` at most. The sweep's clock runs
     from the start of the process, without the stage "start" (imports and Ray), until the retrained
-    model has been tested; the export and the report come later. Raises `NoModelError`.
+    model has been tested; the export and the report come later. The sweep tests on as many images
+    as it validates on; its export then classifies all test images. Raises `NoModelError`.
     """
+    _link_images(task)
     budget = SEARCH_SHARE * task.seconds
     epochs = max(1, min(MOST_EPOCHS, int(budget / (FULL_TRIALS * _epoch_seconds(task)))))
     began = time.time()
@@ -75,7 +77,10 @@ def run_finesweep(task: Task) -> Answer:
         *("--export.formats", "timm"),
     )
     wall = paths.metrics.stat().st_mtime - began
-    table = pd.read_parquet(paths.predictions)
+    out = task.out.parent / "predictions.parquet"
+    command = [sys.executable, "-m", "search", "predict", str(paths.export)]
+    _run([*command, str(task.folder / "test"), "--out", str(out)])
+    table = pd.read_parquet(out)
     names = [Path(path).name for path in table["path"]]
     member = json.loads(paths.metrics.read_text())["members"][0]
     params = member["params"]
@@ -87,6 +92,22 @@ def run_finesweep(task: Task) -> Answer:
         versions={},
         predictions=dict(zip(names, table["predicted"], strict=True)),
     )
+
+
+def _link_images(task: Task) -> None:
+    """Link the images that the sweep may open: all of train and val, and a part of test."""
+    for file in (*task.files("train"), *task.files("val")):
+        _link(file, task)
+    for folder in sorted((task.folder / "test").iterdir()):
+        count = len(list((task.folder / "val" / folder.name).iterdir()))
+        for file in sorted(folder.iterdir())[:count]:
+            _link(file, task)
+
+
+def _link(file: Path, task: Task) -> None:
+    link = task.out.parent / "images" / file.relative_to(task.folder)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(file.resolve())
 
 
 def _epoch_seconds(task: Task) -> float:
@@ -102,7 +123,7 @@ def _epoch_seconds(task: Task) -> float:
 def _launch(task: Task, name: str, *options: str) -> SweepPaths:
     """Launch a sweep with a cache of its own. Raises `NoModelError`."""
     work = task.out.parent
-    command = [sys.executable, "-m", "search", "launch", str(task.folder), "--space", SPACE]
+    command = [sys.executable, "-m", "search", "launch", str(work / "images"), "--space", SPACE]
     command += ["--weights", str(task.weights), "--concurrent", "2", "--seed", str(task.seed)]
     command += ["--cache-dir", str(work / f"{name}-cache"), "--results-dir", str(work)]
     _run([*command, "--name", name, *options])

@@ -19,20 +19,23 @@ class Score:
     balanced_accuracy: float
 
 
-def lay_out(source: Path, target: Path, *, images: int, seed: int) -> None:
-    """Link about ``images`` images of ``source`` to ``target/SPLIT/CLASS``, drawn by ``seed``.
+def lay_out(source: Path, target: Path, *, images: int, test_images: int, seed: int) -> None:
+    """Link images of ``source`` to ``target/SPLIT/CLASS``, drawn by ``seed``.
 
-    60% are to train on, 20% to validate and 20% to test on, in every class; copies and near copies
-    stay in one split. A split that ``source`` gives is kept.
+    Of every class, 60% are to train on, 20% to validate and 20% to test on, as for ``images``
+    images in all; copies and near copies stay in one split. If the 20% of all of ``source`` are
+    more, about ``test_images`` are to test on. A split that ``source`` gives is kept.
     """
     spec = SplitSpec(val_fraction=0.2, test_fraction=0.2, seed=seed)
     dataset = survey_images(source, cache=SCRATCH / "survey", split=spec).dataset
     fresh(target)
+    share = images / len(dataset)
+    test_share = max(share, test_images / len(dataset.rows("test")))
     for split in SPLITS:
         for k, name in enumerate(dataset.classes):
             folder = target / split / name
             folder.mkdir(parents=True)
-            for row in _drawn(dataset, split, k, images / len(dataset), seed):
+            for row in _drawn(dataset, split, k, test_share if split == "test" else share, seed):
                 file = dataset.file(row)
                 (folder / f"{row}{file.suffix}").symlink_to(file)
 
