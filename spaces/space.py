@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from spaces.conditional import Case, Conditional, cases_of
@@ -233,20 +234,31 @@ class SearchSpace:
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> "list[TrialParams]":
         """Points to try first: the recipes, each with every backbone.
 
-        Without recipes, every backbone is tried as a linear probe, which is cheap, and then at the
-        defaults. If a value of a recipe is not allowed with one of the backbones, that backbone
-        gets the nearest allowed one.
+        Linear probes come first. Then the recipes take turns, so that a short search tries each of
+        them once before it tries one with another backbone. Without recipes, every backbone is
+        tried as a linear probe, which is cheap, and then at the defaults.
         """
-        recipes = self.recipes or _DEFAULT_RECIPES
-        points = []
-        for recipe in recipes:
-            for backbone in self.backbones:
-                values = {"backbone": backbone, **recipe}
-                point = self.params(values, native_image_size=native_image_size)
-                if point.head == "trained":
-                    point = self.nearest(point, native_image_size=native_image_size) or point
-                points.append(point)
-        return list(dict.fromkeys(points))
+        by_recipe = [
+            [
+                self._initial_point(recipe, backbone, native_image_size)
+                for backbone in self.backbones
+            ]
+            for recipe in self.recipes or _DEFAULT_RECIPES
+        ]
+        unique = [list(dict.fromkeys(points)) for points in by_recipe]
+        probes = [p for points in unique for p in points if p.head == "solved"]
+        trained = [[p for p in points if p.head == "trained"] for points in unique]
+        turns = [p for turn in zip_longest(*trained) for p in turn if p is not None]
+        return list(dict.fromkeys([*probes, *turns]))
+
+    def _initial_point(
+        self, recipe: Mapping[str, Value], backbone: str, native_image_size: Mapping[str, int]
+    ) -> "TrialParams":
+        """A recipe with a backbone; a value that is not allowed there gives way to the nearest."""
+        point = self.params({"backbone": backbone, **recipe}, native_image_size=native_image_size)
+        if point.head == "solved":
+            return point
+        return self.nearest(point, native_image_size=native_image_size) or point
 
     def nearest(
         self, point: "TrialParams", *, native_image_size: Mapping[str, int]

@@ -64,6 +64,23 @@ def test_every_backbone_is_tried_as_a_linear_probe_and_then_at_the_defaults() ->
     assert [round(s.augment, 6) for s in starts] == [0, 0, 0.3, 0.3]
 
 
+def test_recipes_take_turns_after_the_linear_probes() -> None:
+    made = space(
+        unfreeze={"low": 0, "high": 1},
+        starts=[{"unfreeze": 0.2}, {"head": "solved"}, {"unfreeze": 1}, {"unfreeze": 0.5}],
+    )
+    starts = made.initial_points(native_image_size=SIZES)
+    assert [(s.backbone, s.unfreeze) for s in starts[:2]] == [("a", 0), ("b", 0)]
+    assert [(s.backbone, s.unfreeze) for s in starts[2:]] == [
+        ("a", 0.2),
+        ("a", 1),
+        ("a", 0.5),
+        ("b", 0.2),
+        ("b", 1),
+        ("b", 0.5),
+    ]
+
+
 def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one() -> None:
     recipes = [{"unfreeze": 0}, {"backbone": "b", "learning_rate": 2e-3}]
     made = space(
@@ -83,8 +100,8 @@ def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one()
     ]
     for one in (made, again):
         starts = one.initial_points(native_image_size=SIZES)
-        assert [(s.backbone, s.unfreeze) for s in starts] == [("a", 0), ("b", 0), ("b", 0.4)]
-        assert starts[-1].learning_rate == 2e-3
+        assert [(s.backbone, s.unfreeze) for s in starts] == [("a", 0), ("b", 0.4), ("b", 0)]
+        assert starts[1].learning_rate == 2e-3
     fixed = made.with_fixed(learning_rate=5e-3).initial_points(native_image_size=SIZES)
     assert {start.learning_rate for start in fixed} == {5e-3}
 
