@@ -329,6 +329,6 @@ def _print_trials(
 
 
 def _progress() -> "Progress":
-    from search.cli.terminal_progress import terminal_progress
+    from search.cli.progress_lines import ProgressLines
 
-    return terminal_progress()
+    return ProgressLines()
