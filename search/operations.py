@@ -14,6 +14,7 @@ from search.final import (
 from search.ranking import select_winner, trial_table
 from search.record import (
     FinalModel,
+    ResolvedSettings,
     StageClock,
     SweepPaths,
     TrialRecord,
@@ -101,7 +102,9 @@ def _trial_job(
             keep=[store.file for store in stores.values()],
             progress=progress,
         )
-    return TrialJob(config, dataset, stores, weights, on_gpu=config.gpus_per_trial != 0)
+    rounds = ResolvedSettings.read(paths).rounds
+    on_gpu = config.gpus_per_trial != 0
+    return TrialJob(config, dataset, stores, weights, on_gpu=on_gpu, rounds=rounds)
 
 
 def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:

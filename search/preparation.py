@@ -3,18 +3,19 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
-from search.config import SweepConfig
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig, images_per_epoch
 from search.planning import (
     CheckedInputs,
     Plan,
     PreparedPlan,
     RecordedPlan,
+    choose_rounds,
     complete_plan,
     prepare_plan,
 )
@@ -25,7 +26,8 @@ from search.record import (
     check_weights_unchanged,
     describe_environment,
 )
-from search.tuning import Resources, fit_resources
+from search.trial import TrialJob
+from search.tuning import Resources, fit_resources, measure_training_speed
 from spaces import ConfigError
 from trainables.data import Dataset, PixelStore, StagedPixels, build_store
 from trainables.files import write_atomically, write_json
@@ -84,7 +86,39 @@ def prepare_sweep(
             "gpu_hours is given, but the trials hold no GPU; use time_budget instead."
         )
     plan, stores = _read_images(prepared, recorded, progress, clock)
-    return Preparation(plan, stores, resources, machines)
+    if recorded_in is not None:
+        rounds = ResolvedSettings.read(recorded_in).rounds
+    else:
+        with clock.stage("start"):
+            rounds = _choose_rounds(plan, stores, resources, progress)
+    return Preparation(replace(plan, rounds=rounds), stores, resources, machines)
+
+
+def _choose_rounds(
+    plan: Plan, stores: dict[PixelFormat, PixelStore], resources: Resources, progress: Progress
+) -> Rounds:
+    """Divide an epoch, by the speed of a trial on a worker if need be."""
+    config, dataset = plan.config, plan.survey.dataset
+    trained = [point for point in plan.points if point.head == "trained"]
+    if not trained and len(plan.points) < config.trials:
+        trained = [plan.space.params({}, native_image_size=plan.native_image_size)]
+    if not trained:  # linear probes alone
+        return WHOLE_EPOCHS
+
+    def speed() -> float:
+        progress("measuring the speed of training", 0, 0)
+        job = TrialJob(config, dataset, stores, plan.weights, on_gpu=resources.gpus > 0)
+        return measure_training_speed(job, resources, trained[0])
+
+    rounds = choose_rounds(config, dataset, speed)
+    if rounds.per_epoch > 1:
+        _log.info(
+            "an epoch has %d rounds of %d training images, each scored on %d validation images",
+            rounds.per_epoch,
+            images_per_epoch(config, dataset) // rounds.per_epoch,
+            len(rounds.validation_rows(config, dataset)),
+        )
+    return rounds
 
 
 def _read_images(
@@ -134,6 +168,6 @@ def record_launch(
 
 def record_settings(paths: SweepPaths, plan: Plan, asked: SweepConfig) -> None:
     """Write the resolved settings, then the settings as the user gave them."""
-    resolved = ResolvedSettings(plan.config.metric, plan.sampler_seed)
+    resolved = ResolvedSettings(plan.config.metric, plan.sampler_seed, plan.rounds)
     write_json(paths.resolved, asdict(resolved))
     write_json(paths.config, asked.model_dump(mode="json"))

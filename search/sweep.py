@@ -192,6 +192,7 @@ class Sweep:
             prepared.stores,
             prepared.plan.weights,
             on_gpu=prepared.resources.gpus > 0,
+            rounds=prepared.plan.rounds,
         )
         for machine in prepared.machines:
             _log.info("machine %s", machine)

@@ -97,7 +97,8 @@ class TrialParams(BaseModel):
     schedule: Literal["cosine", "plateau", "cyclic", "constant"] = "cosine"
     """Learning-rate schedule after the warm-up, over the sweep's max_epochs."""
     warmup_epochs: float = Field(0.5, ge=0)
-    """Epochs over which the learning rate rises from zero to its peak."""
+    """Epochs over which the learning rate rises from zero to its peak. In a large set, whose epochs
+    have several rounds, it rises over this many rounds."""
     batch_size: int = Field(32, ge=2)
     """Images per optimizer step."""
     image_size: int = Field(224, ge=16)

@@ -190,7 +190,7 @@ def loaded_by(command: str) -> set[str]:
         "from search.cli import main",
         "from search.config import SweepConfig",
         "from search import SweepConfig",
-        "from trainables.training import EpochReport",
+        "from trainables.training import RoundReport",
     ],
 )
 def test_light_modules_import_nothing_heavy(command: str) -> None:

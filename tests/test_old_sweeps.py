@@ -61,7 +61,7 @@ def test_its_logits_are_those_that_its_trials_answered(old: SweepPaths) -> None:
     assert config.metric == "val_accuracy"
     dataset = Dataset.read(old.dataset, old.split)
     answers = read_validation_logits(
-        old.validation_logits, trials, config.metric, dataset, config.validation_splits
+        old.validation_logits, trials, config.metric, dataset, dataset.rows("val")
     )
     assert set(answers) == {0, 1, 2, 3, 8}, "each has the accuracy that its trial reported"
 

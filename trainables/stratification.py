@@ -1,4 +1,4 @@
-"""Stratified assignment of units of images to parts of given shares, such as splits or folds."""
+"""Stratified parts of a set of images: units assigned to splits or folds, and samples."""
 
 from collections.abc import Sequence
 
@@ -32,6 +32,16 @@ def assign_units(
         if parts.of_unit[unit] < 0:
             parts.put(unit, parts.best(classes[unit], images[unit]), classes[unit], images[unit])
     return parts.of_unit[unit_of_image]
+
+
+def stratified_part(labels: np.ndarray, count: int) -> np.ndarray:
+    """Positions, ascending, of about ``count`` images at most; a class has its share, at least one.
+
+    ``labels`` are the ``(n,)`` class numbers. The same labels and count give the same positions.
+    """
+    rng, share = np.random.default_rng(0), min(1.0, count / len(labels))
+    members = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
+    return np.sort(np.concatenate([m[: max(1, round(share * len(m)))] for m in members]))
 
 
 class _Parts:

@@ -74,6 +74,7 @@ def plan_text(plan: "PlanDocument") -> str:
             *_dependency_lines(plan),
             *_initial_points_lines(plan.points, plan.open),
             *_backbone_lines(plan),
+            *_round_lines(plan),
             _cost_line(plan),
         ]
     )
@@ -150,6 +151,22 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
     return lines
 
 
+def _round_lines(plan: "PlanDocument") -> list[str]:
+    """The rounds of an epoch, if it has several."""
+    rounds = plan.cost.rounds_per_epoch
+    if rounds == 1:
+        return []
+    return [
+        f"Rounds      about {rounds} in an epoch, each of {plan.cost.round_images} training images "
+        f"and scored on {plan.cost.val_images} validation images"
+    ]
+
+
+def _short_count(number: float) -> str:
+    """A count without decimals, or with two significant digits below 10."""
+    return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
+
+
 def _cost_line(plan: "PlanDocument") -> str:
     cost = plan.cost
     if cost.trials == UNLIMITED_TRIALS:
@@ -159,7 +176,7 @@ def _cost_line(plan: "PlanDocument") -> str:
         time = (
             f"about {format_duration(3600 * cost.device_hours)} of one {cost.device}: "
             f"{counted(cost.trials, 'trial')}, "
-            f"{cost.expected_epochs:.0f} epochs in total"
+            f"{_short_count(cost.expected_epochs)} epochs in total"
         )
     return f"Cost        {time} (measured on {cost.measured_on})"
 

@@ -4,6 +4,9 @@ from .command_line import read_toml as read_toml
 from .groups import Format as Format
 from .groups import Objective as Objective
 from .groups import SamplerName as SamplerName
+from .rounds import WHOLE_EPOCHS as WHOLE_EPOCHS
+from .rounds import Rounds as Rounds
+from .rounds import images_per_epoch as images_per_epoch
 from .sensitivity import positive_class_index as positive_class_index
 from .settings import FINAL_MODEL_SETTINGS as FINAL_MODEL_SETTINGS
 from .settings import GROUPS as GROUPS

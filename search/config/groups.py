@@ -56,10 +56,15 @@ class SplitSettings(Settings):
 class AshaSettings(Settings):
     """ASHA (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning")."""
 
-    grace_epochs: int = Field(1, ge=1)
-    """Epochs that every trial gets before it can be stopped (r in the ASHA paper)."""
+    grace_epochs: int | float | None = Field(None, gt=0)
+    """Epochs that every trial gets before it can be stopped (r in the ASHA paper); unset is one
+    round (see --round-images)."""
     reduction_factor: int = Field(3, ge=2)
     """One in this many trials is promoted at each rung (eta in the ASHA paper)."""
+
+    def grace_rounds(self, rounds_per_epoch: int) -> int:
+        """Rounds that every trial gets before it can be stopped."""
+        return max(1, round((self.grace_epochs or 0) * rounds_per_epoch))
 
 
 class ExportSettings(Settings):
@@ -192,7 +197,7 @@ class SearchSettings(SettingGroup):
     and the choice of the winner use the metric alone; the leaderboard adds the Pareto front."""
     sampler: SamplerName = "mfgp"
     """Sampler that proposes points. mfgp is a multi-fidelity Gaussian process over points and
-    epochs; the others are Optuna's. grid tries, in random order, the points of a space whose
+    rounds; the others are Optuna's. grid tries, in random order, the points of a space whose
     parameters are choices or have steps. gp and nsga2 learn only from trials that run to their end:
     use them with stopping none. With objectives, the default is tpe."""
     stopping: Literal["asha", "hyperband", "median", "none"] = "asha"
@@ -225,6 +230,13 @@ class TrainingSettings(SettingGroup):
     max_epochs: int = Field(10, ge=1)
     """Epochs of a trial that is not stopped early; also the length of its learning-rate
     schedule."""
+    round_images: int | Literal["auto"] = "auto"
+    """Training images of a round. After each round a trial validates, is recorded and may be
+    stopped. auto is about half a minute of training, or an epoch of at most 5,000 images."""
+    val_images: int | Literal["auto"] = "auto"
+    """Number of validation images that score a round, each class with its share. auto is all of
+    them or, if an epoch has several rounds, about 0.3 for each training image of a round. With
+    sensitivity, auto is always all."""
     patience: int | None = Field(None, ge=1)
     """End a trial after this many epochs in a row without a better metric; unset is no limit."""
     folds: int = Field(0, ge=0)
@@ -237,6 +249,14 @@ class TrainingSettings(SettingGroup):
     measurement finds it faster, and float32 elsewhere."""
     views: int = Field(4, ge=1)
     """Number of augmented views of each image in the search; epochs cycle through the views."""
+
+    @field_validator("round_images", "val_images", mode="before")
+    @classmethod
+    def _auto_or_count(cls, value: object) -> object:
+        """Gives one error message for both types of the union."""
+        if value == "auto" or (re.fullmatch(r"\d+", str(value)) and int(str(value)) >= 2):
+            return value
+        raise ValueError(f"must be auto or a number of images, 2 or more, not {value!r}.")
 
     @field_validator("weights")
     @classmethod

@@ -164,6 +164,11 @@ class SweepConfig(  # pydantic takes the fields of the last base first
             )
         if self.folds == 1:
             yield "folds must be 0 (no cross-validation), or 2 or more, not 1."
+        if self.folds and self.val_images != "auto":
+            yield (
+                "val_images can't be given with folds, which validate on every image; leave one of "
+                "them out."
+            )
         if self.confirm == 1:
             yield "confirm must be 0 (none), or 2 or more trials to choose between, not 1."
         if self.objectives and self.sampler in ("cmaes", "mfgp"):
@@ -171,9 +176,9 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 f"The sampler {self.sampler} supports only one objective; leave objectives out, or "
                 "choose nsga2 or tpe."
             )
-        if self.stopping != "none" and self.asha.grace_epochs > self.max_epochs:
+        if self.stopping != "none" and (self.asha.grace_epochs or 0) > self.max_epochs:
             yield (
-                f"asha.grace_epochs ({self.asha.grace_epochs}) must not be above max_epochs "
+                f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "
                 f"({self.max_epochs}); lower grace_epochs, or set stopping to none."
             )
         if self.group_column and self.group_by:

@@ -1,6 +1,7 @@
 """Retraining of the final model's members on train and val, then the model's only test."""
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,9 +36,9 @@ from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
 from trainables.training import (
     ComputeSettings,
-    EpochReport,
     FineTuneSettings,
     FineTuning,
+    RoundReport,
     finetune,
     logits_of,
 )
@@ -60,17 +61,17 @@ class RetrainedMember:
 def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
     """Fine-tune on train and val with the parameters of the member's trial, then test.
 
-    Training runs as many epochs as the trial took to its best one. The learning-rate schedule of
+    Training runs as many epochs as the trial took to its best round. The learning-rate schedule of
     the trial is kept, and ends there early. Every epoch augments the images anew. Raises `RunError`
     if training diverges.
     """
-    return _log_epochs(_retrain_steps(job, member, threads=threads), member, job.config.metric)
+    return _log_rounds(_retrain_steps(job, member, threads=threads), member, job.config.metric)
 
 
 def _retrain_steps(
     job: TrialJob, member: EnsembleMember, *, threads: int
-) -> Iterator[EpochReport | RetrainedMember]:
-    """Yield the report of each epoch, then the retrained member.
+) -> Iterator[RoundReport | RetrainedMember]:
+    """Yield the report of each round, then the retrained member.
 
     This is the only place that evaluates a model on the test images.
     """
@@ -82,11 +83,12 @@ def _retrain_steps(
         trial.params,
         job.weights_for(trial.params),
         num_classes=len(job.dataset.classes),
-        train=ImageSet.of(job.dataset, store, "train", "val"),
+        train=job.training_part(trial.params, ImageSet.of(job.dataset, store, "train", "val")),
         val=None,
         settings=FineTuneSettings(
             max_epochs=job.config.max_epochs,
-            stop_after=member.best(job.config.metric).epoch,
+            rounds_per_epoch=job.rounds.per_epoch,
+            stop_after=member.best(job.config.metric).round,
             seed=job.config.seed,
             plateau_losses=[report.val_loss for report in trial.reports],
         ),
@@ -99,7 +101,7 @@ def _retrain_steps(
         if report.diverged:
             raise RunError(
                 f"Retraining trial {trial.trial_id} diverged: the loss was no longer finite in "
-                f"epoch {report.epoch}; retrain another trial with --trial ID."
+                f"epoch {math.ceil(report.epoch)}; retrain another trial with --trial ID."
             )
     apply_temperature(tuning.model, member.temperature)
     test = ImageSet.of(job.dataset, store, "test")
@@ -119,15 +121,15 @@ def _retrain_steps(
     yield RetrainedMember(state, softmax(logits, axis=1), features.astype(np.float16))
 
 
-def _log_epochs(
-    steps: Iterable[EpochReport | RetrainedMember], member: EnsembleMember, metric: str
+def _log_rounds(
+    steps: Iterable[RoundReport | RetrainedMember], member: EnsembleMember, metric: str
 ) -> RetrainedMember:
-    """Log the epoch reports as they arrive, and return the retrained member that follows them."""
+    """Log the reports as they arrive, and return the retrained member that follows them."""
     epochs = member.best(metric).epoch
     for step in steps:
-        if isinstance(step, EpochReport):
+        if isinstance(step, RoundReport):
             _log.info(
-                "retraining trial %s, epoch %d of %d: train_loss %.4f, %.0f s",
+                "retraining trial %s, epoch %.4g of %.4g: train_loss %.4f, %.0f s",
                 member.trial.trial_id,
                 step.epoch,
                 epochs,
@@ -208,7 +210,7 @@ def _retrain_somewhere(
     )
     steps = on_a_gpu(_retrain_steps).remote(job, member, threads=1)
     try:
-        return _log_epochs(map(ray.get, steps), member, job.config.metric)
+        return _log_rounds(map(ray.get, steps), member, job.config.metric)
     except RunError:
         raise
     except RayError as error:

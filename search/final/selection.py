@@ -13,12 +13,12 @@ import numpy as np
 from scipy.special import softmax
 
 from search.config import SweepConfig, positive_class_index
-from search.record import SweepPaths, TrialRecord, read_validation_logits
+from search.record import ResolvedSettings, SweepPaths, TrialRecord, read_validation_logits
 from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
 from trainables.inference import Flips, ModelSpec, fit_temperature
-from trainables.training import METRICS, EpochReport
+from trainables.training import METRICS, RoundReport
 
 _log = logging.getLogger("finesweep")
 
@@ -36,10 +36,10 @@ class EnsembleMember:
     temperature: float = 1.0
     """Temperature that the logits are divided by; 1 leaves them unchanged."""
 
-    def best(self, metric: str) -> EpochReport:
-        """The trial's best epoch by ``metric``."""
+    def best(self, metric: str) -> RoundReport:
+        """The trial's best round by ``metric``."""
         best = self.trial.best(metric)
-        assert best is not None, "only a trial with a finite epoch can be a member"
+        assert best is not None, "only a trial with a finite round can be a member"
         return best
 
 
@@ -116,9 +116,8 @@ def _select_members(
     if config.ensemble == 1 and not config.calibrate and positive is None:
         return FinalModelSpec((EnsembleMember(winner),))
     # 1. Validation logits of the best trials.
-    logits = read_validation_logits(
-        paths.validation_logits, trials, config.metric, dataset, config.validation_splits
-    )
+    rows = ResolvedSettings.read(paths).rounds.validation_rows(config, dataset)
+    logits = read_validation_logits(paths.validation_logits, trials, config.metric, dataset, rows)
     if winner.number not in logits:
         _check_needs_no_logits(winner, paths, config)
         _log.warning(
@@ -129,10 +128,8 @@ def _select_members(
     if config.ensemble > 1:
         candidates += _alike([t for t in trials if t.number in logits], winner, dataset)
     # 2. The probabilities of each candidate, calibrated if the settings ask for it.
-    labels = dataset.labels[dataset.rows(*config.validation_splits)]
-    digests = dataset.digests_of(*config.validation_splits)
-    units = dataset.units_of(*config.validation_splits)
-    folds = fold_numbers(labels, digests=digests, units=units)
+    labels = dataset.labels[rows]
+    folds = fold_numbers(labels, digests=dataset.digests_at(rows), units=dataset.units_at(rows))
     candidate_logits = [logits[trial.number] for trial in candidates]
     temperatures = [
         fit_temperature(each, labels, folds) if config.calibrate else 1.0

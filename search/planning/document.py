@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from search.config import SweepConfig
+from search.config import SweepConfig, images_per_epoch
 from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.notes import plan_notes
 from search.planning.plan import Plan, class_imbalance
+from search.planning.round_length import choose_rounds
 from spaces import Choices, Fixed, Range, TrialParams
 from trainables.data import ImageIssue
 from trainables.listing import SPLITS, Unused
@@ -22,6 +24,12 @@ class ExpectedCost:
     trials: int
     expected_epochs: float
     """Epochs of all trials together."""
+    rounds_per_epoch: int
+    """Expected number of rounds in an epoch; it is 1 if a round is an epoch."""
+    round_images: int
+    """Expected number of training images in a round."""
+    val_images: int
+    """Expected number of validation images that score a round."""
     device: Literal["core", "GPU"]
     """Kind of device that `device_hours` are counted on."""
     device_hours: float
@@ -100,16 +108,18 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
 
 def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
     config, dataset = plan.config, plan.survey.dataset
-    epochs = expected_epochs(config)
-    images_per_epoch = len(dataset.rows("train"))
-    if config.folds:  # each fold trains on all images but its own
-        images_per_epoch = (config.folds - 1) * len(dataset.rows(*config.validation_splits))
     on_gpu = timing_device(config).type == "cuda"
     rates = [facts.train_images_per_second for facts in backbones]
-    seconds = epochs * images_per_epoch * sum(1 / rate for rate in rates) / len(rates)
+    rounds = choose_rounds(config, dataset, lambda: float(np.median(rates)))
+    epochs, images = expected_epochs(config, rounds.per_epoch), images_per_epoch(config, dataset)
+    fine_tunes = config.folds or 1
+    seconds = epochs * fine_tunes * images * sum(1 / rate for rate in rates) / len(rates)
     return ExpectedCost(
         trials=config.trials,
         expected_epochs=epochs,
+        rounds_per_epoch=rounds.per_epoch,
+        round_images=images // rounds.per_epoch,
+        val_images=len(rounds.validation_rows(config, dataset)),
         device="GPU" if on_gpu else "core",
         device_hours=seconds / 3600,
         measured_on=_hardware(config, on_gpu),
@@ -125,7 +135,7 @@ def _hardware(config: SweepConfig, on_gpu: bool) -> str:
     return "one core of this machine, in CPU time; trials will hold GPUs, but this machine has none"
 
 
-def expected_epochs(config: SweepConfig) -> float:
+def expected_epochs(config: SweepConfig, rounds_per_epoch: int) -> float:
     """Total number of epochs that the trials of a sweep are expected to train.
 
     The estimate assumes that ASHA promotes one trial in eta at every rung, and that other stopping
@@ -133,12 +143,13 @@ def expected_epochs(config: SweepConfig) -> float:
     """
     if config.stopping != "asha":
         return float(config.trials * config.max_epochs)
-    total, running, epochs_done = 0.0, float(config.trials), 0
-    rung = config.asha.grace_epochs
-    while epochs_done < config.max_epochs:
-        epochs = min(rung, config.max_epochs) - epochs_done
-        total += running * epochs
-        epochs_done += epochs
+    max_rounds = config.max_epochs * rounds_per_epoch
+    total, running, rounds_done = 0.0, float(config.trials), 0
+    rung = config.asha.grace_rounds(rounds_per_epoch)
+    while rounds_done < max_rounds:
+        rounds = min(rung, max_rounds) - rounds_done
+        total += running * rounds
+        rounds_done += rounds
         running = max(running / config.asha.reduction_factor, 1.0)
         rung *= config.asha.reduction_factor
-    return total
+    return total / rounds_per_epoch

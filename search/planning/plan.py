@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 
-from search.config import SweepConfig, positive_class_index
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig, positive_class_index
 from search.planning.prepare import PreparedPlan
 from spaces import ConfigError
 from trainables.data import Dataset, StagedPixels, Survey, survey_images
@@ -22,6 +22,8 @@ class Plan(PreparedPlan):
     """A prepared plan, and the survey of the images."""
 
     survey: Survey
+    rounds: Rounds = WHOLE_EPOCHS
+    """The rounds of an epoch; `complete_plan` leaves them to the launch, which can measure."""
 
 
 def complete_plan(
@@ -94,9 +96,8 @@ def _check_folds(config: SweepConfig, dataset: Dataset) -> None:
     """Raises `ConfigError` if a class would be missing from a fold."""
     if not config.folds:
         return
-    labels = dataset.labels[dataset.rows(*config.validation_splits)]
-    digests = dataset.digests_of(*config.validation_splits)
-    units = dataset.units_of(*config.validation_splits)
+    rows = dataset.rows(*config.validation_splits)
+    labels, digests, units = dataset.labels[rows], dataset.digests_at(rows), dataset.units_at(rows)
     numbers = fold_numbers(labels, config.folds, config.seed, digests=digests, units=units)
     fewest = min(len(set(numbers[labels == k].tolist())) for k in range(len(dataset.classes)))
     if config.folds > fewest:

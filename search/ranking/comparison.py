@@ -178,5 +178,5 @@ def _correct_by_image(sweep: _Launched) -> pd.Series:
     """Whether the final model is right, indexed by the digest and the label of each test image."""
     tested = Predictions.read(sweep.paths.predictions, sweep.dataset.classes)
     labels = np.array(sweep.dataset.classes)[tested.labels]
-    index = [sweep.dataset.digests_of("test"), labels]
+    index = [sweep.dataset.digests_at(sweep.dataset.rows("test")), labels]
     return pd.Series(tested.correct, index=index).sort_index(kind="stable")

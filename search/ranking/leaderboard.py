@@ -28,8 +28,10 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     )
     if table.empty:
         return table
-    floats = dict.fromkeys((*METRICS, "confirmed_mean", "confirmed_sd"), "float64")
-    table = table.astype({"best_epoch": "Int64", **floats})
+    table = table.astype(dict.fromkeys((*METRICS, "confirmed_mean", "confirmed_sd"), "float64"))
+    best_epochs = table["best_epoch"].astype("float64")
+    if (best_epochs.dropna() % 1 == 0).all():  # an epoch may have several rounds
+        table["best_epoch"] = best_epochs.astype("Int64")
     return rank(table, metric)
 
 
@@ -38,7 +40,7 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
     row: dict[str, object] = {
         "trial_id": trial.trial_id,
         "status": trial.status,
-        "epochs": len(trial.reports),
+        "epochs": trial.reports[-1].epoch if trial.reports else 0,
         "best_epoch": best.epoch if best else None,
     }
     row |= {name: each.of(best) if best else None for name, each in METRICS.items()}
@@ -55,7 +57,7 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
 
 
 def rank(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Sort a trial table by the score of each trial's best epoch; ties go to the lower loss.
+    """Sort a trial table by the score of each trial's best round; ties go to the lower loss.
 
     Failed trials come last. After this sort, the confirmed trials (those with repeats) swap places
     among themselves so that they are in order of their means; all other trials keep their ranks. A
@@ -90,7 +92,7 @@ def pareto_front(table: pd.DataFrame, metric: str, objectives: Sequence[Objectiv
 
 
 def epoch_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per trial and epoch, repeats included."""
+    """One row per trial and round, repeats included."""
     rows = [{"trial_id": t.trial_id, **r.to_dict()} for t in trials for r in t.reports]
     return pd.DataFrame(rows)
 

@@ -34,7 +34,7 @@ def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[
         return []
     begun = {(trial.repeat.of, trial.repeat.seed) for trial in trials if trial.repeat}
     return [
-        Repeat(trial.number, config.seed + offset, _best_epoch(trial, config.metric))
+        Repeat(trial.number, config.seed + offset, _best_round(trial, config.metric))
         for offset in range(1, EXTRA_SEEDS + 1)
         for trial in to_confirm
         if (trial.number, config.seed + offset) not in begun
@@ -44,8 +44,8 @@ def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
     """Scores of each confirmed trial, by number: first its own, then those of its repeats.
 
-    A repeat ends at the best epoch of the trial that it repeats. Its score is the score of its last
-    epoch, or NaN if it diverged. A trial is left out until all of its repeats have finished, and
+    A repeat ends at the best round of the trial that it repeats. Its score is the score of its last
+    round, or NaN if it diverged. A trial is left out until all of its repeats have finished, and
     for good if one of them failed without diverging.
     """
     repeat_scores: dict[int, list[float]] = {}
@@ -53,7 +53,7 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
         if trial.repeat is None or not trial.reports:
             continue
         last = trial.reports[-1]
-        if last.diverged or len(trial.reports) == trial.repeat.epochs:
+        if last.diverged or len(trial.reports) == trial.repeat.rounds:
             score = math.nan if last.diverged else METRICS[metric].of(last)
             repeat_scores.setdefault(trial.repeat.of, []).append(score)
     own_scores = {
@@ -88,7 +88,7 @@ def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> li
 
 
 def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials of the search that did not fail, sorted by best epoch; ties go to the lower loss.
+    """Trials of the search that did not fail, sorted by best round; ties go to the lower loss.
 
     Of trials with equal parameters only the best is kept.
     """
@@ -100,12 +100,12 @@ def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[Tri
     return list(best_of_params.values())
 
 
-def _best_epoch(trial: TrialRecord, metric: str) -> int:
+def _best_round(trial: TrialRecord, metric: str) -> int:
     best = trial.best(metric)
-    assert best is not None, "only trials with a finite epoch are confirmed"
-    return best.epoch
+    assert best is not None, "only trials with a finite round are confirmed"
+    return best.round
 
 
 def _repeat_seconds(trial: TrialRecord, metric: str) -> float:
-    """Expected wall time of a repeat, which ends at the trial's best epoch."""
-    return sum(report.seconds for report in trial.reports[: _best_epoch(trial, metric)])
+    """Expected wall time of a repeat, which ends at the trial's best round."""
+    return sum(report.seconds for report in trial.reports[: _best_round(trial, metric)])

@@ -8,10 +8,10 @@ from .invocation import program_name as program_name
 from .invocation import sweep_command as sweep_command
 from .journal import COST_KEY as COST_KEY
 from .journal import ENDED_BY_KEY as ENDED_BY_KEY
-from .journal import EPOCH_KEY as EPOCH_KEY
 from .journal import ERROR_KEY as ERROR_KEY
 from .journal import PARAMS_KEY as PARAMS_KEY
 from .journal import REPEAT_KEY as REPEAT_KEY
+from .journal import ROUND_KEY as ROUND_KEY
 from .journal import STATUS_OF_STATE as STATUS_OF_STATE
 from .journal import STUDY as STUDY
 from .journal import UNUSED_KEY as UNUSED_KEY

@@ -25,10 +25,10 @@ class RetrainedTrial:
     """A retrained trial: the whole final model, or one member of an ensemble."""
 
     trial_id: str
-    epochs: int
+    epochs: float
     """Number of epochs of the retraining."""
     val_accuracy: float
-    """Validation accuracy of the trial's best epoch. It is optimistic, because validation scores
+    """Validation accuracy of the trial's best round. It is optimistic, because validation scores
     selected the trial."""
     params: TrialParams
     weight: float = 1.0

@@ -4,7 +4,7 @@ A sweep can be resumed from its mirror on another machine. The folder on the dri
 original. Each upload keeps the mirror consistent at any moment:
 
 1. It opens the checkpoints, so that step 3 copies them as they were before step 2.
-2. It uploads the journal, which therefore has every epoch that a mirrored checkpoint needs.
+2. It uploads the journal, which therefore has every round that a mirrored checkpoint needs.
 3. It uploads all other files. ``sweep.json`` comes last, because it marks the mirror as a sweep.
 4. It deletes objects whose files have been deleted from the folder.
 

@@ -81,7 +81,7 @@ class SweepPaths:
 
     @property
     def journal(self) -> Path:
-        """Optuna's journal: every trial with its epochs and its state."""
+        """Optuna's journal: every trial with its rounds and its state."""
         return self.root / "study.journal"
 
     @property
@@ -156,7 +156,7 @@ class SweepPaths:
 
     @property
     def epochs(self) -> Path:
-        """Table of one row per trial and epoch."""
+        """Table of one row per trial and round."""
         return self.root / "epochs.parquet"
 
     @property

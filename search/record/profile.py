@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
 """Stages in order.
@@ -68,14 +68,14 @@ class StageClock:
             spent = time.perf_counter() - began
             self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
-    def profile(self, reports: Sequence[EpochReport], workers: int) -> Profile:
+    def profile(self, reports: Sequence[RoundReport], workers: int) -> Profile:
         """The profile so far.
 
-        ``reports`` has the epochs that this run trained, in ``workers`` parallel trials.
+        ``reports`` has the rounds that this run trained, in ``workers`` parallel trials.
         """
         prefix = sum(report.prefix_seconds for report in reports)
         evaluate = sum(report.evaluate_seconds for report in reports)
-        epochs = sum(report.seconds for report in reports)
+        rounds = sum(report.seconds for report in reports)
         available = workers * self._seconds.get("search", 0.0)
         return Profile(
             wall_seconds=round(time.perf_counter() - self._began, 2),
@@ -83,9 +83,9 @@ class StageClock:
             workers=workers,
             worker_seconds=WorkerSeconds(
                 prefix=round(prefix, 2),
-                train=round(epochs - prefix - evaluate, 2),
+                train=round(rounds - prefix - evaluate, 2),
                 evaluate=round(evaluate, 2),
-                wait=round(max(0.0, available - epochs), 2),
+                wait=round(max(0.0, available - rounds), 2),
             ),
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.config import RESUMABLE_SETTINGS, SweepConfig, overlay
+from search.config import RESUMABLE_SETTINGS, WHOLE_EPOCHS, Rounds, SweepConfig, overlay
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 
@@ -23,6 +23,8 @@ class ResolvedSettings:
     """Metric that trials are ranked by; never "auto"."""
     sampler_seed: int
     """Base seed of the sampler. Each resume adds the number of trials that have begun."""
+    rounds: Rounds = WHOLE_EPOCHS
+    """The rounds of an epoch. In sweeps of earlier versions, each epoch is one round."""
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Self:
@@ -31,7 +33,8 @@ class ResolvedSettings:
         Earlier versions of Finesweep had no ``resolved.json``, and wrote these to ``sweep.json``.
         """
         if paths.resolved.exists():
-            return cls(**json.loads(paths.resolved.read_text(encoding="utf-8")))
+            values = json.loads(paths.resolved.read_text(encoding="utf-8"))
+            return cls(**values | {"rounds": Rounds(**values.get("rounds", {}))})
         requested = requested_config(paths)
         return cls(requested.metric, requested.sampler_seed)
 

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from spaces import TrialParams
 from trainables.models import ModelCost
-from trainables.training import EpochReport, best_of
+from trainables.training import RoundReport, best_of
 
 Status = Literal["running", "completed", "stopped", "failed"]
 """State of a trial. "stopped": a stopping rule ended it early. "completed": it ended by itself."""
@@ -30,9 +30,9 @@ class Repeat:
     of: int
     """Number of the trial that is repeated."""
     seed: int
-    epochs: int
-    """Number of epochs to run. The learning-rate schedule is the one of the repeated trial, and may
-    span more epochs."""
+    rounds: int
+    """Number of rounds to run. The learning-rate schedule is the one of the repeated trial, and may
+    span more rounds."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class TrialRecord:
     """Number in the study, counted from 0."""
     params: TrialParams
     status: Status
-    reports: tuple[EpochReport, ...]
-    """Metrics of each finished epoch, in order."""
+    reports: tuple[RoundReport, ...]
+    """Metrics of each finished round, in order."""
     error: str
     """Reason why the trial failed; empty if it did not."""
     repeat: Repeat | None = None
@@ -63,11 +63,11 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all epochs, in seconds."""
+        """Wall time of all rounds, in seconds."""
         return sum(report.seconds for report in self.reports)
 
-    def best(self, metric: str) -> EpochReport | None:
-        """The best epoch by ``metric``; None if no epoch has a finite loss."""
+    def best(self, metric: str) -> RoundReport | None:
+        """The best round by ``metric``; None if no round has a finite loss."""
         return best_of(self.reports, metric)
 
 
@@ -80,8 +80,8 @@ class TrialObserver(Protocol):
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """A trial starts; ``repeat`` is set if it repeats another trial."""
 
-    def report(self, number: int, report: EpochReport) -> None:
-        """A trial finished an epoch."""
+    def report(self, number: int, report: RoundReport) -> None:
+        """A trial finished a round."""
 
     def end(self, number: int, status: Status) -> None:
         """A trial ended."""

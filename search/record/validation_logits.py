@@ -1,7 +1,7 @@
 """Validation logits of the best trials, in files on the driver's machine.
 
 Ensemble selection and temperature scaling use them. A file holds the logits of its trial's best
-epoch so far, with the class of each column and the hash of each row's image.
+round so far, with the class of each column and the hash of each row's image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,12 @@ from search.record.trials import TrialRecord, trial_name
 from trainables.data import Dataset
 from trainables.evaluation import scores_of
 from trainables.files import write_atomically
-from trainables.listing import SplitName
-from trainables.training import EpochReport, merit
+from trainables.training import RoundReport, merit
 
 MAX_KEPT_TRIALS = 16
 """Number of best trials whose logits are kept. The logits of all trials could fill a disk."""
 _ACCURACY_TOLERANCE = 0.01
-"""Largest accepted difference between an epoch's accuracy and the accuracy of its stored logits,
+"""Largest accepted difference between a round's accuracy and the accuracy of its stored logits,
 which are float16."""
 
 
@@ -50,14 +49,14 @@ class ValidationLogitsStore:
         self._classes = np.array(classes)
         self._digests = np.array(digests)
         self._merits: dict[int, tuple[float, float]] = {}
-        """Sort key (`merit`) of the best epoch of each trial that has a file, by trial number."""
+        """Sort key (`merit`) of the best round of each trial that has a file, by trial number."""
         for record in records:
             best = record.best(metric)
             if best is not None and _existing_file(folder, record.number):
                 self._merits[record.number] = merit(best, metric)
 
-    def keep(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
-        """Keep the ``(n, classes)`` logits of a trial's best epoch so far.
+    def keep(self, number: int, report: RoundReport, logits: np.ndarray) -> None:
+        """Keep the ``(n, classes)`` logits of a trial's best round so far.
 
         If more than ``max_trials`` trials then have a file, the file of the worst trial is deleted.
         If several are equally bad, the one with the lowest number counts as worst.
@@ -85,21 +84,21 @@ def read_validation_logits(
     trials: Sequence[TrialRecord],
     metric: str,
     dataset: Dataset,
-    splits: Sequence[SplitName],
+    validation_rows: np.ndarray,
 ) -> Mapping[int, np.ndarray]:
     """Validation logits by trial number, ``(n, classes)`` float32 each.
 
-    Rows are in the order of the dataset's images in ``splits``, and columns are in the order of its
-    classes. Repeats and failed trials are left out. A trial is also left out if the accuracy of its
-    stored logits is not that of its best epoch: a driver that was killed may have recorded a better
-    epoch without writing the logits.
+    Rows are those of the dataset at ``validation_rows``, ``(n,)`` int64, and columns are in the
+    order of its classes. Repeats and failed trials are left out. A trial is also left out if the
+    accuracy of its stored logits is not that of its best round: a driver that was killed may have
+    recorded a better round without writing the logits.
     """
-    labels = dataset.labels[dataset.rows(*splits)]
+    labels = dataset.labels[validation_rows]
     logits_by_trial: dict[int, np.ndarray] = {}
     for trial in trials:
         file, best = _existing_file(folder, trial.number), trial.best(metric)
         if trial.repeat is None and trial.status != "failed" and best and file:
-            logits = _read_aligned(file, dataset, splits)
+            logits = _read_aligned(file, dataset, validation_rows)
             if logits is None:
                 continue
             difference = abs(scores_of(logits, labels).accuracy - best.val_accuracy)
@@ -108,12 +107,12 @@ def read_validation_logits(
     return logits_by_trial
 
 
-def _read_aligned(file: Path, dataset: Dataset, splits: Sequence[SplitName]) -> np.ndarray | None:
+def _read_aligned(file: Path, dataset: Dataset, validation_rows: np.ndarray) -> np.ndarray | None:
     """Logits in the dataset's order; None if the file lacks an image or a class of the dataset.
 
     A file in the earlier format holds neither hashes nor class names: only its shape is checked.
     """
-    digests = dataset.digests_of(*splits)
+    digests = dataset.digests_at(validation_rows)
     if file.suffix == ".npy":  # earlier format: logits alone, in the dataset's order
         logits = np.asarray(np.load(file), dtype=np.float32)
         return logits if logits.shape == (len(digests), len(dataset.classes)) else None

@@ -16,7 +16,6 @@ from spaces.wording import counted
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions, likely_label_errors
 from trainables.inference import ModelSpec, grad_cam_maps, overlay_heatmap
-from trainables.listing import SplitName
 
 MAX_MISTAKES, MAX_LABEL_ERRORS, MAX_GRAD_CAMS = 18, 12, 6
 """Largest number of images in each gallery. Grad-CAM shows up to this many correct and as many
@@ -27,7 +26,7 @@ THUMBNAIL_PX = 176
 
 def images_available(dataset: Dataset) -> bool:
     """Whether the test images can be shown: checks that the first still exists, unchanged."""
-    return bool(_open_images([0], dataset, THUMBNAIL_PX))
+    return bool(_open_images([0], dataset, dataset.rows("test"), THUMBNAIL_PX))
 
 
 def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | None:
@@ -37,22 +36,20 @@ def mistakes_gallery(predictions: Predictions, dataset: Dataset) -> Gallery | No
     return _gallery(caption, wrong, MAX_MISTAKES, predictions, dataset)
 
 
-def mistakes_figure(
-    predictions: Predictions, dataset: Dataset, *splits: SplitName
-) -> Figure | None:
-    """Figure of the most confident mistakes among the images of ``splits``.
+def mistakes_figure(predictions: Predictions, dataset: Dataset, rows: np.ndarray) -> Figure | None:
+    """Figure of the most confident mistakes among the images at ``rows``, ``(n,)`` int64.
 
     None if there are no mistakes, or if none of their images can be shown.
     """
     worst = _mistakes_by_confidence(predictions)[:MAX_MISTAKES].tolist()
-    opened = _open_images(worst, dataset, THUMBNAIL_PX, *splits)
+    opened = _open_images(worst, dataset, rows, THUMBNAIL_PX)
     if not opened:
         return None
     columns = min(6, len(opened))
-    rows = -(-len(opened) // columns)
-    figure = Figure(figsize=(1.9 * columns, 2.3 * rows))
+    lines = -(-len(opened) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.3 * lines))
     for k, (index, image) in enumerate(opened, start=1):
-        axes = figure.add_subplot(rows, columns, k)
+        axes = figure.add_subplot(lines, columns, k)
         axes.imshow(image)
         axes.axis("off")
         true, predicted = shorten(_true_and_predicted(predictions, index), 14)
@@ -85,7 +82,7 @@ def grad_cam_gallery(
     correct = rng.permutation(np.flatnonzero(predictions.correct))
     correct = _alternate_classes(correct, predictions.labels)[:MAX_GRAD_CAMS]
     wrong = _mistakes_by_confidence(predictions)[:MAX_GRAD_CAMS]
-    opened = _open_images([*correct, *wrong], dataset, spec.image_size)
+    opened = _open_images([*correct, *wrong], dataset, dataset.rows("test"), spec.image_size)
     if not opened:
         return None
     indices = np.array([index for index, _ in opened])
@@ -120,14 +117,13 @@ def _alternate_classes(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _open_images(
-    indices: Sequence[int], dataset: Dataset, side_px: int, *splits: SplitName
+    indices: Sequence[int], dataset: Dataset, rows: np.ndarray, side_px: int
 ) -> list[tuple[int, Image.Image]]:
-    """Pairs of index and image.
+    """Pairs of index and image; an index counts the images at ``rows``, from 0.
 
-    An index counts the images of ``splits`` (by default the test split), from 0. Images
-    that are missing or have changed are left out.
+    Images that are missing or have changed are left out.
     """
-    opened, rows = [], dataset.rows(*splits or ("test",))
+    opened = []
     for index in indices:
         try:
             opened.append((index, read_surveyed_image(dataset, int(rows[index]), side=side_px)))
@@ -143,7 +139,8 @@ def _gallery(
     if len(indices) > maximum:
         caption += f" The first {maximum} are shown."
     thumbnails = []
-    for index, image in _open_images(indices[:maximum].tolist(), dataset, THUMBNAIL_PX):
+    shown, rows = indices[:maximum].tolist(), dataset.rows("test")
+    for index, image in _open_images(shown, dataset, rows, THUMBNAIL_PX):
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         thumbnails.append(_thumbnail(np.asarray(image), index, predictions, dataset))
     return Gallery(caption, tuple(thumbnails)) if thumbnails else None

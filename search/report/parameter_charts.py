@@ -180,14 +180,15 @@ def _by_unfreeze(history: SearchHistory) -> Picture:
 
 
 def _importances(history: SearchHistory) -> list[Picture]:
-    """Chart of parameter importances by fANOVA, for the score after an early epoch.
+    """Chart of parameter importances by fANOVA, for the score after an early round.
 
-    Nine in ten trials have reached this epoch, whereas early stopping ends most trials before their
-    last epoch. The list is empty if there are too few trials, or if all have the same score.
+    Nine in ten trials have reached this round, whereas early stopping ends most trials before their
+    last round. The list is empty if there are too few trials, or if all have the same score.
     """
     lengths = [sum(not r.diverged for r in trial.reports) for trial in history.trials]
-    epoch = max(1, int(np.percentile(lengths, 10)))
-    study = _importance_study(history, lengths, epoch)
+    rounds = max(1, int(np.percentile(lengths, 10)))
+    epoch = next(t.reports[rounds - 1].epoch for t in history.trials if len(t.reports) >= rounds)
+    study = _importance_study(history, lengths, rounds)
     values = [trial.value for trial in study.trials]
     if len(values) < MIN_IMPORTANCE_TRIALS or len(set(values)) < 2:
         return []
@@ -208,18 +209,18 @@ def _importances(history: SearchHistory) -> list[Picture]:
         chart.picture(
             f"Importance of the parameters: {listed}.",
             "Importance of the parameters by fANOVA (Hutter et al. 2014) for the score after epoch "
-            f"{epoch}, over {len(values)} of {len(lengths)} trials. It is only a hint: the sampler "
-            "prefers good regions, and early scores need not predict final ones.",
+            f"{epoch:.3g}, over {len(values)} of {len(lengths)} trials. It is only a hint: the "
+            "sampler prefers good regions, and early scores need not predict final ones.",
         )
     ]
 
 
-def _importance_study(history: SearchHistory, lengths: list[int], epoch: int) -> optuna.Study:
+def _importance_study(history: SearchHistory, lengths: list[int], rounds: int) -> optuna.Study:
     """Optuna study of at most `MAX_IMPORTANCE_TRIALS` random trials.
 
-    Trials that ended before ``epoch``, or that have values outside the space, are left out. A
+    Trials with fewer ``rounds``, or that have values outside the space, are left out. A
     parameter that a trial does not use has the nearest value to the default.
-    ``lengths`` has the number of epochs with a finite loss of each trial.
+    ``lengths`` has the number of rounds with a finite loss of each trial.
     """
     space = history.space.open
     distributions = {field: dim.distribution() for field, dim in space.items()}
@@ -231,8 +232,8 @@ def _importance_study(history: SearchHistory, lengths: list[int], epoch: int) ->
             field: space[field].nearest(value) if field in trial.unused else value
             for field, value in history.open_values(trial).items()
         }
-        if lengths[i] >= epoch and all(space[f].contains(value) for f, value in params.items()):
-            value = METRICS[history.metric].of(trial.reports[epoch - 1])
+        if lengths[i] >= rounds and all(space[f].contains(value) for f, value in params.items()):
+            value = METRICS[history.metric].of(trial.reports[rounds - 1])
             study.add_trial(
                 optuna.create_trial(params=params, distributions=distributions, value=value)
             )

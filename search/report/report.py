@@ -202,6 +202,9 @@ def _provenance_table(data: SweepData) -> Table:
         ("seed", str(data.config.seed)),
         ("images", f"fingerprint {data.dataset.fingerprint}, {data.dataset.root}"),
         ("space", f"{data.space.name}, kept in space.json"),
-        ("all settings", "sweep.json; resolved.json has the metric and the sampler's seed"),
+        (
+            "all settings",
+            "sweep.json; resolved.json has what the launch determined",
+        ),
     )
     return Table("What the result depends on.", ("what", "value"), rows)

@@ -113,7 +113,8 @@ def _learning_curves(history: SearchHistory) -> Picture:
     ):
         chart.axes.plot([], [], color=colour, label=label)
     chart.axes.set(xlabel="epoch", ylabel=history.metric_label)
-    chart.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    has_parts = any(r.round != r.epoch for trial in history.trials for r in trial.reports[-1:])
+    chart.axes.xaxis.set_major_locator(MaxNLocator(integer=not has_parts))
     chart.legend()
     stopped = sum(trial.status == "stopped" for trial in history.trials)
     return chart.picture(

@@ -27,7 +27,7 @@ class SearchHistory:
     """Trials of a search that are eligible to win, and the space that they were sampled from."""
 
     trials: tuple[TrialRecord, ...]
-    """Trials with an epoch whose loss is finite, ordered by number. Repeats and failed trials are
+    """Trials with a round whose loss is finite, ordered by number. Repeats and failed trials are
     left out."""
     metric: str
     space: SearchSpace
@@ -53,9 +53,9 @@ class SearchHistory:
         return self.space.open_values(trial.params, native_image_size=self.native_image_size)
 
     def score(self, trial: TrialRecord) -> float:
-        """The metric at a trial's best epoch."""
+        """The metric at a trial's best round."""
         best = trial.best(self.metric)
-        assert best is not None, "every trial of a history has an epoch with a finite loss"
+        assert best is not None, "every trial of a history has a round with a finite loss"
         return METRICS[self.metric].of(best)
 
     @cached_property
@@ -149,7 +149,7 @@ class SweepData:
 
     @property
     def training_seconds(self) -> float:
-        """Wall time of all epochs, repeats included."""
+        """Wall time of all rounds, repeats included."""
         return sum(trial.seconds for trial in self.trials)
 
     def history(self) -> SearchHistory:

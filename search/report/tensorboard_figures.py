@@ -6,7 +6,13 @@ import numpy as np
 from scipy.special import softmax
 from torch.utils.tensorboard import SummaryWriter
 
-from search.record import SweepPaths, TrialRecord, load_sweep_config, read_validation_logits
+from search.record import (
+    ResolvedSettings,
+    SweepPaths,
+    TrialRecord,
+    load_sweep_config,
+    read_validation_logits,
+)
 from search.report.charts import chart_style
 from search.report.final_test_charts import confusion_chart
 from search.report.galleries import mistakes_figure
@@ -24,18 +30,18 @@ def log_validation_figures(paths: SweepPaths, trials: Sequence[TrialRecord]) -> 
     Trials without saved validation logits get no figures.
     """
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
-    splits = config.validation_splits
-    labels = np.asarray(dataset.labels[dataset.rows(*splits)])
-    logits = read_validation_logits(paths.validation_logits, trials, config.metric, dataset, splits)
-    best = {t: e for t in trials if t.number in logits and (e := t.best(config.metric))}
+    rows = ResolvedSettings.read(paths).rounds.validation_rows(config, dataset)
+    labels = np.asarray(dataset.labels[rows])
+    logits = read_validation_logits(paths.validation_logits, trials, config.metric, dataset, rows)
+    best = {t: r for t in trials if t.number in logits and (r := t.best(config.metric))}
     ranked = sorted(best, key=lambda trial: merit(best[trial], config.metric), reverse=True)
     for trial in ranked[:MAX_TRIALS]:
         probabilities = np.asarray(softmax(logits[trial.number], axis=1))
         predictions = Predictions(dataset.classes, labels, probabilities)
-        folder, epoch = paths.tensorboard_run(trial.trial_id, trial.params.backbone), best[trial]
+        folder = paths.tensorboard_run(trial.trial_id, trial.params.backbone)
         with chart_style(), SummaryWriter(str(folder)) as writer:
             confusion = confusion_chart(predictions).figure
-            writer.add_figure("validation/confusion", confusion, epoch.epoch)
-            mistakes = mistakes_figure(predictions, dataset, *splits)
+            writer.add_figure("validation/confusion", confusion, best[trial].round)
+            mistakes = mistakes_figure(predictions, dataset, rows)
             if mistakes is not None:
-                writer.add_figure("validation/mistakes", mistakes, epoch.epoch)
+                writer.add_figure("validation/mistakes", mistakes, best[trial].round)

@@ -18,7 +18,7 @@ from spaces import SearchSpace
 
 
 def make_sampler(
-    name: SamplerName, space: SearchSpace, *, seed: int, max_epochs: int
+    name: SamplerName, space: SearchSpace, *, seed: int, max_rounds: int
 ) -> BaseSampler:
     """Make the sampler that the setting ``sampler`` names.
 
@@ -27,11 +27,11 @@ def make_sampler(
             `RandomSampler`: the grid's points are initial points, made by `search.planning`.
         space: The space that the sampler draws from; `SearchSpace.draw` names its parameters.
         seed: Seed of every random draw of the sampler.
-        max_epochs: Epochs of a trial that runs to its end. Only "mfgp" uses it.
+        max_rounds: Rounds of a trial that runs to its end. Only "mfgp" uses it.
     """
     match name:
         case "mfgp":
-            return MultiFidelitySampler(seed=seed, max_epochs=max_epochs, names_at=space.names_at)
+            return MultiFidelitySampler(seed=seed, max_rounds=max_rounds, names_at=space.names_at)
         case "tpe":
             if not space.dependencies:
                 return TPESampler(seed=seed)

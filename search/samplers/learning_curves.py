@@ -27,20 +27,20 @@ BASELINE = "baseline"
 """User attribute of a linear probe. Its score says nothing about the parameters that are recorded
 for it: those of a trained head."""
 
-_KEPT_EPOCHS = {3**k for k in range(12)}
-"""Epochs of a curve that are kept, beside the last one: the others add little information."""
+_KEPT_ROUNDS = {3**k for k in range(12)}
+"""Rounds of a curve that are kept, beside the last one: the others add little information."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The metric of one trial after some of its epochs."""
+    """The metric of one trial after some of its rounds."""
 
     params: Mapping[str, Any]
     """Parameter values of the trial, by name."""
-    epochs: Sequence[int]
-    """Epochs that are kept, ascending, counted from 1."""
+    rounds: Sequence[int]
+    """Rounds that are kept, ascending, counted from 1."""
     values: Sequence[float]
-    """Metric after each kept epoch, negated if the study minimizes: higher is better."""
+    """Metric after each kept round, negated if the study minimizes: higher is better."""
 
     @property
     def best(self) -> float:
@@ -59,7 +59,7 @@ class LearningCurves:
     The space consists of every parameter that any trial has. A trial that lacks one of the
     parameters that its point uses, as an initial point may, has no curve here, nor has a
     `BASELINE`. Studies with several objectives are not supported: Optuna records no values of
-    single epochs for them.
+    single rounds for them.
 
     Args:
         names_at: Parameters that a point uses; None if every point uses all.
@@ -72,7 +72,7 @@ class LearningCurves:
         self.finished: list[LearningCurve] = []
         """Curves of finished trials, best first."""
         self.running: dict[int, FrozenTrial] = {}
-        """Unfinished trials that have every parameter, by number; some may have no epoch yet."""
+        """Unfinished trials that have every parameter, by number; some may have no round yet."""
         self._sign = 1
         self._trials_seen = 0
         self._unfinished: set[int] = set()
@@ -99,21 +99,21 @@ class LearningCurves:
                 insort(self.finished, curve, key=best_first)
 
     def curve_of(
-        self, trial: FrozenTrial, value_by_epoch: Mapping[int, float]
+        self, trial: FrozenTrial, value_by_round: Mapping[int, float]
     ) -> LearningCurve | None:
-        """The curve of a trial with this metric after each epoch; None if no epoch has a value.
+        """The curve of a trial with this metric after each round; None if no round has a value.
 
-        A failed trial gets one more epoch, with the value minus infinity, so it always has a curve.
+        A failed trial gets one more round, with the value minus infinity, so it always has a curve.
         """
-        last = max(value_by_epoch, default=0)
-        epochs = [epoch for epoch in value_by_epoch if epoch == last or epoch in _KEPT_EPOCHS]
-        values = [self._sign * value_by_epoch[epoch] for epoch in epochs]
+        last = max(value_by_round, default=0)
+        rounds = [n for n in value_by_round if n == last or n in _KEPT_ROUNDS]
+        values = [self._sign * value_by_round[n] for n in rounds]
         if trial.state is TrialState.FAIL:
-            epochs, values = [*epochs, last + 1], [*values, -math.inf]
-        return LearningCurve(trial.params, epochs, values) if epochs else None
+            rounds, values = [*rounds, last + 1], [*values, -math.inf]
+        return LearningCurve(trial.params, rounds, values) if rounds else None
 
     def running_curves(self, *, excluding: int | None = None) -> list[LearningCurve]:
-        """Curves of the running trials with a finished epoch, except the trial ``excluding``."""
+        """Curves of the running trials with a finished round, except the trial ``excluding``."""
         others = (trial for number, trial in self.running.items() if number != excluding)
         curves = (self.curve_of(trial, trial.intermediate_values) for trial in others)
         return [curve for curve in curves if curve]

@@ -1,7 +1,7 @@
-"""`MultiFidelitySampler`: multi-fidelity Bayesian optimization over configurations and epochs.
+"""`MultiFidelitySampler`: multi-fidelity Bayesian optimization over configurations and rounds.
 
 A point is a configuration: a value for every open parameter. Optuna's TPESampler ranks a pruned
-trial by its last epoch, and Optuna's GPSampler ignores it. Here a Gaussian process is fitted to the
+trial by its last round, and Optuna's GPSampler ignores it. Here a Gaussian process is fitted to the
 learning curves of at most `MAX_CURVES` finished trials and at most as many running ones
 (`search.samplers.posterior`). So trials that were stopped early help to predict final scores too.
 """
@@ -52,23 +52,23 @@ def _single_blas_thread() -> Iterator[None]:
 
 
 class MultiFidelitySampler(BaseSampler):
-    """Proposes the candidate with the largest expected improvement of the score at ``max_epochs``.
+    """Proposes the candidate with the largest expected improvement of the score at ``max_rounds``.
 
     All points are random until `STARTUP_TRIALS` trials have a finite score. After that, a share
     `RANDOM_SHARE` of the points is random. Running trials count as pending points (kriging
     believer). Expected improvement is maximized over random candidates, not by gradients, because
     parameters may be categorical or stepped.
 
-    It does not choose the number of epochs of a trial, and supports only one objective.
+    It does not choose the number of rounds of a trial, and supports only one objective.
 
     Args:
         seed: Seed of the random draws.
-        max_epochs: Epochs of a trial that runs to its end: the highest fidelity.
+        max_rounds: Rounds of a trial that runs to its end: the highest fidelity.
         names_at: Parameters that a point uses; None if every point uses all.
     """
 
-    def __init__(self, *, seed: int, max_epochs: int, names_at: NamesAt | None = None) -> None:
-        self._max_epochs, self._names_at = max_epochs, names_at
+    def __init__(self, *, seed: int, max_rounds: int, names_at: NamesAt | None = None) -> None:
+        self._max_rounds, self._names_at = max_rounds, names_at
         self._rng = np.random.default_rng(seed)
         self._random_sampler = RandomSampler(seed=seed)
         self._curves = LearningCurves(names_at)
@@ -125,7 +125,7 @@ class MultiFidelitySampler(BaseSampler):
         return next((point for point in ranked if point not in known), {})
 
     @_single_blas_thread()
-    def could_win(self, study: Study, number: int, epoch: int, value: float) -> bool:
+    def could_win(self, study: Study, number: int, rounds: int, value: float) -> bool:
         """Whether a running trial has a chance to end with the best final score of all.
 
         It has a chance if the upper confidence bound of its final score reaches the highest
@@ -135,8 +135,8 @@ class MultiFidelitySampler(BaseSampler):
         Args:
             study: The study that the trial belongs to.
             number: Number of the trial.
-            epoch: Epoch that the trial has just finished, counted from 1; perhaps not recorded yet.
-            value: The trial's metric after that epoch.
+            rounds: Rounds that the trial has finished; the last is perhaps not recorded yet.
+            value: The trial's metric after the last of these rounds.
 
         Returns:
             True if the trial has a chance. False if it has none, if too few trials have a score
@@ -147,8 +147,8 @@ class MultiFidelitySampler(BaseSampler):
         others = self._curves.running_curves(excluding=number)
         if trial is None or not self._curves.space or self._is_startup(others):
             return False
-        own = self._curves.curve_of(trial, {**trial.intermediate_values, epoch: value})
-        assert own is not None  # running trials here have every parameter, and this one an epoch
+        own = self._curves.curve_of(trial, {**trial.intermediate_values, rounds: value})
+        assert own is not None  # running trials here have every parameter, and this one a round
         posterior = self._fit_posterior([*self._training_curves(others), own])
         mean, std = posterior.final_scores_of([curve.params for curve in posterior.curves])
         # the trial's own curve was given last
@@ -186,7 +186,7 @@ class MultiFidelitySampler(BaseSampler):
         finished = len(self._curves.finished)
         refit = finished - self._finished_at_fit >= max(4, finished // 10)
         posterior = Posterior.fit(
-            curves, cube, self._max_epochs, self._kernel, prior=prior if refit else None
+            curves, cube, self._max_rounds, self._kernel, prior=prior if refit else None
         )
         if refit:
             self._kernel, self._finished_at_fit = posterior.kernel, finished

@@ -5,13 +5,13 @@ Bayesian Optimisation with Continuous Approximations"), with these symbols:
 
 ====================  ===========================================================================
 x                     a point of the search space, embedded by `UnitCube`
-z in [0, 1]           the fidelity: log(epoch) / log(max_epochs)
+z in [0, 1]           the fidelity: log(round) / log(max_rounds)
 g(z, x)               the standardized metric at that fidelity; a Gaussian process
-f(x) = g(1, x)        the standardized metric after the last epoch, which is maximized
+f(x) = g(1, x)        the standardized metric after the last round, which is maximized
 ====================  ===========================================================================
 
 The kernel is one Matérn 5/2 over (x, z) with a length scale for each coordinate, plus white noise.
-Unlike in the paper, the fidelity of an evaluation is not chosen. Every trial begins at epoch 1, and
+Unlike in the paper, the fidelity of an evaluation is not chosen. Every trial begins at round 1, and
 early stopping decides when it ends.
 """
 
@@ -51,35 +51,35 @@ class Posterior:
     curves: Sequence[LearningCurve]
     """The curves that the process is conditioned on."""
     cube: UnitCube
-    max_epochs: int
+    max_rounds: int
     process: GaussianProcessRegressor
-    """g(z, x), fitted to every epoch of the curves."""
+    """g(z, x), fitted to every round of the curves."""
 
     @classmethod
     def fit(
         cls,
         curves: Sequence[LearningCurve],
         cube: UnitCube,
-        max_epochs: int,
+        max_rounds: int,
         kernel: Kernel,
         *,
         prior: Kernel | None,
     ) -> Self:
-        """Condition on every epoch of the curves.
+        """Condition on every round of the curves.
 
         With a ``prior``, the hyperparameters are fitted as well, starting from those of ``kernel``.
         Without a prior, the hyperparameters are those of ``kernel``.
         """
-        rows = [(c.params, e, v) for c in curves for e, v in zip(c.epochs, c.values, strict=True)]
-        points, epochs, values = zip(*rows, strict=True)
-        inputs = _inputs(cube, cube.encode(points), epochs, max_epochs)
+        rows = [(c.params, n, v) for c in curves for n, v in zip(c.rounds, c.values, strict=True)]
+        points, rounds, values = zip(*rows, strict=True)
+        inputs = _inputs(cube, cube.encode(points), rounds, max_rounds)
         optimizer = _map_optimizer(prior.theta) if prior is not None else None
         process = GaussianProcessRegressor(kernel, optimizer=optimizer)
         with warnings.catch_warnings():
             # A length scale at its bound is no fault: that coordinate has no influence.
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(inputs, _standardized(np.array(values)))
-        return cls(curves, cube, max_epochs, process)
+        return cls(curves, cube, max_rounds, process)
 
     @property
     def kernel(self) -> Kernel:
@@ -91,7 +91,7 @@ class Posterior:
 
         The standard deviation does not include measurement noise.
         """
-        inputs = _inputs(self.cube, codes, self.max_epochs, self.max_epochs)
+        inputs = _inputs(self.cube, codes, self.max_rounds, self.max_rounds)
         mean, std_with_noise = self.process.predict(inputs, return_std=True)
         noise_variance = self.process.kernel_.k2.noise_level  # k2: white noise
         return mean, np.sqrt(np.maximum(std_with_noise**2 - noise_variance, 1e-12))
@@ -107,7 +107,7 @@ class Posterior:
         """
         if not points:
             return self
-        inputs = _inputs(self.cube, self.cube.encode(points), self.max_epochs, self.max_epochs)
+        inputs = _inputs(self.cube, self.cube.encode(points), self.max_rounds, self.max_rounds)
         all_inputs = np.vstack([self.process.X_train_, inputs])
         scores = np.concatenate([self.process.y_train_, self.process.predict(inputs)])
         process = GaussianProcessRegressor(self.process.kernel_, optimizer=None)
@@ -125,13 +125,13 @@ class Posterior:
 
 
 def _inputs(
-    cube: UnitCube, codes: np.ndarray, epochs: int | Sequence[int], max_epochs: int
+    cube: UnitCube, codes: np.ndarray, rounds: int | Sequence[int], max_rounds: int
 ) -> np.ndarray:
     """``(n, d + 1)`` inputs of the process: embeddings of ``(n, p)`` codes, and the fidelity z.
 
-    ``epochs`` is one epoch for all codes, or one for each.
+    ``rounds`` is one round for all codes, or one for each.
     """
-    fidelity = np.log(epochs) / np.log(max(max_epochs, 2))
+    fidelity = np.log(rounds) / np.log(max(max_rounds, 2))
     return np.column_stack([cube.embed(codes), np.broadcast_to(fidelity, len(codes))])
 
 

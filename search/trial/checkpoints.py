@@ -1,8 +1,8 @@
 """Checkpoints: the last state of each running trial, written on the driver's machine.
 
-A worker sends the state of a trial to the driver together with the report of the epoch. So a
+A worker sends the state of a trial to the driver together with the report of the round. So a
 cluster needs no shared disk, and a worker that outlives its driver can overwrite nothing. The
-driver records an epoch in the journal before it writes the state.
+driver records a round in the journal before it writes the state.
 """
 
 import io
@@ -120,6 +120,8 @@ def unpack(packed: bytes) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(packed), weights_only=True)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        _log.warning("A checkpoint can't be read, so its trial restarts at epoch 1: %s", error)
+        _log.warning(
+            "A checkpoint can't be read, so its trial restarts from the beginning: %s", error
+        )
         return None
     return state

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from search.cluster import DriverMachine
-from search.config import SweepConfig
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
 from search.record import Repeat
 from spaces import TrialParams
 from trainables.data import (
@@ -23,6 +23,7 @@ from trainables.evaluation import fold_numbers
 from trainables.images import PixelFormat
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
+from trainables.stratification import stratified_part
 from trainables.training import (
     ComputeSettings,
     CrossValidation,
@@ -44,6 +45,8 @@ class TrialJob:
     """Weights by the name of the backbone."""
     on_gpu: bool
     """Whether trials hold a share of a GPU."""
+    rounds: Rounds = WHOLE_EPOCHS
+    """The rounds of an epoch."""
     driver: DriverMachine = field(default_factory=DriverMachine.current)
     """The driver's machine, where the files of ``stores`` and ``weights`` lie."""
 
@@ -102,21 +105,32 @@ class TrialJob:
             raise weights.missing_file_error() from None
         return replace(weights, file=file)
 
+    def training_part(self, params: TrialParams, images: ImageSet) -> ImageSet:
+        """The images that a trial trains on: all, or as many as a round has for a linear probe."""
+        if params.head != "solved" or self.rounds.per_epoch == 1:
+            return images
+        return images.subset(stratified_part(images.labels, len(images) // self.rounds.per_epoch))
+
     def begin(
         self, params: TrialParams, repeat: Repeat | None = None, *, images: int | None = None
     ) -> FineTuning | CrossValidation:
         """Set up a trial on this process's device, with ``images`` images of each split, or all."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
+        rows = self.rounds.validation_rows(config, self.dataset)
         all_validated = ImageSet.of(self.dataset, store, *config.validation_splits)
+        if len(rows) < len(all_validated):
+            all_validated = all_validated.subset(np.isin(all_validated.rows, rows))
         validated = all_validated.take(images)
         if not config.folds:
             train = ImageSet.of(self.dataset, store, "train").take(images)
             return self._tune(params, train, validated, repeat, patience)
-        digests = self.dataset.digests_of(*config.validation_splits)
-        units = self.dataset.units_of(*config.validation_splits)
         numbers = fold_numbers(
-            all_validated.labels, config.folds, config.seed, digests=digests, units=units
+            all_validated.labels,
+            config.folds,
+            config.seed,
+            digests=self.dataset.digests_at(rows),
+            units=self.dataset.units_at(rows),
         )
         numbers = np.resize(numbers, len(validated))  # repeated as `ImageSet.take` repeats images
         tunings = [
@@ -126,7 +140,11 @@ class TrialJob:
             for k in range(config.folds)
         ]
         return CrossValidation(
-            tunings, numbers, validated.labels, metric=config.metric, patience=patience
+            tunings,
+            numbers,
+            validated.labels,
+            metric=config.metric,
+            patience=None if patience is None else patience * self.rounds.per_epoch,
         )
 
     def _tune(
@@ -142,11 +160,12 @@ class TrialJob:
             params,
             self.weights_for(params),
             num_classes=len(self.dataset.classes),
-            train=train,
+            train=self.training_part(params, train),
             val=val,
             settings=FineTuneSettings(
                 max_epochs=config.max_epochs,
-                stop_after=repeat.epochs if repeat else None,
+                rounds_per_epoch=self.rounds.per_epoch,
+                stop_after=repeat.rounds if repeat else None,
                 patience=patience,
                 metric=config.metric,
                 seed=repeat.seed if repeat else config.seed,

@@ -14,11 +14,11 @@ from trainables.training import CONTEXT_MIB, CrossValidation, FineTuning, Memory
 STATE_KEY = "state"
 """Key of a result's packed state, from which a retry or a resume continues the trial."""
 LOGITS_KEY = "logits"
-"""Key of a result's validation logits; present only if the epoch is the best so far."""
+"""Key of a result's validation logits; present only if the round is the best so far."""
 
 
 class FineTuneTrial(tune.Trainable):
-    """Runs one epoch per step. Ray calls `setup` for an actor's first trial, then `reset_config`.
+    """Runs one round per step. Ray calls `setup` for an actor's first trial, then `reset_config`.
 
     It writes no checkpoints: each state travels to the driver inside a result.
     """
@@ -46,10 +46,10 @@ class FineTuneTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run an epoch; returns its `EpochReport` as a dict, with the state and logits to store."""
+        """Run a round; returns its `RoundReport` as a dict, with the state and logits to store."""
         if self._tuning is None:
             self._tuning = self._begin()
-        report = self._tuning.run_epoch()
+        report = self._tuning.run_round()
         if self._tuning.ran_out_of_memory and not self._reported_out_of_memory:
             self._raise_memory_estimate(self._tuning)
         result = {**report.to_dict(), "done": report.is_last}

@@ -1,6 +1,6 @@
 """The search: Ray Tune, the study, early stopping, machines and budgets.
 
-It proposes no points itself (`search.samplers`), runs no epoch (`search.trial`), and makes no final
+It proposes no points itself (`search.samplers`), runs no round (`search.trial`), and makes no final
 model (`search.final`).
 """
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from search.config import SweepConfig
 from search.record import Repeat, Status
 from spaces import TrialParams
-from trainables.training import METRICS, EpochReport
+from trainables.training import METRICS, RoundReport
 
 
 class Budget:
     """A `TrialObserver` that compares the cost and the scores of a search to limits.
 
     The time budget starts when the object is created, so the time of earlier runs of the sweep does
-    not count. GPU hours and scores of earlier runs count, because their epochs are replayed to
-    observers. GPU hours are summed over reported epochs. Repeats count for neither limit.
+    not count. GPU hours and scores of earlier runs count, because their rounds are replayed to
+    observers. GPU hours are summed over reported rounds. Repeats count for neither limit.
 
     Args:
         config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
@@ -36,8 +36,8 @@ class Budget:
         if repeat is None:
             self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
 
-    def report(self, number: int, report: EpochReport) -> None:
-        """Count the GPU time of an epoch, and compare the epoch's score to the target."""
+    def report(self, number: int, report: RoundReport) -> None:
+        """Count the GPU time of a round, and compare the round's score to the target."""
         if number not in self._shares:
             return
         self._gpu_seconds[number] += self._shares[number] * report.seconds
@@ -46,7 +46,7 @@ class Budget:
             self._target_reached |= not metric.better(target, metric.of(report))
 
     def end(self, number: int, status: Status) -> None:
-        """Do nothing: `report` has counted every epoch."""
+        """Do nothing: `report` has counted every round."""
 
     @property
     def seconds_left(self) -> float:

@@ -13,7 +13,7 @@ from search.trial import LOGITS_KEY, STATE_KEY, TrialRequest
 from search.tuning.lifecycle import SearchLifecycle
 from search.tuning.ray_internals import error_files, forget_metric_history
 from search.tuning.retries import Failure
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 
 class TuneCallback(Callback):
@@ -25,11 +25,11 @@ class TuneCallback(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Store an epoch's state and logits, and remove both from the result, which Tune keeps."""
+        """Store a round's state and logits, and remove both from the result, which Tune keeps."""
         number = TrialRequest.from_ray(trial.config).number
         logits, state = result.pop(LOGITS_KEY, None), result.pop(STATE_KEY, None)
         if logits is not None:
-            self._lifecycle.keep_logits(number, EpochReport.from_dict(result), logits)
+            self._lifecycle.keep_logits(number, RoundReport.from_dict(result), logits)
         if state is not None and not result["done"]:
             self._lifecycle.keep_state(number, state)
 

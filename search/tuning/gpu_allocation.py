@@ -15,7 +15,7 @@ import torch
 from ray import tune
 
 from search.cluster import Node, live_nodes, selector_excluding
-from search.config import SweepConfig
+from search.config import WHOLE_EPOCHS, SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.inputs import GPU_BATCH_SIZE
@@ -189,7 +189,7 @@ def one_trial_per_kind(
     for params in [*trials, *points]:
         case = MemoryCase.of(params)
         largest = {"unfreeze": case.unfreeze, "batch_size": case.batch_size}
-        largest |= {"gradual_unfreezing": False}  # else epoch 1 trains the head alone
+        largest |= {"gradual_unfreezing": False}  # else round 1 trains the head alone
         kinds.setdefault(case, params.model_copy(update=largest))
     return list(kinds.values())
 
@@ -225,12 +225,13 @@ def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
     """
     if job.device != "cuda":
         return None
-    uncached = replace(job, config=job.config.model_copy(update={"features": "off"}))
+    settings = job.config.model_copy(update={"features": "off"})
+    uncached = replace(job, config=settings, rounds=WHOLE_EPOCHS)
     full = max(STEPS_BEFORE_RECORDING + 1, GPU_BATCH_SIZE // params.batch_size)
     images, folds = (full + 1) * params.batch_size - 1, job.config.folds
     images = -(-images * folds // (folds - 1)) if folds else images
     tuning = uncached.begin(params, images=images)
-    report = tuning.run_epoch()
+    report = tuning.run_round()
     card = torch.cuda.get_device_properties(0)
     return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
 

@@ -1,12 +1,13 @@
 """`SearchLifecycle`: the state of a running search, independent of Ray.
 
 The queue begins a trial, and the lifecycle hands the trial to Ray as a `TrialRequest`. Then it
-records the trial's epochs and its end. A trial whose worker was lost is handed out again and goes
+records the trial's rounds and its end. A trial whose worker was lost is handed out again and goes
 on from its checkpoint. The journal records each event before checkpoints and observers get it. One
 run of Ray Tune ends when no trial is left, or early for a reason in `Termination`.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from search.tuning.placement import Placement
 from search.tuning.retries import Failure, Retries
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
-from trainables.training import METRICS, EpochReport
+from trainables.training import METRICS, RoundReport
 
 _log = logging.getLogger("finesweep")
 
@@ -117,7 +118,7 @@ class SearchLifecycle:
 
     @property
     def systematic_failure(self) -> str | None:
-        """Common cause of failed trials; None once a trial has finished an epoch in this run."""
+        """Common cause of failed trials; None once a trial has finished a round in this run."""
         return self._retries.systematic_failure
 
     @property
@@ -142,7 +143,7 @@ class SearchLifecycle:
     def restore(self, record: TrialRecord, *, stopped: bool) -> None:
         """Continue a trial that the journal records as running.
 
-        If early stopping has ``stopped`` the trial, or if its last epoch is recorded, only the end
+        If early stopping has ``stopped`` the trial, or if its last round is recorded, only the end
         of the trial is missing, and is recorded now. Otherwise the trial is handed out again.
         """
         if record.reports and (stopped or record.reports[-1].is_last):
@@ -172,8 +173,8 @@ class SearchLifecycle:
 
     # Recording trials
 
-    def report(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record an epoch and pass it to the observers. Does neither if the journal has it."""
+    def report(self, number: int, report: RoundReport, *, node_ip: str) -> None:
+        """Record a round and pass it to the observers. Does neither if the journal has it."""
         self._silent.pop(number, None)
         self._placement.went_well(node_ip, number)
         with self._keeping_disk_error():
@@ -181,7 +182,7 @@ class SearchLifecycle:
                 return
             self._retries.went_well(number)
             _log.info(
-                "trial %s epoch %d: %s %.4f",
+                "trial %s epoch %.4g: %s %.4f",
                 trial_name(number),
                 report.epoch,
                 self._journal.metric,
@@ -190,8 +191,8 @@ class SearchLifecycle:
             for observer in self._observers:
                 observer.report(number, report)
 
-    def complete(self, number: int, report: EpochReport, *, node_ip: str) -> None:
-        """Record the last epoch of a trial, and the status that follows from it (`outcome_of`)."""
+    def complete(self, number: int, report: RoundReport, *, node_ip: str) -> None:
+        """Record the last round of a trial, and the status that follows from it (`outcome_of`)."""
         with self._keeping_disk_error():
             self._running.remove(number)
             self.report(number, report, node_ip=node_ip)
@@ -216,12 +217,12 @@ class SearchLifecycle:
             self.end(number, "failed", error=f"{failure.cause}; see {file}")
 
     def keep_state(self, number: int, state: np.ndarray) -> None:
-        """Store the packed state of a running trial. The state's epoch must already be recorded."""
+        """Store the packed state of a running trial. The state's round must already be recorded."""
         with self._keeping_disk_error():
             self._checkpoints.keep(number, state)
 
-    def keep_logits(self, number: int, report: EpochReport, logits: np.ndarray) -> None:
-        """Store the validation logits, ``(n, classes)``, of a trial's best epoch so far."""
+    def keep_logits(self, number: int, report: RoundReport, logits: np.ndarray) -> None:
+        """Store the validation logits, ``(n, classes)``, of a trial's best round so far."""
         with self._keeping_disk_error():
             self._logits.keep(number, report, logits)
 
@@ -275,8 +276,8 @@ class SearchLifecycle:
             raise
 
 
-def outcome_of(last: EpochReport) -> tuple[Status, str]:
-    """Status of a trial that ended with this epoch, and the reason if it diverged, else ""."""
+def outcome_of(last: RoundReport) -> tuple[Status, str]:
+    """Status of a trial that ended with this round, and the reason if it diverged, else ""."""
     if last.diverged:
-        return "failed", f"the loss was no longer finite in epoch {last.epoch}"
+        return "failed", f"the loss was no longer finite in epoch {math.ceil(last.epoch)}"
     return "completed" if last.is_last else "stopped", ""

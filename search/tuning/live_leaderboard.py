@@ -13,7 +13,7 @@ from search.config import UNLIMITED_TRIALS, SweepConfig
 from search.record import Repeat, Status, trial_name
 from search.tuning.budget import Budget
 from spaces import TrialParams
-from trainables.training import METRICS, EpochReport, best_of, merit
+from trainables.training import METRICS, RoundReport, best_of, merit
 
 _ROWS = 10
 
@@ -27,8 +27,8 @@ class LiveLeaderboard:
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
         self._trials, self._max_epochs = config.trials, config.max_epochs
         self._metric, self._budget = config.metric, budget
-        self._best: dict[int, EpochReport] = {}
-        self._epochs: dict[int, int] = {}
+        self._best: dict[int, RoundReport] = {}
+        self._epochs: dict[int, float] = {}
         self._status: dict[int, Status] = {}
         self._backbones: dict[int, str] = {}
         self._repeats: set[int] = set()
@@ -61,8 +61,8 @@ class LiveLeaderboard:
             self._backbones[number], self._status[number] = params.backbone, "running"
             self._epochs[number] = 0
 
-    def report(self, number: int, report: EpochReport) -> None:
-        """Update a trial's row with an epoch."""
+    def report(self, number: int, report: RoundReport) -> None:
+        """Update a trial's row with a round."""
         with self._lock:
             self._epochs[number] = report.epoch
             best = best_of((self._best.get(number), report), self._metric)
@@ -99,8 +99,8 @@ class LiveLeaderboard:
                 trial_name(number),
                 self._backbones[number],
                 f"{METRICS[self._metric].of(best):.4f}",
-                str(best.epoch),
-                f"{self._epochs[number]}/{self._max_epochs}",
+                f"{round(best.epoch, 2):g}",
+                f"{round(self._epochs[number], 2):g}/{self._max_epochs}",
                 self._status[number],
             )
         return table

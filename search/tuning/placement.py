@@ -13,7 +13,7 @@ from search.tuning.gpu_allocation import Resources
 _log = logging.getLogger("finesweep")
 
 FAILURES_IN_A_ROW = 3
-"""A machine is excluded after this many failures with no finished epoch in between."""
+"""A machine is excluded after this many failures with no finished round in between."""
 
 
 @dataclass(eq=False)
@@ -21,11 +21,11 @@ class _History:
     """Successes and failures of trials on one machine."""
 
     well: bool = False
-    """Whether an epoch was finished on the machine after the last failure."""
+    """Whether a round was finished on the machine after the last failure."""
     causes: dict[int, str] = field(default_factory=dict)
-    """Cause of each trial's last failure on the machine, until the trial finishes an epoch."""
+    """Cause of each trial's last failure on the machine, until the trial finishes a round."""
     failures_in_a_row: int = 0
-    """Number of failures on the machine since an epoch was finished on it. A trial's failure counts
+    """Number of failures on the machine since a round was finished on it. A trial's failure counts
     only if the trial began after the previous counted failure, so that one incident counts once."""
     last_failure_seconds: float = -math.inf
     """Monotonic time of the last counted failure."""
@@ -98,7 +98,7 @@ class Placement:
         return bool(avoided) and self._fit(avoided) == 0 and self._fit(self._excluded()) > 0
 
     def went_well(self, ip: str, number: int) -> None:
-        """Note a finished epoch: the failures of the trial and of the machine no longer count."""
+        """Note a finished round: the failures of the trial and of the machine no longer count."""
         for history in self._histories.values():
             history.causes.pop(number, None)
         for node in self._alive():
@@ -110,7 +110,7 @@ class Placement:
         """Note a failure on a machine; returns whether the trial rather than a machine is at fault.
 
         The trial is at fault if it has failed for the same cause on another machine too, and trials
-        finish epochs on one of these machines. The trial is also at fault if no other machine is
+        finish rounds on one of these machines. The trial is also at fault if no other machine is
         left to try. A machine that has left the cluster is never at fault.
         """
         there = [node for node in self._alive(refresh=True) if node.ip == ip]
@@ -137,7 +137,7 @@ class Placement:
             )
 
     def _failed_on(self, number: int) -> set[str]:
-        """Ids of the machines on which a trial has failed since its last finished epoch."""
+        """Ids of the machines on which a trial has failed since its last finished round."""
         return {node for node, known in self._histories.items() if number in known.causes}
 
     def _excluded(self) -> set[str]:

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 MAX_FAILURES = 5
-"""A trial is given up after this many failures with no finished epoch in between."""
+"""A trial is given up after this many failures with no finished round in between."""
 SYSTEMATIC_FAILURES = 3
-"""The sweep ends when this many trials are given up for one cause before any epoch finishes."""
+"""The sweep ends when this many trials are given up for one cause before any round finishes."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class Retries:
 
     def __init__(self) -> None:
         self._failures: dict[int, list[Failure]] = {}
-        """Failures of each trial since the last epoch that it finished."""
+        """Failures of each trial since the last round that it finished."""
         self._given_up: Counter[str] = Counter()
         """Number of trials given up, by cause."""
-        self._any_epoch = False
+        self._any_round = False
 
     def went_well(self, number: int) -> None:
-        """Forget the failures of a trial that finished an epoch."""
-        self._any_epoch = True
+        """Forget the failures of a trial that finished a round."""
+        self._any_round = True
         self._failures.pop(number, None)
 
     def retry(self, number: int, failure: Failure, *, own_fault: bool = True) -> bool:
         """Count a failure; returns whether to retry the trial.
 
         A trial is given up if it raises the same exception again by its ``own_fault``, and not by a
-        machine's. It is also given up after `MAX_FAILURES` failures without an epoch.
+        machine's. It is also given up after `MAX_FAILURES` failures without a round.
         """
         before = self._failures.setdefault(number, [])
         raised_again = failure.is_exception and any(failure.cause == f.cause for f in before)
@@ -58,8 +58,8 @@ class Retries:
 
     @property
     def systematic_failure(self) -> str | None:
-        """Cause for which `SYSTEMATIC_FAILURES` trials were given up before any epoch finished."""
-        if self._any_epoch or not self._given_up:
+        """Cause for which `SYSTEMATIC_FAILURES` trials were given up before any round finished."""
+        if self._any_round or not self._given_up:
             return None
         cause, count = self._given_up.most_common(1)[0]
         return cause if count >= SYSTEMATIC_FAILURES else None

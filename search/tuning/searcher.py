@@ -10,7 +10,7 @@ from ray.tune.result import NODE_IP
 from ray.tune.search import Searcher
 
 from search.tuning.lifecycle import SearchLifecycle
-from trainables.training import METRICS, EpochReport
+from trainables.training import METRICS, RoundReport
 
 
 class StudySearcher(Searcher):
@@ -38,18 +38,18 @@ class StudySearcher(Searcher):
         return request.to_ray()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record an epoch after which the trial goes on."""
-        number, report = self._numbers[trial_id], EpochReport.from_dict(result)
+        """Record a round after which the trial goes on."""
+        number, report = self._numbers[trial_id], RoundReport.from_dict(result)
         self._lifecycle.report(number, report, node_ip=result[NODE_IP])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record the last epoch of a trial. `TuneCallback` records failures."""
+        """Record the last round of a trial. `TuneCallback` records failures."""
         number = self._numbers.pop(trial_id, None)  # called twice if the first call raised
-        if number is None or error or result is None or "epoch" not in result:
+        if number is None or error or result is None or "round" not in result:
             return
-        report = EpochReport.from_dict(result)
+        report = RoundReport.from_dict(result)
         self._lifecycle.complete(number, report, node_ip=result[NODE_IP])
 
     def save(self, checkpoint_path: str) -> None:

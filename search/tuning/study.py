@@ -14,10 +14,10 @@ from search.config import Objective, SamplerName
 from search.record import (
     COST_KEY,
     ENDED_BY_KEY,
-    EPOCH_KEY,
     ERROR_KEY,
     PARAMS_KEY,
     REPEAT_KEY,
+    ROUND_KEY,
     STATUS_OF_STATE,
     STUDY,
     UNUSED_KEY,
@@ -31,7 +31,7 @@ from search.record import (
 from search.samplers import BASELINE, NEVER_BEGAN, MultiFidelitySampler, make_sampler
 from spaces import SearchSpace, TrialParams, Value
 from trainables.models import ModelCost
-from trainables.training import METRICS, EpochReport, best_of
+from trainables.training import METRICS, RoundReport, best_of
 
 
 class StudyJournal:
@@ -46,7 +46,7 @@ class StudyJournal:
         sampler: Name of the sampler.
         seed: Seed of the sampler. The number of begun trials is added, so that a resume draws new
             points.
-        max_epochs: Epochs of a trial that runs to its end.
+        max_rounds: Rounds of a trial that runs to its end.
         objectives: Costs that are minimized beside the metric.
         records: Trials that the storage already holds.
         sync: Blocks until everything written is on the disk.
@@ -60,7 +60,7 @@ class StudyJournal:
         metric: str,
         sampler: SamplerName,
         seed: int,
-        max_epochs: int,
+        max_rounds: int,
         objectives: Sequence[Objective] = (),
         records: Sequence[TrialRecord] = (),
         sync: Callable[[], None] = lambda: None,
@@ -83,7 +83,7 @@ class StudyJournal:
         )
         begun = self._study.get_trials(deepcopy=False)
         self._study.sampler = make_sampler(
-            sampler, space, seed=seed + len(begun), max_epochs=max_epochs
+            sampler, space, seed=seed + len(begun), max_rounds=max_rounds
         )
         self._study_id = storage.get_study_id_from_name(STUDY)
         known = {record.number: record for record in records}
@@ -103,7 +103,7 @@ class StudyJournal:
         metric: str,
         sampler: SamplerName,
         seed: int,
-        max_epochs: int,
+        max_rounds: int,
         objectives: Sequence[Objective] = (),
     ) -> Self:
         """Open or create the journal of a sweep. Completes records that a killed process left."""
@@ -116,7 +116,7 @@ class StudyJournal:
             metric=metric,
             sampler=sampler,
             seed=seed,
-            max_epochs=max_epochs,
+            max_rounds=max_rounds,
             objectives=objectives,
             records=records,
             sync=journal.sync,
@@ -146,16 +146,16 @@ class StudyJournal:
         trial_id = self._storage.create_new_trial(self._study_id, point)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def could_win(self, number: int, report: EpochReport) -> bool:
-        """Whether a trial could still become the best of all, given its latest epoch.
+    def could_win(self, number: int, report: RoundReport) -> bool:
+        """Whether a trial could still become the best of all, given its latest round.
 
-        The epoch may not be recorded yet. Only `MultiFidelitySampler` predicts this; with any other
+        The round may not be recorded yet. Only `MultiFidelitySampler` predicts this; with any other
         sampler the answer is False.
         """
         sampler, value = self._study.sampler, METRICS[self.metric].of(report)
         if not isinstance(sampler, MultiFidelitySampler):
             return False
-        return sampler.could_win(self._study, number, report.epoch, value)
+        return sampler.could_win(self._study, number, report.round, value)
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that the storage holds now."""
@@ -190,21 +190,21 @@ class StudyJournal:
         self._storage.set_trial_user_attr(self._id(number), PARAMS_KEY, params.model_dump())
         self._sync()
 
-    def report(self, number: int, report: EpochReport) -> bool:
-        """Record an epoch, unless it is recorded already; returns whether it is new."""
-        if report.epoch <= self._reported.get(number, 0):
+    def report(self, number: int, report: RoundReport) -> bool:
+        """Record a round, unless it is recorded already; returns whether it is new."""
+        if report.round <= self._reported.get(number, 0):
             return False
         trial_id = self._id(number)
-        attr = f"{EPOCH_KEY}{report.epoch:04d}"
+        attr = f"{ROUND_KEY}{report.round:04d}"
         self._storage.set_trial_user_attr(trial_id, attr, report.to_dict())
-        self._reported[number] = report.epoch
+        self._reported[number] = report.round
         self._report_value(trial_id, report)
         self._best[number] = best_of((self._best.get(number), report), self.metric)
         self._sync()
         return True
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
-        """Record the end of a trial. A completed trial gets the value of its best epoch."""
+        """Record the end of a trial. A completed trial gets the value of its best round."""
         if error:
             self._storage.set_trial_user_attr(self._id(number), ERROR_KEY, error)
         state = next(state for state, name in STATUS_OF_STATE.items() if name == status)
@@ -216,11 +216,11 @@ class StudyJournal:
         self._study.tell(number, values, state=state)
         self._sync()
 
-    def _report_value(self, trial_id: int, report: EpochReport) -> None:
-        """Record an epoch's finite value in Optuna, which allows that only with one objective."""
+    def _report_value(self, trial_id: int, report: RoundReport) -> None:
+        """Record a round's finite value in Optuna, which allows that only with one objective."""
         if not (report.diverged or self._objectives):
             value = METRICS[self.metric].of(report)
-            self._storage.set_trial_intermediate_value(trial_id, report.epoch, value)
+            self._storage.set_trial_intermediate_value(trial_id, report.round, value)
 
     def _repair(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
         """Complete the record of a running trial after its driver was killed."""
@@ -229,7 +229,7 @@ class StudyJournal:
             self._study.tell(trial.number, state=TrialState.FAIL)
             return
         for report in record.reports:
-            if report.epoch not in trial.intermediate_values:
+            if report.round not in trial.intermediate_values:
                 self._report_value(self._id(trial.number), report)
 
     def _id(self, number: int) -> int:

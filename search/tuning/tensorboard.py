@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from search.record import Repeat, Status, SweepPaths, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
-from trainables.training import METRICS, EpochReport, best_of
+from trainables.training import METRICS, RoundReport, best_of
 
 _CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 
@@ -36,7 +36,7 @@ class TensorBoardWriter:
         self._space = space
         self._columns = [_column(space, points, field) for field in TrialParams.model_fields]
         self._writers: dict[int, SummaryWriter] = {}
-        self._best: dict[int, EpochReport | None] = {}
+        self._best: dict[int, RoundReport | None] = {}
 
     def __enter__(self) -> Self:
         """Write the columns of the HParams table."""
@@ -59,15 +59,15 @@ class TensorBoardWriter:
         _add(writer, hp.hparams_pb(values, trial_id=row, start_time_secs=time.time()))
         self._writers[number] = writer
 
-    def report(self, number: int, report: EpochReport) -> None:
-        """Write the metrics of an epoch."""
+    def report(self, number: int, report: RoundReport) -> None:
+        """Write the metrics of a round."""
         values = {tag: getattr(report, tag) for tag in _CURVES}
         best = best_of((self._best.get(number), report), self._metric)
         self._best[number] = best
         if best is not None:
             values[f"best/{self._metric}"] = METRICS[self._metric].of(best)
         for tag, value in values.items():
-            self._writers[number].add_scalar(tag, value, report.epoch)
+            self._writers[number].add_scalar(tag, value, report.round)
         self._writers[number].flush()
 
     def end(self, number: int, status: Status) -> None:

@@ -22,10 +22,10 @@ from search.tuning.ray_internals import (
     rungs_per_bracket,
 )
 from spaces import TrialParams
-from trainables.training import METRICS, EpochReport
+from trainables.training import METRICS, RoundReport
 
-CouldWin = Callable[[int, EpochReport], bool]
-"""Function of a trial's number and latest epoch: whether the trial could still become the best."""
+CouldWin = Callable[[int, RoundReport], bool]
+"""Function of a trial's number and latest round: whether the trial could still become the best."""
 
 _NO_CONTROLLER: Any = None
 """Placeholder for Ray's ``TuneController``, which none of these schedulers uses."""
@@ -50,7 +50,7 @@ def _is_exempt(trial: Any) -> bool:
 
 
 def _is_probe(params: TrialParams) -> bool:
-    """Whether a trial's first epoch is its last: others would look weak beside it in theirs."""
+    """Whether a trial's first round is its last: others would look weak beside it in theirs."""
     return params.head == "solved"
 
 
@@ -58,7 +58,7 @@ class StoppingRule(FIFOScheduler):
     """A scheduler that stops no trial. Subclasses combine it with one of Ray's schedulers.
 
     Ray's scheduler does not see repeats of trials, nor linear probes. If it would stop a trial that
-    ``could_win`` gives a chance, the trial goes on: a slow learner looks weak in early epochs.
+    ``could_win`` gives a chance, the trial goes on: a slow learner looks weak in early rounds.
     """
 
     def __init__(self, could_win: CouldWin, **settings: Any) -> None:
@@ -96,7 +96,7 @@ class StoppingRule(FIFOScheduler):
         decision: str = super().on_trial_result(tune_controller, numbered, result)
         if decision != self.STOP:
             return decision
-        spared = self._could_win(numbered.trial_id, EpochReport.from_dict(result))
+        spared = self._could_win(numbered.trial_id, RoundReport.from_dict(result))
         return self.CONTINUE if spared else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ class _ReplayableMedian(MedianStoppingRule):
     """Ray's median rule, except that it accepts more results of a trial that it has stopped.
 
     Recorded trials ran at the same time but are replayed one after another. So the rule compares a
-    replayed trial to epochs that others had not reached then, and may stop a trial that went on.
+    replayed trial to rounds that others had not reached then, and may stop a trial that went on.
     """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -147,21 +147,22 @@ class Median(StoppingRule, _ReplayableMedian):
     """
 
 
-def stopping_rule(config: SweepConfig, could_win: CouldWin) -> StoppingRule:
+def stopping_rule(config: SweepConfig, rounds_per_epoch: int, could_win: CouldWin) -> StoppingRule:
     """The scheduler that the setting ``stopping`` names."""
-    grace_epochs, eta = config.asha.grace_epochs, config.asha.reduction_factor
-    measure: dict[str, Any] = {"time_attr": "epoch", "metric": config.metric}
+    max_rounds, eta = config.max_epochs * rounds_per_epoch, config.asha.reduction_factor
+    grace_rounds = config.asha.grace_rounds(rounds_per_epoch)
+    measure: dict[str, Any] = {"time_attr": "round", "metric": config.metric}
     measure["mode"] = METRICS[config.metric].direction
     if config.stopping == "none":
         return StoppingRule(could_win)
     if config.stopping == "median":
         never_pauses: Any = math.inf
-        return Median(could_win, grace_period=grace_epochs, min_time_slice=never_pauses, **measure)
-    rungs = 1 + int(math.log(config.max_epochs / grace_epochs, eta) + 1e-9)
+        return Median(could_win, grace_period=grace_rounds, min_time_slice=never_pauses, **measure)
+    rungs = 1 + int(math.log(max_rounds / grace_rounds, eta) + 1e-9)
     return Asha(
         could_win,
-        max_t=config.max_epochs,
-        grace_period=grace_epochs,
+        max_t=max_rounds,
+        grace_period=grace_rounds,
         reduction_factor=eta,
         brackets=rungs if config.stopping == "hyperband" else 1,
         **measure,

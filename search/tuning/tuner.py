@@ -71,7 +71,7 @@ def run_trials(
         search_on: Whether to continue a search that a budget ended in an earlier run.
 
     Raises:
-        RunError: Trials keep failing for one cause, and none finishes an epoch.
+        RunError: Trials keep failing for one cause, and none finishes a round.
         OSError: The sweep's folder can't be written.
     """
     configure_tune(max_pending_trials=prepared.config.trials)
@@ -105,7 +105,8 @@ def _run_tune(
 ) -> tuple[SearchLifecycle, Termination | None]:
     """Run Ray Tune once, from the journal; returns the lifecycle and why the run ended early."""
     # 1. Open the records of earlier runs
-    journal = _open_journal(prepared, paths)
+    max_rounds = prepared.config.max_epochs * job.rounds.per_epoch
+    journal = _open_journal(prepared, paths, max_rounds)
     if search_on:
         journal.ended_by = None
     budget.ended_by = journal.ended_by
@@ -130,7 +131,7 @@ def _run_tune(
             budget,
             observers=[curves, leaderboard],
         )
-        scheduler = stopping_rule(prepared.config, journal.could_win)
+        scheduler = stopping_rule(prepared.config, job.rounds.per_epoch, journal.could_win)
         for record in journal.records:
             stopped = scheduler.remember(record)
             if record.status == "running":
@@ -147,14 +148,14 @@ def _run_tune(
             lifecycle.stop_search_trials()
     if failure := lifecycle.systematic_failure:
         raise RunError(
-            "Trials failed for one cause, and none finished an epoch in this run, so the sweep "
+            "Trials failed for one cause, and none finished a round in this run, so the sweep "
             f"stopped: {failure.rstrip('.')}. Their tracebacks are in {paths.failures}; fix the "
             f"cause, then resume:  {sweep_command('resume', paths)}"
         )
     return lifecycle, termination
 
 
-def _open_journal(prepared: PreparedPlan, paths: SweepPaths) -> StudyJournal:
+def _open_journal(prepared: PreparedPlan, paths: SweepPaths, max_rounds: int) -> StudyJournal:
     config = prepared.config
     return StudyJournal.open(
         paths.journal,
@@ -162,7 +163,7 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths) -> StudyJournal:
         metric=config.metric,
         sampler=config.sampler,
         seed=prepared.sampler_seed,
-        max_epochs=config.max_epochs,
+        max_rounds=max_rounds,
         objectives=config.objectives,
     )
 
@@ -176,7 +177,7 @@ def _logits_store(
         config.metric,
         journal.records,
         classes=job.dataset.classes,
-        digests=job.dataset.digests_of(*config.validation_splits),
+        digests=job.dataset.digests_at(job.rounds.validation_rows(config, job.dataset)),
         max_trials=max(MAX_KEPT_TRIALS, config.confirm or 0),  # any trial that is confirmed may win
     )
 

@@ -39,7 +39,7 @@ from search.tuning.trial_queue import TrialQueue
 from spaces import SearchSpace
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.models import Preprocessing
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 EPOCHS, WINDOW = 3, 50
 SPACE = SearchSpace.load("default")
@@ -54,7 +54,7 @@ def score(values: dict[str, Any], epoch: int) -> float:
 def epoch_result(value: float, epoch: int) -> dict[str, Any]:
     """Result of an epoch, as Ray Tune passes it to a searcher."""
     last = epoch == EPOCHS
-    report = EpochReport(epoch, 0.5, 0.5, value, value, value, 1e-3, 0, 0, 0, 1, 1, last)
+    report = RoundReport(epoch, epoch, 0.5, 0.5, value, value, value, 1e-3, 0, 0, 0, 1, 1, last)
     return {**report.to_dict(), NODE_IP: "10.0.0.1"}
 
 
@@ -70,7 +70,7 @@ class Ours:
         self._sizes = prepared.native_image_size
         budget = Budget(config, lambda params: 0)
         journal = StudyJournal.open(
-            paths.journal, SPACE, metric=config.metric, sampler=sampler, seed=0, max_epochs=EPOCHS
+            paths.journal, SPACE, metric=config.metric, sampler=sampler, seed=0, max_rounds=EPOCHS
         )
         self._queue = TrialQueue(journal, prepared, budget)
         lifecycle = SearchLifecycle(

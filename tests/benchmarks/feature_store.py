@@ -19,9 +19,9 @@ from trainables.models import Preprocessing, Weights, find_weights
 from trainables.process import configure_process
 from trainables.training import (
     ComputeSettings,
-    EpochReport,
     FineTuneSettings,
     FineTuning,
+    RoundReport,
     finetune,
 )
 
@@ -37,7 +37,7 @@ def run(
     views: int | None,
     store: FeatureStore | None,
     seed: int = 0,
-) -> list[EpochReport]:
+) -> list[RoundReport]:
     """Run a fine-tune in float32, and return the reports of its epochs."""
     form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     pixels = build_store(dataset, form, cache=SCRATCH / "pixels")

@@ -83,7 +83,7 @@ def made_of(paths: SweepPaths) -> dict[str, np.ndarray]:
     guarded = select_final_model(best, trials, paths, dataset, asked).members
     labels = dataset.labels[dataset.rows("val")]
     answers = read_validation_logits(
-        paths.validation_logits, trials, config.metric, dataset, config.validation_splits
+        paths.validation_logits, trials, config.metric, dataset, dataset.rows("val")
     )
     ranked = sorted(
         (trial for trial in trials if trial.number in answers),

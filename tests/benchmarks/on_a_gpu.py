@@ -180,13 +180,13 @@ def against_the_roof(data: Path, rounds: int) -> list[str]:
         )
         ours, unrecorded = begin(data, params), begin(data, params)
         unrecorded._steps.gradients.stop_recording()
-        ours.run_epoch(), unrecorded.run_epoch()
+        ours.run_round(), unrecorded.run_round()
         run_bare, _ = bare(params)
         run_graph, flops = bare(params, graph=True)
         rates = alternate(
             {
-                "ours": lambda t=ours: t.run_epoch().images_per_second,
-                "kernels": lambda t=unrecorded: t.run_epoch().images_per_second,
+                "ours": lambda t=ours: t.run_round().images_per_second,
+                "kernels": lambda t=unrecorded: t.run_round().images_per_second,
                 "bare": run_bare,
                 "graph": run_graph,
             },
@@ -243,10 +243,10 @@ def _co_runner(data: Path, orders: Any, rates: Any) -> None:
     torch.cuda.set_per_process_memory_fraction(1 / max(CO_RUNNERS) - CONTEXT_MIB / total)
     params = TrialParams(backbone="resnet50", image_size=224, unfreeze=0.25, batch_size=32)
     tuning = begin(data, params)
-    tuning.run_epoch()
+    tuning.run_round()
     rates.put(0.0)
     while orders.get():
-        rates.put(tuning.run_epoch().images_per_second)
+        rates.put(tuning.run_round().images_per_second)
 
 
 @contextmanager
@@ -353,8 +353,8 @@ def out_of_memory(data: Path, rounds: int) -> list[str]:
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(cap / total)
         tuning = begin(data, params, 2048)
-        tuning.run_epoch()
-        report = tuning.run_epoch()
+        tuning.run_round()
+        report = tuning.run_round()
         ran_out = "yes" if tuning.ran_out_of_memory else "no"
         lines.append(
             f"| {cap:.0f} | {ran_out} | {report.train_loss:.4f} | "

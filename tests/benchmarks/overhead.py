@@ -31,7 +31,7 @@ from tests.benchmarks.measuring import (
     spread,
     write_table,
 )
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 PLAIN_TRIALS, TRIALS, EPOCHS = 60, 300, 400
 
@@ -46,7 +46,8 @@ class NullTrial(search.tuning.tuner.FineTuneTrial):
     def step(self) -> dict[str, Any]:
         self._epoch += 1
         last = self._epoch == self._job.config.max_epochs
-        report = EpochReport(self._epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
+        epoch = self._epoch
+        report = RoundReport(epoch, epoch, 0.5, 0.5, 0.9, 0.9, 0.9, 1e-3, 0, 0, 0, 1, 1, last)
         result = {**report.to_dict(), "done": last}
         if not last:
             result[STATE_KEY] = pack(

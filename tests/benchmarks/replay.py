@@ -41,7 +41,7 @@ from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
 from tests.benchmarks.worlds import MODELS, Curve, World, world
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
 """Budgets, each as the number of trials that random + ASHA runs in that time."""
@@ -139,11 +139,11 @@ class Replay:
             metric=config.metric,
             sampler=config.sampler,
             seed=seed,
-            max_epochs=EPOCHS,
+            max_rounds=EPOCHS,
         )
         self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
         spared = self._study.could_win if strategy.spares else lambda number, report: False
-        self._rule = stopping_rule(config, spared)
+        self._rule = stopping_rule(config, 1, spared)
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
         self._curves: dict[int, Curve] = {}
@@ -221,16 +221,16 @@ class Replay:
         """Simulate a repeat of a trial with another seed."""
         params = self._queue.params[repeat.of]
         curve = self._world.run(params, self._rng)
-        reports = tuple(_report_of(curve, epoch) for epoch in range(1, repeat.epochs + 1))
+        reports = tuple(_report_of(curve, epoch) for epoch in range(1, repeat.rounds + 1))
         return TrialRecord(number, params, "completed", reports, "", repeat)
 
 
-def _report_of(curve: Curve, epoch: int) -> EpochReport:
+def _report_of(curve: Curve, epoch: int) -> RoundReport:
     """Report of one epoch of a simulated trial."""
     loss, seconds = float(curve.val_loss[epoch - 1]), float(curve.seconds[epoch - 1])
     accuracy, last = float(curve.val_accuracy[epoch - 1]), epoch == EPOCHS
-    return EpochReport(
-        epoch, 0.5, loss, accuracy, accuracy, accuracy, 1e-3, seconds, 0, 0, 1, 1, last
+    return RoundReport(
+        epoch, epoch, 0.5, loss, accuracy, accuracy, accuracy, 1e-3, seconds, 0, 0, 1, 1, last
     )
 
 

@@ -30,7 +30,7 @@ from search.record import SweepPaths, read_trials
 from search.trial import TrialJob
 from search.tuning import fit_resources
 from tests.benchmarks.measuring import SCRATCH, fresh, ratios, split_folder, spread, write_table
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 EPOCH_SECONDS = 1.0
 
@@ -47,7 +47,8 @@ class Sleeping(search.tuning.tuner.FineTuneTrial):
         time.sleep(EPOCH_SECONDS)
         last = self._epoch == self._job.config.max_epochs
         score = random.random()
-        report = EpochReport(self._epoch, 0.5, 0.5, score, score, score, 1e-3, 1, 0, 0, 1, 1, last)
+        epoch = self._epoch
+        report = RoundReport(epoch, epoch, 0.5, 0.5, score, score, score, 1e-3, 1, 0, 0, 1, 1, last)
         return {**report.to_dict(), "done": last}
 
 

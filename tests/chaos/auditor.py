@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-_EPOCH = "epoch_"
+_ROUND = "epoch_"
 
 
 def audit(sweep: Path, *, trials: int) -> list[str]:
@@ -41,20 +41,21 @@ def audit(sweep: Path, *, trials: int) -> list[str]:
 
 def _trial_faults(trial: FrozenTrial) -> list[str]:
     """Contradictions between a trial's reports, its intermediate values and its state."""
-    keys = sorted(key for key in trial.user_attrs if key.startswith(_EPOCH))
+    keys = [key for key in trial.user_attrs if key.startswith(_ROUND)]
+    keys.sort(key=lambda key: int(key.removeprefix(_ROUND)))
     reports = [trial.user_attrs[key] for key in keys]
     faults = []
-    if [report["epoch"] for report in reports] != list(range(1, len(reports) + 1)):
-        faults.append(f"its epochs are {[report['epoch'] for report in reports]}")
-    values = {report["epoch"]: report["val_accuracy"] for report in reports}
+    if [report["round"] for report in reports] != list(range(1, len(reports) + 1)):
+        faults.append(f"its rounds are {[report['round'] for report in reports]}")
+    values = {report["round"]: report["val_accuracy"] for report in reports}
     if trial.intermediate_values != values:
         faults.append(f"Optuna has {trial.intermediate_values} instead of {values}")
     if trial.state is TrialState.FAIL:
         faults.append(f"it failed: {trial.user_attrs.get('error')}")
     elif not reports:
-        faults.append("it ended without an epoch")
+        faults.append("it ended without a round")
     elif (trial.state is TrialState.COMPLETE) != reports[-1]["is_last"]:
-        faults.append(f"it is {trial.state.name} after epoch {len(reports)}")
+        faults.append(f"it is {trial.state.name} after round {len(reports)}")
     elif trial.state is TrialState.COMPLETE and trial.value != max(values.values()):
         faults.append(f"its value is {trial.value} instead of {max(values.values())}")
     return faults
@@ -77,5 +78,5 @@ def _epoch_entries(sweep: Path) -> Counter[tuple[int, str]]:
         (line["trial_id"], key)
         for line in lines
         for key in line.get("user_attr", {})
-        if key.startswith(_EPOCH)
+        if key.startswith(_ROUND)
     )

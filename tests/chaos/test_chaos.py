@@ -56,7 +56,7 @@ def test_the_auditor_finds_every_kind_of_fault(sweep: SweepResult, tmp_path: Pat
     number = json.loads(epoch)["trial_id"]
     for spoilt, wrong in (
         ([*lines, epoch], f"trial {number} has its epoch_0001 twice"),
-        ([line for line in lines if line != epoch], f"trial {number}: its epochs are "),
+        ([line for line in lines if line != epoch], f"trial {number}: its rounds are "),
         (lines[:-1], "is still waiting"),
     ):
         journal.write_text("".join(spoilt))

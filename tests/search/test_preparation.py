@@ -53,7 +53,11 @@ def test_a_launch_is_recorded_before_its_first_trial(
     assert paths.given_settings.read_text() == given.read_text()
     assert SweepConfig.parse(json.loads(paths.config.read_text())) == config, "as it was asked"
     resolved = json.loads(paths.resolved.read_text())
-    assert resolved == {"metric": "val_accuracy", "sampler_seed": config.sampler_seed}
+    assert resolved == {
+        "metric": "val_accuracy",
+        "sampler_seed": config.sampler_seed,
+        "rounds": {"per_epoch": 1, "val_images": None},
+    }
     dataset = Dataset.read(paths.dataset, paths.split)
     assert dataset.fingerprint == prepared.plan.survey.dataset.fingerprint
     assert dataset.splits.tolist() == prepared.plan.survey.dataset.splits.tolist()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
 from search.cli.output import result_text
-from search.record import SweepPaths, TrialRecord, hold_driver_lock, load_sweep_config, read_trials
+from search.record import (
+    ResolvedSettings,
+    SweepPaths,
+    TrialRecord,
+    hold_driver_lock,
+    load_sweep_config,
+    read_trials,
+)
 from spaces import ConfigError, SearchSpace
 from tests.support.command_line import finesweep, flags
 from trainables.data import Dataset
@@ -133,7 +141,8 @@ def test_a_resume_keeps_the_requested_settings(
     assert kept == asked.model_copy(update={"trials": 3})
     assert (kept.metric, kept.starts, kept.space) == ("auto", True, str(earlier))
     assert moved.resolved.read_bytes() == resolved
-    assert json.loads(resolved) == {"metric": "val_accuracy", "sampler_seed": asked.sampler_seed}
+    determined = ResolvedSettings("val_accuracy", asked.sampler_seed)
+    assert json.loads(resolved) == asdict(determined)
     assert asked.sampler_seed != asked.seed, "an earlier sweep moves it"
     assert moved.initial_points.read_bytes() == points
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from search.record import Status, TrialRecord
 from search.report.sweep_data import SearchHistory
 from spaces import SearchSpace, TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 SPACE = SearchSpace.from_table(
     {

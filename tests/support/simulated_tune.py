@@ -22,7 +22,7 @@ from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
 from spaces import SearchSpace, TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from trainables.models import Preprocessing
 
 CONFIG = {"metric": "val_accuracy"}
@@ -98,7 +98,7 @@ def simulated_tune(
     paths = SweepPaths(folder)
     config = SweepConfig.parse({**CONFIG, "data": folder, "trials": trials, **settings})
     journal = StudyJournal.open(
-        paths.journal, SPACE, metric="val_accuracy", sampler="tpe", seed=seed, max_epochs=9
+        paths.journal, SPACE, metric="val_accuracy", sampler="tpe", seed=seed, max_rounds=9
     )
     budget = Budget(config, lambda params: 0)
     prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed)

@@ -7,7 +7,7 @@ import numpy as np
 
 from search.record import SweepPaths, TrialRecord, ValidationLogitsStore
 from spaces import TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from trainables.data import Dataset
 from trainables.evaluation import scores_of
 
@@ -35,7 +35,7 @@ def logits_store(
     paths: SweepPaths, dataset: Dataset, records: Sequence[TrialRecord] = ()
 ) -> ValidationLogitsStore:
     """Store for the validation logits of a sweep over ``dataset``."""
-    digests = dataset.digests_of("val")
+    digests = dataset.digests_at(dataset.rows("val"))
     return ValidationLogitsStore(
         paths.validation_logits, METRIC, records, classes=dataset.classes, digests=digests
     )

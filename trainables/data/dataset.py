@@ -42,14 +42,14 @@ class Dataset:
         """Indices of the images in these splits, ascending, ``(m,)`` int64."""
         return np.flatnonzero(np.isin(self.splits, splits))
 
-    def digests_of(self, *splits: SplitName) -> list[str]:
-        """Digests of the images in these splits, by ascending row."""
-        return [self.digests[row] for row in self.rows(*splits)]
+    def digests_at(self, rows: np.ndarray) -> list[str]:
+        """Digests of the images at ``rows``, ``(m,)`` int64."""
+        return [self.digests[row] for row in rows]
 
-    def units_of(self, *splits: SplitName) -> list[str]:
-        """Units of the images in these splits, by ascending row."""
+    def units_at(self, rows: np.ndarray) -> list[str]:
+        """Units of the images at ``rows``, ``(m,)`` int64."""
         units = self.units or self.digests
-        return [units[row] for row in self.rows(*splits)]
+        return [units[row] for row in rows]
 
     def file(self, row: int) -> Path:
         """Path of image ``row``."""

@@ -1,4 +1,4 @@
-"""Classification metrics of one epoch's validation, and of the final test."""
+"""Classification metrics of one validation, and of the final test."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -93,7 +93,7 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class Scores:
-    """Validation metrics of one epoch."""
+    """Metrics of one validation."""
 
     loss: float
     """Mean cross-entropy, without label smoothing or class weights."""
@@ -103,7 +103,7 @@ class Scores:
 
 
 NO_SCORES = Scores(float("nan"), float("nan"), float("nan"), float("nan"))
-"""Scores of an epoch without validation images, or with a logit that is not finite."""
+"""Scores without validation images, or with a logit that is not finite."""
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray) -> Scores:

@@ -1,5 +1,7 @@
 """Training batches of an epoch: shuffled, and resampled by class to balance them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spaces import TrialParams
@@ -25,6 +27,15 @@ def training_batches(
     if len(batches) > 1 and len(batches[-1]) == 1:  # BatchNorm can't train on one image
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
+
+
+def round_of(batches: Sequence[np.ndarray], part: int, rounds: int) -> Sequence[np.ndarray]:
+    """Batches of a part of an epoch, one of ``rounds`` that are as equal as possible.
+
+    ``part`` counts from 0. If there are fewer batches than rounds, batches repeat.
+    """
+    first, end = (number * len(batches) // rounds for number in (part, part + 1))
+    return batches[first : max(end, first + 1)]
 
 
 def _draw(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Fine-tuning of one model: epochs, loss, learning rate, early stopping, cross-validation.
 
-Needs neither Ray nor a sweep. Importing `EpochReport` or `METRICS` does not import torch.
+Needs neither Ray nor a sweep. Importing `RoundReport` or `METRICS` does not import torch.
 """
 
 import lazy_loader

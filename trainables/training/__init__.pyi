@@ -1,5 +1,4 @@
 from .cross_validation import CrossValidation as CrossValidation
-from .epoch_report import EpochReport as EpochReport
 from .evaluate import logits_of as logits_of
 from .fine_tuning import FineTuning as FineTuning
 from .fine_tuning import finetune as finetune
@@ -11,5 +10,6 @@ from .gradient_graph import STEPS_BEFORE_RECORDING as STEPS_BEFORE_RECORDING
 from .metric import METRICS as METRICS
 from .metric import best_of as best_of
 from .metric import merit as merit
+from .round_report import RoundReport as RoundReport
 from .settings import ComputeSettings as ComputeSettings
 from .settings import FineTuneSettings as FineTuneSettings

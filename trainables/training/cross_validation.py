@@ -10,20 +10,20 @@ import numpy as np
 from spaces import TrialParams
 from trainables.evaluation import NO_SCORES, scores_of
 from trainables.training.early_stopping import EarlyStopping
-from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import to_float16
 from trainables.training.fine_tuning import FineTuning
+from trainables.training.round_report import RoundReport
 
 
 class CrossValidation:
-    """Runs the fine-tunes of all folds epoch by epoch, with the interface of one `FineTuning`.
+    """Runs the fine-tunes of all folds round by round, with the interface of one `FineTuning`.
 
     Args:
         tunings: One fine-tune per fold, validated on images that it does not train on.
         numbers: ``(n,)`` position in ``tunings`` of the fine-tune that is validated on the image.
         labels: ``(n,)`` class numbers.
-        metric: Name in `METRICS` of the metric, over all images, that selects the best epoch.
-        patience: All folds end after this many epochs in a row without a better metric; None for
+        metric: Name in `METRICS` of the metric, over all images, that selects the best round.
+        patience: All folds end after this many rounds in a row without a better metric; None for
             no limit.
     """
 
@@ -53,7 +53,7 @@ class CrossValidation:
 
     @property
     def best_logits(self) -> np.ndarray | None:
-        """``(n, classes)`` float16 logits if the latest epoch is the best so far, else None.
+        """``(n, classes)`` float16 logits if the latest round is the best so far, else None.
 
         An image's logits are out-of-fold: they come from the fine-tune that did not train on it.
         """
@@ -76,11 +76,11 @@ class CrossValidation:
         self._early_stopping.load_state_dict(state["course"])
         self.ended = state["ended"]
 
-    def run_epoch(self) -> EpochReport:
-        """Train and validate one epoch of every fold; all folds end if one ends or diverges."""
-        reports: list[EpochReport] = []
+    def run_round(self) -> RoundReport:
+        """Train and validate one round of every fold; all folds end if one ends or diverges."""
+        reports: list[RoundReport] = []
         for tuning in self._tunings:
-            reports.append(tuning.run_epoch())
+            reports.append(tuning.run_round())
             tuning.forget_graph()  # only one fold at a time holds the memory of recorded steps
             if reports[-1].diverged:
                 break
@@ -90,7 +90,7 @@ class CrossValidation:
         self.ended = any_ended or self._early_stopping.exhausted
         return replace(report, is_last=self.ended)
 
-    def _merge(self, reports: Sequence[EpochReport]) -> EpochReport:
+    def _merge(self, reports: Sequence[RoundReport]) -> RoundReport:
         """Merge the reports of all folds: score the out-of-fold logits, and add up the times."""
         diverged = reports[-1].diverged
         scores, self._logits = NO_SCORES, None
@@ -100,7 +100,8 @@ class CrossValidation:
             for k, logits in enumerate(by_fold):
                 self._logits[self._numbers == k] = logits
             scores = scores_of(self._logits, self._labels)
-        return EpochReport(
+        return RoundReport(
+            round=reports[0].round,
             epoch=reports[0].epoch,
             train_loss=float(np.mean([report.train_loss for report in reports])),
             val_loss=scores.loss,

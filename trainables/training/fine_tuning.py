@@ -1,4 +1,4 @@
-"""`FineTuning`: one fine-tune, epoch by epoch. Does not need Ray."""
+"""`FineTuning`: one fine-tune, round by round. Does not need Ray."""
 
 import gc
 import logging
@@ -16,7 +16,7 @@ import torch
 from spaces import DataError, TrialParams
 from trainables.data import ImageSet
 from trainables.evaluation import NO_SCORES, scores_of
-from trainables.inputs import FeatureLoader, TransformKinds, Views, training_batches
+from trainables.inputs import FeatureLoader, TransformKinds, Views, round_of, training_batches
 from trainables.models import (
     BatchNormMode,
     Preprocessing,
@@ -33,12 +33,12 @@ from trainables.models import (
     use_fast_depthwise,
 )
 from trainables.training.early_stopping import EarlyStopping
-from trainables.training.epoch_report import EpochReport
 from trainables.training.evaluate import logits_of, to_float16
 from trainables.training.head_start import HeadStart, head_of, set_head
 from trainables.training.linear_probe import NoLinearProbeError, fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
+from trainables.training.round_report import RoundReport
 from trainables.training.settings import ComputeSettings, FineTuneSettings
 from trainables.training.training_steps import TrainingSteps
 
@@ -50,10 +50,11 @@ _DEFAULT_COMPUTE = ComputeSettings()
 
 
 class FineTuning:
-    """One fine-tune: model, optimizer, learning rate, and the number of epochs done.
+    """One fine-tune: model, optimizer, learning rate, and the number of rounds done.
 
+    A round trains on one of ``settings.rounds_per_epoch`` equal parts of an epoch, and validates.
     On a CPU, the same arguments give the same results, even if training is interrupted between two
-    epochs and continued from a `state_dict`. On a GPU, results vary by the rounding of its kernels.
+    rounds and continued from a `state_dict`. On a GPU, results vary by the rounding of its kernels.
     Seeds torch's global generator.
 
     Raises `DataError` if there are fewer than two training images.
@@ -63,7 +64,7 @@ class FineTuning:
         weights: Initial weights of the backbone.
         num_classes: Number of outputs.
         train: Training images, at ``params.image_size``.
-        val: Images to validate on after each epoch, or None.
+        val: Images to validate on after each round, or None.
         settings: Length, early stopping and seed.
         compute: Device, precision and caches.
     """
@@ -85,16 +86,15 @@ class FineTuning:
         has_statistics = weights.file is not None or params.batchnorm != "frozen"
         self._batchnorm: BatchNormMode = params.batchnorm if has_statistics else "batch"
         self.device = torch.device(compute.device)
-        self.epoch = 0
-        """Number of epochs done."""
+        self.rounds_done = 0
         self.ended = False
         self.logits: np.ndarray | None = None
-        """``(val images, classes)`` float32 validation logits of the last epoch."""
+        """``(val images, classes)`` float32 validation logits of the last round."""
         self._train_images = train
         self._views = Views(
             params.augment, settings.views, settings.seed, TransformKinds.of(params)
         )
-        self._early_stopping = EarlyStopping(settings.metric, settings.patience)
+        self._early_stopping = EarlyStopping(settings.metric, settings.patience_rounds)
         # 1. Build the model; its new head is the first to draw from the seeded generator.
         torch.manual_seed(settings.seed)
         model = build_model(params, weights, num_classes)
@@ -120,7 +120,12 @@ class FineTuning:
         self._head_start = HeadStart.of(params, weights, num_classes, train, compute)
         # 4. Make the optimizer, its steps and the learning-rate schedule.
         self._optimizer = make_optimizer(model, params)
-        self._rate = LearningRate(self._optimizer, params, max_epochs=settings.max_epochs)
+        self._rate = LearningRate(
+            self._optimizer,
+            params,
+            max_epochs=settings.max_epochs,
+            rounds_per_epoch=settings.rounds_per_epoch,
+        )
         self._steps = TrainingSteps(
             model,
             split.suffix,
@@ -157,7 +162,7 @@ class FineTuning:
         frozen = {name for name, p in self.model.named_parameters() if id(p) not in trained}
         model = {n: t for n, t in self.model.state_dict().items() if n not in frozen}
         return {
-            "epoch": self.epoch,
+            "round": self.rounds_done,
             "ended": self.ended,
             "course": self._early_stopping.state_dict(),
             "model": model,
@@ -167,7 +172,7 @@ class FineTuning:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict` of a fine-tune with the same arguments."""
-        self.epoch = state["epoch"]
+        self.rounds_done = state["round"] if "round" in state else state["epoch"]  # as earlier
         self.ended = state["ended"]
         self._early_stopping.load_state_dict(state["course"])
         unknown = self.model.load_state_dict(state["model"], strict=False).unexpected_keys
@@ -175,17 +180,17 @@ class FineTuning:
         self._optimizer.load_state_dict(state["optimizer"])
         self._rate.load_state_dict(state["rate"])
 
-    def run_epoch(self) -> EpochReport:
-        """Train one epoch and validate."""
+    def run_round(self) -> RoundReport:
+        """Train one round and validate."""
         # 1. Train.
         began, prefix = time.perf_counter(), [self._prefix_seconds]
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         is_probe = self.params.head == "solved"
-        if self.epoch == 0 and self._head_start:
+        if self.rounds_done == 0 and self._head_start:
             self._start_head(self._head_start)
         train_loss, rate_factor, images_seen = (
-            self._solve_head() if is_probe else self._train_epoch()
+            self._solve_head() if is_probe else self._train_round()
         )
         trained = time.perf_counter()
         prefix.append(self._prefix_seconds)
@@ -199,10 +204,11 @@ class FineTuning:
         val_finite = self._val is None or math.isfinite(scores.loss)
         diverged = not (math.isfinite(train_loss) and val_finite)
         # 3. Update the schedule and early stopping, and report.
-        self._rate.end_epoch(self._plateau_loss(scores.loss))
-        self.epoch += 1
-        report = EpochReport(
-            epoch=self.epoch,
+        self._rate.end_round(self._plateau_loss(scores.loss))
+        self.rounds_done += 1
+        report = RoundReport(
+            round=self.rounds_done,
+            epoch=self._epochs_done,
             train_loss=train_loss,
             val_loss=scores.loss,
             val_accuracy=scores.accuracy,
@@ -218,7 +224,7 @@ class FineTuning:
             diverged=diverged,
         )
         self._early_stopping.update(report)
-        last = is_probe or self.epoch >= self._settings.epochs
+        last = is_probe or self.rounds_done >= self._settings.rounds
         self.ended = diverged or self._early_stopping.exhausted or last
         return replace(report, is_last=self.ended)
 
@@ -229,31 +235,32 @@ class FineTuning:
 
     @property
     def best_logits(self) -> np.ndarray | None:
-        """`logits` as float16 if the latest epoch is the best so far, else None."""
+        """`logits` as float16 if the latest round is the best so far, else None."""
         if self.logits is None or not self._early_stopping.improved:
             return None
         return to_float16(self.logits)
 
-    def _train_epoch(self) -> tuple[float, float, int]:
-        """Train one epoch; return mean loss, last learning-rate factor and images seen.
+    def _train_round(self) -> tuple[float, float, int]:
+        """Train one round; return mean loss, last learning-rate factor and images seen.
 
-        A loss that is not finite ends the epoch early. The loss is checked only every
+        A loss that is not finite ends the round early. The loss is checked only every
         `_STEPS_BETWEEN_LOSS_CHECKS` steps, because each check waits for the GPU.
         """
-        seed = self._settings.seed
-        torch.manual_seed(_mix(seed, self.epoch))
-        rng = np.random.default_rng([seed, self.epoch])
+        seed, rounds = self._settings.seed, self._settings.rounds_per_epoch
+        epoch_index, part = divmod(self.rounds_done, rounds)
+        torch.manual_seed(_mix(seed, self.rounds_done))
+        rng = np.random.default_rng([seed, epoch_index])
         if self.params.gradual_unfreezing:
             self.forget_graph()
         unfreeze_groups(self.model, self._unfrozen_groups())
         set_train_mode(self.model, self._batchnorm)
         train = self._train_images
-        batches = training_batches(train.labels, self.params, rng)
+        batches = round_of(training_batches(train.labels, self.params, rng), part, rounds)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         images_seen, factor = 0, 1.0
-        loaded = self._train.batches(batches, self._views, self.epoch)
+        loaded = self._train.batches(batches, self._views, epoch_index)
         for step, (positions, features) in enumerate(zip(batches, loaded, strict=True)):
-            factor = self._rate.set(self.epoch + (step + 0.5) / len(batches))
+            factor = self._rate.set(self._epochs_done + (step + 0.5) / len(batches) / rounds)
             labels = torch.from_numpy(train.labels[positions])
             loss = self._steps.step(features, labels.to(self.device, non_blocking=True))
             total += loss * len(positions)
@@ -297,7 +304,7 @@ class FineTuning:
         self._steps.gradients.forget()
 
     def _solve_head(self) -> tuple[float, float, int]:
-        """Fit a linear probe; returns the same as `_train_epoch`."""
+        """Fit a linear probe; returns the same as `_train_round`."""
         loss = fit_probe(
             self.model,
             self._train,
@@ -308,6 +315,12 @@ class FineTuning:
         return loss, 0.0, len(self._train_images)
 
     @property
+    def _epochs_done(self) -> float:
+        """Epochs done; an int if each is one round."""
+        rounds = self._settings.rounds_per_epoch
+        return self.rounds_done if rounds == 1 else self.rounds_done / rounds
+
+    @property
     def _prefix_seconds(self) -> float:
         """Seconds that both loaders have spent on features since the start."""
         return self._train.seconds + (self._val.seconds if self._val else 0.0)
@@ -315,26 +328,26 @@ class FineTuning:
     def _plateau_loss(self, val_loss: float) -> float:
         """Loss for the "plateau" schedule: ``val_loss``, or the recorded loss without ``val``."""
         recorded = self._settings.plateau_losses
-        if self._val is None and self.epoch < len(recorded):
-            return recorded[self.epoch]
+        if self._val is None and self.rounds_done < len(recorded):
+            return recorded[self.rounds_done]
         return val_loss
 
     def _unfrozen_groups(self) -> int:
-        """Number of backbone groups that train in this epoch."""
+        """Number of backbone groups that train in this round."""
         max_epochs = self._settings.max_epochs
         if not self.params.gradual_unfreezing or max_epochs == 1:
             return self._max_unfrozen_groups
-        share = min(1.0, self.epoch / max(max_epochs / 2, 1))
+        share = min(1.0, self._epochs_done / max(max_epochs / 2, 1))
         return math.ceil(self._max_unfrozen_groups * share)
 
 
-def finetune(tuning: FineTuning) -> Iterator[EpochReport]:
-    """Run the remaining epochs, yielding the report of each; the last has ``is_last`` set.
+def finetune(tuning: FineTuning) -> Iterator[RoundReport]:
+    """Run the remaining rounds, yielding the report of each; the last has ``is_last`` set.
 
     Between two reports the caller may save ``tuning.state_dict()`` or stop iterating.
     """
     while not tuning.ended:
-        yield tuning.run_epoch()
+        yield tuning.run_round()
 
 
 def _mix(*numbers: int) -> int:
@@ -343,7 +356,7 @@ def _mix(*numbers: int) -> int:
 
 
 def _peak_memory_mib(device: torch.device) -> float:
-    """Peak memory in MiB, as in `EpochReport.peak_memory_mib`."""
+    """Peak memory in MiB, as in `RoundReport.peak_memory_mib`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, else in KiB

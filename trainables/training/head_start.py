@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import timm
 import torch
 from filelock import FileLock
@@ -24,6 +23,7 @@ from spaces import TrialParams
 from trainables.data import ImageSet
 from trainables.files import write_atomically
 from trainables.models import Weights, head_names
+from trainables.stratification import stratified_part
 from trainables.training.linear_probe import BIAS_OF_ABSENT_CLASS
 from trainables.training.settings import ComputeSettings
 
@@ -64,7 +64,7 @@ class HeadStart:
             return None
         if weights.file is None:  # random features say nothing
             return None
-        part = train.subset(_stratified(train.labels, _MAX_IMAGES))
+        part = train.subset(stratified_part(train.labels, _MAX_IMAGES))
         return cls(params.linear_probe, weights, num_classes, part, compute)
 
     def locked(self) -> AbstractContextManager[object]:
@@ -130,13 +130,3 @@ def set_head(model: nn.Module, head: Head) -> None:
     """Set the parameters of a model's head."""
     unknown = model.load_state_dict(head, strict=False).unexpected_keys
     assert not unknown, f"the head has parameters that this model lacks: {unknown}"
-
-
-def _stratified(labels: np.ndarray, count: int) -> np.ndarray:
-    """Positions, in order, of about ``count`` images at most; a class has its share, at least one.
-
-    ``labels`` are the ``(n,)`` class numbers.
-    """
-    rng, share = np.random.default_rng(0), min(1.0, count / len(labels))
-    members = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
-    return np.sort(np.concatenate([m[: max(1, round(share * len(m)))] for m in members]))

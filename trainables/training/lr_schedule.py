@@ -27,16 +27,27 @@ class LearningRate:
         optimizer: Optimizer whose learning rates are set.
         params: Hyperparameters: the schedule's name and the length of the warm-up.
         max_epochs: Length of the schedule in epochs.
+        rounds_per_epoch: Number of validation losses that `end_round` gets in each epoch. The
+            warm-up is shorter by this factor, so that it does not fill the first rounds.
     """
 
-    def __init__(self, optimizer: Optimizer, params: TrialParams, *, max_epochs: int) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        params: TrialParams,
+        *,
+        max_epochs: int,
+        rounds_per_epoch: int = 1,
+    ) -> None:
         self._optimizer = optimizer
         self._params = params
         self._max_epochs = max_epochs
+        self._warmup = min(params.warmup_epochs / rounds_per_epoch, max_epochs / 2)
+        self._plateau_rounds = PLATEAU_EPOCHS * rounds_per_epoch
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self._plateau_factor = 1.0
         self._best_loss = math.inf
-        self._epochs_waited = 0
+        self._rounds_waited = 0
 
     def set(self, epochs_done: float) -> float:
         """Set the rates for the point after ``epochs_done`` epochs; return the common factor."""
@@ -45,20 +56,20 @@ class LearningRate:
             group["lr"] = peak * factor
         return factor
 
-    def end_epoch(self, val_loss: float) -> None:
-        """Update the "plateau" schedule with the epoch's validation loss; NaN is ignored."""
+    def end_round(self, val_loss: float) -> None:
+        """Update the "plateau" schedule with the round's validation loss; NaN is ignored."""
         if self._params.schedule != "plateau" or math.isnan(val_loss):
             return
         if val_loss < self._best_loss:
-            self._best_loss, self._epochs_waited = val_loss, 0
+            self._best_loss, self._rounds_waited = val_loss, 0
         else:
-            self._epochs_waited += 1
-        if self._epochs_waited >= PLATEAU_EPOCHS:
+            self._rounds_waited += 1
+        if self._rounds_waited >= self._plateau_rounds:
             self._plateau_factor *= PLATEAU_FACTOR
-            self._epochs_waited = 0
+            self._rounds_waited = 0
 
     def _factor(self, epochs_done: float) -> float:
-        warmup = min(self._params.warmup_epochs, self._max_epochs / 2)
+        warmup = self._warmup
         if epochs_done < warmup:
             return epochs_done / warmup
         progress = (epochs_done - warmup) / max(self._max_epochs - warmup, 1e-9)
@@ -78,11 +89,11 @@ class LearningRate:
         return {
             "plateau": self._plateau_factor,
             "best_loss": self._best_loss,
-            "waited": self._epochs_waited,
+            "waited": self._rounds_waited,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self._plateau_factor = state["plateau"]
         self._best_loss = state["best_loss"]
-        self._epochs_waited = state["waited"]
+        self._rounds_waited = state["waited"]

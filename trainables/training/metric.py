@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from trainables.evaluation import Scores
-    from trainables.training.epoch_report import EpochReport
+    from trainables.training.round_report import RoundReport
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Metric:
     """A validation metric, and the direction in which it improves."""
 
     name: str
-    """Name of the metric, and of the field of `EpochReport` that holds its value."""
+    """Name of the metric, and of the field of `RoundReport` that holds its value."""
     direction: Literal["max", "min"]
     """Whether a higher ("max") or a lower ("min") value is better."""
 
@@ -25,8 +25,8 @@ class Metric:
         """1 if higher is better, else -1: a higher ``sign * value`` is always better."""
         return 1 if self.direction == "max" else -1
 
-    def of(self, report: EpochReport) -> float:
-        """Value of the metric in one epoch; NaN without a validation split."""
+    def of(self, report: RoundReport) -> float:
+        """Value of the metric in one round; NaN without a validation split."""
         value: float = getattr(report, self.name)
         return value
 
@@ -52,17 +52,17 @@ METRICS: Mapping[str, Metric] = {
 """All metrics that can rank the trials of a sweep: a dict by name."""
 
 
-def merit(report: EpochReport, metric: str) -> tuple[float, float]:
+def merit(report: RoundReport, metric: str) -> tuple[float, float]:
     """Sort key, highest for the best report: the metric, and for equal metrics the lower loss."""
     ranked_by = METRICS[metric]
     return ranked_by.sign * ranked_by.of(report), -report.val_loss
 
 
-def best_of(reports: Iterable[EpochReport | None], metric: str) -> EpochReport | None:
+def best_of(reports: Iterable[RoundReport | None], metric: str) -> RoundReport | None:
     """The report with the highest `merit`, the first among equals; None if there is none.
 
     Ties in the metric are common where validation images are few, so the loss breaks them. Reports
-    of diverged epochs and entries that are None are skipped.
+    of diverged rounds and entries that are None are skipped.
     """
     candidates = [report for report in reports if report is not None and not report.diverged]
     return max(candidates, key=lambda report: merit(report, metric), default=None)

@@ -16,24 +16,32 @@ class FineTuneSettings:
 
     max_epochs: int
     """Length of the learning-rate schedule in epochs."""
+    rounds_per_epoch: int = 1
+    """Number of rounds in an epoch: parts after each of which the fine-tune validates."""
     stop_after: int | None = None
-    """Number of epochs to run; None for all ``max_epochs``."""
+    """Number of rounds to run; None for all of ``max_epochs``."""
     patience: int | None = None
     """Training ends after this many epochs in a row without a better ``metric``; None: no limit."""
     metric: str = "val_accuracy"
-    """Name in `METRICS` of the metric that selects the best epoch."""
+    """Name in `METRICS` of the metric that selects the best round."""
     seed: int = 0
     """Seed of the new head, the order of images, dropout and augmentation."""
     views: int | None = None
     """Number of augmented views of each image, reused in turn; None draws a new one every epoch."""
     plateau_losses: Sequence[float] = ()
-    """Validation losses, by epoch, of an earlier fine-tune that this one repeats. Without
+    """Validation losses, by round, of an earlier fine-tune that this one repeats. Without
     validation images, the "plateau" schedule follows these losses."""
 
     @property
-    def epochs(self) -> int:
-        """Number of epochs to run, unless patience or divergence ends training earlier."""
-        return min(self.stop_after or self.max_epochs, self.max_epochs)
+    def rounds(self) -> int:
+        """Number of rounds to run, unless patience or divergence ends training earlier."""
+        longest = self.max_epochs * self.rounds_per_epoch
+        return min(self.stop_after or longest, longest)
+
+    @property
+    def patience_rounds(self) -> int | None:
+        """``patience`` as a number of rounds."""
+        return None if self.patience is None else self.patience * self.rounds_per_epoch
 
 
 @dataclass(frozen=True)

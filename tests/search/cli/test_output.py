@@ -72,7 +72,7 @@ def plan(**changes: Any) -> PlanDocument:
         dependencies={},
         points=[],
         backbones=[],
-        cost=ExpectedCost(9, 9.0, "core", 1.0, "one core"),
+        cost=ExpectedCost(9, 9.0, 1, 13, 4, "core", 1.0, "one core"),
     )
     return replace(empty, **changes)
 
@@ -109,9 +109,26 @@ def test_a_plan_shortens_long_lists_and_counts_the_rest() -> None:
 
 
 def test_a_plan_with_a_budget_has_a_cost_for_each_trial() -> None:
-    budget = ExpectedCost(UNLIMITED_TRIALS, 9.0, "core", UNLIMITED_TRIALS / 60, "one core")
+    budget = ExpectedCost(
+        UNLIMITED_TRIALS, 9.0, 1, 13, 4, "core", UNLIMITED_TRIALS / 60, "one core"
+    )
     assert "of one core per trial, until the budget is spent" in output.plan_text(plan(cost=budget))
     assert "of one core: 9 trials, 9 epochs in total" in output.plan_text(plan())
+
+
+def test_a_plan_of_a_large_set_says_how_long_a_round_is() -> None:
+    large = plan(
+        cost=ExpectedCost(9, 0.45, 20, 3000, 900, "core", 1.0, "one core"),
+    )
+    text = output.plan_text(large)
+    assert (
+        "Rounds      about 20 in an epoch, each of 3000 training images and scored on 900 "
+        "validation images\n" in text
+    )
+    assert "9 trials, 0.45 epochs in total" in text
+    many = ExpectedCost(200, 2000.0, 1, 13, 4, "core", 1.0, "one core")
+    assert "200 trials, 2000 epochs in total" in output.plan_text(plan(cost=many))
+    assert "Rounds" not in output.plan_text(plan())
 
 
 def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:

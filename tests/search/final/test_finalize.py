@@ -145,7 +145,11 @@ def test_a_cross_validated_sweep_is_scored_on_all_but_the_test_images(
     dataset = Dataset.read(result.paths.dataset, result.paths.split)
     trials = read_trials(result.paths.journal)
     logits = read_validation_logits(
-        result.paths.validation_logits, trials, "val_accuracy", dataset, ["train", "val"]
+        result.paths.validation_logits,
+        trials,
+        "val_accuracy",
+        dataset,
+        dataset.rows("train", "val"),
     )
     assert len(logits) == 2
     assert len(logits[0]) == len(dataset) - len(dataset.rows("test"))

@@ -23,6 +23,7 @@ def test_the_card_has_the_test_result_and_warns_of_the_validation_score(sweep: S
     )
     assert sentence in " ".join(card.split())
     assert json.dumps(winner.params.backbone) in card
+    assert f"on the training and validation images for {winner.epochs} epochs" in card
 
 
 def test_the_card_has_a_row_of_size_and_times_for_each_format(sweep: SweepResult) -> None:

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from search import Sweep
 from search.config import SweepConfig
 from search.final import select_final_model
 from search.final.selection import EnsembleMember, FinalModelSpec, pick_members
-from search.record import SweepPaths, TrialRecord
+from search.record import ResolvedSettings, SweepPaths, TrialRecord
 from spaces import ConfigError
 from tests.support.validation_logits import (
     METRIC,
@@ -20,11 +21,15 @@ from tests.support.validation_logits import (
 )
 from trainables.data import Dataset
 from trainables.evaluation import fold_numbers
+from trainables.files import write_json
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> SweepPaths:
-    return SweepPaths(tmp_path)
+    """Files of a sweep whose launch has resolved its settings."""
+    paths = SweepPaths(tmp_path)
+    write_json(paths.resolved, asdict(ResolvedSettings(METRIC, 0)))
+    return paths
 
 
 def config(**settings: object) -> SweepConfig:

@@ -44,7 +44,8 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     assert written["points"][0]["label_smoothing"] == 0.1
     assert written["backbones"][0]["trainable_share"] == {"0": 0.1, "1": 1.0}
     assert list(written["cost"]) == [
-        *("trials", "expected_epochs", "device", "device_hours", "measured_on")
+        *("trials", "expected_epochs", "rounds_per_epoch", "round_images", "val_images"),
+        *("device", "device_hours", "measured_on"),
     ]
 
 
@@ -68,4 +69,9 @@ def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
 def test_asha_is_expected_to_keep_one_in_eta_at_every_rung(
     settings: dict[str, Any], epochs: float
 ) -> None:
-    assert expected_epochs(SweepConfig.parse({"data": "d", **settings})) == epochs
+    assert expected_epochs(SweepConfig.parse({"data": "d", **settings}), 1) == epochs
+
+
+def test_rungs_are_rounds_where_an_epoch_has_several() -> None:
+    config = SweepConfig.parse({"data": "d", "trials": 9, "max_epochs": 1})
+    assert expected_epochs(config, 9) == (9 * 1 + 3 * 2 + 1 * 6) / 9

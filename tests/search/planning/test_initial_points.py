@@ -11,7 +11,7 @@ from search.planning.initial_points import POINTS_PER_SWEEP, prior_points
 from search.record import Status, SweepPaths
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace, TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 SPACE = SearchSpace.from_table(
     {
@@ -32,7 +32,7 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     config = SweepConfig.parse({"data": "d", "name": name, "metric": "val_accuracy"})
     paths.config.write_text(config.model_dump_json())
     journal = StudyJournal.open(
-        paths.journal, SPACE, metric=config.metric, sampler="tpe", seed=0, max_epochs=9
+        paths.journal, SPACE, metric=config.metric, sampler="tpe", seed=0, max_rounds=9
     )
     for params, accuracy, status in trials:
         number = journal.ask_at({})

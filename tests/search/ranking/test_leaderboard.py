@@ -27,6 +27,21 @@ def test_trials_are_ranked_by_their_best_epoch_and_failed_ones_last(journal: Pat
     assert "| 0000 | 0.9 | completed | 3 | 2 |" in markdown(table, "val_accuracy")
 
 
+def test_epochs_are_whole_unless_they_have_several_rounds(journal: Path) -> None:
+    trials = read_trials(journal)
+    assert trial_table(trials, "val_accuracy")["best_epoch"].dtype == "Int64"
+    assert (
+        trial_table(trials, "val_accuracy")
+        .to_csv(index=False)
+        .splitlines()[1]
+        .startswith("0000,completed,3,2,")
+    )
+    parts = tuple(replace(r, epoch=r.round / 4) for r in trials[0].reports)
+    table = trial_table([replace(trials[0], reports=parts)], "val_accuracy")
+    assert (table["epochs"][0], table["best_epoch"][0]) == (0.75, 0.5)
+    assert "| 0000 | 0.9 | completed | 0.75 | 0.5 |" in markdown(table, "val_accuracy")
+
+
 def test_ties_go_to_the_trial_of_lower_loss(journal: Path) -> None:
     first = read_trials(journal)[0]
     surer = replace(first, number=9, reports=(replace(first.reports[1], val_loss=0.01),))

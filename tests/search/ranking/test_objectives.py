@@ -10,7 +10,7 @@ from search.config import SamplerName
 from search.record import read_trials
 from search.tuning.study import StudyJournal
 from spaces import ConfigError, SearchSpace
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from trainables.models import ModelCost
 
 SPACE = SearchSpace.from_table(
@@ -29,7 +29,7 @@ def test_samplers_get_all_objectives_and_handle_stopped_trials(
         metric="val_accuracy",
         sampler=sampler,
         seed=0,
-        max_epochs=9,
+        max_rounds=9,
         objectives=["parameters"],
     )
     for i in range(14):

@@ -9,7 +9,7 @@ from search.ranking import pending_repeats, select_winner, trial_table
 from search.ranking.repeats import confirmed_scores
 from search.record import Repeat, Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 ACCURACY = "val_accuracy"
 
@@ -138,8 +138,8 @@ def test_a_sweep_repeats_its_best_trials_and_finalizes_the_best_mean(repeated: S
         original = searched[again.repeat.of]
         assert again.params == original.params
         assert again.status == "completed"
-        assert [r.epoch for r in again.reports] == list(range(1, again.repeat.epochs + 1))
-        first = [r.train_loss for r in original.reports[: again.repeat.epochs]]
+        assert [r.epoch for r in again.reports] == list(range(1, again.repeat.rounds + 1))
+        first = [r.train_loss for r in original.reports[: again.repeat.rounds]]
         assert [r.train_loss for r in again.reports] != first, "another seed"
     assert repeated.final is not None
     best = repeated.trials.iloc[0]

@@ -8,7 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 from search.record import JournalFile
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 SPACE = SearchSpace.load("demo")
 
@@ -39,7 +39,7 @@ def test_each_event_of_a_trial_is_synced_to_the_disk_once(
 
     monkeypatch.setattr(os, "fsync", recorded_sync)
     journal = StudyJournal.open(
-        file, SPACE, metric="val_accuracy", sampler="random", seed=0, max_epochs=9
+        file, SPACE, metric="val_accuracy", sampler="random", seed=0, max_rounds=9
     )
     number, values = journal.ask()
     journal.begin(number, SPACE.params(values, native_image_size={}))

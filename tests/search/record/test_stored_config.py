@@ -1,9 +1,10 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from search.config import SweepConfig
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
 from search.record import (
     ResolvedSettings,
     SweepPaths,
@@ -12,6 +13,7 @@ from search.record import (
     requested_config,
 )
 from spaces import ConfigError
+from trainables.files import write_json
 
 
 @pytest.fixture
@@ -44,11 +46,18 @@ def test_a_resume_may_change_the_budget_but_not_the_space(paths: SweepPaths) -> 
 
 def test_an_earlier_version_kept_the_resolved_metric_among_the_settings(paths: SweepPaths) -> None:
     assert ResolvedSettings.read(paths) == ResolvedSettings("val_loss", 1009)
+    assert ResolvedSettings.read(paths).rounds == WHOLE_EPOCHS, "it had no rounds either"
     paths.resolved.unlink()
     values = {**json.loads(paths.config.read_text()), "metric": "val_macro_f1"}
     paths.config.write_text(json.dumps(values))
     assert ResolvedSettings.read(paths).metric == "val_macro_f1"
     assert ResolvedSettings.read(paths).sampler_seed == requested_config(paths).sampler_seed
+
+
+def test_the_rounds_of_a_launch_are_kept(paths: SweepPaths) -> None:
+    resolved = ResolvedSettings("val_loss", 1009, Rounds(20, 900))
+    write_json(paths.resolved, asdict(resolved))
+    assert ResolvedSettings.read(paths) == resolved
 
 
 @pytest.mark.parametrize("name", ["trials", "time_budget", "gpu_hours", "target"])

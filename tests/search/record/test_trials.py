@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from search.record import TrialRecord, trial_name
 from spaces import TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 TRIAL = TrialRecord(
     number=7,

@@ -11,7 +11,7 @@ from search.record import (
     TrialRecord,
     read_validation_logits,
 )
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from tests.support.validation_logits import (
     METRIC,
     logits_store,
@@ -29,7 +29,9 @@ def paths(tmp_path: Path) -> SweepPaths:
 def read(
     paths: SweepPaths, records: Sequence[TrialRecord], dataset: Dataset
 ) -> Mapping[int, np.ndarray]:
-    return read_validation_logits(paths.validation_logits, records, METRIC, dataset, ["val"])
+    return read_validation_logits(
+        paths.validation_logits, records, METRIC, dataset, dataset.rows("val")
+    )
 
 
 def test_the_logits_of_the_best_trials_are_kept(paths: SweepPaths) -> None:

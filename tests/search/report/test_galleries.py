@@ -50,12 +50,12 @@ def test_a_test_without_mistakes_has_no_gallery_of_mistakes(dataset: Dataset) ->
     labels = np.asarray(dataset.labels[dataset.rows("test")])
     perfect = Predictions(dataset.classes, labels, np.eye(3)[labels])
     assert mistakes_gallery(perfect, dataset) is None
-    assert mistakes_figure(perfect, dataset, "test") is None
+    assert mistakes_figure(perfect, dataset, dataset.rows("test")) is None
     assert label_errors_gallery(perfect, dataset) is None
 
 
 def test_a_figure_has_a_panel_for_each_mistake(predictions: Predictions, dataset: Dataset) -> None:
-    figure = mistakes_figure(predictions, dataset, "test")
+    figure = mistakes_figure(predictions, dataset, dataset.rows("test"))
     assert figure is not None
     assert len(figure.axes) == 2
     assert "predicted: " in figure.axes[0].get_title()

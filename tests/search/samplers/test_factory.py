@@ -13,7 +13,7 @@ from search.samplers import make_sampler
 from search.tuning.study import StudyJournal
 from spaces import SearchSpace
 from tests.support.conditional_space import CONDITIONAL
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 ROOT = Path(__file__).parents[3]
 SPACE = SearchSpace.from_table(
@@ -29,7 +29,7 @@ SPACE = SearchSpace.from_table(
 def proposals(sampler: SamplerName, trials: int, seed: int = 0) -> list[float]:
     """Proposals for `unfreeze` when accuracy is highest at 0.3 and falls off linearly."""
     study = StudyJournal(
-        InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=seed, max_epochs=9
+        InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=seed, max_rounds=9
     )
     proposed = []
     for _ in range(trials):
@@ -67,7 +67,7 @@ def distances(sampler: SamplerName, trials: int, seed: int) -> list[float]:
         metric="val_accuracy",
         sampler=sampler,
         seed=seed,
-        max_epochs=9,
+        max_rounds=9,
     )
     found = []
     for _ in range(trials):
@@ -97,7 +97,7 @@ def test_samplers_learn_the_best_rate_of_each_optimizer(name: SamplerName) -> No
 
 def test_each_name_makes_its_sampler() -> None:
     kinds = {
-        name: type(make_sampler(name, SPACE, seed=0, max_epochs=9)).__name__
+        name: type(make_sampler(name, SPACE, seed=0, max_rounds=9)).__name__
         for name in get_args(SamplerName)
     }
     assert kinds == {
@@ -114,7 +114,7 @@ def test_each_name_makes_its_sampler() -> None:
 def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
     def could_win(sampler: SamplerName) -> bool:
         study = StudyJournal(
-            InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=0, max_epochs=9
+            InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=0, max_rounds=9
         )
         for i in range(20):
             number, values = study.ask()

@@ -51,7 +51,7 @@ def test_a_curve_keeps_its_last_epoch_and_powers_of_three() -> None:
     trial_with(study, [epoch / 20 for epoch in range(1, 12)], TrialState.PRUNED)
     trial_with(study, [0.1, 0.2], TrialState.FAIL)
     curves.update(study)
-    assert curves.finished[0].epochs == [1, 3, 9, 11]
+    assert curves.finished[0].rounds == [1, 3, 9, 11]
     assert curves.finished[1].values == [0.1, 0.2, -math.inf], "a failure counts as the worst value"
 
 

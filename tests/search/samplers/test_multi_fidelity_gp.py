@@ -27,7 +27,7 @@ def run_study(
 ) -> list[optuna.Trial]:
     """Trials of a study, each with its curve; one without an epoch fails."""
     study = optuna.create_study(
-        direction=direction, sampler=MultiFidelitySampler(seed=seed, max_epochs=4)
+        direction=direction, sampler=MultiFidelitySampler(seed=seed, max_rounds=4)
     )
     asked = []
     for _ in range(trials):
@@ -82,7 +82,7 @@ def study_with_a_running_trial(
     params: dict[str, object],
 ) -> tuple[MultiFidelitySampler, optuna.Study, optuna.Trial]:
     """A running trial at a point, in a study of thirty that have finished."""
-    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    sampler = MultiFidelitySampler(seed=0, max_rounds=4)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(30):
         trial = study.ask(SPACE)
@@ -105,7 +105,7 @@ def test_a_slow_learner_could_win_and_a_worse_similar_trial_could_not() -> None:
 
 
 def test_no_trial_could_win_while_too_few_have_a_value() -> None:
-    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    sampler = MultiFidelitySampler(seed=0, max_rounds=4)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(STARTUP_TRIALS):
         trial = study.ask(SPACE)
@@ -114,7 +114,7 @@ def test_no_trial_could_win_while_too_few_have_a_value() -> None:
 
 
 def test_no_trial_could_win_in_a_space_of_one_point() -> None:
-    sampler = MultiFidelitySampler(seed=0, max_epochs=4)
+    sampler = MultiFidelitySampler(seed=0, max_rounds=4)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(2 * STARTUP_TRIALS):
         trial = study.ask({})
@@ -141,7 +141,7 @@ def test_the_sampler_avoids_points_where_trials_fail() -> None:
 
 def test_points_of_running_trials_are_not_proposed_again() -> None:
     study = optuna.create_study(
-        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_rounds=4)
     )
     for _ in range(20):
         trial = study.ask(SPACE)
@@ -154,7 +154,7 @@ def test_points_of_running_trials_are_not_proposed_again() -> None:
 def test_a_parameter_is_learnt_even_if_some_points_lack_it() -> None:
     """A given initial point may lie outside the space, and then lacks one."""
     study = optuna.create_study(
-        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_rounds=4)
     )
     few = {name: dist for name, dist in SPACE.items() if name != "unfreeze"}
     study.tell(study.ask(few), 0.5)
@@ -169,7 +169,7 @@ def test_a_parameter_is_learnt_even_if_some_points_lack_it() -> None:
 
 def test_sampling_goes_on_when_every_point_of_the_space_was_tried() -> None:
     study = optuna.create_study(
-        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_rounds=4)
     )
     space = {"backbone": CategoricalDistribution(["a", "b", "c"])}
     for _ in range(3 * STARTUP_TRIALS):
@@ -181,7 +181,7 @@ def test_sampling_goes_on_when_every_point_of_the_space_was_tried() -> None:
 
 def test_points_are_random_before_any_trial_has_a_value() -> None:
     study = optuna.create_study(
-        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_rounds=4)
     )
     depths = [study.ask(SPACE).params["unfreeze"] for _ in range(STARTUP_TRIALS + 2)]
     assert len(set(depths)) == len(depths)
@@ -189,7 +189,7 @@ def test_points_are_random_before_any_trial_has_a_value() -> None:
 
 def test_the_sampler_learns_from_more_trials_than_it_fits_while_many_run() -> None:
     study = optuna.create_study(
-        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_epochs=4)
+        direction="maximize", sampler=MultiFidelitySampler(seed=0, max_rounds=4)
     )
     trials = []
     for number in range(3 * MAX_CURVES):
@@ -221,7 +221,7 @@ def test_optuna_has_the_sampler_read_the_study_before_it_asks_for_a_point() -> N
             calls.append("propose")
             return super().sample_relative(*args)
 
-    study = optuna.create_study(sampler=Recording(seed=0, max_epochs=4))
+    study = optuna.create_study(sampler=Recording(seed=0, max_rounds=4))
     for _ in range(3):
         study.ask(SPACE)
     assert calls == ["read", "propose"] * 3, f"in Optuna {optuna.__version__}"

@@ -8,7 +8,7 @@ from search.config import UNLIMITED_TRIALS
 from search.record import read_trials
 from search.tuning.budget import Budget
 from spaces import ConfigError, TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 PARAMS = TrialParams(backbone="a")
 

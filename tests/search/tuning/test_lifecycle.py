@@ -6,7 +6,7 @@ from search.trial.checkpoints import pack
 from search.tuning.retries import MAX_FAILURES
 from spaces import TrialParams
 from tests.support.simulated_tune import BUG, LOST, run, simulated_tune
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 
 class Told:
@@ -18,7 +18,7 @@ class Told:
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         self.events.append((number, "begins"))
 
-    def report(self, number: int, report: EpochReport) -> None:
+    def report(self, number: int, report: RoundReport) -> None:
         self.events.append((number, report.epoch))
 
     def end(self, number: int, status: Status) -> None:

@@ -9,7 +9,7 @@ from search.config import SweepConfig
 from search.tuning.budget import Budget
 from search.tuning.live_leaderboard import LiveLeaderboard
 from spaces import TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from search.record import read_trials
 from search.samplers.learning_curves import LearningCurves
 from search.tuning.study import StudyJournal
 from spaces import TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from tests.support.simulated_tune import SPACE, run, simulated_tune
 
 
@@ -20,7 +20,7 @@ def opened(folder: Path) -> StudyJournal:
         metric="val_accuracy",
         sampler="tpe",
         seed=0,
-        max_epochs=9,
+        max_rounds=9,
     )
 
 
@@ -66,7 +66,7 @@ def test_a_trial_without_parameters_is_not_counted(tmp_path: Path) -> None:
     assert [t.number for t in read_trials(tmp_path / "study.journal")] == [1]
     curves = LearningCurves()
     curves.update(optuna.load_study(study_name="finesweep", storage=search.journal._storage))
-    assert [curve.epochs for curve in curves.finished] == [[1]], "it is not taken for a bad one"
+    assert [curve.rounds for curve in curves.finished] == [[1]], "it is not taken for a bad one"
 
 
 def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) ->
     assert lifecycle.termination is None
     repeat = search.begin("again").repeat
     assert repeat is not None
-    assert (repeat.of, repeat.epochs) == (3, 1)
+    assert (repeat.of, repeat.rounds) == (3, 1)
     assert lifecycle.termination is None
     lifecycle._placement.is_stranded = lambda avoided: True  # type: ignore[method-assign]
     assert lifecycle.termination is Termination.STRANDED, "it waits for machines that are gone"

@@ -9,7 +9,7 @@ from search.record import TrialRecord
 from search.trial import TrialRequest
 from search.tuning.trial_scheduler import Asha, StoppingRule, stopping_rule
 from spaces import TrialParams
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 
 GIVEN = {"data": "d", "metric": "val_accuracy", "max_epochs": 9}
 CONFIG = SweepConfig.parse(GIVEN)
@@ -23,7 +23,7 @@ def requested(number: int) -> dict[str, Any]:
 
 def strict(config: SweepConfig) -> StoppingRule:
     """That spares nobody."""
-    return stopping_rule(config, lambda number, report: False)
+    return stopping_rule(config, 1, lambda number, report: False)
 
 
 def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
@@ -56,6 +56,19 @@ def records() -> list[TrialRecord]:
     assert isinstance(rule, Asha)
     curves = [(chance.random() * (1 - 0.5 ** np.arange(1, 10))).tolist() for _ in range(12)]
     return [live(rule, n, curve, f"ray {n}") for n, curve in enumerate(curves)]
+
+
+@pytest.mark.parametrize(
+    ("grace", "milestones"), [(None, [27, 9, 3, 1]), (0.5, [18, 6, 2]), (1, [36, 12, 4])]
+)
+def test_rungs_are_rounds_where_an_epoch_has_several(
+    grace: float | None, milestones: list[int]
+) -> None:
+    config = SweepConfig.parse({**GIVEN, "max_epochs": 9, "asha": {"grace_epochs": grace}})
+    rule = stopping_rule(config, 4, lambda number, report: False)
+    assert isinstance(rule, Asha)
+    assert [milestone for milestone, _ in rungs(rule)] == milestones
+    assert rule._max_t == 36
 
 
 def test_rungs_restored_from_the_journal_equal_those_of_the_sweep(
@@ -157,7 +170,7 @@ def test_hyperband_stops_less_than_asha() -> None:
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_weak_trial_that_could_still_win_is_spared(name: str) -> None:
     config = SweepConfig.parse({**GIVEN, "stopping": name})
-    rule = stopping_rule(config, lambda number, told: number == 19 and told.val_accuracy == 0.1)
+    rule = stopping_rule(config, 1, lambda number, told: number == 19 and told.val_accuracy == 0.1)
     for n in range(18):
         live(rule, n, [0.5] * 9, "")
     assert len(live(rule, 18, [0.1] * 9, "").reports) < 9
@@ -169,7 +182,7 @@ def test_a_resume_also_spares_a_weak_trial_that_could_still_win(records: list[Tr
     stopped = [r for r in records if r.status == "stopped"][-1]
     again = TrialRecord(stopped.number, stopped.params, "running", stopped.reports, "")
     for spared in (False, True):
-        rule = stopping_rule(CONFIG, lambda number, told, spared=spared: spared)  # type: ignore[misc]
+        rule = stopping_rule(CONFIG, 1, lambda number, told, spared=spared: spared)  # type: ignore[misc]
         for record in records:
             if record is not stopped:
                 rule.remember(record)

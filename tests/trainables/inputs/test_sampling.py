@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spaces import TrialParams
-from trainables.inputs import training_batches
+from trainables.inputs import round_of, training_batches
 
 UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 5)
 
@@ -26,3 +26,16 @@ def test_balancing_draws_classes_evenly(
 def test_no_batch_has_a_single_image(params: TrialParams) -> None:
     batches = training_batches(np.zeros(33, int), params, np.random.default_rng(0))
     assert [len(b) for b in batches] == [16, 17]
+
+
+@pytest.mark.parametrize("count", [6, 7, 11])
+def test_rounds_share_the_batches_of_an_epoch_as_equally_as_possible(count: int) -> None:
+    batches = [np.array([k]) for k in range(count)]
+    rounds = [round_of(batches, part, 3) for part in range(3)]
+    assert [k for part in rounds for k in part] == batches
+    assert max(map(len, rounds)) - min(map(len, rounds)) <= 1
+
+
+def test_a_round_has_a_batch_even_if_there_are_fewer_batches_than_rounds() -> None:
+    batches = [np.array([0, 1]), np.array([2, 3])]
+    assert [len(round_of(batches, part, 5)) for part in range(5)] == [1] * 5

@@ -17,9 +17,9 @@ from trainables.models import Weights
 from trainables.training import (
     ComputeSettings,
     CrossValidation,
-    EpochReport,
     FineTuneSettings,
     FineTuning,
+    RoundReport,
     finetune,
 )
 
@@ -62,7 +62,7 @@ def begin(
     return make
 
 
-def numbers_of(report: EpochReport) -> EpochReport:
+def numbers_of(report: RoundReport) -> RoundReport:
     """Report without times and memory."""
     timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
@@ -74,7 +74,7 @@ def test_every_image_is_scored_by_the_model_that_did_not_train_on_it(
     folds = begin()
     reports = []
     while not folds.ended:
-        reports.append(folds.run_epoch())
+        reports.append(folds.run_round())
         if folds.best_logits is not None:
             assert folds.best_logits.shape == (len(pool), 3)
             scores = scores_of(folds.best_logits.astype(np.float32), pool.labels)
@@ -99,7 +99,7 @@ def test_each_fold_is_a_fine_tune_like_any_other(
     list(finetune(alone))
     folds = begin()
     while not folds.ended:
-        folds.run_epoch()
+        folds.run_round()
     theirs = folds._tunings[1].model.state_dict()
     for name, tensor in alone.model.state_dict().items():
         assert torch.equal(tensor, theirs[name])
@@ -109,14 +109,14 @@ def test_a_cross_validation_continued_from_a_checkpoint_gives_the_same_numbers(
     begin: Callable[..., CrossValidation],
 ) -> None:
     whole, first = begin(), begin()
-    reports = [numbers_of(whole.run_epoch()) for _ in range(4)]
+    reports = [numbers_of(whole.run_round()) for _ in range(4)]
     for _ in range(2):
-        first.run_epoch()
+        first.run_round()
     buffer = io.BytesIO()
     torch.save(first.state_dict(), buffer)
     again = begin()
     again.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
-    assert [numbers_of(again.run_epoch()) for _ in range(2)] == reports[2:]
+    assert [numbers_of(again.run_round()) for _ in range(2)] == reports[2:]
 
 
 def test_the_folds_share_stored_features(
@@ -125,7 +125,7 @@ def test_the_folds_share_stored_features(
     store = FeatureStore(tmp_path, 2**30, "float32")
     kept, plain = begin(store=store, unfreeze=0.0), begin(unfreeze=0.0)
     for _ in range(3):
-        ours, theirs = kept.run_epoch(), plain.run_epoch()
+        ours, theirs = kept.run_round(), plain.run_round()
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
     files = len(list(store.folder.glob("*.float32")))
     assert files <= 3, "as it is, and a view or two; not as many for every fold"
@@ -134,7 +134,7 @@ def test_the_folds_share_stored_features(
 def test_a_fold_that_diverges_ends_all_folds(begin: Callable[..., CrossValidation]) -> None:
     folds = begin(learning_rate=1e30, optimizer="sgd")
     while not folds.ended:
-        report = folds.run_epoch()
+        report = folds.run_round()
     assert report.diverged
     assert report.is_last
     assert folds.best_logits is None
@@ -144,7 +144,7 @@ def test_patience_counts_epochs_by_the_score_over_all_folds(
     begin: Callable[..., CrossValidation],
 ) -> None:
     folds = begin(patience=1, learning_rate=1e-9)
-    reports = [folds.run_epoch()]
+    reports = [folds.run_round()]
     while not folds.ended:
-        reports.append(folds.run_epoch())
+        reports.append(folds.run_round())
     assert len(reports) < 4

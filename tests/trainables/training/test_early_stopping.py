@@ -1,11 +1,11 @@
 from dataclasses import replace
 
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from trainables.training.early_stopping import EarlyStopping
-from trainables.training.epoch_report import EpochReport
+from trainables.training.round_report import RoundReport
 
 
-def epoch(accuracy: float, loss: float) -> EpochReport:
+def epoch(accuracy: float, loss: float) -> RoundReport:
     """A report of a validation accuracy and loss."""
     return replace(report(1, accuracy), val_loss=loss)
 

@@ -17,9 +17,9 @@ from trainables.inputs import FeatureStore
 from trainables.models import Weights
 from trainables.training import (
     ComputeSettings,
-    EpochReport,
     FineTuneSettings,
     FineTuning,
+    RoundReport,
     finetune,
 )
 from trainables.training.head_start import head_of
@@ -32,6 +32,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
     def make(*, max_epochs: int = 3, **options: Any) -> FineTuning:
         val, weights = options.pop("val", val_set), options.pop("weights", untrained)
         keys = ("patience", "metric", "seed", "stop_after", "views", "plateau_losses")
+        keys += ("rounds_per_epoch",)
         settings = {key: options.pop(key) for key in keys if key in options}
         compute = {key: options.pop(key) for key in ("store", "cache") if key in options}
         return FineTuning(
@@ -47,7 +48,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams, untrained
     return make
 
 
-def numbers(report: EpochReport) -> EpochReport:
+def numbers(report: RoundReport) -> RoundReport:
     """Report without times and memory."""
     timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
@@ -79,21 +80,66 @@ def test_the_kinds_of_transforms_matter_only_where_images_are_augmented(
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"schedule": "plateau", "optimizer": "sgd"}, {"gradual_unfreezing": True}]
+    "fields",
+    [
+        {},
+        {"schedule": "plateau", "optimizer": "sgd"},
+        {"gradual_unfreezing": True},
+        {"rounds_per_epoch": 3, "max_epochs": 2},
+    ],
 )
 def test_a_fine_tune_continued_from_a_checkpoint_gives_the_same_numbers(
     begin: Any, fields: dict[str, Any]
 ) -> None:
-    whole = [numbers(r) for r in finetune(begin(max_epochs=4, dropout=0.3, **fields))]
-    broken = begin(max_epochs=4, dropout=0.3, **fields)
+    fields = {"max_epochs": 4, "dropout": 0.3, **fields}
+    whole = [numbers(r) for r in finetune(begin(**fields))]
+    broken = begin(**fields)
     steps = finetune(broken)
     assert [numbers(next(steps)) for _ in range(2)] == whole[:2]
     buffer = io.BytesIO()
     torch.save(broken.state_dict(), buffer)
     buffer.seek(0)
-    again = begin(max_epochs=4, dropout=0.3, **fields)
+    again = begin(**fields)
     again.load_state_dict(torch.load(buffer, weights_only=True))
     assert [numbers(r) for r in finetune(again)] == whole[2:]
+
+
+def test_the_rounds_of_an_epoch_train_on_all_of_its_images_once(begin: Any) -> None:
+    fields = {"dropout": 0.0, "augment": 0.0, "batch_size": 7, "max_epochs": 2}
+    fields["warmup_epochs"] = 0.0  # it would be shorter with rounds
+    whole, parts = begin(**fields), begin(rounds_per_epoch=3, **fields)
+    epochs, rounds = list(finetune(whole)), list(finetune(parts))
+    assert [(r.round, round(r.epoch, 3)) for r in rounds] == [
+        (1, 0.333),
+        (2, 0.667),
+        (3, 1.0),
+        (4, 1.333),
+        (5, 1.667),
+        (6, 2.0),
+    ]
+    assert [r.is_last for r in rounds] == [False] * 5 + [True]
+    for done, report in enumerate(epochs, start=1):
+        last = rounds[3 * done - 1]
+        assert last.val_loss == pytest.approx(report.val_loss, rel=1e-3)
+        assert last.learning_rate == pytest.approx(report.learning_rate)
+
+
+def test_patience_counts_epochs_also_where_they_have_rounds(begin: Any) -> None:
+    fields = {"max_epochs": 9, "learning_rate": 1e-9, "backbone_lr_scale": 1e-3, "patience": 2}
+    reports = list(finetune(begin(rounds_per_epoch=3, **fields)))
+    best = max(range(len(reports)), key=lambda k: reports[k].val_accuracy)
+    assert len(reports) == best + 1 + 2 * 3
+
+
+def test_a_state_of_an_earlier_version_counts_epochs(begin: Any) -> None:
+    first = begin()
+    reports = finetune(first)
+    next(reports)
+    state = first.state_dict()
+    state["epoch"] = state.pop("round")
+    again = begin()
+    again.load_state_dict(state)
+    assert next(finetune(again)).round == 2
 
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.25, 0.5, 1.0])
@@ -229,13 +275,13 @@ def test_a_head_may_start_at_the_linear_probe_of_its_backbone(begin: Any, saved:
     list(finetune(probe))
     fields = {"unfreeze": 1.0, "augment": 0.0, "dropout": 0.0, "head_start": "solved"}
     still = begin(**given, **fields, learning_rate=1e-12)
-    still.run_epoch()
+    still.run_round()
     assert still.logits == pytest.approx(probe.logits, abs=1e-3)
     moved = begin(**given, **fields, learning_rate=1e-3)
-    moved.run_epoch()
+    moved.run_round()
     again = begin(**given, **fields, learning_rate=1e-3)
     again.load_state_dict(copy.deepcopy(moved.state_dict()))
-    assert again.run_epoch().train_loss == moved.run_epoch().train_loss
+    assert again.run_round().train_loss == moved.run_round().train_loss
 
 
 def test_a_head_without_a_linear_probe_starts_at_zero(
@@ -257,7 +303,7 @@ def test_a_head_without_a_linear_probe_starts_at_zero(
 def test_a_hidden_or_untrained_head_starts_at_zero(begin: Any, saved: Weights) -> None:
     fields = {"backbone": "test_efficientnet", "head_start": "solved", "learning_rate": 1e-12}
     for tuning in (begin(**fields), begin(**fields, weights=saved, head_hidden=8)):
-        tuning.run_epoch()
+        tuning.run_round()
         assert np.abs(tuning.logits).max() < 1e-6
 
 

@@ -34,14 +34,22 @@ def test_cycles_return_to_the_peak() -> None:
 
 def test_a_plateau_lowers_the_rate_and_survives_a_restart() -> None:
     plateau = rate("plateau")
-    plateau.end_epoch(1.0)
-    plateau.end_epoch(1.5)
+    plateau.end_round(1.0)
+    plateau.end_round(1.5)
     again = rate("plateau")
     again.load_state_dict(plateau.state_dict())
     assert again.set(3.0) == 1.0
-    again.end_epoch(1.5)
+    again.end_round(1.5)
     assert again.set(4.0) == PLATEAU_FACTOR
 
 
 def test_a_warm_up_longer_than_the_schedule_is_cut_to_half_of_it() -> None:
     assert rate("constant", max_epochs=2, warmup=5).set(1.0) == 1.0
+
+
+def test_a_warm_up_takes_rounds_where_an_epoch_has_several() -> None:
+    params = TrialParams(backbone="test_vit", warmup_epochs=2.0)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = LearningRate(optimizer, params, max_epochs=10, rounds_per_epoch=8)
+    assert schedule.set(0.125) == 0.5
+    assert schedule.set(0.25) == 1.0

@@ -1,8 +1,8 @@
 from dataclasses import fields, replace
 
-from tests.support.epoch_reports import report
+from tests.support.round_reports import report
 from trainables.evaluation import Scores
-from trainables.training import METRICS, EpochReport, best_of, merit
+from trainables.training import METRICS, RoundReport, best_of, merit
 
 NAN = float("nan")
 
@@ -15,7 +15,7 @@ def test_every_metric_is_a_field_of_a_report_and_of_scores() -> None:
         "val_macro_f1": 0.7,
         "val_loss": 0.3,
     }
-    assert set(METRICS) < {field.name for field in fields(EpochReport)}
+    assert set(METRICS) < {field.name for field in fields(RoundReport)}
     assert METRICS["val_loss"].of(replace(report(1, 0.9), val_loss=0.25)) == 0.25
 
 

@@ -57,7 +57,7 @@ def begin(train_set: ImageSet, val_set: ImageSet, params: TrialParams) -> Any:
 @pytest.mark.parametrize("unfreeze", [0.0, 0.5, 1.0])
 def test_a_fine_tune_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
     tuning = begin(unfreeze=unfreeze, learning_rate=1e-2)
-    reports = [tuning.run_epoch() for _ in range(8)]
+    reports = [tuning.run_round() for _ in range(8)]
     assert tuning._autocast == torch.bfloat16
     assert reports[-1].train_loss < reports[0].train_loss
     assert max(report.val_accuracy for report in reports) > 0.6
@@ -76,7 +76,7 @@ def test_a_fine_tune_learns_in_bfloat16(begin: Any, unfreeze: float) -> None:
 )
 def test_no_training_step_synchronizes_with_the_gpu(begin: Any, fields: dict[str, Any]) -> None:
     tuning = begin(images=15 * 16, **fields)
-    tuning.run_epoch()  # what is made once may wait
+    tuning.run_round()  # what is made once may wait
     read_out = torch.Tensor.item
     quiet = {"on": True}
 
@@ -109,7 +109,7 @@ def test_images_are_augmented_as_on_a_cpu(train_set: ImageSet, strength: float) 
 
 def test_an_evaluation_equals_that_on_a_cpu(begin: Any) -> None:
     card = begin(precision="fp32")
-    card.run_epoch()
+    card.run_round()
     cpu = begin(device="cpu", precision="fp32")
     cpu.model.load_state_dict({k: v.cpu() for k, v in card.model.state_dict().items()})
     ours, theirs = logits_of(card.model, card._val), logits_of(cpu.model, cpu._val)
@@ -121,7 +121,7 @@ def test_a_stored_feature_equals_the_computed_one(begin: Any, tmp_path: Path) ->
     fields = {"unfreeze": 0.0, "augment": 0.0, "precision": "fp32"}
     kept, plain = begin(store=store, **fields), begin(**fields)
     for _ in range(3):
-        assert kept.run_epoch().train_loss == pytest.approx(plain.run_epoch().train_loss, rel=1e-3)
+        assert kept.run_round().train_loss == pytest.approx(plain.run_round().train_loss, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_a_backbone_of_each_family_is_split_on_a_gpu(backbone: str) -> None:
 def test_out_of_memory_training_continues_with_micro_batches(begin: Any) -> None:
     fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 2048, "images": 2048}
     free = begin(**fields)
-    peak = free.run_epoch().peak_memory_mib
+    peak = free.run_round().peak_memory_mib
     del free
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
     torch.cuda.set_per_process_memory_fraction(0.5 * peak / total)
     tight = begin(**fields)
-    report = tight.run_epoch()
+    report = tight.run_round()
     assert tight.ran_out_of_memory
     assert np.isfinite(report.train_loss)
     assert report.peak_memory_mib <= 0.51 * peak
@@ -159,10 +159,10 @@ def test_out_of_memory_training_continues_with_micro_batches(begin: Any) -> None
 def test_a_trial_continues_from_its_checkpoint(begin: Any) -> None:
     whole = begin(dropout=0.2)
     for _ in range(2):
-        whole.run_epoch()
+        whole.run_round()
     again = begin(dropout=0.2)
     again.load_state_dict(copy.deepcopy(whole.state_dict()))
-    ours, theirs = again.run_epoch(), whole.run_epoch()
+    ours, theirs = again.run_round(), whole.run_round()
     assert ours.epoch == 3
     assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.02)
 
@@ -173,7 +173,7 @@ def _wait_for_gpu(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
 
 def losses_of(tuning: Any, epochs: int = 3) -> list[float]:
     """Training losses."""
-    return [tuning.run_epoch().train_loss for _ in range(epochs)]
+    return [tuning.run_round().train_loss for _ in range(epochs)]
 
 
 @pytest.mark.parametrize(
@@ -239,13 +239,13 @@ def test_a_graph_that_does_not_fit_the_memory_is_not_recorded(begin: Any) -> Non
     fields = {"backbone": "resnet50", "image_size": 32, "batch_size": 512, "images": 2048 - 1}
     free = begin(**fields)
     free._steps.gradients.stop_recording()
-    peak = free.run_epoch().peak_memory_mib
+    peak = free.run_round().peak_memory_mib
     del free
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
     torch.cuda.set_per_process_memory_fraction(1.05 * peak / total)
     tight = begin(**fields)
-    reports = [tight.run_epoch() for _ in range(2)]
+    reports = [tight.run_round() for _ in range(2)]
     assert np.isfinite([report.train_loss for report in reports]).all()
     assert tight._steps.gradients._graph is None
     assert not tight.ran_out_of_memory, "it fits without a graph"

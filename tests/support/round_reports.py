@@ -1,13 +1,14 @@
-"""Epoch reports with a given accuracy."""
+"""Reports of rounds with a given accuracy."""
 
-from trainables.training import EpochReport
+from trainables.training import RoundReport
 
 
-def report(epoch: int, accuracy: float, *, is_last: bool = False) -> EpochReport:
-    """Report of an epoch with this accuracy; a NaN makes it a diverged epoch."""
+def report(number: int, accuracy: float, *, is_last: bool = False) -> RoundReport:
+    """Report of a round with this accuracy, one in each epoch; a NaN makes it a diverged one."""
     diverged = accuracy != accuracy
-    return EpochReport(
-        epoch=epoch,
+    return RoundReport(
+        round=number,
+        epoch=number,
         train_loss=1.0,
         val_loss=1 - accuracy,
         val_accuracy=accuracy,

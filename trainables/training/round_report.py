@@ -1,15 +1,20 @@
-"""`EpochReport`: metrics, timing and memory of one epoch. Does not import torch."""
+"""`RoundReport`: metrics, timing and memory of one round. Does not import torch."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class EpochReport:
-    """Metrics, timing and memory of one epoch; ``val_`` fields are NaN without validation."""
+class RoundReport:
+    """Metrics, timing and memory of one round; ``val_`` fields are NaN without validation.
 
-    epoch: int
-    """Number of the epoch, counted from 1."""
+    A round is the part of an epoch after which a fine-tune validates; often it is the whole epoch.
+    """
+
+    round: int
+    """Number of the round, counted from 1."""
+    epoch: float
+    """Epochs done after the round: a whole number unless an epoch has several rounds."""
     train_loss: float
     """Mean training loss over the images, with label smoothing, class weights and penalties."""
     val_loss: float
@@ -18,9 +23,9 @@ class EpochReport:
     val_balanced_accuracy: float
     val_macro_f1: float
     learning_rate: float
-    """Learning rate of the head at the epoch's last step."""
+    """Learning rate of the head at the round's last step."""
     seconds: float
-    """Wall time of the epoch, validation included."""
+    """Wall time of the round, validation included."""
     prefix_seconds: float
     """Part of ``seconds`` for augmentation and the frozen prefix, in training and validation."""
     evaluate_seconds: float
@@ -28,10 +33,10 @@ class EpochReport:
     images_per_second: float
     """Training images per second of wall time, validation excluded."""
     peak_memory_mib: float
-    """On a GPU the largest memory that torch reserved in this epoch; on a CPU the largest resident
+    """On a GPU the largest memory that torch reserved in this round; on a CPU the largest resident
     size of the process since it started."""
     is_last: bool
-    """Whether training ends with this epoch: as planned, by early stopping or by divergence."""
+    """Whether training ends with this round: as planned, by early stopping or by divergence."""
     diverged: bool = False
     """Whether a loss became NaN or infinite, which ends training."""
 
@@ -41,5 +46,9 @@ class EpochReport:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build a report from ``values`` by field name; other keys are ignored."""
+        """Build a report from ``values`` by field name; other keys are ignored.
+
+        Earlier versions had one round in each epoch, and no ``round``.
+        """
+        values = {"round": values.get("epoch"), **values}
         return cls(**{field.name: values[field.name] for field in fields(cls)})

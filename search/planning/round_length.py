@@ -1,0 +1,49 @@
+"""Length of a round: how many images a trial trains on before it validates and reports."""
+
+import math
+from collections.abc import Callable
+
+from search.config import Rounds, SweepConfig, images_per_epoch
+from trainables.data import Dataset
+
+ROUND_SECONDS = 30.0
+"""Seconds of training in a round, if the setting `round_images` is "auto"."""
+MAX_EPOCH_IMAGES = 5000
+"""Largest number of training images for which "auto" makes a round an epoch, without measuring."""
+MIN_ROUND_IMAGES = 1024
+"""Smallest round that "auto" makes: several batches, however slow the machine."""
+VALIDATION_SHARE = 0.3
+"""Validation images of a round, as a share of its training images, if the setting `val_images` is
+"auto". Validating an image takes about a third of the time of training on it, so this costs about a
+tenth."""
+MIN_VALIDATION_IMAGES = 500
+"""Smallest part of more validation images: an accuracy of 0.9 is then known to 3 points."""
+
+
+def choose_rounds(
+    config: SweepConfig, dataset: Dataset, images_per_second: Callable[[], float]
+) -> Rounds:
+    """Divide an epoch as the settings say.
+
+    ``images_per_second`` measures the speed of training. It is called only if `round_images` is
+    "auto", there are more than `MAX_EPOCH_IMAGES` training images and no folds. The length is then
+    a power of two, so that small differences in speed do not change it.
+    """
+    epoch = images_per_epoch(config, dataset)
+    if config.round_images != "auto":
+        images = config.round_images
+    else:
+        measured = epoch > MAX_EPOCH_IMAGES and not config.folds
+        images = _measured_length(images_per_second()) if measured else epoch
+    per_epoch = max(1, round(epoch / images))
+    if config.val_images != "auto":
+        return Rounds(per_epoch, config.val_images)
+    if per_epoch == 1 or config.folds or config.sensitivity:
+        return Rounds(per_epoch)
+    return Rounds(per_epoch, max(MIN_VALIDATION_IMAGES, round(VALIDATION_SHARE * images)))
+
+
+def _measured_length(images_per_second: float) -> int:
+    """Number of images in `ROUND_SECONDS`, as a power of two."""
+    exponent = round(math.log2(max(ROUND_SECONDS * images_per_second, MIN_ROUND_IMAGES)))
+    return 1 << exponent
