@@ -88,6 +88,6 @@ def test_trials_killed_for_memory_are_reported_as_such(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert "Trials failed for one cause, and none finished an epoch" in last
+    assert "Trials failed for one cause, and none finished a round" in last
     assert "memory" in last
     assert not has_traceback(done.stderr), done.stderr
