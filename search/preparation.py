@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
-from search.config import WHOLE_EPOCHS, Rounds, SweepConfig, images_per_epoch
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
 from search.planning import (
     CheckedInputs,
     Plan,
@@ -110,15 +110,7 @@ def _choose_rounds(
         job = TrialJob(config, dataset, stores, plan.weights, on_gpu=resources.gpus > 0)
         return measure_training_speed(job, resources, trained[0])
 
-    rounds = choose_rounds(config, dataset, speed)
-    if rounds.per_epoch > 1:
-        _log.info(
-            "an epoch has %d rounds of %d training images, each scored on %d validation images",
-            rounds.per_epoch,
-            images_per_epoch(config, dataset) // rounds.per_epoch,
-            len(rounds.validation_rows(config, dataset)),
-        )
-    return rounds
+    return choose_rounds(config, dataset, speed)
 
 
 def _read_images(

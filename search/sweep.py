@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from search.config import UNLIMITED_TRIALS, SweepConfig
+from search.config import UNLIMITED_TRIALS, SweepConfig, images_per_epoch
 from search.final import (
     check_export_packages,
     finalize_model,
@@ -197,7 +197,7 @@ class Sweep:
         for machine in prepared.machines:
             _log.info("machine %s", machine)
         resources = self._measure_shares(job, prepared)
-        self._log_beginning(resources)
+        self._log_beginning(job, resources)
         with self._clock.stage("search"):
             outcome = run_trials(
                 job,
@@ -240,7 +240,7 @@ class Sweep:
             )
             return measure_shares(job, prepared.resources, kinds)
 
-    def _log_beginning(self, resources: Resources) -> None:
+    def _log_beginning(self, job: TrialJob, resources: Resources) -> None:
         unlimited = self.config.trials == UNLIMITED_TRIALS
         _log.info(
             "%s trials, ranked by %s, %s",
@@ -248,6 +248,14 @@ class Sweep:
             self.config.metric,
             resources,
         )
+        rounds = job.rounds.per_epoch
+        if rounds > 1:
+            _log.info(
+                "an epoch has %d rounds of %d training images, each scored on %d validation images",
+                rounds,
+                images_per_epoch(self.config, job.dataset) // rounds,
+                len(job.rounds.validation_rows(self.config, job.dataset)),
+            )
 
     def _count_unfinished(self, trials: Sequence[TrialRecord], ended_by: str | None) -> int:
         """Count and log the trials that an interruption stopped or kept from starting."""

@@ -51,6 +51,11 @@ def test_trials_report_after_each_round_and_may_be_stopped_after_the_first(
     assert any(trial.status == "completed" for trial in trials)
 
 
+def test_the_log_says_how_long_a_round_is(rounds: SweepResult) -> None:
+    sentence = "an epoch has 4 rounds of 21 training images, each scored on 9 validation images"
+    assert sentence in rounds.paths.log.read_text()
+
+
 def test_the_tables_count_epochs(rounds: SweepResult) -> None:
     table = pd.read_parquet(rounds.paths.trials).set_index("trial_id")
     reports = pd.read_parquet(rounds.paths.epochs)
