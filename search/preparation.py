@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
-from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
+from search.config import Rounds, SweepConfig
 from search.planning import (
     CheckedInputs,
     Plan,
@@ -102,10 +102,10 @@ def _choose_rounds(
     trained = [point for point in plan.points if point.head == "trained"]
     if not trained and len(plan.points) < config.trials:
         trained = [plan.space.params({}, native_image_size=plan.native_image_size)]
-    if not trained:  # linear probes alone
-        return WHOLE_EPOCHS
 
     def speed() -> float:
+        if not trained:  # linear probes alone, which take every image at once
+            return float(len(dataset))
         progress("measuring the speed of training", 0, 0)
         job = TrialJob(config, dataset, stores, plan.weights, on_gpu=resources.gpus > 0)
         return measure_training_speed(job, resources, trained[0])

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,8 @@ import pandas as pd
 import pytest
 
 from search import SweepConfig
-from search.preparation import Preparation, prepare_sweep, record_launch
+from search.config import WHOLE_EPOCHS, Rounds
+from search.preparation import Preparation, _choose_rounds, prepare_sweep, record_launch
 from search.record import StageClock, SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.data import Dataset
@@ -65,3 +67,33 @@ def test_a_launch_is_recorded_before_its_first_trial(
     assert SearchSpace.load(str(paths.space)).open.keys() == prepared.plan.space.open.keys()
     points = json.loads(paths.initial_points.read_text())
     assert points == [point.model_dump() for point in prepared.plan.points]
+
+
+def test_the_length_of_a_round_is_measured_at_the_launch_of_a_large_set_and_then_kept(
+    config: SweepConfig, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MAX_EPOCH_IMAGES", 10), ("MIN_ROUND_IMAGES", 16), ("ROUND_SECONDS", 0)):
+        monkeypatch.setattr(f"search.planning.round_length.{name}", value)
+    plan = prepare_sweep(config, ignore_progress, StageClock()).plan
+    assert plan.rounds == Rounds(round(84 / 16), 500)
+    paths = SweepPaths(tmp_path / "sweep")
+    paths.root.mkdir()
+    record_launch(paths, plan, config)
+    monkeypatch.delattr("search.preparation.measure_training_speed")
+    again = prepare_sweep(config, ignore_progress, StageClock(), recorded_in=paths)
+    assert again.plan.rounds == plan.rounds
+
+
+def test_linear_probes_alone_have_whole_epochs_unless_a_length_is_given(
+    prepared: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.planning.round_length.MAX_EPOCH_IMAGES", 10)
+    probes = (prepared.plan.points[0].linear_probe,) * prepared.plan.config.trials
+
+    def rounds(**given: object) -> Rounds:
+        settings = prepared.plan.config.model_copy(update=given)
+        plan = replace(prepared.plan, config=settings, points=probes)
+        return _choose_rounds(plan, prepared.stores, prepared.resources, ignore_progress)
+
+    assert rounds() == WHOLE_EPOCHS
+    assert rounds(round_images=21, val_images=9) == Rounds(4, 9)
