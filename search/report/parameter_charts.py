@@ -209,7 +209,7 @@ def _importances(history: SearchHistory) -> list[Picture]:
         chart.picture(
             f"Importance of the parameters: {listed}.",
             "Importance of the parameters by fANOVA (Hutter et al. 2014) for the score after epoch "
-            f"{epoch:.3g}, over {len(values)} of {len(lengths)} trials. It is only a hint: the "
+            f"{epoch:.4g}, over {len(values)} of {len(lengths)} trials. It is only a hint: the "
             "sampler prefers good regions, and early scores need not predict final ones.",
         )
     ]

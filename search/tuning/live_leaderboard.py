@@ -99,8 +99,8 @@ class LiveLeaderboard:
                 trial_name(number),
                 self._backbones[number],
                 f"{METRICS[self._metric].of(best):.4f}",
-                f"{round(best.epoch, 2):g}",
-                f"{round(self._epochs[number], 2):g}/{self._max_epochs}",
+                f"{best.epoch:.4g}",
+                f"{self._epochs[number]:.4g}/{self._max_epochs}",
                 self._status[number],
             )
         return table

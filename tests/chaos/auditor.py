@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 _ROUND = "epoch_"
+"""Prefix of the attributes that hold a trial's rounds; it is older than rounds."""
 
 
 def audit(sweep: Path, *, trials: int) -> list[str]:
@@ -27,7 +28,7 @@ def audit(sweep: Path, *, trials: int) -> list[str]:
     for trial in launched:
         faults += [f"trial {trial.number}: {fault}" for fault in _trial_faults(trial)]
         faults += [f"trial {trial.number}: {fault}" for fault in _curve_faults(trial, sweep)]
-    again = [key for key, count in _epoch_entries(sweep).items() if count > 1]
+    again = [key for key, count in _round_entries(sweep).items() if count > 1]
     faults += [f"trial {number} has its {key} twice" for number, key in again]
     left = [file.name for file in (sweep / "checkpoints").iterdir()]
     if left:
@@ -71,8 +72,8 @@ def _curve_faults(trial: FrozenTrial, sweep: Path) -> list[str]:
     return [] if steps == expected else [f"TensorBoard has {steps} instead of {expected}"]
 
 
-def _epoch_entries(sweep: Path) -> Counter[tuple[int, str]]:
-    """Number of times that the journal has each epoch, by trial id and attribute name."""
+def _round_entries(sweep: Path) -> Counter[tuple[int, str]]:
+    """Number of times that the journal has each round, by trial id and attribute name."""
     lines = [json.loads(x) for x in (sweep / "study.journal").read_text("utf-8").splitlines()]
     return Counter(
         (line["trial_id"], key)

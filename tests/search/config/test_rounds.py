@@ -92,7 +92,7 @@ def test_the_best_trials_are_repeated_to_their_best_round(rounds: SweepResult) -
 def test_the_card_names_epochs_briefly(rounds: SweepResult) -> None:
     assert rounds.final is not None
     epochs = rounds.final.winner.epochs
-    assert f"validation images for {epochs:.3g} epochs" in rounds.paths.model_card.read_text()
+    assert f"validation images for {epochs:.4g} epochs" in rounds.paths.model_card.read_text()
 
 
 def test_the_sweep_can_be_launched_again_with_the_given_lengths(rounds: SweepResult) -> None:
