@@ -5,15 +5,15 @@
 
 For every FOLDER (any folder of images) and seed there is one split. Finesweep runs first; each
 rival then has ``--seconds``, or the time that Finesweep took if that was more. They run one after
-another. With ``--go-on``, races of earlier calls with the same seconds and images are not run
-again, and are in the table too. The packages of fastai and AutoGluon are installed at first use, in
+another. With ``--go-on``, what ran in earlier calls with the same seconds and images is not run
+again, and is in the table too. The packages of fastai and AutoGluon are installed at first use, in
 environments of their own below the scratch folder.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests.benchmarks.fixed_trials import link_weights
@@ -32,13 +32,25 @@ from tests.benchmarks.rivals.table import (
 
 
 def race(
-    source: Path, weights: Path, *, seconds: float, images: int, test_images: int, seed: int
+    source: Path,
+    weights: Path,
+    *,
+    seconds: float,
+    images: int,
+    test_images: int,
+    seed: int,
+    ran: Collection[str],
 ) -> Iterator[Outcome]:
-    """Outcomes of Finesweep and then of every rival, on one split of a folder of images."""
+    """Outcomes of Finesweep and then of every rival, on one split of a folder of images.
+
+    Those in ``ran`` are left out.
+    """
     work = fresh(SCRATCH / "rivals" / source.name / str(seed))
     folder = work / "images"
     lay_out(source, folder, images=images, test_images=test_images, seed=seed)
     for name, run in [(OURS, run_finesweep), *((rival.name, rival.run) for rival in RIVALS)]:
+        if name in ran:
+            continue
         out = fresh(work / name.replace(" ", "-")) / "answer.json"
         try:
             answer = run(Task(folder, weights, seconds, seed, out))
@@ -88,9 +100,7 @@ def main() -> None:
     weights, outcomes = link_weights(3), read_outcomes(record)
     for folder in args.folders:
         for seed in range(args.seeds):
-            if any((o.image_set, o.seed) == (folder.name, seed) for o in outcomes):
-                continue
-            ran = []
+            ran = {o.contestant for o in outcomes if (o.image_set, o.seed) == (folder.name, seed)}
             for outcome in race(
                 folder.absolute(),
                 weights,
@@ -98,11 +108,11 @@ def main() -> None:
                 images=args.images,
                 test_images=args.test_images,
                 seed=seed,
+                ran=ran,
             ):
-                ran.append(outcome)
                 print(outcome.image_set, seed, outcome.contestant, outcome.score, file=sys.stderr)
-            add_outcomes(record, ran)
-            outcomes += ran
+                add_outcomes(record, [outcome])
+                outcomes.append(outcome)
         write_table(
             "rivals",
             "Rivals in equal wall time",

@@ -45,7 +45,7 @@ def add_outcomes(file: Path, outcomes: Sequence[Outcome]) -> None:
 def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
     """Lines of the accuracies with their margins, of all runs, and of the rivals' versions."""
     sets = list(dict.fromkeys(outcome.image_set for outcome in outcomes))
-    contestants = list(dict.fromkeys(outcome.contestant for outcome in outcomes))
+    contestants = list(dict.fromkeys([OURS, *(outcome.contestant for outcome in outcomes)]))
     runs = {
         (s, c): [o for o in outcomes if (o.image_set, o.contestant) == (s, c)]
         for s in sets
