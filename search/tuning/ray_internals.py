@@ -4,7 +4,8 @@ Ray may change any of them without notice. ``tests/search/tuning/test_ray_intern
 version that they were tested with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,24 @@ def error_files(trial: Trial) -> tuple[Path | None, Path | None]:
 def rungs_per_bracket(scheduler: ASHAScheduler) -> Sequence[int]:
     """Number of rungs in each bracket of a scheduler."""
     return [len(bracket._rungs) for bracket in scheduler._brackets]
+
+
+def compare_with_several(scheduler: ASHAScheduler) -> None:
+    """Let a rung stop no trial before it has as many scores as its reduction factor.
+
+    One trial in so many is promoted, so of fewer scores none can be said to be too low. Ray stops
+    every trial that reaches a rung second with a lower score than the first.
+    """
+    for bracket in scheduler._brackets:
+        bracket.cutoff = partial(_cutoff_of_several, bracket)  # type: ignore[method-assign]
+
+
+def _cutoff_of_several(bracket: Any, scores: Mapping[Any, float]) -> float | None:
+    """Ray's score below which a trial is stopped; None while there are too few scores."""
+    if len(scores) < bracket.rf:
+        return None
+    cutoff: float | None = type(bracket).cutoff(bracket, scores)
+    return cutoff
 
 
 def put_into_bracket(scheduler: ASHAScheduler, trial_id: Any, bracket: int) -> None:

@@ -17,6 +17,7 @@ from search.record import TrialRecord
 from search.trial import TrialRequest
 from search.tuning.ray_internals import (
     bracket_probabilities,
+    compare_with_several,
     forget_stop,
     put_into_bracket,
     rungs_per_bracket,
@@ -113,7 +114,16 @@ class StoppingRule(FIFOScheduler):
 
 
 class _ReproducibleBrackets(ASHAScheduler):
-    """Ray's ASHA, but a trial's number alone decides its bracket, so a resume keeps both."""
+    """Ray's ASHA, with two differences.
+
+    A trial's number alone decides its bracket, so a resume keeps both. And a rung stops no trial
+    before it has several scores (`compare_with_several`): the first trials are a sweep's best
+    guesses, and in a short sweep most of its trials.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        compare_with_several(self)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Draw a bracket with Ray's probabilities, seeded by the trial's number."""

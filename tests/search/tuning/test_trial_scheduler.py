@@ -84,6 +84,13 @@ def test_rungs_restored_from_the_journal_equal_those_of_the_sweep(
     assert rungs(again) == rungs(first)
 
 
+def test_a_rung_stops_no_trial_before_three_have_scores() -> None:
+    rule = strict(CONFIG)
+    falling = [[0.9 - number / 10] * 9 for number in range(5)]
+    records = [live(rule, number, curve, f"ray {number}") for number, curve in enumerate(falling)]
+    assert [len(record.reports) for record in records] == [9, 9, 9, 1, 1]
+
+
 def test_a_resumed_trial_counts_once(records: list[TrialRecord]) -> None:
     rule = strict(CONFIG)
     assert isinstance(rule, Asha)
