@@ -232,7 +232,7 @@ class TrainingSettings(SettingGroup):
     schedule."""
     round_images: int | Literal["auto"] = "auto"
     """Training images of a round. After each round a trial validates, is recorded and may be
-    stopped. auto is about half a minute of training, or an epoch of at most 5,000 images."""
+    stopped. auto is 10 to 20 seconds of training, or an epoch of at most 5,000 images."""
     val_images: int | Literal["auto"] = "auto"
     """Number of validation images that score a round, each class with its share. auto is all of
     them or, if an epoch has several rounds, about 0.3 for each training image of a round. With

@@ -32,11 +32,11 @@ def test_a_round_of_a_small_set_is_an_epoch_with_all_validation_images() -> None
     assert rounds(images(MAX_EPOCH_IMAGES, 2000)) == WHOLE_EPOCHS
 
 
-def test_a_round_of_a_large_set_takes_about_half_a_minute() -> None:
+def test_a_round_of_a_large_set_takes_20_seconds_at_most() -> None:
     large = images(60_000, 9000)
-    assert rounds(large, 80) == Rounds(round(60_000 / 2048), round(0.3 * 2048))
-    assert rounds(large, 70) == rounds(large, 80), "small differences in speed change nothing"
-    assert rounds(large, 160).per_epoch == round(60_000 / 4096)
+    assert rounds(large, 200) == Rounds(round(60_000 / 2048), round(0.3 * 2048))
+    assert rounds(large, 110) == rounds(large, 200), "small differences in speed change nothing"
+    assert rounds(large, 210).per_epoch == round(60_000 / 4096)
 
 
 def test_a_fast_machine_sees_an_epoch_in_a_round() -> None:
