@@ -69,7 +69,7 @@ def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
 def _mean_accuracy(runs: Sequence[Outcome]) -> float | None:
     """Mean test accuracy over the seeds; None if a seed has no answer."""
     values = [run.score.accuracy for run in runs if run.score]
-    return statistics.mean(values) if len(values) == len(runs) else None
+    return statistics.mean(values) if values and len(values) == len(runs) else None
 
 
 def _margin_lines(
