@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from trainables.data.scan import ScannedImage
+from trainables.data.scan_results import ScannedImage
 from trainables.listing import Row, SplitName, natural_key, relative_path
 
 ReadableImages = Sequence[tuple[Row, ScannedImage]]

@@ -6,7 +6,6 @@ near copy if its colours at low resolution are too. Both thresholds were chosen 
 tests/benchmarks/near_copies.py. It does not find crops.
 """
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,17 +28,19 @@ _MIN_CONTRAST = 4.0
 """Standard deviation that a channel of the thumbnail must have; below, the image is too plain."""
 _MAX_BUCKET = 32
 """Images with one value of a band above which the band says nothing about them."""
+_HASHES_PER_PART = 50_000
+"""Number of hashes that are looked up at a time, to bound the memory of their candidates."""
 _ORIENTATIONS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Appearance:
     """Look of an image, for comparison with others. Both fields are empty for plain images."""
 
-    hash: str = ""
-    """Perceptual hash, 64 hexadecimal digits."""
-    thumbnail: str = ""
-    """8 x 8 RGB pixels in base 64."""
+    hash: bytes = b""
+    """Perceptual hash of 256 bits."""
+    thumbnail: bytes = b""
+    """8 x 8 RGB pixels."""
 
 
 UNKNOWN = Appearance()
@@ -57,9 +58,7 @@ def appearance_of(image: Image.Image) -> Appearance:
     if pixels.std(axis=(0, 1)).max() < _MIN_CONTRAST:
         return UNKNOWN
     bits = imagehash.phash(small, hash_size=_HASH_SIDE).hash
-    return Appearance(
-        np.packbits(bits).tobytes().hex(), base64.b64encode(pixels.tobytes()).decode()
-    )
+    return Appearance(np.packbits(bits).tobytes(), pixels.tobytes())
 
 
 def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
@@ -67,13 +66,15 @@ def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
     rows = np.array([k for k, each in enumerate(appearances) if each.hash], dtype=np.int64)
     if len(rows) < 2:
         return np.empty((0, 2), dtype=np.int64)
-    digits = bytes.fromhex("".join(appearances[k].hash for k in rows))
-    bits = np.unpackbits(np.frombuffer(digits, np.uint8)).reshape(len(rows), _HASH_SIDE, _HASH_SIDE)
-    pairs = close_hashes(bits.astype(bool))
-    shape = (len(rows), _THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX, 3)
-    pixels = b"".join(base64.b64decode(appearances[k].thumbnail) for k in rows)
+    packed = np.frombuffer(b"".join(appearances[k].hash for k in rows), np.uint8)
+    bits = np.unpackbits(packed).reshape(len(rows), _HASH_SIDE, _HASH_SIDE)
+    pairs = rows[close_hashes(bits.view(bool))]
+    alike, places = np.unique(pairs, return_inverse=True)
+    shape = (len(alike), _THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX, 3)
+    pixels = b"".join(appearances[k].thumbnail for k in alike)
     thumbnails = np.frombuffer(pixels, np.uint8).reshape(shape)
-    found: np.ndarray = rows[pairs[correlations(thumbnails, pairs) >= MIN_CORRELATION]]
+    match = correlations(thumbnails, places.reshape(pairs.shape))
+    found: np.ndarray = pairs[match >= MIN_CORRELATION]
     return found
 
 
@@ -92,15 +93,18 @@ def close_hashes(bits: np.ndarray) -> np.ndarray:
     for turned in _orientations(bits):
         turned_words = _words(turned)
         for k, keys in enumerate(_bands(turned)):
-            first = np.searchsorted(index[k], keys, side="left")
-            counts = np.searchsorted(index[k], keys, side="right") - first
-            counts[counts > _MAX_BUCKET] = 0
-            right = np.repeat(np.arange(len(keys)), counts)
-            within = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
-            left = order[k][first[right] + within]
-            left, right = left[left < right], right[left < right]
-            close = _distances(words, left, turned_words, right) <= MAX_HASH_DISTANCE
-            found.append(np.stack([left[close], right[close]], axis=1))
+            for start in range(0, len(keys), _HASHES_PER_PART):
+                part = keys[start : start + _HASHES_PER_PART]
+                first = np.searchsorted(index[k], part, side="left")
+                counts = np.searchsorted(index[k], part, side="right") - first
+                counts[counts > _MAX_BUCKET] = 0
+                right = np.repeat(np.arange(len(part)), counts)
+                within = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
+                left = order[k][first[right] + within]
+                right += start
+                left, right = left[left < right], right[left < right]
+                close = _distances(words, left, turned_words, right) <= MAX_HASH_DISTANCE
+                found.append(np.stack([left[close], right[close]], axis=1))
         found = [np.unique(np.concatenate(found), axis=0)]
     return found[0]
 

@@ -6,18 +6,16 @@ only files that are new or have changed.
 
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trainables.data.near_copies import UNKNOWN, Appearance, appearance_of
+from trainables.data.near_copies import appearance_of
 from trainables.data.pixel_store import StagedPixels
-from trainables.files import write_atomically
+from trainables.data.scan_results import FileStamp, ScannedImage, read_results, write_results
 from trainables.images import (
     DECODER_VERSION,
     IMAGE_ERRORS,
@@ -40,31 +38,8 @@ _IMAGES_PER_TASK = 16
 """Number of images that a thread scans at a time."""
 _SMALL_BYTES = 8192
 """Average size of files below which one thread is faster than several, measured on two cores."""
-_SCAN_VERSION = 4
+_SCAN_VERSION = 5
 """Part of the name of the file of results. Change it whenever a scan gives other results."""
-
-FileStamp = tuple[int, ...]
-"""A file's size in bytes, and its modification and change times in ns; empty if it is missing."""
-
-
-@dataclass(frozen=True)
-class ScannedImage:
-    """Result of decoding one file."""
-
-    digest: str = ""
-    """Hash of the file's bytes; empty if the image can't be read."""
-    error: str = ""
-    """Reason why the image can't be read; empty if it can."""
-    oddity: str = ""
-    """Reason why a person should look at the image; empty if there is no reason."""
-    pixels: str = ""
-    """Hash of the size and the RGB pixels, equal for one image in two files. A JPEG of 896 pixels
-    or more on its shorter side is hashed at reduced size, so only its copies as JPEG are equal."""
-    appearance: Appearance = UNKNOWN
-    """Look of the image, by which near copies are found."""
-    elongation: float = 1.0
-    """Longer side of the image, divided by the shorter."""
-
 
 def scan_images(
     paths: Sequence[Path],
@@ -109,21 +84,18 @@ def _are_small(paths: Sequence[Path]) -> bool:
 
 
 class _ScanCache:
-    """Scan results of unchanged files, in one JSON file per folder and version of the decoder."""
+    """Scan results of unchanged files, in one file per folder and version of the decoder."""
 
     def __init__(self, cache: Path, paths: Sequence[Path]) -> None:
         root = os.path.commonpath([path.parent for path in paths]) if paths else ""
         name = hashlib.blake2b(os.fsencode(root), digest_size=12).hexdigest()
-        self._file = cache / "opened" / f"{name}-{_SCAN_VERSION}-{DECODER_VERSION}.json"
+        self._file = cache / "opened" / f"{name}-{_SCAN_VERSION}-{DECODER_VERSION}.parquet"
         self._results: dict[str, tuple[FileStamp, ScannedImage]] = {}
         self._changed = False
         if self._file.exists():
-            stored = json.loads(self._file.read_text(encoding="utf-8"))
-            for path, (stamp, fields) in stored.items():
-                if tuple(stamp) == _stamp(Path(path)):
-                    appearance = Appearance(**fields.pop("appearance"))
-                    image = ScannedImage(**fields, appearance=appearance)
-                    self._results[path] = (tuple(stamp), image)
+            for path, stamp, image in read_results(self._file):
+                if stamp == _stamp(Path(path)):
+                    self._results[path] = (stamp, image)
 
     def get(self, path: Path) -> ScannedImage | None:
         """Result for an unchanged file; None if the file has to be scanned."""
@@ -138,13 +110,12 @@ class _ScanCache:
     def write(self) -> None:
         """Save all results except errors, which may come from the disk and not from the file."""
         if self._changed:
-            readable = {
-                path: (stamp, {**vars(image), "appearance": vars(image.appearance)})
+            readable = (
+                (path, stamp, image)
                 for path, (stamp, image) in self._results.items()
                 if not image.error
-            }
-            text = json.dumps(readable)  # ASCII: a name that is not UTF-8 comes back as it is
-            write_atomically(self._file, lambda partial: partial.write_text(text))
+            )
+            write_results(self._file, readable)
 
 
 def _stamp(path: Path) -> FileStamp:

@@ -21,7 +21,8 @@ from trainables.data.copies import (
 from trainables.data.dataset import Dataset
 from trainables.data.groups import group_proposal
 from trainables.data.pixel_store import StagedPixels
-from trainables.data.scan import ScannedImage, scan_images
+from trainables.data.scan import scan_images
+from trainables.data.scan_results import ScannedImage
 from trainables.data.sources import read_source
 from trainables.data.split import assign_splits
 from trainables.data.split_spec import SplitSpec
@@ -82,24 +83,30 @@ def survey_images(
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
-    # 1. List the images, and decode each one.
     listing = read_source(data, cache=cache, options=options, progress=progress)
     paths = [row.path for row in listing.rows]
     scanned = scan_images(paths, cache=cache, staged=staged, progress=progress)
-    # 2. Leave out images that can't be read.
+    return survey_of(listing, scanned, options=options, split=split)
+
+
+def survey_of(
+    listing: Listing, scanned: Sequence[ScannedImage], *, options: ReadOptions, split: SplitSpec
+) -> Survey:
+    """Survey of listed images, with the scan result of each. Raises `DataError`."""
+    # 1. Leave out images that can't be read.
     readable, issues = _readable_images(listing, scanned)
     _refuse_too_many_unreadable(listing, issues)
-    # 3. Leave out copies of an image that another given split has too. Report all other copies.
+    # 2. Leave out copies of an image that another given split has too. Report all other copies.
     readable, leaked = drop_copies_across_splits(readable, listing.root)
     issues = [*issues, *leaked, *copy_issues(readable, listing.root)]
-    # 4. Number the classes.
+    # 3. Number the classes.
     _refuse_unreadable_classes(listing, readable)
     classes = class_names(row for row, _ in readable)
-    # 5. Find out which images belong together, and assign each image to a split.
+    # 4. Find out which images belong together, and assign each image to a split.
     units = find_units(readable, listing.root, options)
     issues += near_copy_issues(readable, units.near_pairs, listing.root)
     splits, split_description = assign_splits(readable, units, split)
-    # 6. Assemble the dataset.
+    # 5. Assemble the dataset.
     dataset = _dataset(listing.root, classes, readable, splits, units)
     _refuse_empty_classes(dataset)
     notes = (*listing.notes, *_notes_on_units(readable, units, dataset))

@@ -55,7 +55,7 @@ class Unused:
         return f"{self.reason}: {self.count}, such as {self.example}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """Path and label of one image. ``split`` and ``group`` are None if the source gives none."""
 

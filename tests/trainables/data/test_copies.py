@@ -8,7 +8,7 @@ from trainables.data.copies import (
     near_copy_issues,
     near_copy_notes,
 )
-from trainables.data.scan import ScannedImage
+from trainables.data.scan_results import ScannedImage
 from trainables.listing.listing import Row, SplitName
 
 ROOT = Path("/root")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spaces import DataError
-from trainables.data.scan import ScannedImage
+from trainables.data.scan_results import ScannedImage
 from trainables.data.split import SplitSpec, assign_splits
 from trainables.data.units import Units
 from trainables.listing.listing import Row

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from spaces import DataError
-from trainables.data.scan import ScannedImage
+from trainables.data.scan_results import ScannedImage
 from trainables.data.units import find_units, group_notes
 from trainables.listing.listing import ReadOptions, Row, SplitName
 
