@@ -20,7 +20,7 @@ SPACE = str(Path(__file__).with_name("space.toml"))
 SEARCH_SHARE = 2 / 3
 """Share of the time that Finesweep may search for. The images are opened before it; retraining and
 the test come after it."""
-FULL_TRIALS, MOST_EPOCHS = 2, 10
+FULL_TRIALS, MOST_EPOCHS = 1, 10
 REHEARSED = {"backbone": "tf_efficientnet_lite1", "image_size": 160, "unfreeze": 0.5}
 """A point in the middle of the space."""
 
