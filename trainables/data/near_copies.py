@@ -8,6 +8,7 @@ tests/benchmarks/near_copies.py. It does not find crops.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import imagehash
 import numpy as np
@@ -66,9 +67,8 @@ def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
     rows = np.array([k for k, each in enumerate(appearances) if each.hash], dtype=np.int64)
     if len(rows) < 2:
         return np.empty((0, 2), dtype=np.int64)
-    packed = np.frombuffer(b"".join(appearances[k].hash for k in rows), np.uint8)
-    bits = np.unpackbits(packed).reshape(len(rows), _HASH_SIDE, _HASH_SIDE)
-    pairs = rows[close_hashes(bits.view(bool))]
+    hashes = np.frombuffer(b"".join(appearances[k].hash for k in rows), np.uint8)
+    pairs = rows[close_hashes(hashes.reshape(len(rows), -1))]
     alike, places = np.unique(pairs, return_inverse=True)
     shape = (len(alike), _THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX, 3)
     pixels = b"".join(appearances[k].thumbnail for k in alike)
@@ -78,35 +78,56 @@ def near_copies(appearances: Sequence[Appearance]) -> np.ndarray:
     return found
 
 
-def close_hashes(bits: np.ndarray) -> np.ndarray:
+def close_hashes(hashes: np.ndarray) -> np.ndarray:
     """Pairs of hashes that differ in `MAX_HASH_DISTANCE` bits at most in one of 8 orientations.
 
-    ``bits`` is ``(n, 16, 16)`` bool. Returns ``(m, 2)`` indices, ascending. The hashes are indexed
-    by 16 bands of 16 bits (multi-index hashing, Norouzi et al. 2012). A pair is found if one band
-    is equal; of pairs that differ in 20 random bits, 1 in 100 is missed. Time grows with n, and not
-    with its square.
+    ``hashes`` is ``(n, 32)`` uint8: 16 x 16 bits. Returns ``(m, 2)`` indices, ascending. The hashes
+    are indexed by 16 bands of 16 bits (multi-index hashing, Norouzi et al. 2012). A pair is found
+    if one band is equal; of pairs that differ in 20 random bits, 1 in 100 is missed.
     """
-    words = _words(bits)
-    index = [np.sort(each) for each in _bands(bits)]
-    order = [np.argsort(each, kind="stable") for each in _bands(bits)]
+    parts = [slice(k, k + _HASHES_PER_PART) for k in range(0, len(hashes), _HASHES_PER_PART)]
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    bands = np.concatenate([_bands(_bits(hashes[part])) for part in parts], axis=1)
+    index = [_BandIndex.of(band) for band in bands]
     found = [np.empty((0, 2), dtype=np.int64)]
-    for turned in _orientations(bits):
-        turned_words = _words(turned)
-        for k, keys in enumerate(_bands(turned)):
-            for start in range(0, len(keys), _HASHES_PER_PART):
-                part = keys[start : start + _HASHES_PER_PART]
-                first = np.searchsorted(index[k], part, side="left")
-                counts = np.searchsorted(index[k], part, side="right") - first
-                counts[counts > _MAX_BUCKET] = 0
-                right = np.repeat(np.arange(len(part)), counts)
-                within = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
-                left = order[k][first[right] + within]
-                right += start
-                left, right = left[left < right], right[left < right]
-                close = _distances(words, left, turned_words, right) <= MAX_HASH_DISTANCE
-                found.append(np.stack([left[close], right[close]], axis=1))
+    for part in parts:
+        for turned in _orientations(_bits(hashes[part])):
+            turned_words = _words(turned)
+            for band, keys in zip(index, _bands(turned), strict=True):
+                left, right = band.candidates(keys)
+                for used in (1, 4):  # most candidates already differ in the first of 4 words
+                    differences = words[left, :used] ^ turned_words[right, :used]
+                    distances = np.bitwise_count(differences).sum(axis=1, dtype=np.int64)
+                    keep = (left < right + part.start) & (distances <= MAX_HASH_DISTANCE)
+                    left, right = left[keep], right[keep]
+                found.append(np.stack([left, right + part.start], axis=1))
         found = [np.unique(np.concatenate(found), axis=0)]
     return found[0]
+
+
+@dataclass(frozen=True)
+class _BandIndex:
+    """Hashes by their value of one band."""
+
+    hashes: np.ndarray
+    """Indices of all hashes in the order of their values, ``(n,)`` int64."""
+    starts: np.ndarray
+    """Where the hashes of each value start in ``hashes``, ``(2**16 + 1,)`` int64."""
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Self:
+        """Index of ``(n,)`` uint16 values."""
+        counts = np.bincount(values, minlength=2**16)
+        return cls(np.argsort(values, kind="stable"), np.concatenate([[0], np.cumsum(counts)]))
+
+    def candidates(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of an indexed hash, and the position of a value that is equal in this band."""
+        first = self.starts[values]
+        counts = self.starts[values.astype(np.int64) + 1] - first
+        counts[counts > _MAX_BUCKET] = 0
+        right = np.repeat(np.arange(len(values)), counts)
+        within = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.hashes[first[right] + within], right
 
 
 def correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -142,20 +163,18 @@ def _orientations(bits: np.ndarray) -> Iterator[np.ndarray]:
         yield transposed ^ mirrored
 
 
-def _bands(bits: np.ndarray) -> list[np.ndarray]:
-    """16 bands of 16 bits, ``(n,)`` uint16 each. A band has one bit of every row and column."""
+def _bits(hashes: np.ndarray) -> np.ndarray:
+    """Bits of hashes, ``(n, 16, 16)`` bool."""
+    return np.unpackbits(hashes, axis=1).view(bool).reshape(-1, _HASH_SIDE, _HASH_SIDE)
+
+
+def _bands(bits: np.ndarray) -> np.ndarray:
+    """16 bands of 16 bits, ``(16, n)`` uint16. A band has one bit of every row and column."""
     side = np.arange(_HASH_SIDE)
     bands = [bits[:, side, (side + k) % _HASH_SIDE] for k in range(_HASH_SIDE)]
-    return [np.ascontiguousarray(np.packbits(b, axis=1)).view(np.uint16)[:, 0] for b in bands]
+    return np.packbits(bands, axis=2).view(np.uint16)[:, :, 0]
 
 
 def _words(bits: np.ndarray) -> np.ndarray:
     """Hashes as 64-bit words, ``(n, 4)`` uint64."""
-    packed = np.packbits(bits.reshape(len(bits), -1), axis=1)
-    return np.ascontiguousarray(packed).view(np.uint64)
-
-
-def _distances(a: np.ndarray, rows_a: np.ndarray, b: np.ndarray, rows_b: np.ndarray) -> np.ndarray:
-    """Number of different bits of the hashes ``a[rows_a]`` and ``b[rows_b]``."""
-    different: np.ndarray = np.bitwise_count(a[rows_a] ^ b[rows_b]).sum(axis=1, dtype=np.int64)
-    return different
+    return np.packbits(bits.reshape(len(bits), -1), axis=1).view(np.uint64)

@@ -41,6 +41,7 @@ _SMALL_BYTES = 8192
 _SCAN_VERSION = 5
 """Part of the name of the file of results. Change it whenever a scan gives other results."""
 
+
 def scan_images(
     paths: Sequence[Path],
     *,

@@ -60,4 +60,5 @@ def test_close_hashes_are_found_in_any_orientation_and_others_are_not() -> None:
     flips = np.zeros(256, dtype=bool)
     flips[rng.permutation(256)[:12]] = True
     bits[399] = bits[0].T ^ flips.reshape(16, 16)
-    assert close_hashes(bits).tolist() == [[0, 399]]
+    hashes = np.packbits(bits.reshape(400, 256), axis=1)
+    assert close_hashes(hashes).tolist() == [[0, 399]]
