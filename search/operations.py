@@ -1,8 +1,10 @@
 """Operations on a launched sweep: retrain its final model, write its report, export it again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from search.cluster import connect_to_ray
 from search.config import Format, SweepConfig
 from search.final import (
     ExportedFormat,
@@ -27,6 +29,7 @@ from search.record import (
 )
 from search.result import SweepResult
 from search.trial import TrialJob
+from search.tuning import fit_resources
 from spaces import ConfigError
 from trainables.data import Dataset, PixelStore, build_store, read_source
 from trainables.files import write_json
@@ -42,7 +45,7 @@ def retrain_sweep(
     changes: Mapping[str, object] | None = None,
     progress: Progress = ignore_progress,
 ) -> SweepResult:
-    """Retrain, test and export the final model of a sweep, without Ray.
+    """Retrain, test and export the final model of a sweep, without Ray unless workers share it.
 
     If ``trial``, an id or a number, is given, this trial alone is the final model. ``changes`` to
     `FINAL_MODEL_SETTINGS` are saved in the sweep's settings. Raises `UserError`.
@@ -63,6 +66,9 @@ def retrain_sweep(
     from search.report import write_report  # its charts take a second to import
 
     job = _trial_job(config, spec, dataset, paths, progress)
+    if config.retrain_workers > 1:
+        connect_to_ray(config.address)
+        job = replace(job, on_gpu=fit_resources(config).gpus > 0)
     with mirror_of(config, paths):
         if changes:
             write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))

@@ -320,6 +320,10 @@ class FinalModelSettings(SettingGroup):
 
     retrain: bool = True
     """Train the winner on train and val, test it once, and export it."""
+    retrain_workers: int = Field(1, ge=1)
+    """Workers that retrain a model together, each on a GPU of its own or on its share of the cores.
+    A step has a batch for each, and the learning rate grows with it: times the workers with SGD,
+    times their square root with other optimizers. For large sets."""
     ensemble: int = Field(1, ge=1)
     """Largest number of trials in the final model: other trials join the winner if they improve its
     validation score, and each of the trials is retrained."""

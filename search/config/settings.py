@@ -40,7 +40,13 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 UNLIMITED_TRIALS = 10_000
 """Number of trials of a sweep that has a budget but no explicit number of trials."""
 
-FINAL_MODEL_SETTINGS = ("ensemble", "calibrate", "test_time_flips", "sensitivity")
+FINAL_MODEL_SETTINGS = (
+    "ensemble",
+    "calibrate",
+    "test_time_flips",
+    "sensitivity",
+    "retrain_workers",
+)
 """Settings that a retraining may change: they determine how the final model is made from trials."""
 
 RESUMABLE_SETTINGS = (

@@ -17,10 +17,12 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from search.cluster import selector_excluding
+from search.final.retrain_team import run_in_team
 from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
+from spaces.wording import counted
 from trainables.data import ImageSet, majority_class_share
 from trainables.evaluation import (
     McNemarTest,
@@ -35,15 +37,20 @@ from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
 from trainables.training import (
+    ALONE,
     ComputeSettings,
     FineTuneSettings,
     FineTuning,
     RoundReport,
+    Team,
     finetune,
     logits_of,
 )
 
 _log = logging.getLogger("finesweep")
+
+_MIN_STEPS = 200
+"""Least number of optimizer steps of a retraining by several workers."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,13 @@ def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> Re
     the trial is kept, and ends there early. Every epoch augments the images anew. Raises `RunError`
     if training diverges.
     """
-    return _log_rounds(_retrain_steps(job, member, threads=threads), member, job.config.metric)
+    return _log_rounds(_retrain_steps(ALONE, job, member, threads), member, job.config.metric)
 
 
 def _retrain_steps(
-    job: TrialJob, member: EnsembleMember, *, threads: int
+    team: Team, job: TrialJob, member: EnsembleMember, threads: int
 ) -> Iterator[RoundReport | RetrainedMember]:
-    """Yield the report of each round, then the retrained member.
+    """Yield the report of each round, then the retrained member if this process is the first.
 
     This is the only place that evaluates a model on the test images.
     """
@@ -80,7 +87,7 @@ def _retrain_steps(
     preprocessing = Preprocessing.of(trial.params.backbone)
     store = job.store_for(trial.params)
     tuning = FineTuning(
-        trial.params,
+        team.enlarge(trial.params),
         job.weights_for(trial.params),
         num_classes=len(job.dataset.classes),
         train=job.training_part(trial.params, ImageSet.of(job.dataset, store, "train", "val")),
@@ -95,6 +102,7 @@ def _retrain_steps(
         compute=ComputeSettings(
             device=job.device, precision=job.config.precision, cache=job.config.cache_dir
         ),
+        team=team,
     )
     for report in finetune(tuning):
         yield report
@@ -103,6 +111,8 @@ def _retrain_steps(
                 f"Retraining trial {trial.trial_id} diverged: the loss was no longer finite in "
                 f"epoch {math.ceil(report.epoch)}; retrain another trial with --trial ID."
             )
+    if team.rank > 0:
+        return
     apply_temperature(tuning.model, member.temperature)
     test = ImageSet.of(job.dataset, store, "test")
     model = LogitsAndFeatures(tuning.model)
@@ -199,18 +209,26 @@ def _write(
 def _retrain_somewhere(
     job: TrialJob, member: EnsembleMember, paths: SweepPaths, avoid: Sequence[str]
 ) -> RetrainedMember:
-    """`retrain_member` in a Ray task on a GPU if the trials ran on GPUs, else in this process."""
-    if not (job.on_gpu and ray.is_initialized()):
-        return retrain_member(job, member, threads=os.cpu_count() or 1)
-    on_a_gpu: Any = ray.remote(
-        num_gpus=1,
-        num_returns="streaming",
-        max_retries=2,  # after the loss of a worker or a machine
-        label_selector=selector_excluding(avoid),
-    )
-    steps = on_a_gpu(_retrain_steps).remote(job, member, threads=1)
+    """`retrain_member` in a Ray task on a GPU if the trials ran on GPUs, else in this process.
+
+    With several `retrain_workers`, in as many Ray workers together, unless that left too few steps.
+    """
+    size, cores = _team_size(job, member), os.cpu_count() or 1
+    if size == 1 and not (job.on_gpu and ray.is_initialized()):
+        return retrain_member(job, member, threads=cores)
+    threads = 1 if job.on_gpu else max(1, cores // size)
+    log = partial(_log_rounds, member=member, metric=job.config.metric)
     try:
-        return _log_rounds(map(ray.get, steps), member, job.config.metric)
+        if size > 1:
+            steps = partial(_retrain_steps, job=job, member=member, threads=threads)
+            return log(run_in_team(steps, size, on_gpu=job.on_gpu, cpus=threads, avoid=avoid))
+        on_a_gpu: Any = ray.remote(
+            num_gpus=1,
+            num_returns="streaming",
+            max_retries=2,  # after the loss of a worker or a machine
+            label_selector=selector_excluding(avoid),
+        )
+        return log(map(ray.get, on_a_gpu(_retrain_steps).remote(ALONE, job, member, threads)))
     except RunError:
         raise
     except RayError as error:
@@ -219,6 +237,29 @@ def _retrain_somewhere(
             f"Retraining trial {member.trial.trial_id} failed ({reason}). The trials are kept; "
             f"repair the cause, then go on:  {sweep_command('resume', paths)}"
         ) from error
+
+
+def _team_size(job: TrialJob, member: EnsembleMember) -> int:
+    """Number of workers that retrain a member together.
+
+    A linear probe is solved by one. Otherwise `_MIN_STEPS` must remain: a step of n workers has n
+    batches, and with few steps the model would learn less.
+    """
+    wanted, params = job.config.retrain_workers, member.trial.params
+    if wanted == 1 or params.head == "solved":
+        return 1
+    images = len(job.dataset.rows("train", "val")) * member.best(job.config.metric).epoch
+    size = max(1, min(wanted, int(images / params.batch_size / _MIN_STEPS)))
+    if size < wanted:
+        _log.warning(
+            "trial %s is retrained by %s instead of %d: each step has a batch of every worker, and "
+            "%d steps or more should remain",
+            member.trial.trial_id,
+            counted(size, "worker"),
+            wanted,
+            _MIN_STEPS,
+        )
+    return size
 
 
 def _rates(point: OperatingPoint | None, predictions: Predictions) -> SensitivitySpecificity | None:

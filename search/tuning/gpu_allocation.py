@@ -18,6 +18,7 @@ from search.cluster import Node, live_nodes, selector_excluding
 from search.config import WHOLE_EPOCHS, SweepConfig
 from search.trial import TrialJob
 from spaces import ConfigError, SearchSpace, TrialParams
+from spaces.wording import counted
 from trainables.inputs import GPU_BATCH_SIZE
 from trainables.training import (
     CONTEXT_MIB,
@@ -100,7 +101,11 @@ class Resources:
 
 
 def fit_resources(config: SweepConfig) -> Resources:
-    """Resources of trials on the cluster. Raises `ConfigError` if no machine can hold a trial."""
+    """Resources of trials on the cluster.
+
+    Raises `ConfigError` if no machine can hold a trial, or if there are too few GPUs (or CPUs, if
+    trials hold no GPU) for the workers that retrain together.
+    """
     nodes = live_nodes()
     gpu = 0.0 if config.gpus_per_trial == "auto" else config.gpus_per_trial
     if config.gpus_per_trial == "auto" and any(node.gpus for node in nodes):
@@ -119,6 +124,12 @@ def fit_resources(config: SweepConfig) -> Resources:
         raise ConfigError(
             f"A trial asks for {cpu:g} CPUs and {gpu:g} GPUs, but no machine has both; there are "
             f"{there}. Lower cpus_per_trial or gpus_per_trial, or leave both unset."
+        )
+    room = sum(int(node.gpus if gpu else node.cpus) for node in nodes)
+    if config.retrain_workers > max(room, 1):
+        raise ConfigError(
+            f"retrain_workers is {config.retrain_workers}, but the cluster has "
+            f"{counted(room, 'GPU' if gpu else 'CPU')}; give {room} or fewer."
         )
     return Resources(cpu, config.cpus_per_trial is None, gpu, min(config.concurrent or fits, fits))
 

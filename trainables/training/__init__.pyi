@@ -13,3 +13,5 @@ from .metric import merit as merit
 from .round_report import RoundReport as RoundReport
 from .settings import ComputeSettings as ComputeSettings
 from .settings import FineTuneSettings as FineTuneSettings
+from .team import ALONE as ALONE
+from .team import Team as Team

@@ -40,6 +40,7 @@ from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.round_report import RoundReport
 from trainables.training.settings import ComputeSettings, FineTuneSettings
+from trainables.training.team import ALONE, Team
 from trainables.training.training_steps import TrainingSteps
 
 _log = logging.getLogger("finesweep")
@@ -67,6 +68,8 @@ class FineTuning:
         val: Images to validate on after each round, or None.
         settings: Length, early stopping and seed.
         compute: Device, precision and caches.
+        team: Processes that fine-tune the model together. All have the same arguments, apart from
+            their places in it.
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class FineTuning:
         val: ImageSet | None,
         settings: FineTuneSettings,
         compute: ComputeSettings = _DEFAULT_COMPUTE,
+        team: Team = ALONE,
     ) -> None:
         if len(train) < 2:
             raise DataError(f"A fine-tune needs at least 2 training images, not {len(train)}.")
-        self.params, self._settings = params, settings
+        self.params, self._settings, self._team = params, settings, team
         has_statistics = weights.file is not None or params.batchnorm != "frozen"
         self._batchnorm: BatchNormMode = params.batchnorm if has_statistics else "batch"
         self.device = torch.device(compute.device)
@@ -133,7 +137,8 @@ class FineTuning:
             self._optimizer,
             autocast=self._autocast,
             l1=params.l1,
-            batch_size=params.batch_size,
+            batch_size=params.batch_size // team.size,
+            team=team,
         )
 
     def _feature_loader(
@@ -187,8 +192,10 @@ class FineTuning:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         is_probe = self.params.head == "solved"
-        if self.rounds_done == 0 and self._head_start:
-            self._start_head(self._head_start)
+        if self.rounds_done == 0:
+            if self._head_start:
+                self._start_head(self._head_start)
+            self._team.agree(self.model)
         train_loss, rate_factor, images_seen = (
             self._solve_head() if is_probe else self._train_round()
         )
@@ -248,14 +255,16 @@ class FineTuning:
         """
         seed, rounds = self._settings.seed, self._settings.rounds_per_epoch
         epoch_index, part = divmod(self.rounds_done, rounds)
-        torch.manual_seed(_mix(seed, self.rounds_done))
+        own = (self._team.rank,) if self._team.rank else ()
+        torch.manual_seed(_mix(seed, self.rounds_done, *own))
         rng = np.random.default_rng([seed, epoch_index])
         if self.params.gradual_unfreezing:
             self.forget_graph()
         unfreeze_groups(self.model, self._unfrozen_groups())
         set_train_mode(self.model, self._batchnorm)
         train = self._train_images
-        batches = round_of(training_batches(train.labels, self.params, rng), part, rounds)
+        whole = round_of(training_batches(train.labels, self.params, rng), part, rounds)
+        batches = [self._team.part(batch) for batch in whole]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         images_seen, factor = 0, 1.0
         loaded = self._train.batches(batches, self._views, epoch_index)

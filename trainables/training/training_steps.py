@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from trainables.models import Features, is_bias_or_norm
 from trainables.training.gradient_graph import StepGradients
 from trainables.training.loss import Loss
+from trainables.training.team import ALONE, Team
 
 
 class TrainingSteps:
@@ -21,7 +22,8 @@ class TrainingSteps:
         optimizer: Optimizer of the model's parameters.
         autocast: Autocast type of the suffix; None is float32.
         l1: Factor of the L1 penalty on the trained weights, without biases and norms.
-        batch_size: Number of images of a full batch.
+        batch_size: Number of images of a full batch in this process.
+        team: Processes that make the steps together.
     """
 
     def __init__(
@@ -34,7 +36,9 @@ class TrainingSteps:
         autocast: torch.dtype | None,
         l1: float,
         batch_size: int,
+        team: Team = ALONE,
     ) -> None:
+        self._team = team
         self._model, self._suffix, self._loss, self._optimizer = model, suffix, loss, optimizer
         self._autocast, self._l1 = autocast, l1
         self._device = next(model.parameters()).device
@@ -65,6 +69,8 @@ class TrainingSteps:
                     self.ran_out_of_memory = True
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+        weight = self._loss.weight_sum(labels)
+        loss = self._team.average(self._model.parameters(), loss, weight)
         self._optimizer.step()
         return loss
 

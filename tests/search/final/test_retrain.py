@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
+from search.final import retrain
 from search.final.retrain import retrain_member
 from search.final.selection import EnsembleMember
 from search.operations import retrain_sweep
@@ -57,6 +59,24 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     assert retrained.probabilities.shape == (tests, 3)
     assert len(retrained.features) == tests
     assert retrained.probabilities == pytest.approx(1 / 3, abs=0.05), "the temperature is high"
+
+
+def test_workers_that_retrain_together_make_a_model_that_is_tested(
+    sweep: SweepResult,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "digits")))
+    with caplog.at_level("INFO", logger="finesweep"):
+        retrain_sweep(paths, changes={"retrain_workers": 2})
+        assert "is retrained by 1 worker instead of 2" in caplog.text
+        monkeypatch.setattr(retrain, "_MIN_STEPS", 1)
+        caplog.clear()
+        final = retrain_sweep(paths, changes={"retrain_workers": 2}).final
+    assert "instead" not in caplog.text
+    assert caplog.text.count("retraining trial") == FinalModel.read(paths).winner.epochs
+    assert final == FinalModel.read(paths)
 
 
 def test_the_best_linear_probe_is_tested_beside_the_final_model(

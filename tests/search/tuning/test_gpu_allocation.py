@@ -12,7 +12,7 @@ from search.config import SweepConfig
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, measure_shares, one_trial_per_kind
 from search.tuning.gpu_allocation import GpuPeak, probe_peak, share_of
-from spaces import SearchSpace, TrialParams
+from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.data import Dataset
 from trainables.training import MemoryCase, MemoryTable
 
@@ -119,6 +119,16 @@ def test_an_explicit_gpu_share_is_used(
     given = fit_resources(config)
     assert measure_shares(replace(job, config=config), given, [trial()], probe=StandIn()) == given
     assert given.request_for(trial()).required_resources == {"CPU": 0.25, "GPU": 0.25}
+
+
+def test_more_workers_to_retrain_than_the_cluster_has_are_refused(
+    settings: dict[str, Any], ray_cluster: None
+) -> None:
+    fit_resources(SweepConfig.parse({**settings, "retrain_workers": 3}))
+    for gpus, room in ((0, "3 CPUs"), (1, "1 GPU")):
+        config = SweepConfig.parse({**settings, "retrain_workers": 4, "gpus_per_trial": gpus})
+        with pytest.raises(ConfigError, match=f"retrain_workers is 4, but the cluster has {room}"):
+            fit_resources(config)
 
 
 def test_cpus_per_trial_follow_the_gpu_share() -> None:
