@@ -29,7 +29,7 @@ from search.record import (
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, measure_training_speed
 from spaces import ConfigError
-from trainables.data import Dataset, PixelStore, StagedPixels, build_store
+from trainables.data import Dataset, PixelStore, StagedPixels, build_store, decoded_files
 from trainables.files import write_atomically, write_json
 from trainables.images import PixelFormat
 from trainables.progress import Progress
@@ -118,7 +118,7 @@ def _read_images(
 ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
     """Survey the images, and decode them to every pixel format that a trial may need."""
     config = prepared.config
-    staged = StagedPixels(config.cache_dir, prepared.pixel_formats)
+    staged = StagedPixels(config.cache_dir, prepared.pixel_formats, budget_bytes=config.cache_bytes)
     with clock.stage("scan"):
         plan = complete_plan(prepared, progress, staged=staged, recorded=recorded)
     stores: dict[PixelFormat, PixelStore] = {}
@@ -129,7 +129,7 @@ def _read_images(
                 pixel_format,
                 cache=config.cache_dir,
                 budget_bytes=config.cache_bytes,
-                keep=[store.file for store in stores.values()],
+                keep=decoded_files(stores.values()),
                 staged=staged,
                 progress=progress,
             )

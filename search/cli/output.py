@@ -74,6 +74,7 @@ def plan_text(plan: "PlanDocument") -> str:
             *_dependency_lines(plan),
             *_initial_points_lines(plan.points, plan.open),
             *_backbone_lines(plan),
+            _pixels_line(plan),
             *_round_lines(plan),
             _cost_line(plan),
         ]
@@ -149,6 +150,17 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
             f"{plan.cost.device}",
         ]
     return lines
+
+
+def _pixels_line(plan: "PlanDocument") -> str:
+    """The room that decoded images take, and what happens if it is too little."""
+    line = f"Pixels      {_short_count(plan.decoded_gib)} GiB if all images are decoded"
+    if plan.decoded_gib <= plan.cache_gib:
+        return line
+    return (
+        f"{line}, more than cache_gib ({plan.cache_gib:g}): what has no room is decoded anew in "
+        "every epoch"
+    )
 
 
 def _round_lines(plan: "PlanDocument") -> list[str]:

@@ -70,6 +70,10 @@ class PlanDocument:
     points: Sequence[TrialParams]
     """Initial points."""
     backbones: list[BackboneFacts]
+    decoded_gib: float
+    """Size in GiB of the images, decoded to every size that trials may need."""
+    cache_gib: float
+    """Largest size in GiB of the cache that they are kept in."""
     cost: ExpectedCost
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +106,8 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         dependencies=plan.space.dependencies,
         points=plan.points,
         backbones=backbones,
+        decoded_gib=plan.decoded_bytes / 2**30,
+        cache_gib=config.cache_gib,
         cost=_expected_cost(plan, backbones),
     )
 

@@ -25,6 +25,11 @@ class Plan(PreparedPlan):
     rounds: Rounds = WHOLE_EPOCHS
     """The rounds of an epoch; `complete_plan` leaves them to the launch, which can measure."""
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all images, decoded to every format that trials may need."""
+        return len(self.survey.dataset) * sum(form.bytes_per_image for form in self.pixel_formats)
+
 
 def complete_plan(
     prepared: PreparedPlan,

@@ -1,6 +1,7 @@
 """`TrialJob`: settings, data and weights that all trials share, and the set-up of a trial."""
 
 import os
+import socket
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from search.cluster import DriverMachine
 from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
 from search.record import Repeat
-from spaces import TrialParams
+from spaces import DataError, TrialParams
 from trainables.data import (
     FEATURE_FILES,
     PIXEL_FILES,
     Dataset,
+    DecodedImages,
     ImageSet,
     PixelStore,
     build_store,
@@ -71,21 +73,29 @@ class TrialJob:
         return "cuda" if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def store_for(self, params: TrialParams) -> PixelStore:
-        """Decoded images in the format of a trial, in a file on this machine, marked as just used.
+        """Images in the format of a trial, marked as just used.
 
-        If the file is missing, this machine fetches it from the driver's machine. If the driver's
-        machine has lost the file too, it decodes the images again first.
+        If a file of decoded images is missing here, this machine fetches it from the driver's
+        machine. If that has lost the file too, it decodes the images again first. Raises
+        `DataError` if the images have to be decoded here, and this machine can't read them.
         """
         form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
         store, cache = self.stores[form], self.config.cache_dir
-        try:
-            os.utime(store.file)
-        except FileNotFoundError:
-            store = self.driver.call(build_store, self.dataset, form, cache=cache)
+        if isinstance(store, DecodedImages):
+            try:
+                os.utime(store.file)
+            except FileNotFoundError:
+                store = self.driver.call(build_store, self.dataset, form, cache=cache)
+        if isinstance(store, DecodedImages):
             if not store.file.exists():
                 size = self.driver.size_bytes(store.file)
                 make_room(cache, size, self.config.cache_bytes, PIXEL_FILES, FEATURE_FILES)
                 self.driver.fetch(store.file, store.file)
+        elif not (first := self.dataset.file(0)).exists():
+            raise DataError(
+                f"{socket.gethostname()} can't read {first}. Share the folder of the images with "
+                "all machines, or raise cache_gib: decoded images are sent to them."
+            )
         return store
 
     def weights_for(self, params: TrialParams) -> Weights:

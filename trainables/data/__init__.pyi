@@ -7,9 +7,12 @@ from .disk_cache import make_room as make_room
 from .disk_cache import preallocate as preallocate
 from .image_set import ImageSet as ImageSet
 from .object_store import open_object_store as open_object_store
+from .pixel_store import DecodedImages as DecodedImages
+from .pixel_store import OriginalImages as OriginalImages
 from .pixel_store import PixelStore as PixelStore
 from .pixel_store import StagedPixels as StagedPixels
 from .pixel_store import build_store as build_store
+from .pixel_store import decoded_files as decoded_files
 from .pixel_store import read_surveyed_image as read_surveyed_image
 from .sources import check_source as check_source
 from .sources import read_source as read_source

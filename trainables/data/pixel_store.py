@@ -1,9 +1,14 @@
-"""`PixelStore`: every image of a dataset, decoded once into one memory-mapped array."""
+"""`PixelStore`: the pixels of a dataset's images.
+
+They are decoded once into one memory-mapped array or, where that has no room, at every reading.
+"""
 
 import hashlib
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,20 +40,71 @@ from trainables.images import (
 )
 from trainables.progress import Progress, ignore_progress
 
+_log = logging.getLogger("finesweep")
+
+
+class PixelStore(ABC):
+    """All images of a dataset in one format, in the dataset's order."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Text that is equal for stores of the same pixels."""
+
+    @abstractmethod
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Images at ``rows``, ``(m,)``: ``(m, 3, side, side)`` uint8, channels last in memory."""
+
 
 @dataclass(frozen=True)
-class PixelStore:
-    """All images of a dataset in one format, in the dataset's order.
+class DecodedImages(PixelStore):
+    """Images that were decoded into a file, an array ``(n, side, side, 3)`` uint8.
 
-    The file holds an array ``(n, side, side, 3)`` uint8. Pickling a store sends only its path:
-    processes map the same file and share its pages in the operating system's page cache.
+    Pickling it sends only the path: processes map the same file and share its pages in the
+    operating system's page cache.
     """
 
     file: Path
 
+    @property
+    def key(self) -> str:
+        """See `PixelStore.key`."""
+        return self.file.stem
+
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Images at ``rows``, ``(m,)``: ``(m, 3, side, side)`` uint8, channels last in memory."""
+        """See `PixelStore.read`."""
         return torch.from_numpy(_mapped(self.file)[rows]).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class OriginalImages(PixelStore):
+    """Images that are decoded from their files whenever they are read, to the same pixels."""
+
+    dataset: Dataset
+    pixel_format: PixelFormat
+    decoded_key: str
+    """Key of the `DecodedImages` that have the same pixels."""
+
+    @property
+    def key(self) -> str:
+        """See `PixelStore.key`."""
+        return self.decoded_key
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """See `PixelStore.read`. Uses as many threads as torch does in this process.
+
+        Raises `DataError` as `read_surveyed_image` does.
+        """
+        side = self.pixel_format.side
+        pixels = np.empty((len(rows), side, side, 3), np.uint8)
+
+        def decode(place: int) -> None:
+            image = read_surveyed_image(self.dataset, int(rows[place]), side=side)
+            pixels[place] = self.pixel_format.resize(image)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(decode, range(len(rows))))
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 class StagedPixels:
@@ -58,16 +114,22 @@ class StagedPixels:
     arrays lie in unnamed temporary files, which vanish with the process.
     """
 
-    def __init__(self, cache: Path, formats: Sequence[PixelFormat]) -> None:
-        self._cache, self._wanted = cache, tuple(formats)
+    def __init__(
+        self, cache: Path, formats: Sequence[PixelFormat], *, budget_bytes: int = 2**63
+    ) -> None:
+        self._cache, self._wanted, self._budget_bytes = cache, tuple(formats), budget_bytes
         self._rows: dict[str, int] = {}
         """Row of an image by its digest."""
         self._arrays: dict[PixelFormat, np.ndarray] = {}
 
     def allocate(self, count: int) -> None:
-        """Reserve disk space for ``count`` images in every format. Does nothing on a full disk."""
+        """Reserve disk space for ``count`` images in every format, unless it exceeds the budget.
+
+        Does nothing on a full disk.
+        """
         size_bytes = count * sum(wanted.bytes_per_image for wanted in self._wanted)
-        if count == 0 or free_bytes(self._cache) < 2 * size_bytes:  # stores need it again
+        room_bytes = min(free_bytes(self._cache) // 2, self._budget_bytes)  # stores need it again
+        if count == 0 or size_bytes > room_bytes:
             return
         try:
             for wanted in self._wanted:
@@ -109,16 +171,17 @@ def build_store(
 ) -> PixelStore:
     """Decode ``dataset`` into a file below ``cache``, or reuse the file of an earlier sweep.
 
-    The file's name is a hash of the images' bytes in the dataset's order, so labels and splits do
-    not matter. A file with that name is always complete. Of several processes that need the same
-    store, one builds it while the others wait. To stay within ``budget_bytes``, the cache's least
-    recently used files are deleted, except those in ``keep``.
+    If there is no room for the file, the images are decoded whenever they are read, and a warning
+    says so. The file's name is a hash of the images' bytes in the dataset's order, so labels and
+    splits do not matter. A file with that name is always complete. Of several processes that need
+    the same store, one builds it while the others wait. To stay within ``budget_bytes``, the
+    cache's least recently used files are deleted, except those in ``keep``.
 
-    Raises `DataError` if an image has changed since the survey, or if there is no room.
+    Raises `DataError` if an image has changed since the survey.
     """
     key = hashlib.blake2b(digest_size=12)
     key.update("\n".join([f"{DECODER_VERSION} {pixel_format.key}", *dataset.digests]).encode())
-    store = PixelStore(cache / "pixels" / f"{key.hexdigest()}.npy")
+    store = DecodedImages(cache / "pixels" / f"{key.hexdigest()}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)
     with _locked(lock, lambda: progress("decoding images", 0, count)):
@@ -128,17 +191,28 @@ def build_store(
             size_bytes = count * pixel_format.bytes_per_image
             evictable = (PIXEL_FILES, FEATURE_FILES)
             if not make_room(cache, size_bytes, budget_bytes, *evictable, keep=keep):
-                raise DataError(
-                    f"{count} images of {pixel_format.side}x{pixel_format.side} pixels take "
-                    f"{size_bytes / 2**30:.1f} GiB in {cache}, and there is no room; "
-                    "raise cache_gib, choose another cache_dir, or lower image_size."
+                _log.warning(
+                    "%d images of %dx%d pixels take %.1f GiB in %s, and there is no room: they are "
+                    "decoded anew in every epoch. To decode them once, raise cache_gib, choose "
+                    "another cache_dir, or lower image_size.",
+                    count,
+                    pixel_format.side,
+                    pixel_format.side,
+                    size_bytes / 2**30,
+                    cache,
                 )
+                return OriginalImages(dataset, pixel_format, store.key)
             write_atomically(
                 store.file,
                 lambda partial: _decode_all(dataset, pixel_format, partial, staged, progress),
             )
         os.utime(store.file)  # marks it as recently used
     return store
+
+
+def decoded_files(stores: Iterable[PixelStore]) -> list[Path]:
+    """Files of the stores that were decoded."""
+    return [store.file for store in stores if isinstance(store, DecodedImages)]
 
 
 @contextmanager

@@ -170,7 +170,7 @@ class FeatureLoader:
         if block_id not in self._blocks:
             preprocessing = self._preprocessing
             key = hashlib.blake2b(digest_size=12)
-            key.update(f"{self.images.store.file.stem} {self.split.fingerprint} ".encode())
+            key.update(f"{self.images.store.key} {self.split.fingerprint} ".encode())
             key.update(f"{self._autocast} {self._device.type} {preprocessing} {block_id} ".encode())
             key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
             key.update(self._block_rows.tobytes())

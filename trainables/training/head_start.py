@@ -99,7 +99,7 @@ class HeadStart:
             f"{self.params.model_dump()} {_digest(self.weights)} {self.num_classes} ".encode()
         )
         key.update(f"{torch.device(self.compute.device).type} {self.compute.precision} ".encode())
-        key.update(self.images.store.file.stem.encode())
+        key.update(self.images.store.key.encode())
         key.update(self.images.rows.tobytes() + self.images.labels.tobytes())
         return self.compute.cache / "heads" / f"{key.hexdigest()}.safetensors"
 

@@ -72,6 +72,8 @@ def plan(**changes: Any) -> PlanDocument:
         dependencies={},
         points=[],
         backbones=[],
+        decoded_gib=0.25,
+        cache_gib=50.0,
         cost=ExpectedCost(9, 9.0, 1, 13, 4, "core", 1.0, "one core"),
     )
     return replace(empty, **changes)
@@ -129,6 +131,13 @@ def test_a_plan_of_a_large_set_says_how_long_a_round_is() -> None:
     many = ExpectedCost(200, 2000.0, 1, 13, 4, "core", 1.0, "one core")
     assert "200 trials, 2000 epochs in total" in output.plan_text(plan(cost=many))
     assert "Rounds" not in output.plan_text(plan())
+
+
+def test_a_plan_says_if_decoded_images_have_no_room() -> None:
+    assert "Pixels      0.25 GiB if all images are decoded\n" in output.plan_text(plan())
+    text = output.plan_text(plan(decoded_gib=140.2))
+    beyond = "140 GiB if all images are decoded, more than cache_gib (50): what has no room is "
+    assert f"{beyond}decoded anew in every epoch\n" in text
 
 
 def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:

@@ -10,7 +10,7 @@ from search.record import SweepPaths, read_trials
 from search.trial import TrialJob
 from search.tuning import Resources, run_trials
 from spaces import RunError
-from trainables.data import PixelStore
+from trainables.data import DecodedImages
 from trainables.models import Weights
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,7 @@ def test_a_sweep_whose_trials_all_crash_alike_ends_and_keeps_their_tracebacks(
     config = plan.config
     paths = SweepPaths(tmp_path / "crash")
     paths.root.mkdir()
-    deleted = PixelStore(tmp_path / "deleted.npy")
+    deleted = DecodedImages(tmp_path / "deleted.npy")
     stores = dict.fromkeys(plan.pixel_formats, deleted)
     removed = tmp_path / "removed.safetensors"
     removed.write_bytes(b"weights")

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from spaces import DataError, Fit
-from trainables.data import Dataset, StagedPixels, build_store, survey_images
+from trainables.data import (
+    Dataset,
+    OriginalImages,
+    StagedPixels,
+    build_store,
+    decoded_files,
+    survey_images,
+)
 from trainables.images import PixelFormat, read_rgb
 
 FORMAT = PixelFormat(24, "bicubic")
@@ -95,16 +102,29 @@ def test_only_one_of_two_concurrent_builders_decodes_the_images(
     assert len(decoded) == len(dataset)
 
 
-def test_older_stores_are_evicted_and_one_that_can_not_fit_is_refused(
-    dataset: Dataset, tmp_path: Path
+def test_older_stores_are_evicted_and_one_that_can_not_fit_is_decoded_at_every_reading(
+    dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = build_store(dataset, FORMAT, cache=tmp_path, budget_bytes=400_000)
     other = PixelFormat(24, "bilinear")
-    with pytest.raises(DataError, match="there is no room"):
-        build_store(dataset, other, cache=tmp_path, budget_bytes=400_000, keep=[one.file])
+    kept = decoded_files([one])
+    homeless = build_store(dataset, other, cache=tmp_path, budget_bytes=400_000, keep=kept)
+    assert isinstance(homeless, OriginalImages)
+    assert "there is no room: they are decoded anew in every epoch" in caplog.text
     assert one.file.exists()
-    build_store(dataset, other, cache=tmp_path, budget_bytes=400_000)
+    decoded = build_store(dataset, other, cache=tmp_path, budget_bytes=400_000)
     assert not one.file.exists()
-    with pytest.raises(DataError, match="there is no room; raise cache_gib"):
-        build_store(dataset, PixelFormat(64, "bilinear"), cache=tmp_path, budget_bytes=400_000)
-    assert build_store(dataset, other, cache=tmp_path).file.exists()
+    rows = np.array([5, 0, 5, len(dataset) - 1])
+    assert torch.equal(homeless.read(rows), decoded.read(rows))
+    assert homeless.key == decoded.key
+    large = PixelFormat(64, "bilinear")
+    build_store(dataset, large, cache=tmp_path, budget_bytes=400_000)
+    assert decoded_files([decoded])[0].exists(), "nothing is evicted in vain"
+
+
+def test_images_beyond_the_budget_are_not_staged(dataset: Dataset, tmp_path: Path) -> None:
+    size = len(dataset) * FORMAT.bytes_per_image
+    for budget, formats in ((size, (FORMAT,)), (size - 1, ())):
+        staged = StagedPixels(tmp_path, [FORMAT], budget_bytes=budget)
+        staged.allocate(len(dataset))
+        assert staged.formats == formats
