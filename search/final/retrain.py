@@ -44,6 +44,7 @@ from trainables.training import (
     RoundReport,
     Team,
     finetune,
+    last_as_good,
     logits_of,
 )
 
@@ -68,11 +69,13 @@ class RetrainedMember:
 def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
     """Fine-tune on train and val with the parameters of the member's trial, then test.
 
-    Training runs as many epochs as the trial took to its best round. The learning-rate schedule of
-    the trial is kept, and ends there early. Every epoch augments the images anew. Raises `RunError`
-    if training diverges.
+    Training runs as many epochs as the trial took to the last round that is as good as its best
+    (`last_as_good`). The learning-rate schedule of the trial is kept, and may end there early.
+    Every epoch augments the images anew. Raises `RunError` if training diverges.
     """
-    return _log_rounds(_retrain_steps(ALONE, job, member, threads), member, job.config.metric)
+    return _log_rounds(
+        _retrain_steps(ALONE, job, member, threads), member, _last_round(job, member)
+    )
 
 
 def _retrain_steps(
@@ -95,7 +98,7 @@ def _retrain_steps(
         settings=FineTuneSettings(
             max_epochs=job.config.max_epochs,
             rounds_per_epoch=job.rounds.per_epoch,
-            stop_after=member.best(job.config.metric).round,
+            stop_after=_last_round(job, member).round,
             seed=job.config.seed,
             plateau_losses=[report.val_loss for report in trial.reports],
         ),
@@ -132,17 +135,16 @@ def _retrain_steps(
 
 
 def _log_rounds(
-    steps: Iterable[RoundReport | RetrainedMember], member: EnsembleMember, metric: str
+    steps: Iterable[RoundReport | RetrainedMember], member: EnsembleMember, last: RoundReport
 ) -> RetrainedMember:
     """Log the reports as they arrive, and return the retrained member that follows them."""
-    epochs = member.best(metric).epoch
     for step in steps:
         if isinstance(step, RoundReport):
             _log.info(
                 "retraining trial %s, epoch %.4g of %.4g: train_loss %.4f, %.0f s",
                 member.trial.trial_id,
                 step.epoch,
-                epochs,
+                last.epoch,
                 step.train_loss,
                 step.seconds,
             )
@@ -173,7 +175,7 @@ def retrain_final_model(
     final = FinalModel(
         test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_class_share(labels.tolist()),
-        members=tuple(_member(member, job.config.metric) for member in spec.members),
+        members=tuple(_member(job, member) for member in spec.members),
         rates=_rates(spec.operating_point, predictions),
         probe=baseline,
         flips=spec.flips,
@@ -217,7 +219,7 @@ def _retrain_somewhere(
     if size == 1 and not (job.on_gpu and ray.is_initialized()):
         return retrain_member(job, member, threads=cores)
     threads = 1 if job.on_gpu else max(1, cores // size)
-    log = partial(_log_rounds, member=member, metric=job.config.metric)
+    log = partial(_log_rounds, member=member, last=_last_round(job, member))
     try:
         if size > 1:
             steps = partial(_retrain_steps, job=job, member=member, threads=threads)
@@ -248,7 +250,7 @@ def _team_size(job: TrialJob, member: EnsembleMember) -> int:
     wanted, params = job.config.retrain_workers, member.trial.params
     if wanted == 1 or params.head == "solved":
         return 1
-    images = len(job.dataset.rows("train", "val")) * member.best(job.config.metric).epoch
+    images = len(job.dataset.rows("train", "val")) * _last_round(job, member).epoch
     size = max(1, min(wanted, int(images / params.batch_size / _MIN_STEPS)))
     if size < wanted:
         _log.warning(
@@ -281,12 +283,19 @@ def _baseline(
     return ProbeBaseline(probe.trial.trial_id, float(also_right.mean()), comparison)
 
 
-def _member(member: EnsembleMember, metric: str) -> RetrainedTrial:
-    best = member.best(metric)
+def _last_round(job: TrialJob, member: EnsembleMember) -> RoundReport:
+    """Round of the trial at which its retraining ends."""
+    images = len(job.rounds.validation_rows(job.config, job.dataset))
+    last = last_as_good(member.trial.reports, job.config.metric, images)
+    assert last is not None, "only a trial with a finite round can be a member"
+    return last
+
+
+def _member(job: TrialJob, member: EnsembleMember) -> RetrainedTrial:
     return RetrainedTrial(
         member.trial.trial_id,
-        best.epoch,
-        best.val_accuracy,
+        _last_round(job, member).epoch,
+        member.best(job.config.metric).val_accuracy,
         member.trial.params,
         member.weight,
         member.temperature,

@@ -144,7 +144,7 @@ class World:
         )
         self.space = _space(name)
         """`SPACE` with starting points learnt from the other image sets, like a preset's."""
-        self._images = _images(table["val_accuracy"].to_numpy())
+        self._images = images_of(table["val_accuracy"].to_numpy())
         first = np.flatnonzero(heads["seed"] == 0)
         at = coordinates(heads.iloc[first])
         self.points = len(first)
@@ -240,7 +240,7 @@ def _luck(heads: pd.DataFrame, curves: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(luck), np.concatenate(means)
 
 
-def _images(accuracies: np.ndarray) -> int:
+def images_of(accuracies: np.ndarray) -> int:
     """Smallest number of images n for which all accuracies are multiples of 1/n."""
     counts = (n * accuracies for n in itertools.count(1))
     return 1 + next(i for i, c in enumerate(counts) if np.allclose(c, np.round(c), atol=1e-3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -66,3 +67,20 @@ def best_of(reports: Iterable[RoundReport | None], metric: str) -> RoundReport |
     """
     candidates = [report for report in reports if report is not None and not report.diverged]
     return max(candidates, key=lambda report: merit(report, metric), default=None)
+
+
+def last_as_good(reports: Iterable[RoundReport], metric: str, images: int) -> RoundReport | None:
+    """The last report whose metric is within a standard error of the best one's.
+
+    The best of a trial's scores is in part luck, and later rounds, at lower learning rates, are
+    mostly as good or better: results/benchmarks/retraining_length.md has what this gains. The
+    standard error is that of a share of ``images`` validation images; of losses, the best report is
+    taken. None if there is no report that has not diverged.
+    """
+    best = best_of(kept := tuple(reports), metric)
+    if best is None or METRICS[metric].direction == "min":
+        return best
+    share = METRICS[metric].of(best)
+    worst = share - math.sqrt(share * (1 - share) / images)
+    good = [r for r in kept if not r.diverged and METRICS[metric].of(r) >= worst]
+    return max(good, key=lambda report: report.round)

@@ -53,7 +53,7 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     job = TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=False)
     with caplog.at_level("INFO", logger="finesweep"):
         retrained = retrain_member(job, member, threads=1)
-    epochs = member.best(config.metric).epoch
+    epochs = retrain._last_round(job, member).epoch
     assert f"retraining trial 0000, epoch {epochs} of {epochs}" in caplog.text
     tests = len(dataset.rows("test"))
     assert retrained.probabilities.shape == (tests, 3)
