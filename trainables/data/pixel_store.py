@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +82,11 @@ class OriginalImages(PixelStore):
 
     dataset: Dataset
     pixel_format: PixelFormat
-    decoded_key: str
-    """Key of the `DecodedImages` that have the same pixels."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """See `PixelStore.key`."""
-        return self.decoded_key
+        return _key_of(self.dataset, self.pixel_format)
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
         """See `PixelStore.read`. Uses as many threads as torch does in this process.
@@ -99,8 +97,7 @@ class OriginalImages(PixelStore):
         pixels = np.empty((len(rows), side, side, 3), np.uint8)
 
         def decode(place: int) -> None:
-            image = read_surveyed_image(self.dataset, int(rows[place]), side=side)
-            pixels[place] = self.pixel_format.resize(image)
+            pixels[place] = _decode(self.dataset, self.pixel_format, int(rows[place]))
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             list(pool.map(decode, range(len(rows))))
@@ -179,9 +176,7 @@ def build_store(
 
     Raises `DataError` if an image has changed since the survey.
     """
-    key = hashlib.blake2b(digest_size=12)
-    key.update("\n".join([f"{DECODER_VERSION} {pixel_format.key}", *dataset.digests]).encode())
-    store = DecodedImages(cache / "pixels" / f"{key.hexdigest()}.npy")
+    store = DecodedImages(cache / "pixels" / f"{_key_of(dataset, pixel_format)}.npy")
     store.file.parent.mkdir(parents=True, exist_ok=True)
     lock, count = store.file.with_suffix(".lock"), len(dataset)
     with _locked(lock, lambda: progress("decoding images", 0, count)):
@@ -201,7 +196,7 @@ def build_store(
                     size_bytes / 2**30,
                     cache,
                 )
-                return OriginalImages(dataset, pixel_format, store.key)
+                return OriginalImages(dataset, pixel_format)
             write_atomically(
                 store.file,
                 lambda partial: _decode_all(dataset, pixel_format, partial, staged, progress),
@@ -248,13 +243,25 @@ def _decode_all(
     def decode(row: int) -> None:
         image = staged.get(pixel_format, dataset.digests[row]) if staged else None
         if image is None:
-            image = pixel_format.resize(read_surveyed_image(dataset, row, side=side))
+            image = _decode(dataset, pixel_format, row)
         pixels[row] = image
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
             progress("decoding images", done, len(dataset))
     pixels.flush()
+
+
+def _key_of(dataset: Dataset, pixel_format: PixelFormat) -> str:
+    """Key of the store of a dataset in a format."""
+    key = hashlib.blake2b(digest_size=12)
+    key.update("\n".join([f"{DECODER_VERSION} {pixel_format.key}", *dataset.digests]).encode())
+    return key.hexdigest()
+
+
+def _decode(dataset: Dataset, pixel_format: PixelFormat, row: int) -> np.ndarray:
+    """Image ``row`` of a dataset in a format, ``(side, side, 3)`` uint8."""
+    return pixel_format.resize(read_surveyed_image(dataset, row, side=pixel_format.side))
 
 
 def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image:

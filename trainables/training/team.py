@@ -70,8 +70,6 @@ class Team:
         ``loss`` and the gradients are means over this process's part of a batch; ``weight`` is how
         much the part counts.
         """
-        if self.size == 1:
-            return loss
         gradients = [p.grad for p in parameters if p.grad is not None]
         values = torch.cat([*(g.flatten() for g in gradients), loss.reshape(1)])
         message = torch.cat([values * weight, torch.ones_like(values[:1]) * weight])

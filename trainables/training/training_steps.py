@@ -69,8 +69,9 @@ class TrainingSteps:
                     self.ran_out_of_memory = True
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-        weight = self._loss.weight_sum(labels)
-        loss = self._team.average(self._model.parameters(), loss, weight)
+        if self._team.size > 1:
+            weight = self._loss.weight_sum(labels)
+            loss = self._team.average(self._model.parameters(), loss, weight)
         self._optimizer.step()
         return loss
 

@@ -43,11 +43,12 @@ def tuned(rendezvous: Path | None, params: TrialParams, images: ImageSet, rank: 
         )
         team = Team.of_process_group()
     weights, settings = Weights(params.backbone, "none", None), FineTuneSettings(max_epochs=2)
-    if rank:
-        torch.manual_seed(rank)
     tuning = FineTuning(
         params, weights, num_classes=3, train=images, val=None, settings=settings, team=team
     )
+    with torch.no_grad():  # the first process gives the others its weights
+        for parameter in tuning.model.parameters():
+            parameter.add_(0.1 * rank)
     losses = [report.train_loss for report in finetune(tuning)]
     norm = sum(float(p.detach().square().sum()) for p in tuning.model.parameters())
     if rendezvous is not None:
