@@ -17,12 +17,11 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from search.cluster import selector_excluding
-from search.final.retrain_team import run_in_team
+from search.final.retrain_team import run_in_team, team_size
 from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
-from spaces.wording import counted
 from trainables.data import ImageSet, majority_class_share
 from trainables.evaluation import (
     McNemarTest,
@@ -49,9 +48,6 @@ from trainables.training import (
 )
 
 _log = logging.getLogger("finesweep")
-
-_MIN_STEPS = 200
-"""Least number of optimizer steps of a retraining by several workers."""
 
 
 @dataclass(frozen=True)
@@ -242,26 +238,12 @@ def _retrain_somewhere(
 
 
 def _team_size(job: TrialJob, member: EnsembleMember) -> int:
-    """Number of workers that retrain a member together.
-
-    A linear probe is solved by one. Otherwise `_MIN_STEPS` must remain: a step of n workers has n
-    batches, and with few steps the model would learn less.
-    """
-    wanted, params = job.config.retrain_workers, member.trial.params
-    if wanted == 1 or params.head == "solved":
+    """Number of workers that retrain a member together; a linear probe is solved by one."""
+    params = member.trial.params
+    if params.head == "solved":
         return 1
     images = len(job.dataset.rows("train", "val")) * _last_round(job, member).epoch
-    size = max(1, min(wanted, int(images / params.batch_size / _MIN_STEPS)))
-    if size < wanted:
-        _log.warning(
-            "trial %s is retrained by %s instead of %d: each step has a batch of every worker, and "
-            "%d steps or more should remain",
-            member.trial.trial_id,
-            counted(size, "worker"),
-            wanted,
-            _MIN_STEPS,
-        )
-    return size
+    return team_size(job.config.retrain_workers, images / params.batch_size)
 
 
 def _rates(point: OperatingPoint | None, predictions: Predictions) -> SensitivitySpecificity | None:

@@ -16,10 +16,13 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from search.cluster import selector_excluding
 from spaces import RunError
+from spaces.wording import counted
 from trainables.training import Team
 
 _log = logging.getLogger("finesweep")
 
+_MIN_STEPS = 200
+"""Least number of optimizer steps of a retraining by several workers."""
 _ATTEMPTS = 3
 """Number of times that the team begins, if a worker or a machine is lost."""
 _TIMEOUT = timedelta(minutes=5)
@@ -27,6 +30,23 @@ _TIMEOUT = timedelta(minutes=5)
 
 Step = TypeVar("Step")
 Steps = Callable[[Team], Iterator[Step]]
+
+
+def team_size(wanted: int, batches: float) -> int:
+    """Number of workers, ``wanted`` or fewer, that share the ``batches`` of a whole retraining.
+
+    A step of n workers has n batches, and with fewer than `_MIN_STEPS` the model would learn less.
+    """
+    size = max(1, min(wanted, int(batches / _MIN_STEPS)))
+    if size < wanted:
+        _log.warning(
+            "a model is retrained by %s instead of %d: each step has a batch of every worker, and "
+            "%d steps or more should remain",
+            counted(size, "worker"),
+            wanted,
+            _MIN_STEPS,
+        )
+    return size
 
 
 def run_in_team(
@@ -94,6 +114,6 @@ def _as_member(
         backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT
     )
     try:
-        yield from steps(Team(rank, size))
+        yield from steps(Team.of_process_group())
     finally:
         distributed.destroy_process_group()

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from search import Sweep, SweepConfig, SweepResult
-from search.final import retrain
+from search.final import retrain, retrain_team
 from search.final.retrain import retrain_member
 from search.final.selection import EnsembleMember
 from search.operations import retrain_sweep
@@ -71,7 +71,7 @@ def test_workers_that_retrain_together_make_a_model_that_is_tested(
     with caplog.at_level("INFO", logger="finesweep"):
         retrain_sweep(paths, changes={"retrain_workers": 2})
         assert "is retrained by 1 worker instead of 2" in caplog.text
-        monkeypatch.setattr(retrain, "_MIN_STEPS", 1)
+        monkeypatch.setattr(retrain_team, "_MIN_STEPS", 1)
         caplog.clear()
         final = retrain_sweep(paths, changes={"retrain_workers": 2}).final
     assert "instead" not in caplog.text
