@@ -36,7 +36,7 @@ from search.trial import TrialRequest
 from search.tuning.budget import Budget
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
-from search.tuning.trial_scheduler import stopping_rule
+from search.tuning.trial_scheduler import Asha, stopping_rule
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
@@ -62,6 +62,8 @@ class Strategy:
     """Spare a weak trial from early stopping if it could still win."""
     learnt: bool = True
     """Use starting points learnt from other image sets, not only the space's defaults."""
+    waits: bool = True
+    """Let a rung of ASHA stop no trial before it has several scores, which Ray does not."""
     prior: bool = False
     """Start with the best points of searches on the other image sets."""
 
@@ -81,12 +83,19 @@ def of(**settings: Any) -> Strategy:
 
 
 PLAIN = {"starts": False, "confirm": 0}
+
+
+def plain(*, stock: bool = False, **settings: Any) -> Strategy:
+    """Strategy with these settings and nothing of Finesweep's own."""
+    return Strategy({**PLAIN, **settings}, stock=stock, spares=False, waits=False)
+
+
 STRATEGIES = {
     "ours": of(),
-    "random + ASHA": of(**PLAIN, sampler="random"),
-    "stock OptunaSearch + ASHA": Strategy({**PLAIN, "sampler": "tpe"}, stock=True),
-    "random + Hyperband": of(**PLAIN, sampler="random", stopping="hyperband"),
-    "random, no stopping": of(**PLAIN, sampler="random", stopping="none"),
+    "random + ASHA": plain(sampler="random"),
+    "stock OptunaSearch + ASHA": plain(sampler="tpe", stock=True),
+    "random + Hyperband": plain(sampler="random", stopping="hyperband"),
+    "random, no stopping": plain(sampler="random", stopping="none"),
 }
 ABLATION = {
     "ours": of(),
@@ -94,14 +103,15 @@ ABLATION = {
     "ours, starts at literature's values": Strategy(learnt=False),
     "ours, none confirmed": of(confirm=0),
     "ours, none spared": Strategy(spares=False),
+    "ours, rungs that don't wait": Strategy(waits=False),
     "ours, TPE": of(sampler="tpe"),
     "ours, random": of(sampler="random"),
     "ours, no stopping": of(stopping="none"),
     "ours, median": of(stopping="median"),
     "ours, Hyperband": of(stopping="hyperband"),
-    "random + ASHA": of(**PLAIN, sampler="random"),
-    "random + ASHA, confirmed": of(sampler="random", starts=False),
-    "our sampler + ASHA": Strategy(PLAIN, spares=False),
+    "random + ASHA": plain(sampler="random"),
+    "random + ASHA, confirmed": plain(sampler="random", confirm=None),
+    "our sampler + ASHA": plain(),
     "ours, prior": Strategy(prior=True),
 }
 """Finesweep with one part removed or replaced, random + ASHA with one part added, and Finesweep
@@ -144,6 +154,9 @@ class Replay:
         self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
         spared = self._study.could_win if strategy.spares else lambda number, report: False
         self._rule = stopping_rule(config, 1, spared)
+        if isinstance(self._rule, Asha) and not strategy.waits:
+            for bracket in self._rule._brackets:
+                del bracket.cutoff  # Ray's own
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
         self._curves: dict[int, Curve] = {}
