@@ -40,7 +40,7 @@ from search.tuning.trial_scheduler import Asha, stopping_rule
 from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
-from tests.benchmarks.worlds import MODELS, Curve, World, world
+from tests.benchmarks.worlds.recorded import MODELS, Curve, World, world
 from trainables.training import RoundReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import SETS
-from tests.benchmarks.worlds import CURVES, images_of
+from tests.benchmarks.worlds.recorded import CURVES, images_of
 from tests.support.round_reports import report
 from trainables.training import best_of, last_as_good
 

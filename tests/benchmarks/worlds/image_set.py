@@ -1,0 +1,31 @@
+"""The image sets whose curves Finesweep recorded (`recorded`), as worlds."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE
+from tests.benchmarks.worlds import recorded
+from tests.benchmarks.worlds.world import ScoreCurve, World
+
+
+class ImageSet(World):
+    """Fine-tunes on an image set; a score is an accuracy. A trial has a draw of recorded noise."""
+
+    rounds = EPOCHS
+
+    def __init__(self, name: str) -> None:
+        self.name, self.space = f"images {name}", SPACE.distributions()
+        self._surrogate = recorded.world(name)
+        self.best, self.untrained = self._surrogate.best, self._surrogate.typical
+
+    def run(self, point: Mapping[str, Any], rng: np.random.Generator) -> ScoreCurve:
+        """Curve of the surrogate model."""
+        curve = self._surrogate.run(SPACE.params(dict(point), native_image_size={}), rng)
+        return ScoreCurve(curve.val_accuracy, curve.test_accuracy, curve.seconds)
+
+
+def image_sets() -> Iterator[ImageSet]:
+    """All recorded image sets."""
+    return map(ImageSet, SETS)
