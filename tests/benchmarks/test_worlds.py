@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.benchmarks.worlds.__main__ import OWN, ratios, worlds_of
+from tests.benchmarks.worlds.__main__ import OWN, ratios, table_lines, worlds_of
 from tests.benchmarks.worlds.freeze_thaw.kernel import NO_TRIAL, CurveKernel, Rounds
 from tests.benchmarks.worlds.freeze_thaw.pace import expected_seconds
 from tests.benchmarks.worlds.freeze_thaw.posterior import Posterior
@@ -67,6 +67,15 @@ def test_worlds_are_found_in_a_folder_and_other_tables_are_not(
     table.to_parquet(tmp_path / "taskset_small.parquet")
     pd.DataFrame({"model": ["a"]}).to_parquet(tmp_path / "other.parquet")
     assert [world.name for world in worlds_of(tmp_path)] == ["small"]
+
+
+def test_a_table_tells_worlds_in_view_from_those_kept_back(table: pd.DataFrame) -> None:
+    regrets = {name: np.full((2, 3), 1.0) for name in STRATEGIES}
+    tasks = [TaskSet("patch32_GRU128_bs128", table), TaskSet("patch32_GRU256_bs128", table)]
+    text = "\n".join(table_lines([(task, regrets) for task in tasks]))
+    assert "| patch32_GRU128_bs128 | yes |" in text
+    assert "| patch32_GRU256_bs128 |  |" in text
+    assert "ours, 1 worlds that were kept back: mean 1.00 1.00 1.00" in text
 
 
 def test_a_ratio_is_that_to_the_better_rival() -> None:

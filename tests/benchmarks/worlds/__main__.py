@@ -29,9 +29,6 @@ SHARED = ROOT.parent / "shared" / "curves"
 """Folder of the curves that came with the project."""
 WORTH = (20, 60, 200)
 """Budgets, as numbers of trials of random search with ASHA."""
-CHOSEN_ON = ("GRU128", "LSTM128_E128", "patch128_LSTM128")
-"""Parts of the names of TaskSet's tasks on which constants were chosen. Of LCBench, it was the
-tasks with an even number in encoding.json."""
 OWN = tuple(name for name in STRATEGIES if name not in RIVALS)
 """Strategies that are compared to the better rival."""
 _BUDGET_SEEDS = 20
@@ -47,7 +44,7 @@ def worlds_of(folder: Path) -> Iterator[World]:
 
 
 def budgets(world: World, workers: int) -> list[float]:
-    """Budgets of `WORTH` in seconds."""
+    """Budgets of `WORTH` in seconds, ascending: means over few searches may not be."""
     means = []
     for trials in WORTH:
         searches = (
@@ -58,22 +55,15 @@ def budgets(world: World, workers: int) -> list[float]:
     return sorted(means)
 
 
-def regrets_of(
-    world: World, seeds: int, workers: int, strategies: Sequence[str]
-) -> dict[str, np.ndarray]:
+def regrets_of(world: World, seeds: int, workers: int) -> dict[str, np.ndarray]:
     """Regrets ``(seeds, budgets)`` of each strategy on a world."""
     seconds = budgets(world, workers)
-    return {
-        name: np.array(
-            [
-                Search(world, strategy(name, world, seed), seed=seed, workers=workers).regrets(
-                    seconds
-                )
-                for seed in range(seeds)
-            ]
-        )
-        for name in strategies
-    }
+
+    def one(name: str, seed: int) -> list[float]:
+        chosen = strategy(name, world, seed)
+        return Search(world, chosen, seed=seed, workers=workers).regrets(seconds)
+
+    return {name: np.array([one(name, seed) for seed in range(seeds)]) for name in STRATEGIES}
 
 
 def ratios(regrets: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -92,7 +82,7 @@ def _run(task: tuple[int, int, int]) -> tuple[int, dict[str, np.ndarray], float]
     """Run every strategy on one world; also returns the seconds that it took."""
     place, seeds, workers = task
     began = time.monotonic()
-    found = regrets_of(_WORLDS[place], seeds, workers, STRATEGIES)
+    found = regrets_of(_WORLDS[place], seeds, workers)
     return place, found, time.monotonic() - began
 
 
@@ -116,22 +106,13 @@ def main() -> None:
             shares = "; ".join(map(_spaced, ratios(found)))
             print(f"{_WORLDS[place].name}: {shares} ({seconds:.0f} s)", file=sys.stderr, flush=True)
     command = f"python -m tests.benchmarks.worlds --seeds {args.seeds} --workers {args.workers}"
-    lines = table_lines({_WORLDS[place].name: found for place, found in sorted(results.items())})
+    command += f" --only {' '.join(args.only)}" if any(args.only) else ""
+    lines = table_lines([(_WORLDS[place], found) for place, found in sorted(results.items())])
     name = "worlds" if args.folder is None else f"worlds_{args.folder.resolve().name}"
     write_table(name, "Searches on curves of others", command, lines)
 
 
-def was_chosen_on(names: Sequence[str]) -> list[bool]:
-    """Whether constants were chosen on each world: LCBench's tasks alternate."""
-    lcbench = [name for name in names if name.startswith("lcbench")]
-    return [
-        any(part in name for part in CHOSEN_ON)
-        or (name in lcbench and lcbench.index(name) % 2 == 1)
-        for name in names
-    ]
-
-
-def table_lines(results: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
+def table_lines(results: Sequence[tuple[World, Mapping[str, np.ndarray]]]) -> list[str]:
     """A row for each world, and the means over worlds."""
     lines = [
         "Mean regret in test score at budgets as long as random search with Ray's ASHA takes for "
@@ -145,15 +126,15 @@ def table_lines(results: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
         + " | ".join([*STRATEGIES, *(f"{n} over the better rival" for n in OWN)]),
         "| --- |" + " --- |" * (1 + len(STRATEGIES) + len(OWN)),
     ]
-    seen, shares = was_chosen_on([*results]), []
-    for (name, found), chosen in zip(results.items(), seen, strict=True):
-        shares.append(ratios(found))
+    shares = [ratios(found) for _, found in results]
+    for (world, found), share in zip(results, shares, strict=True):
         cells = [" ".join(f"{r:.4f}" for r in found[s].mean(axis=0)) for s in STRATEGIES]
-        cells += map(_spaced, shares[-1])
-        lines.append(f"| {name} | {'yes' if chosen else ''} | {' | '.join(cells)} |")
+        cells += map(_spaced, share)
+        lines.append(f"| {world.name} | {'yes' if world.is_seen else ''} | {' | '.join(cells)} |")
     lines.append("")
     for title, wanted in (("that constants were chosen on", True), ("that were kept back", False)):
-        some = np.array([s for s, chosen in zip(shares, seen, strict=True) if chosen is wanted])
+        pairs = zip(results, shares, strict=True)
+        some = np.array([share for (world, _), share in pairs if world.is_seen is wanted])
         for name, of_one in zip(OWN, some.swapaxes(0, 1) if len(some) else (), strict=False):
             lines.append(
                 f"- {name}, {len(some)} worlds {title}: mean {_spaced(of_one.mean(axis=0))}, of "

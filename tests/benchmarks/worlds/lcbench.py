@@ -39,6 +39,7 @@ class LCBench(World):
 
     def __init__(self, folder: Path, task: str, code: int) -> None:
         self.name, self._folder, self._code = f"lcbench {task}", folder, code
+        self.is_seen = code % 2 == 0  # constants were chosen on the even-numbered tasks
         ranges = _ranges(folder)
         self.space = {name: _distribution(ranges[name]) for name in INPUTS}
 

@@ -35,6 +35,8 @@ class World(ABC):
     """Highest test score of any point after any round."""
     untrained: float
     """Test score before any training: that of a search without a result."""
+    is_seen: bool
+    """Whether constants of a strategy were chosen with this world in view."""
 
     @abstractmethod
     def run(self, point: Mapping[str, Any], rng: np.random.Generator) -> ScoreCurve:

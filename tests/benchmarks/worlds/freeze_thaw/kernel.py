@@ -42,7 +42,7 @@ class Rounds:
     def __len__(self) -> int:
         return len(self.fidelity)
 
-    def and_(self, more: Self) -> Self:
+    def followed_by(self, more: Self) -> Self:
         """These rounds, followed by more."""
         return replace(
             self,
@@ -87,7 +87,8 @@ class CurveKernel:
 
     def between(self, a: Rounds, b: Rounds) -> np.ndarray:
         """Covariances ``(n, m)`` of ``n`` and ``m`` rounds, without noise."""
-        return sum(self._terms(a, b)[:3], np.zeros(1))
+        of_points, of_trial, common, *_ = self._terms(a, b)
+        return of_points + of_trial + common
 
     def derivatives(self, rounds: Rounds, weights: np.ndarray) -> np.ndarray:
         """Sums ``(6 + d,)`` of symmetric ``weights`` times the derivatives by each of ``theta``.

@@ -84,7 +84,7 @@ class Posterior:
         factor[:n, :n], factor[n:, :n] = self._factor, left.T
         factor[n:, n:] = cholesky(own - left.T @ left, lower=True)
         scores = np.concatenate([self.scores, mean])
-        return type(self)(self.kernel, self.rounds.and_(rounds), scores, factor)
+        return type(self)(self.kernel, self.rounds.followed_by(rounds), scores, factor)
 
     def _weights(self) -> np.ndarray:
         """Scores times the inverse of the covariances, ``(n,)``."""

@@ -194,7 +194,7 @@ class FreezeThawSampler(BaseSampler):
             )
         )
         expected = believing.scores[len(posterior.rounds) :]
-        best = max(float(posterior.at_rounds().max()), *expected.tolist(), -math.inf)
+        best = float(np.concatenate([posterior.at_rounds(), expected]).max())
         mean, std = believing.predict(candidates)
         gains = expected_improvement(mean, std, best)
         # 4. Take the first that is a paused trial or a point that no trial has.
