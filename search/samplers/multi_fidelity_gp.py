@@ -45,7 +45,7 @@ _BLAS = ThreadpoolController()
 
 
 @contextmanager
-def _single_blas_thread() -> Iterator[None]:
+def single_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread: while trials use every core, more threads mostly wait."""
     with _BLAS.limit(limits=1, user_api="blas"):
         yield
@@ -94,7 +94,7 @@ class MultiFidelitySampler(BaseSampler):
         """A random value of a parameter that `sample_relative` left out."""
         return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    @_single_blas_thread()
+    @single_blas_thread()
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class MultiFidelitySampler(BaseSampler):
         ranked = map(cube.decode, candidates[gains.argsort()[::-1]])
         return next((point for point in ranked if point not in known), {})
 
-    @_single_blas_thread()
+    @single_blas_thread()
     def could_win(self, study: Study, number: int, rounds: int, value: float) -> bool:
         """Whether a running trial has a chance to end with the best final score of all.
 

@@ -78,7 +78,7 @@ class Posterior:
         with warnings.catch_warnings():
             # A length scale at its bound is no fault: that coordinate has no influence.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(inputs, _standardized(np.array(values)))
+            process.fit(inputs, standardized(np.array(values)))
         return cls(curves, cube, max_rounds, process)
 
     @property
@@ -135,7 +135,7 @@ def _inputs(
     return np.column_stack([cube.embed(codes), np.broadcast_to(fidelity, len(codes))])
 
 
-def _standardized(values: np.ndarray) -> np.ndarray:
+def standardized(values: np.ndarray) -> np.ndarray:
     """``(n,)`` values scaled to mean 0 and standard deviation 1, after low values are clipped.
 
     Values are clipped at median - 1.5 (best - median), which also makes minus infinity finite. It

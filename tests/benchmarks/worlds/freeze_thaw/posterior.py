@@ -23,10 +23,9 @@ from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from search.samplers.posterior import standardized
 from tests.benchmarks.worlds.freeze_thaw.kernel import CurveKernel, Rounds
 
-CLIP = 1.5
-"""Scores are clipped at so many times the distance of the best from the median below the median."""
 _MAX_ITERATIONS = 15
 """Largest number of iterations of a fit of the hyperparameters."""
 
@@ -103,17 +102,6 @@ def expected_improvement(mean: np.ndarray, std: np.ndarray, best: float) -> np.n
     """
     u = (mean - best) / std
     return np.asarray(std * (u * norm.cdf(u) + norm.pdf(u)))
-
-
-def standardized(values: np.ndarray) -> np.ndarray:
-    """``(n,)`` values scaled to mean 0 and standard deviation 1, after low values are clipped.
-
-    Values are clipped at median - `CLIP` (best - median), which also makes minus infinity finite.
-    It does no harm: how bad the bad trials are says nothing about the good ones.
-    """
-    median = np.median(values[np.isfinite(values)])
-    clipped = np.maximum(values, median - CLIP * (values.max() - median))
-    return np.asarray((clipped - clipped.mean()) / (clipped.std() + 1e-9))
 
 
 def _factor_of(kernel: CurveKernel, rounds: Rounds) -> np.ndarray:

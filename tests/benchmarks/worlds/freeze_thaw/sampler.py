@@ -1,11 +1,6 @@
-"""`FreezeThawSampler`: multi-fidelity Bayesian optimization over configurations and rounds.
+"""`FreezeThawSampler`: proposes points, and says which trials should go on.
 
-A point is a configuration: a value for every open parameter. Optuna's TPESampler ranks a pruned
-trial by its last round, and Optuna's GPSampler ignores it. Here a Gaussian process is fitted to the
-learning curves of about `MAX_CURVES` trials (`posterior`). So trials that were
-stopped early help to predict final scores too.
-
-The sampler also says which trials should go on. A free worker can begin a new point or go on with
+A free worker can begin a new point or go on with
 a trial that has begun, and what it gains depends on how long it is given. So for every decision a
 time is drawn, at random on a log scale between a few rounds and a whole trial, and the choice is
 what promises the largest improvement after that time. Drawing the horizon follows ifBO
@@ -13,26 +8,23 @@ what promises the largest improvement after that time. Drawing the horizon follo
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from threadpoolctl import ThreadpoolController
 
+from search.samplers import MultiFidelitySampler
 from search.samplers.learning_curves import best_first
+from search.samplers.multi_fidelity_gp import PERTURBED_TRIALS, single_blas_thread
 from search.samplers.unit_cube import UnitCube
 from tests.benchmarks.worlds.freeze_thaw.kernel import NO_TRIAL, CurveKernel, Rounds
 from tests.benchmarks.worlds.freeze_thaw.pace import expected_seconds
 from tests.benchmarks.worlds.freeze_thaw.posterior import Posterior, expected_improvement, fidelity
 from tests.benchmarks.worlds.freeze_thaw.timed_curves import TimedCurve, TimedCurves
 
-STARTUP_TRIALS = 6
-"""Number of trials with a finite score that must exist before the Gaussian process is fitted."""
 MAX_CURVES = 40
 """Largest number of curves of finished trials in the fit, and likewise of running trials.
 
@@ -42,27 +34,15 @@ UNIFORM_CANDIDATES = 120
 """Candidate points drawn from the whole space."""
 PERTURBED_CANDIDATES = 80
 """Candidate points drawn near the best trials."""
-PERTURBED_TRIALS = 5
-"""Number of best trials that candidates are drawn near."""
 SHORTEST_HORIZON = 3
 """Rounds of a typical point that the shortest horizon lasts."""
 
-_BLAS = ThreadpoolController()
 
-
-@contextmanager
-def _single_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread: while trials use every core, more threads mostly wait."""
-    with _BLAS.limit(limits=1, user_api="blas"):
-        yield
-
-
-class FreezeThawSampler(BaseSampler):
+class FreezeThawSampler(MultiFidelitySampler):
     """Proposes points, and says which trials should go on, by expected improvement.
 
-    All points are random until `STARTUP_TRIALS` trials have a finite score. Running trials count as
-    pending (kriging believer). Expected improvement is maximized over random candidates, not by
-    gradients, because parameters may be categorical or stepped. It supports only one objective.
+    Startup, candidates and pending trials are as in the class that it extends; no point is random
+    after startup.
 
     Args:
         seed: Seed of the random draws.
@@ -70,35 +50,16 @@ class FreezeThawSampler(BaseSampler):
     """
 
     def __init__(self, *, seed: int, max_rounds: int) -> None:
-        self._max_rounds = max_rounds
-        self._rng = np.random.default_rng(seed)
-        self._random_sampler = RandomSampler(seed=seed)
-        self._curves = TimedCurves()
-        self._kernel: CurveKernel | None = None
+        super().__init__(seed=seed, max_rounds=max_rounds)
+        self._curves = self._timed = TimedCurves()
+        self._curve_kernel: CurveKernel | None = None
         """Kernel with the hyperparameters of the last fit; before that, with those of the prior."""
         self._curves_at_fit = 0
         """Number of trials with a score at the last fit of the hyperparameters."""
         self._next_point: dict[str, Any] | None = None
         """Point that `trial_to_resume` preferred to every paused trial, and that comes next."""
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """The parameters of all trials together: an initial point may lack some."""
-        self._curves.update(study)
-        return dict(self._curves.space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """A random value of a parameter that `sample_relative` left out."""
-        return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    @_single_blas_thread()
+    @single_blas_thread()
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
@@ -109,22 +70,22 @@ class FreezeThawSampler(BaseSampler):
         point, self._next_point = self._next_point, None
         if point is not None:
             return point
-        if not search_space or self._is_startup():
+        if not search_space or self._is_startup([*self._timed.unfinished().values()]):
             return {}
         chosen = self._choose({})
         assert not isinstance(chosen, int)  # without paused trials, only points are candidates
         return chosen
 
-    @_single_blas_thread()
+    @single_blas_thread()
     def trial_to_resume(self, study: Study, paused: Collection[int]) -> int | None:
         """The paused trial that a free worker should go on with; None if a new point is better.
 
         The next call of `Study.ask` gives that point.
         """
         self._curves.update(study)
-        curves = self._curves.unfinished()
+        curves = self._timed.unfinished()
         resumable = {number: curves[number] for number in paused if number in curves}
-        if not resumable or self._is_startup():
+        if not resumable or self._is_startup([*curves.values()]):
             return None
         chosen = self._choose(resumable)
         if isinstance(chosen, int):
@@ -132,7 +93,7 @@ class FreezeThawSampler(BaseSampler):
         self._next_point = chosen
         return None
 
-    @_single_blas_thread()
+    @single_blas_thread()
     def should_go_on(
         self, study: Study, number: int, rounds: int, value: float, paused: Collection[int]
     ) -> bool | None:
@@ -149,12 +110,12 @@ class FreezeThawSampler(BaseSampler):
             None if it can't be told: too few trials have a score, or the trial lacks a parameter.
         """
         self._curves.update(study)
-        trial = self._curves.running.get(number)
-        if trial is None or not self._curves.space or self._is_startup(excluding=number):
+        trial, curves = self._curves.running.get(number), self._timed.unfinished()
+        curves.pop(number, None)
+        if trial is None or not self._curves.space or self._is_startup([*curves.values()]):
             return None
-        own = self._curves.curve_of(trial, {**trial.intermediate_values, rounds: value})
+        own = self._timed.curve_of(trial, {**trial.intermediate_values, rounds: value})
         assert own is not None  # running trials here have every parameter, and this one a round
-        curves = self._curves.unfinished()
         resumable = {other: curves[other] for other in paused if other in curves}
         return self._choose({**resumable, number: own}) == number
 
@@ -164,12 +125,12 @@ class FreezeThawSampler(BaseSampler):
         The point is empty if every candidate was tried.
         """
         # 1. Fit the Gaussian process, and draw candidates.
-        running = {n: c for n, c in self._curves.unfinished().items() if n not in paused}
+        running = {n: c for n, c in self._timed.unfinished().items() if n not in paused}
         ranked = sorted(running.values(), key=best_first)
         curves = [*self._subset(self._curves.finished), *self._subset(ranked), *paused.values()]
         curves.sort(key=best_first)
         cube = UnitCube(self._curves.space)
-        posterior = self._fit_posterior(cube, curves)
+        posterior = self._conditioned(cube, curves)
         codes = self._candidates(cube, curves)
         # 2. How far does each of them come within the horizon?
         points = cube.embed(codes)
@@ -230,13 +191,6 @@ class FreezeThawSampler(BaseSampler):
         ]
         return fidelity(reached, self._max_rounds)
 
-    def _is_startup(self, *, excluding: int | None = None) -> bool:
-        """Whether fewer than `STARTUP_TRIALS` other trials have a finite value."""
-        curves = self._curves.unfinished()
-        curves.pop(excluding if excluding is not None else NO_TRIAL, None)
-        begun = [*self._curves.finished[:STARTUP_TRIALS], *curves.values()]
-        return sum(math.isfinite(curve.best) for curve in begun) < STARTUP_TRIALS
-
     def _subset(self, ranked: Sequence[Any]) -> Sequence[Any]:
         """At most `MAX_CURVES` of the curves, which are sorted best first."""
         if len(ranked) <= MAX_CURVES:
@@ -245,7 +199,7 @@ class FreezeThawSampler(BaseSampler):
         others = self._rng.choice(np.arange(half, len(ranked)), half, replace=False)
         return [*ranked[:half], *(ranked[i] for i in others)]
 
-    def _fit_posterior(self, cube: UnitCube, curves: Sequence[TimedCurve]) -> Posterior:
+    def _conditioned(self, cube: UnitCube, curves: Sequence[TimedCurve]) -> Posterior:
         """The posterior given these curves.
 
         The hyperparameters are fitted again when enough trials have begun since the last fit: at
@@ -259,15 +213,17 @@ class FreezeThawSampler(BaseSampler):
             np.array([curve.number for curve, _, _ in rows]),
         )
         prior = CurveKernel.prior(cube.embedded_size)
-        if self._kernel is None or self._kernel.theta.size != prior.theta.size:  # new parameters
-            self._kernel, self._curves_at_fit = prior, 0
+        if (
+            self._curve_kernel is None or self._curve_kernel.theta.size != prior.theta.size
+        ):  # new parameters
+            self._curve_kernel, self._curves_at_fit = prior, 0
         begun = len(self._curves.finished) + len(self._curves.running)
         tune = begun - self._curves_at_fit >= max(4, begun // 10)
         posterior = Posterior.fit(
-            rounds, np.array([v for _, _, v in rows]), self._kernel, tune=tune
+            rounds, np.array([v for _, _, v in rows]), self._curve_kernel, tune=tune
         )
         if tune:
-            self._kernel, self._curves_at_fit = posterior.kernel, begun
+            self._curve_kernel, self._curves_at_fit = posterior.kernel, begun
         return posterior
 
 
