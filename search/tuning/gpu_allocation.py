@@ -4,8 +4,9 @@ Ray counts fractional GPUs but does not limit memory. `search.trial` sets the me
 a trial within its share. CPUs are divided in proportion to GPU shares.
 """
 
+import gc
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -48,8 +49,8 @@ class GpuPeak:
     """Memory of the whole GPU in MiB."""
 
 
-Probe = Callable[[TrialJob, TrialParams], GpuPeak | None]
-"""Function that measures a trial's peak on a GPU. It returns None if workers see no GPU."""
+Probe = Callable[[TrialJob, Sequence[TrialParams]], Iterable[GpuPeak]]
+"""Function that measures trials' peaks on a GPU, in order; none if workers see no GPU."""
 
 
 @dataclass(frozen=True)
@@ -157,22 +158,27 @@ def measure_shares(
         return resources
     probe = probe or _probe_on_cluster
     table = MemoryTable.of(config.cache_dir)
+    by_key = {job.memory_case(params): params for params in trials}
+
+    def measure(keys: Sequence[str]) -> GpuPeak | None:
+        peak = None
+        for key, peak in zip(keys, probe(job, [by_key[key] for key in keys]), strict=False):
+            if peak.mib > table.read(peak.gpu).get(key, 0.0):  # keep an estimate raised after
+                table.put(peak.gpu, key, peak.mib)  # a trial ran out of memory
+        return peak
+
+    first = measure(list(by_key)[:1])
+    if first is None:
+        _log.warning("Ray lists GPUs, but workers see none; every trial holds a whole GPU")
+        return resources
+    measured = table.read(first.gpu)
+    measure([key for key in by_key if key not in measured])
+    measured = table.read(first.gpu)
     shares: dict[MemoryCase, float] = {}
-    known: Mapping[str, float] = {}
-    peak: GpuPeak | None = None
-    for params in trials:
-        case, key = MemoryCase.of(params), job.memory_case(params)
-        if peak is None or key not in known:
-            peak = probe(job, params)
-            if peak is None:
-                _log.warning("Ray lists GPUs, but workers see none; every trial holds a whole GPU")
-                return resources
-            known = table.read(peak.gpu)
-            if peak.mib > known.get(key, 0.0):  # keep an estimate raised after out-of-memory
-                table.put(peak.gpu, key, peak.mib)
-                known = table.read(peak.gpu)
-        shares[case] = share_of(known[key], peak.total_mib)
-        _log.info("%s: %.0f MiB, %g of a GPU", case, known[key], shares[case])
+    for key, params in by_key.items():
+        case = MemoryCase.of(params)
+        shares[case] = share_of(measured[key], first.total_mib)
+        _log.info("%s: %.0f MiB, %g of a GPU", case, measured[key], shares[case])
     sized = replace(resources, shares=shares)
     fits = sized.capacity(live_nodes())
     return replace(sized, concurrent=min(config.concurrent or fits, fits))
@@ -228,29 +234,31 @@ def _heaviest_trials(space: SearchSpace, native_image_size: Mapping[str, int]) -
     return trials
 
 
-def probe_peak(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    """Peak memory of a few training steps and an evaluation batch; None if there is no GPU.
+def probe_peaks(job: TrialJob, trials: Sequence[TrialParams]) -> Iterator[GpuPeak]:
+    """Peak memory of a few training steps and an evaluation batch of each trial; none without GPU.
 
     There are enough full batches to record a step, also in the part of the images that a fold
     trains on. Without folds, the last batch is as large as an incomplete one can be.
     """
     if job.device != "cuda":
-        return None
+        return
     settings = job.config.model_copy(update={"features": "off"})
     uncached = replace(job, config=settings, rounds=WHOLE_EPOCHS)
-    full = max(STEPS_BEFORE_RECORDING + 1, GPU_BATCH_SIZE // params.batch_size)
-    images, folds = (full + 1) * params.batch_size - 1, job.config.folds
-    images = -(-images * folds // (folds - 1)) if folds else images
-    tuning = uncached.begin(params, images=images)
-    report = tuning.run_round()
     card = torch.cuda.get_device_properties(0)
-    return GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
+    for params in trials:
+        full = max(STEPS_BEFORE_RECORDING + 1, GPU_BATCH_SIZE // params.batch_size)
+        images, folds = (full + 1) * params.batch_size - 1, job.config.folds
+        images = -(-images * folds // (folds - 1)) if folds else images
+        report = uncached.begin(params, images=images).run_round()
+        gc.collect()
+        torch.cuda.empty_cache()  # else the next trial's peak includes what this one held
+        yield GpuPeak(card.name, report.peak_memory_mib, card.total_memory / 2**20)
 
 
-def _probe_on_cluster(job: TrialJob, params: TrialParams) -> GpuPeak | None:
-    on_a_gpu: Any = ray.remote(num_gpus=1, max_retries=0, max_calls=1)
-    peak: GpuPeak | None = ray.get(on_a_gpu(probe_peak).remote(job, params))
-    return peak
+def _probe_on_cluster(job: TrialJob, trials: Sequence[TrialParams]) -> Iterator[GpuPeak]:
+    """`probe_peaks` in one process, which ends with it and so frees all memory of the GPU."""
+    on_a_gpu: Any = ray.remote(num_gpus=1, num_returns="streaming", max_retries=0, max_calls=1)
+    yield from map(ray.get, on_a_gpu(probe_peaks).remote(job, trials) if trials else ())
 
 
 def _count_fitting(nodes: Iterable[Node], cpu: float, gpu: float) -> int:

@@ -29,6 +29,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 SCALED = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHECKPOINT = "model.pt"
 """File of a checkpoint with the state dict of the model."""
 
@@ -45,10 +46,14 @@ def train(config: dict) -> None:
     ]
     train_set = ImageFolder(f"{config['data']}/train", v2.Compose([*moved, *SCALED]))
     val_set = ImageFolder(f"{config['data']}/val", unaugmented(size))
-    train_loader = DataLoader(train_set, config["batch_size"], shuffle=True, drop_last=True)
-    val_loader = DataLoader(val_set, 64)
+    loading = {"num_workers": config.get("loader_workers", 0), "pin_memory": DEVICE == "cuda"}
+    train_loader = DataLoader(
+        train_set, config["batch_size"], shuffle=True, drop_last=True, **loading
+    )
+    val_loader = DataLoader(val_set, 64, **loading)
+    half = torch.autocast(DEVICE, torch.bfloat16, enabled=config.get("bfloat16", False))
 
-    model = make_model(config, len(train_set.class_to_idx))
+    model = make_model(config, len(train_set.class_to_idx)).to(DEVICE)
     if not config.get("plain"):
         torch.nn.init.zeros_(model.get_classifier().weight)
     head, body = freeze(model, config["unfreeze"])
@@ -66,14 +71,18 @@ def train(config: dict) -> None:
                 module.eval()
         for images, labels in train_loader:
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            with half:
+                loss = torch.nn.functional.cross_entropy(
+                    model(images.to(DEVICE)), labels.to(DEVICE)
+                )
+            loss.backward()
             optimizer.step()
             schedule.step()
         model.eval()
         right = 0
-        with torch.no_grad():
+        with torch.no_grad(), half:
             for images, labels in val_loader:
-                right += int((model(images).argmax(1) == labels).sum())
+                right += int((model(images.to(DEVICE)).argmax(1) == labels.to(DEVICE)).sum())
         metrics = {"val_accuracy": right / len(val_set), "epoch": epoch + 1, "now": time.time()}
         if not config.get("checkpoints"):
             tune.report(metrics)
@@ -89,12 +98,12 @@ def unaugmented(size: int) -> v2.Compose:
 
 
 def make_model(config: dict, num_classes: int) -> torch.nn.Module:
-    """Pretrained model with a new head."""
-    weights = Path(config["weights"]) / f"{config['backbone']}.safetensors"
+    """Model with a new head, pretrained if there is a folder of weights."""
+    weights = config["weights"] and f"{config['weights']}/{config['backbone']}.safetensors"
     return timm.create_model(
         config["backbone"],
-        pretrained=True,
-        pretrained_cfg_overlay={"file": str(weights)},
+        pretrained=weights is not None,
+        pretrained_cfg_overlay={"file": weights},
         num_classes=num_classes,
         drop_rate=config["dropout"],
     )

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 def _sums(team: Team, rounds: int) -> Iterator[float]:
     """Sum over the team of a number that differs between its members, round by round."""
     for number in range(rounds):
-        value = torch.tensor(float(10**team.rank + number))
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        value = torch.tensor(float(10**team.rank + number), device=device)
         distributed.all_reduce(value)
         yield value.item()
 
@@ -43,6 +44,12 @@ def cluster(ray_cluster: None) -> None:
 def test_the_first_worker_tells_what_all_have_computed_together() -> None:
     steps = partial(_sums, rounds=3)
     assert list(run_in_team(steps, 2, on_gpu=False, cpus=1, avoid=[])) == [11, 13, 15]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_workers_on_gpus_compute_together_through_nccl() -> None:
+    steps = partial(_sums, rounds=2)
+    assert list(run_in_team(steps, 1, on_gpu=True, cpus=1, avoid=[])) == [1, 2]
 
 
 def test_all_begin_anew_when_a_worker_dies(tmp_path: Path) -> None:

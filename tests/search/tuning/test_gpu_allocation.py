@@ -1,17 +1,19 @@
 """On logical GPUs, and with a stand-in for the probe that only a real card can answer."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+import torch
 
 from search.cluster import selector_excluding
 from search.config import SweepConfig
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, measure_shares, one_trial_per_kind
-from search.tuning.gpu_allocation import GpuPeak, probe_peak, share_of
+from search.tuning.gpu_allocation import GpuPeak, probe_peaks, share_of
 from spaces import ConfigError, SearchSpace, TrialParams
 from trainables.data import Dataset
 from trainables.training import MemoryCase, MemoryTable
@@ -31,10 +33,11 @@ class StandIn:
     def __init__(self) -> None:
         self.asked: list[MemoryCase] = []
 
-    def __call__(self, job: TrialJob, params: TrialParams) -> GpuPeak:
-        self.asked.append(MemoryCase.of(params))
-        mib = params.batch_size * params.image_size * (1 if params.unfreeze == 0 else 10) / 2
-        return GpuPeak(CARD, mib, 80 * GIB)
+    def __call__(self, job: TrialJob, trials: Sequence[TrialParams]) -> Iterator[GpuPeak]:
+        for params in trials:
+            self.asked.append(MemoryCase.of(params))
+            mib = params.batch_size * params.image_size * (1 if params.unfreeze == 0 else 10) / 2
+            yield GpuPeak(CARD, mib, 80 * GIB)
 
 
 def trial(**fields: Any) -> TrialParams:
@@ -107,9 +110,16 @@ def test_without_a_gpu_that_workers_see_no_share_is_measured(
     ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:
     whole = fit_resources(job.config)
-    assert probe_peak(job, trial()) is None
+    assert list(probe_peaks(job, [trial()])) == []
     assert measure_shares(job, whole, [trial()]) == whole
     assert not MemoryTable.of(tmp_path).file.exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_peak_does_not_include_what_the_trial_before_held(job: TrialJob) -> None:
+    small, large = trial(unfreeze=0.0), trial(unfreeze=1.0, batch_size=128)
+    before, _, after = (peak.mib for peak in probe_peaks(job, [small, large, small]))
+    assert after <= 1.05 * before
 
 
 def test_an_explicit_gpu_share_is_used(

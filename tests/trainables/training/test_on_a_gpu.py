@@ -88,7 +88,7 @@ def test_no_training_step_synchronizes_with_the_gpu(begin: Any, fields: dict[str
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch.Tensor, "item", item)
         torch.cuda.set_sync_debug_mode("error")
-        tuning._train_epoch()
+        tuning._train_round()
     assert not quiet["on"]
 
 
