@@ -6,6 +6,7 @@ from .groups import Objective as Objective
 from .groups import SamplerName as SamplerName
 from .rounds import WHOLE_EPOCHS as WHOLE_EPOCHS
 from .rounds import Rounds as Rounds
+from .rounds import expected_rounds as expected_rounds
 from .rounds import images_per_epoch as images_per_epoch
 from .sensitivity import positive_class_index as positive_class_index
 from .settings import FINAL_MODEL_SETTINGS as FINAL_MODEL_SETTINGS

@@ -41,6 +41,27 @@ WHOLE_EPOCHS = Rounds()
 """One round in each epoch, scored on all validation images."""
 
 
+def expected_rounds(config: SweepConfig, rounds_per_epoch: int) -> float:
+    """Total number of rounds that the trials of a search are expected to train.
+
+    With early stopping by ASHA, one trial in eta is promoted at every rung; a sampler that chooses
+    which trials go on ends the search after so many rounds. Other stopping rules are assumed to
+    stop no trial.
+    """
+    max_rounds = config.max_epochs * rounds_per_epoch
+    if config.stopping not in ("asha", "freeze-thaw"):
+        return float(config.trials * max_rounds)
+    total, running, rounds_done = 0.0, float(config.trials), 0
+    rung = config.asha.grace_rounds(rounds_per_epoch)
+    while rounds_done < max_rounds:
+        rounds = min(rung, max_rounds) - rounds_done
+        total += running * rounds
+        rounds_done += rounds
+        running = max(running / config.asha.reduction_factor, 1.0)
+        rung *= config.asha.reduction_factor
+    return total
+
+
 def images_per_epoch(config: SweepConfig, dataset: "Dataset") -> int:
     """Number of images that one fine-tune trains on in an epoch."""
     images = len(dataset.rows(*config.validation_splits if config.folds else ("train",)))

@@ -182,6 +182,11 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 f"The sampler {self.sampler} supports only one objective; leave objectives out, or "
                 "choose nsga2 or tpe."
             )
+        if self.stopping == "freeze-thaw" and self.sampler != "mfgp":
+            yield (
+                "stopping freeze-thaw lets the sampler mfgp choose which trials go on, but the "
+                f"sampler is {self.sampler}; choose mfgp, or stopping asha."
+            )
         if self.stopping != "none" and (self.asha.grace_epochs or 0) > self.max_epochs:
             yield (
                 f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "

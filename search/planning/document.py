@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from search.config import SweepConfig, images_per_epoch
+from search.config import SweepConfig, expected_rounds, images_per_epoch
 from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.notes import plan_notes
 from search.planning.plan import Plan, class_imbalance
@@ -117,7 +117,8 @@ def _expected_cost(plan: Plan, backbones: list[BackboneFacts]) -> ExpectedCost:
     on_gpu = timing_device(config).type == "cuda"
     rates = [facts.train_images_per_second for facts in backbones]
     rounds = choose_rounds(config, dataset, lambda: float(np.median(rates)))
-    epochs, images = expected_epochs(config, rounds.per_epoch), images_per_epoch(config, dataset)
+    epochs = expected_rounds(config, rounds.per_epoch) / rounds.per_epoch
+    images = images_per_epoch(config, dataset)
     fine_tunes = config.folds or 1
     seconds = epochs * fine_tunes * images * sum(1 / rate for rate in rates) / len(rates)
     return ExpectedCost(
@@ -139,23 +140,3 @@ def _hardware(config: SweepConfig, on_gpu: bool) -> str:
     if config.gpus_per_trial in (0, "auto"):
         return "one core of this machine, in CPU time, which other programs hardly change"
     return "one core of this machine, in CPU time; trials will hold GPUs, but this machine has none"
-
-
-def expected_epochs(config: SweepConfig, rounds_per_epoch: int) -> float:
-    """Total number of epochs that the trials of a sweep are expected to train.
-
-    The estimate assumes that ASHA promotes one trial in eta at every rung, and that other stopping
-    rules stop no trial.
-    """
-    if config.stopping != "asha":
-        return float(config.trials * config.max_epochs)
-    max_rounds = config.max_epochs * rounds_per_epoch
-    total, running, rounds_done = 0.0, float(config.trials), 0
-    rung = config.asha.grace_rounds(rounds_per_epoch)
-    while rounds_done < max_rounds:
-        rounds = min(rung, max_rounds) - rounds_done
-        total += running * rounds
-        rounds_done += rounds
-        running = max(running / config.asha.reduction_factor, 1.0)
-        rung *= config.asha.reduction_factor
-    return total / rounds_per_epoch

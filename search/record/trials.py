@@ -83,5 +83,8 @@ class TrialObserver(Protocol):
     def report(self, number: int, report: RoundReport) -> None:
         """A trial finished a round."""
 
+    def pause(self, number: int) -> None:
+        """A trial was stopped for now. Its next report says that it goes on."""
+
     def end(self, number: int, status: Status) -> None:
         """A trial ended."""

@@ -13,12 +13,13 @@ from optuna.samplers import (
 )
 
 from search.config import SamplerName
+from search.samplers.freeze_thaw import FreezeThawSampler
 from search.samplers.multi_fidelity_gp import MultiFidelitySampler
 from spaces import SearchSpace
 
 
 def make_sampler(
-    name: SamplerName, space: SearchSpace, *, seed: int, max_rounds: int
+    name: SamplerName, space: SearchSpace, *, seed: int, max_rounds: int, freeze_thaw: bool = False
 ) -> BaseSampler:
     """Make the sampler that the setting ``sampler`` names.
 
@@ -28,10 +29,12 @@ def make_sampler(
         space: The space that the sampler draws from; `SearchSpace.draw` names its parameters.
         seed: Seed of every random draw of the sampler.
         max_rounds: Rounds of a trial that runs to its end. Only "mfgp" uses it.
+        freeze_thaw: Whether the sampler "mfgp" is to choose which trials go on.
     """
     match name:
         case "mfgp":
-            return MultiFidelitySampler(seed=seed, max_rounds=max_rounds, names_at=space.names_at)
+            kind = FreezeThawSampler if freeze_thaw else MultiFidelitySampler
+            return kind(seed=seed, max_rounds=max_rounds, names_at=space.names_at)
         case "tpe":
             if not space.dependencies:
                 return TPESampler(seed=seed)

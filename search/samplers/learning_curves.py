@@ -41,6 +41,8 @@ class LearningCurve:
     """Rounds that are kept, ascending, counted from 1."""
     values: Sequence[float]
     """Metric after each kept round, negated if the study minimizes: higher is better."""
+    number: int
+    """Number of the trial in the study."""
 
     @property
     def best(self) -> float:
@@ -110,13 +112,12 @@ class LearningCurves:
         values = [self._sign * value_by_round[n] for n in rounds]
         if trial.state is TrialState.FAIL:
             rounds, values = [*rounds, last + 1], [*values, -math.inf]
-        return LearningCurve(trial.params, rounds, values) if rounds else None
+        return LearningCurve(trial.params, rounds, values, trial.number) if rounds else None
 
-    def running_curves(self, *, excluding: int | None = None) -> list[LearningCurve]:
-        """Curves of the running trials with a finished round, except the trial ``excluding``."""
-        others = (trial for number, trial in self.running.items() if number != excluding)
-        curves = (self.curve_of(trial, trial.intermediate_values) for trial in others)
-        return [curve for curve in curves if curve]
+    def running_curves(self) -> dict[int, LearningCurve]:
+        """Curves of the unfinished trials with a finished round, by number."""
+        curves = {n: self.curve_of(t, t.intermediate_values) for n, t in self.running.items()}
+        return {number: curve for number, curve in curves.items() if curve}
 
     def _extend_space(self, trials: Sequence[FrozenTrial]) -> None:
         """Add the trials' parameters to the space, and drop curves that lack a new parameter."""

@@ -7,7 +7,7 @@ learning curves of at most `MAX_CURVES` finished trials and at most as many runn
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,7 +102,7 @@ class MultiFidelitySampler(BaseSampler):
 
         Optuna calls this method right after `infer_relative_search_space`, which reads the study.
         """
-        running = self._curves.running_curves()
+        running = self._curves.running_curves().values()
         if not search_space or self._is_startup(running) or self._rng.random() < RANDOM_SHARE:
             return {}
         # 1. Fit the Gaussian process, and draw candidates.
@@ -144,7 +144,8 @@ class MultiFidelitySampler(BaseSampler):
         """
         self._curves.update(study)
         trial = self._curves.running.get(number)
-        others = self._curves.running_curves(excluding=number)
+        curves = self._curves.running_curves()
+        others = [curve for other, curve in curves.items() if other != number]
         if trial is None or not self._curves.space or self._is_startup(others):
             return False
         own = self._curves.curve_of(trial, {**trial.intermediate_values, rounds: value})
@@ -154,12 +155,12 @@ class MultiFidelitySampler(BaseSampler):
         # the trial's own curve was given last
         return bool(mean[-1] + OPTIMISM_STD * std[-1] >= mean.max())
 
-    def _is_startup(self, running: Sequence[LearningCurve]) -> bool:
+    def _is_startup(self, running: Collection[LearningCurve]) -> bool:
         """Whether fewer than `STARTUP_TRIALS` trials have a finite value."""
         curves = [*self._curves.finished[:STARTUP_TRIALS], *running]
         return sum(math.isfinite(curve.best) for curve in curves) < STARTUP_TRIALS
 
-    def _training_curves(self, running: Sequence[LearningCurve]) -> list[LearningCurve]:
+    def _training_curves(self, running: Collection[LearningCurve]) -> list[LearningCurve]:
         """The curves that the Gaussian process is fitted to, best first."""
         finished = self._subset(self._curves.finished)
         return sorted([*finished, *self._subset(sorted(running, key=best_first))], key=best_first)

@@ -88,6 +88,12 @@ class CheckpointWriter:
         self._newest.pop(number, None)
         self._submit(self._remove, number)
 
+    def wait(self) -> None:
+        """Wait until every state is on the disk."""
+        for task in self._tasks:
+            task.exception()
+        self._raise_errors()
+
     def _submit(self, task: Callable[[int], None], number: int) -> None:
         self._raise_errors()
         self._tasks.append(self._thread.submit(task, number))

@@ -45,6 +45,9 @@ class Budget:
         if target is not None and not report.diverged:
             self._target_reached |= not metric.better(target, metric.of(report))
 
+    def pause(self, number: int) -> None:
+        """Do nothing: `report` has counted every round."""
+
     def end(self, number: int, status: Status) -> None:
         """Do nothing: `report` has counted every round."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.result import NODE_IP
 
 from search.trial import LOGITS_KEY, STATE_KEY, TrialRequest
 from search.tuning.lifecycle import SearchLifecycle
@@ -26,12 +27,15 @@ class TuneCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Store a round's state and logits, and remove both from the result, which Tune keeps."""
-        number = TrialRequest.from_ray(trial.config).number
+        number, report = TrialRequest.from_ray(trial.config).number, RoundReport.from_dict(result)
         logits, state = result.pop(LOGITS_KEY, None), result.pop(STATE_KEY, None)
         if logits is not None:
-            self._lifecycle.keep_logits(number, RoundReport.from_dict(result), logits)
-        if state is not None and not result["done"]:
-            self._lifecycle.keep_state(number, state)
+            self._lifecycle.keep_logits(number, report, logits)
+        if state is None or (result["done"] and not self._lifecycle.pauses):
+            return
+        if result["done"]:  # then `StudySearcher` hears of the round only after this method
+            self._lifecycle.report(number, report, node_ip=result[NODE_IP])
+        self._lifecycle.keep_state(number, state)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

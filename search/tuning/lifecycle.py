@@ -26,6 +26,7 @@ from search.record import (
 )
 from search.trial import CheckpointWriter, TrialRequest
 from search.tuning.budget import Budget
+from search.tuning.paused_trials import PausedTrials
 from search.tuning.placement import Placement
 from search.tuning.retries import Failure, Retries
 from search.tuning.study import StudyJournal
@@ -55,6 +56,7 @@ class SearchLifecycle:
         logits: Store of the best trials' validation logits.
         placement: Decides which machines trials may run on, and how many trials fit.
         queue: Decides which trial begins next.
+        paused: Decides which of the trials that were stopped go on.
         paths: Files of the sweep.
         budget: Limits of the search; also the first observer.
         observers: Further observers. Recorded trials are replayed to all observers first.
@@ -67,6 +69,7 @@ class SearchLifecycle:
         logits: ValidationLogitsStore,
         placement: Placement,
         queue: TrialQueue,
+        paused: PausedTrials,
         paths: SweepPaths,
         budget: Budget,
         *,
@@ -77,6 +80,7 @@ class SearchLifecycle:
         self._logits = logits
         self._placement = placement
         self._queue = queue
+        self._paused = paused
         self._paths = paths
         self._budget = budget
         self._observers = (budget, *observers)
@@ -85,6 +89,8 @@ class SearchLifecycle:
         """Numbers of the trials that Ray was asked to run and that have not ended, in order."""
         self._interrupted_trials: deque[int] = deque()
         """Numbers of the trials to be handed out again."""
+        self._may_resume = True
+        """Whether a round was recorded since no paused trial was found worth going on with."""
         self._silent: dict[int, tuple[str, ...]] = {}
         """For each trial without a report since it was handed out: ids of machines to avoid."""
         self._interrupted = self._stranded = False
@@ -143,12 +149,11 @@ class SearchLifecycle:
     def restore(self, record: TrialRecord, *, stopped: bool) -> None:
         """Continue a trial that the journal records as running.
 
-        If early stopping has ``stopped`` the trial, or if its last round is recorded, only the end
-        of the trial is missing, and is recorded now. Otherwise the trial is handed out again.
+        If its last round is recorded, only its end is missing, and is recorded now. If early
+        stopping has perhaps ``stopped`` it, it is paused. Otherwise it is handed out again.
         """
         if record.reports and (stopped or record.reports[-1].is_last):
-            status, error = outcome_of(record.reports[-1])
-            self.end(record.number, status, error=error)
+            self._conclude(record.number, record.reports[-1])
         else:
             self._interrupted_trials.append(record.number)
 
@@ -156,8 +161,8 @@ class SearchLifecycle:
         """The next trial to run; None if there is none now, or if no machine has room for it."""
         if not self._has_more() or len(self._running) >= self._placement.room():
             return None
-        from_checkpoint = bool(self._interrupted_trials)
-        number = self._interrupted_trials.popleft() if from_checkpoint else self._begin()
+        begun_before = self._begun_before()
+        number = self._begin() if begun_before is None else begun_before
         if number is None:
             return None
         avoided = self._placement.hand_out(number)
@@ -167,7 +172,7 @@ class SearchLifecycle:
             number,
             self._queue.params[number],
             self._queue.repeats.get(number),
-            from_checkpoint,
+            begun_before is not None,
             avoided,
         )
 
@@ -181,6 +186,7 @@ class SearchLifecycle:
             if not self._journal.report(number, report):
                 return
             self._retries.went_well(number)
+            self._may_resume = True
             _log.info(
                 "trial %s epoch %.4g: %s %.4f",
                 trial_name(number),
@@ -192,12 +198,11 @@ class SearchLifecycle:
                 observer.report(number, report)
 
     def complete(self, number: int, report: RoundReport, *, node_ip: str) -> None:
-        """Record the last round of a trial, and the status that follows from it (`outcome_of`)."""
+        """Record the last round that a trial runs for now, and end or pause it (`outcome_of`)."""
         with self._keeping_disk_error():
             self._running.remove(number)
             self.report(number, report, node_ip=node_ip)
-            status, error = outcome_of(report)
-            self.end(number, status, error=error)
+            self._conclude(number, report)
 
     def fail(self, number: int, failure: Failure) -> None:
         """Store the traceback of a failure, and retry the trial if that may help."""
@@ -228,17 +233,56 @@ class SearchLifecycle:
 
     def end(self, number: int, status: Status, *, error: str = "") -> None:
         """Record the end of a trial, and pass it to the observers."""
+        self._paused.discard(number)
         self._journal.end(number, status, error=error)
         self._checkpoints.forget(number)
         _log.info("trial %s %s", trial_name(number), f"{status}: {error}" if error else status)
         for observer in self._observers:
             observer.end(number, status)
 
+    @property
+    def pauses(self) -> bool:
+        """Whether a stopped trial may be taken up again, from its checkpoint."""
+        return self._paused.is_used
+
+    def _conclude(self, number: int, last: RoundReport) -> None:
+        """End a trial with the status of its last round; pause it instead if it was stopped."""
+        status, error = outcome_of(last)
+        if status != "stopped" or not self.pauses:
+            self.end(number, status, error=error)
+            return
+        _log.info("trial %s waits after epoch %.4g", trial_name(number), last.epoch)
+        for observer in self._observers:
+            observer.pause(number)
+        for given_up in self._paused.add(number):
+            self.end(given_up, "stopped")
+
+    def _begun_before(self) -> int | None:
+        """The interrupted or paused trial to go on with now, if any.
+
+        If no paused trial is worth it, no other may begin and none runs, all paused trials end.
+        """
+        if self._interrupted_trials:
+            return self._interrupted_trials.popleft()
+        may_resume = self._may_resume and self._budget.spent is None
+        number = self._paused.choose() if may_resume else None
+        if number is not None:
+            self._paused.discard(number)
+            self._checkpoints.wait()
+            _log.info("trial %s goes on", trial_name(number))
+        elif not self._queue.search_goes_on:
+            self._may_resume = False
+            if not self._running:
+                for left in [*self._paused.numbers]:
+                    self.end(left, "stopped")
+        return number
+
     def _has_more(self) -> bool:
         """Whether a trial is left to hand out, even if no machine has room for it now."""
         if self.systematic_failure:
             return False
-        return bool(self._interrupted_trials) or self._queue.has_more(self._unfinished())
+        waiting = self._interrupted_trials or self._paused.numbers
+        return bool(waiting) or self._queue.has_more(self._unfinished())
 
     def _begin(self) -> int | None:
         """Begin the next trial of the queue, and inform the observers; returns its number."""
@@ -250,8 +294,8 @@ class SearchLifecycle:
         return number
 
     def _unfinished(self) -> list[int]:
-        """Numbers of the trials that run or will be handed out again."""
-        return [*self._running, *self._interrupted_trials]
+        """Numbers of the trials that run, are paused or will be handed out again."""
+        return [*self._running, *self._interrupted_trials, *self._paused.numbers]
 
     def _searching(self) -> list[int]:
         """Numbers of the unfinished trials of the search, without repeats."""

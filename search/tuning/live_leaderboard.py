@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +16,8 @@ from spaces import TrialParams
 from trainables.training import METRICS, RoundReport, best_of, merit
 
 _ROWS = 10
+_Status = Status | Literal["waiting"]
+"""State of a trial, or "waiting" for one that was stopped and may go on."""
 
 
 class LiveLeaderboard:
@@ -29,7 +31,7 @@ class LiveLeaderboard:
         self._metric, self._budget = config.metric, budget
         self._best: dict[int, RoundReport] = {}
         self._epochs: dict[int, float] = {}
-        self._status: dict[int, Status] = {}
+        self._status: dict[int, _Status] = {}
         self._backbones: dict[int, str] = {}
         self._repeats: set[int] = set()
         self._lock = threading.Lock()  # guards the fields above: rich draws in another thread
@@ -64,10 +66,16 @@ class LiveLeaderboard:
     def report(self, number: int, report: RoundReport) -> None:
         """Update a trial's row with a round."""
         with self._lock:
+            self._status[number] = "running"
             self._epochs[number] = report.epoch
             best = best_of((self._best.get(number), report), self._metric)
             if best is not None:
                 self._best[number] = best
+
+    def pause(self, number: int) -> None:
+        """Show a trial as waiting."""
+        with self._lock:
+            self._status[number] = "waiting"
 
     def end(self, number: int, status: Status) -> None:
         """Show how a trial ended."""
@@ -76,14 +84,19 @@ class LiveLeaderboard:
 
     @property
     def _done(self) -> int:
-        return sum(s != "running" and n not in self._repeats for n, s in self._status.items())
+        unfinished = ("running", "waiting")
+        return sum(s not in unfinished and n not in self._repeats for n, s in self._status.items())
 
     def _table(self) -> Table:
         with self._lock:
             return self._build_table()
 
     def _build_table(self) -> Table:
-        counts = {s: list(self._status.values()).count(s) for s in ("running", "stopped", "failed")}
+        statuses = [*self._status.values()]
+        kinds: list[_Status] = ["running", "stopped", "failed"]
+        if "waiting" in statuses:
+            kinds.insert(1, "waiting")
+        counts = {kind: statuses.count(kind) for kind in kinds}
         summary = ", ".join(f"{n} {s}" for s, n in counts.items())
         table = Table(
             title=f"{self._done_count()} trials done; {summary}; {self._eta()}",

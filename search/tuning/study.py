@@ -1,6 +1,7 @@
 """`StudyJournal`: writes the study journal of a sweep, and asks its sampler for points."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -28,10 +29,16 @@ from search.record import (
     read_trials,
     trial_records,
 )
-from search.samplers import BASELINE, NEVER_BEGAN, MultiFidelitySampler, make_sampler
+from search.samplers import (
+    BASELINE,
+    NEVER_BEGAN,
+    FreezeThawSampler,
+    MultiFidelitySampler,
+    make_sampler,
+)
 from spaces import SearchSpace, TrialParams, Value
 from trainables.models import ModelCost
-from trainables.training import METRICS, RoundReport, best_of
+from trainables.training import METRICS, RoundReport, best_of, merit
 
 
 class StudyJournal:
@@ -47,6 +54,7 @@ class StudyJournal:
         seed: Seed of the sampler. The number of begun trials is added, so that a resume draws new
             points.
         max_rounds: Rounds of a trial that runs to its end.
+        freeze_thaw: Whether the sampler is to choose which trials go on.
         objectives: Costs that are minimized beside the metric.
         records: Trials that the storage already holds.
         sync: Blocks until everything written is on the disk.
@@ -61,6 +69,7 @@ class StudyJournal:
         sampler: SamplerName,
         seed: int,
         max_rounds: int,
+        freeze_thaw: bool = False,
         objectives: Sequence[Objective] = (),
         records: Sequence[TrialRecord] = (),
         sync: Callable[[], None] = lambda: None,
@@ -83,7 +92,11 @@ class StudyJournal:
         )
         begun = self._study.get_trials(deepcopy=False)
         self._study.sampler = make_sampler(
-            sampler, space, seed=seed + len(begun), max_rounds=max_rounds
+            sampler,
+            space,
+            seed=seed + len(begun),
+            max_rounds=max_rounds,
+            freeze_thaw=freeze_thaw,
         )
         self._study_id = storage.get_study_id_from_name(STUDY)
         known = {record.number: record for record in records}
@@ -104,6 +117,7 @@ class StudyJournal:
         sampler: SamplerName,
         seed: int,
         max_rounds: int,
+        freeze_thaw: bool = False,
         objectives: Sequence[Objective] = (),
     ) -> Self:
         """Open or create the journal of a sweep. Completes records that a killed process left."""
@@ -117,6 +131,7 @@ class StudyJournal:
             sampler=sampler,
             seed=seed,
             max_rounds=max_rounds,
+            freeze_thaw=freeze_thaw,
             objectives=objectives,
             records=records,
             sync=journal.sync,
@@ -156,6 +171,47 @@ class StudyJournal:
         if not isinstance(sampler, MultiFidelitySampler):
             return False
         return sampler.could_win(self._study, number, report.round, value)
+
+    def should_go_on(
+        self, number: int, report: RoundReport, paused: Collection[int], *, or_begin: bool
+    ) -> bool | None:
+        """Whether a running trial is a better use of its worker than ``paused`` ones or, if the
+        worker may ``or_begin`` one, a new point.
+
+        Its latest round may not be recorded yet. None if the sampler can't tell: only
+        `FreezeThawSampler` can.
+        """
+        sampler = self._study.sampler
+        if not isinstance(sampler, FreezeThawSampler):
+            return None
+        return sampler.should_go_on(
+            self._study,
+            number,
+            rounds=report.round,
+            value=METRICS[self.metric].of(report),
+            paused=paused,
+            or_begin=or_begin,
+        )
+
+    def trial_to_resume(self, paused: Collection[int], *, or_begin: bool) -> int | None:
+        """The paused trial that a free worker should go on with; None if a new point is better.
+
+        A worker that may not ``or_begin`` a point gets the best paused trial, if that can be told.
+        """
+        sampler = self._study.sampler
+        if not isinstance(sampler, FreezeThawSampler):
+            return None
+        return sampler.trial_to_resume(self._study, paused, or_begin=or_begin)
+
+    @property
+    def rounds_done(self) -> int:
+        """Number of rounds that are recorded, of all trials together."""
+        return sum(self._reported.values())
+
+    def merit_of(self, number: int) -> tuple[float, ...]:
+        """Merit of a trial's best round, higher is better; the least possible if it has none."""
+        best = self._best.get(number)
+        return merit(best, self.metric) if best else (-math.inf,)
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that the storage holds now."""

@@ -70,6 +70,9 @@ class TensorBoardWriter:
             self._writers[number].add_scalar(tag, value, report.round)
         self._writers[number].flush()
 
+    def pause(self, number: int) -> None:
+        """Write nothing: `report` has written the round."""
+
     def end(self, number: int, status: Status) -> None:
         """Write how a trial ended."""
         code = api_pb2.STATUS_FAILURE if status == "failed" else api_pb2.STATUS_SUCCESS

@@ -38,6 +38,16 @@ class TrialQueue:
         """Repeats to begin; None until the search has ended and the best trials are known."""
 
     @property
+    def has_planned_points(self) -> bool:
+        """Whether an initial point is left, and may begin."""
+        return self.search_goes_on and bool(self._points)
+
+    @property
+    def search_goes_on(self) -> bool:
+        """Whether the search may begin more trials."""
+        return not self.is_search_begun and self._budget.spent is None
+
+    @property
     def is_search_begun(self) -> bool:
         """Whether every trial of the search has begun."""
         return self._searched >= self._prepared.config.trials
@@ -48,12 +58,12 @@ class TrialQueue:
 
     def has_more(self, unfinished: Iterable[int]) -> bool:
         """Whether a trial can begin now, while the ``unfinished`` ones run."""
-        return self._search_goes_on or bool(self._repeats_to_begin(unfinished))
+        return self.search_goes_on or bool(self._repeats_to_begin(unfinished))
 
     def begin(self, unfinished: Iterable[int]) -> int | None:
         """Begin the next trial; returns its number, or None if no trial can begin now."""
         space, repeat = self._prepared.space, None
-        if not self._search_goes_on:
+        if not self.search_goes_on:
             pending = self._repeats_to_begin(unfinished)
             if not pending:
                 return None
@@ -111,11 +121,6 @@ class TrialQueue:
     def _searched(self) -> int:
         """Number of trials of the search that have begun."""
         return len(self.params) - len(self.repeats)
-
-    @property
-    def _search_goes_on(self) -> bool:
-        """Whether the search may begin more trials."""
-        return not self.is_search_begun and self._budget.spent is None
 
     def _begin_at(self, params: TrialParams) -> int:
         """Begin a trial at a point; returns its number.

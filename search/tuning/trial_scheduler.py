@@ -28,6 +28,9 @@ from trainables.training import METRICS, RoundReport
 CouldWin = Callable[[int, RoundReport], bool]
 """Function of a trial's number and latest round: whether the trial could still become the best."""
 
+ShouldGoOn = Callable[[int, RoundReport], bool | None]
+"""Function of a trial's number and latest round: whether it goes on; None if it can't be told."""
+
 _NO_CONTROLLER: Any = None
 """Placeholder for Ray's ``TuneController``, which none of these schedulers uses."""
 
@@ -136,6 +139,46 @@ class Asha(StoppingRule, _ReproducibleBrackets):
     """Asynchronous successive halving (Li et al. 2020); with several brackets, Hyperband."""
 
 
+class FreezeThaw(Asha):
+    """Asks ``should_go_on`` after the grace rounds and each time that a trial's rounds double.
+
+    Where this can't be told, as before several trials have a score, the rule is ASHA. A trial that
+    it stops may be taken up again (`search.tuning.paused_trials`).
+    """
+
+    def __init__(self, should_go_on: ShouldGoOn, *, grace_period: int, **settings: Any) -> None:
+        super().__init__(_never, grace_period=grace_period, **settings)
+        self._should_go_on, self._grace_rounds = should_go_on, grace_period
+
+    def remember(self, record: TrialRecord) -> bool:
+        """Replay a recorded trial; returns whether the trial is running and was perhaps stopped."""
+        stopped = super().remember(record)
+        if record.status != "running" or record.repeat is not None or not record.reports:
+            return stopped
+        last = record.reports[-1]
+        return not last.is_last and (stopped or self._is_asked_after(last.round))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide as ``should_go_on`` does; as ASHA does where that can't be told."""
+        decision = super().on_trial_result(tune_controller, trial, result)
+        report = RoundReport.from_dict(result)
+        if _is_exempt(trial) or not (self._is_asked_after(report.round) or decision == self.STOP):
+            return decision
+        goes_on = self._should_go_on(TrialRequest.from_ray(trial.config).number, report)
+        if goes_on is None:
+            return decision
+        return self.CONTINUE if goes_on else self.STOP
+
+    def _is_asked_after(self, rounds: int) -> bool:
+        """Whether a trial may be stopped after so many rounds."""
+        times, remainder = divmod(rounds, self._grace_rounds)
+        return remainder == 0 and times.bit_count() == 1
+
+
+def _never(number: int, report: RoundReport) -> bool:
+    return False
+
+
 class _ReplayableMedian(MedianStoppingRule):
     """Ray's median rule, except that it accepts more results of a trial that it has stopped.
 
@@ -157,8 +200,13 @@ class Median(StoppingRule, _ReplayableMedian):
     """
 
 
-def stopping_rule(config: SweepConfig, rounds_per_epoch: int, could_win: CouldWin) -> StoppingRule:
-    """The scheduler that the setting ``stopping`` names."""
+def stopping_rule(
+    config: SweepConfig, rounds_per_epoch: int, could_win: CouldWin, should_go_on: ShouldGoOn
+) -> StoppingRule:
+    """The scheduler that the setting ``stopping`` names.
+
+    Freeze-thaw asks ``should_go_on``, the others ask ``could_win`` whom to spare.
+    """
     max_rounds, eta = config.max_epochs * rounds_per_epoch, config.asha.reduction_factor
     grace_rounds = config.asha.grace_rounds(rounds_per_epoch)
     measure: dict[str, Any] = {"time_attr": "round", "metric": config.metric}
@@ -168,12 +216,9 @@ def stopping_rule(config: SweepConfig, rounds_per_epoch: int, could_win: CouldWi
     if config.stopping == "median":
         never_pauses: Any = math.inf
         return Median(could_win, grace_period=grace_rounds, min_time_slice=never_pauses, **measure)
+    settings = {"max_t": max_rounds, "grace_period": grace_rounds, "reduction_factor": eta}
+    if config.stopping == "freeze-thaw":
+        return FreezeThaw(should_go_on, **settings, **measure)
     rungs = 1 + int(math.log(max_rounds / grace_rounds, eta) + 1e-9)
-    return Asha(
-        could_win,
-        max_t=max_rounds,
-        grace_period=grace_rounds,
-        reduction_factor=eta,
-        brackets=rungs if config.stopping == "hyperband" else 1,
-        **measure,
-    )
+    brackets = rungs if config.stopping == "hyperband" else 1
+    return Asha(could_win, brackets=brackets, **settings, **measure)

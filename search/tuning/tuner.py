@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune import TuneError
 
 from search.cluster import NodeChecker
+from search.config import SweepConfig, expected_rounds
 from search.planning import PreparedPlan
 from search.record import (
     MAX_KEPT_TRIALS,
@@ -25,6 +26,7 @@ from search.tuning.gpu_allocation import Resources
 from search.tuning.interrupts import on_first_interrupt
 from search.tuning.lifecycle import SearchLifecycle, Termination
 from search.tuning.live_leaderboard import LiveLeaderboard
+from search.tuning.paused_trials import PausedTrials
 from search.tuning.placement import Placement
 from search.tuning.ray_environment import configure_tune, silence_tune
 from search.tuning.searcher import StudySearcher
@@ -35,6 +37,9 @@ from search.tuning.trial_scheduler import StoppingRule, stopping_rule
 from spaces import RunError
 
 _log = logging.getLogger("finesweep")
+
+_FEWEST_PAUSED = 8
+"""Paused trials that a search of few workers may have. Each keeps a checkpoint on the disk."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +126,27 @@ def _run_tune(
         LiveLeaderboard(prepared.config, budget) as leaderboard,
     ):
         # 2. Restore the lifecycle and the scheduler from the records
+        queue = TrialQueue(journal, prepared, budget)
+        paused = PausedTrials(
+            journal,
+            queue,
+            most=_most_paused(prepared.config, resources),
+            rounds=expected_rounds(prepared.config, job.rounds.per_epoch),
+        )
         lifecycle = SearchLifecycle(
             journal,
             writer,
             _logits_store(job, prepared, paths, journal),
             placement,
-            TrialQueue(journal, prepared, budget),
+            queue,
+            paused,
             paths,
             budget,
             observers=[curves, leaderboard],
         )
-        scheduler = stopping_rule(prepared.config, job.rounds.per_epoch, journal.could_win)
+        scheduler = stopping_rule(
+            prepared.config, job.rounds.per_epoch, journal.could_win, paused.should_go_on
+        )
         for record in journal.records:
             stopped = scheduler.remember(record)
             if record.status == "running":
@@ -164,8 +179,14 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths, max_rounds: int) ->
         sampler=config.sampler,
         seed=prepared.sampler_seed,
         max_rounds=max_rounds,
+        freeze_thaw=config.stopping == "freeze-thaw",
         objectives=config.objectives,
     )
+
+
+def _most_paused(config: SweepConfig, resources: Resources) -> int:
+    """Largest number of paused trials."""
+    return max(_FEWEST_PAUSED, 2 * resources.concurrent) if config.stopping == "freeze-thaw" else 0
 
 
 def _logits_store(

@@ -32,6 +32,7 @@ from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
 from search.tuning.lifecycle import SearchLifecycle
+from search.tuning.paused_trials import PausedTrials
 from search.tuning.placement import Placement
 from search.tuning.searcher import StudySearcher
 from search.tuning.study import StudyJournal
@@ -81,6 +82,7 @@ class Ours:
             ),
             Placement(Resources(1, True, 0, 8), look=lambda: here),
             self._queue,
+            PausedTrials(journal, self._queue, most=0, rounds=0),
             paths,
             budget,
         )

@@ -26,14 +26,15 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from search.config import SweepConfig
+from search.config import SweepConfig, expected_rounds
 from search.planning import PreparedPlan
 from search.planning.initial_points import best_points, interleave
 from search.ranking import pending_repeats, select_winner
 from search.ranking.repeats import MAX_SHARE_OF_SEARCH
-from search.record import Repeat, TrialRecord
+from search.record import Repeat, Status, TrialRecord
 from search.trial import TrialRequest
 from search.tuning.budget import Budget
+from search.tuning.paused_trials import PausedTrials
 from search.tuning.study import StudyJournal
 from search.tuning.trial_queue import TrialQueue
 from search.tuning.trial_scheduler import Asha, stopping_rule
@@ -41,6 +42,7 @@ from spaces import SearchSpace, TrialParams
 from tests.benchmarks.measuring import write_table
 from tests.benchmarks.record_curves import EPOCHS, SETS, SPACE, UNSEEN
 from tests.benchmarks.worlds.recorded import MODELS, Curve, World, world
+from tests.benchmarks.worlds.simulation import MOST_PAUSED
 from trainables.training import RoundReport
 
 WORTH = {"small": 20, "medium": 60, "large": 200}
@@ -103,6 +105,7 @@ ABLATION = {
     "ours, starts at literature's values": Strategy(learnt=False),
     "ours, none confirmed": of(confirm=0),
     "ours, none spared": Strategy(spares=False),
+    "ours, freeze-thaw": of(stopping="freeze-thaw"),
     "ours, rungs that don't wait": Strategy(waits=False),
     "ours, TPE": of(sampler="tpe"),
     "ours, random": of(sampler="random"),
@@ -150,15 +153,24 @@ class Replay:
             sampler=config.sampler,
             seed=seed,
             max_rounds=EPOCHS,
+            freeze_thaw=config.stopping == "freeze-thaw",
         )
         self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
+        is_freeze_thaw = config.stopping == "freeze-thaw"
+        self._paused = PausedTrials(
+            self._study,
+            self._queue,
+            most=MOST_PAUSED if is_freeze_thaw else 0,
+            rounds=expected_rounds(config, 1),
+        )
         spared = self._study.could_win if strategy.spares else lambda number, report: False
-        self._rule = stopping_rule(config, 1, spared)
+        self._rule = stopping_rule(config, 1, spared, self._paused.should_go_on)
         if isinstance(self._rule, Asha) and not strategy.waits:
             for bracket in self._rule._brackets:
                 del bracket.cutoff  # Ray's own
         self._events: list[tuple[float, int]] = []
         self._running: dict[int, _Running] = {}
+        """Trials that run, and paused ones."""
         self._curves: dict[int, Curve] = {}
         self.seconds = 0.0
         """Simulated time so far."""
@@ -183,15 +195,21 @@ class Replay:
         return regrets_of
 
     def _begin(self, now: float) -> None:
-        number = self._queue.begin(list(self._running))
-        if number is None:
-            return
-        curve = self._world.run(self._queue.params[number], self._rng)
-        self._curves[number] = curve
-        trial = SimpleNamespace(config=TrialRequest(number, self._queue.params[number]).to_ray())
-        self._rule.on_trial_add(NOBODY, trial)
-        self._running[number] = _Running(trial, curve)
-        heapq.heappush(self._events, (now + float(curve.seconds[0]), number))
+        number = self._paused.choose()
+        if number is not None:
+            self._paused.discard(number)
+        else:
+            number = self._queue.begin(list(self._running))
+            if number is None:
+                return
+            params = self._queue.params[number]
+            self._curves[number] = self._world.run(params, self._rng)
+            trial = SimpleNamespace(config=TrialRequest(number, params).to_ray())
+            self._running[number] = _Running(trial, self._curves[number])
+        running = self._running[number]
+        self._rule.on_trial_add(NOBODY, running.trial)
+        seconds = float(running.curve.seconds[running.epoch])
+        heapq.heappush(self._events, (now + seconds, number))
 
     def _report(self, now: float, number: int) -> bool:
         """Report a trial's next epoch, and return whether the trial has ended."""
@@ -207,10 +225,18 @@ class Replay:
         self._rule.on_trial_complete(NOBODY, running.trial, report.to_dict())
         if self._strategy.stock:
             self._study._study.tell(number, report.val_accuracy)
+            del self._running[number]
+        elif last or not self._paused.is_used:
+            self._end(number, "completed" if last else "stopped")
         else:
-            self._study.end(number, "completed" if last else "stopped")
-        del self._running[number]
+            for given_up in self._paused.add(number):
+                self._end(given_up, "stopped")
         return True
+
+    def _end(self, number: int, status: Status) -> None:
+        self._paused.discard(number)
+        self._study.end(number, status)
+        del self._running[number]
 
     def best_points(self) -> list[TrialParams]:
         """Best points of this search, as a later search with a prior would get them."""

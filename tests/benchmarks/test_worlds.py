@@ -5,9 +5,6 @@ import pandas as pd
 import pytest
 
 from tests.benchmarks.worlds.__main__ import OWN, ratios, table_lines, worlds_of
-from tests.benchmarks.worlds.freeze_thaw.kernel import NO_TRIAL, CurveKernel, Rounds
-from tests.benchmarks.worlds.freeze_thaw.pace import expected_seconds
-from tests.benchmarks.worlds.freeze_thaw.posterior import Posterior
 from tests.benchmarks.worlds.simulation import STRATEGIES, Search, strategy
 from tests.benchmarks.worlds.taskset import TaskSet
 
@@ -82,43 +79,3 @@ def test_a_ratio_is_that_to_the_better_rival() -> None:
     regrets = {name: np.full((2, 3), 4.0) for name in OWN}
     regrets |= {"random + ASHA": np.full((2, 3), 8.0), "TPE + ASHA": np.full((2, 3), 5.0)}
     assert ratios(regrets).tolist() == [[0.8] * 3] * len(OWN)
-
-
-def test_the_slopes_of_a_kernel_are_those_of_its_covariances() -> None:
-    rng = np.random.default_rng(0)
-    rounds = Rounds(rng.random((12, 3)), rng.random(12), rng.integers(0, 4, 12))
-    weights = rng.normal(size=(12, 12))
-    weights += weights.T
-    theta = rng.normal(size=9) * 0.3 - 1
-
-    def weighted(theta: np.ndarray) -> float:
-        kernel = CurveKernel(theta)
-        return float((weights * (kernel.between(rounds, rounds) + kernel.noise * np.eye(12))).sum())
-
-    step = 1e-5
-    slopes = [
-        (weighted(theta + step * e) - weighted(theta - step * e)) / (2 * step) for e in np.eye(9)
-    ]
-    assert CurveKernel(theta).derivatives(rounds, weights) == pytest.approx(slopes, abs=1e-6)
-
-
-def test_a_curve_is_extrapolated_better_for_its_own_trial_than_for_a_new_one() -> None:
-    """What a trial has beside its neighbours lasts to its last round."""
-    rng = np.random.default_rng(0)
-    luck = rng.normal(size=20)
-    trials = np.repeat(np.arange(20), 3)
-    rounds = Rounds(np.full((60, 1), 0.5), np.tile([0, 0.5, 1], 20), trials)
-    values = luck[trials] + rounds.fidelity + 0.01 * rng.normal(size=60)
-    posterior = Posterior.fit(rounds, values, CurveKernel.prior(1), tune=True)
-    best = int(luck.argmax())
-    ends = Rounds(np.full((2, 1), 0.5), np.ones(2), np.array([best, NO_TRIAL]))
-    mean, std = posterior.predict(ends)
-    assert mean[0] > mean[1]
-    assert std[0] < 0.3 * std[1]
-
-
-def test_the_pace_of_a_point_follows_from_that_of_others() -> None:
-    tried = np.linspace(0, 1, 20)[:, None]
-    seconds = np.exp(2 * tried[:, 0])
-    slow, fast = expected_seconds(tried, seconds.tolist(), np.array([[0.9], [0.1]]))
-    assert slow / fast == pytest.approx(np.exp(1.6), rel=0.3)

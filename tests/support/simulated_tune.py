@@ -9,13 +9,14 @@ from typing import Any
 from ray.tune.result import NODE_IP
 
 from search.cluster import Node
-from search.config import SweepConfig
+from search.config import SamplerName, SweepConfig, expected_rounds
 from search.planning import PreparedPlan
 from search.record import SweepPaths, TrialObserver, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
 from search.tuning import Resources
 from search.tuning.budget import Budget
 from search.tuning.lifecycle import SearchLifecycle
+from search.tuning.paused_trials import PausedTrials
 from search.tuning.placement import Placement
 from search.tuning.retries import Failure
 from search.tuning.searcher import StudySearcher
@@ -93,22 +94,26 @@ def simulated_tune(
     nodes: Sequence[Node] = (HERE,),
     settings: Mapping[str, Any] = MappingProxyType({}),
     observers: Sequence[TrialObserver] = (),
+    sampler: SamplerName = "tpe",
+    most_paused: int = 0,
 ) -> SimulatedTune:
-    """Simulated search over `SPACE` with the sampler "tpe" and a journal in ``folder``."""
+    """Simulated search over `SPACE` with a journal in ``folder``."""
     paths = SweepPaths(folder)
     config = SweepConfig.parse({**CONFIG, "data": folder, "trials": trials, **settings})
     journal = StudyJournal.open(
-        paths.journal, SPACE, metric="val_accuracy", sampler="tpe", seed=seed, max_rounds=9
+        paths.journal, SPACE, metric="val_accuracy", sampler=sampler, seed=seed, max_rounds=9
     )
     budget = Budget(config, lambda params: 0)
     prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed)
+    queue = TrialQueue(journal, prepared, budget)
     writer = CheckpointWriter(Checkpoints.here(paths.checkpoints, []))
     lifecycle = SearchLifecycle(
         journal,
         writer,
         ValidationLogitsStore(paths.validation_logits, "val_accuracy", [], classes=(), digests=()),
         Placement(Resources(1, True, 0, 99), look=lambda: list(nodes)),
-        TrialQueue(journal, prepared, budget),
+        queue,
+        PausedTrials(journal, queue, most=most_paused, rounds=expected_rounds(config, 1)),
         paths,
         budget,
         observers=observers,

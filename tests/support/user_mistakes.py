@@ -146,6 +146,13 @@ CASES = [
         "--sampler",
         "cmaes",
     ),
+    setting(
+        "freeze-thaw for a sampler that can't choose",
+        "--stopping",
+        "freeze-thaw",
+        "--sampler",
+        "tpe",
+    ),
     setting("an unknown earlier sweep", "--prior", "yesterday"),
     setting("flips of a calibrated model", "--test-time-flips", "both", "--calibrate"),
     setting("an unknown precision", "--precision", "fp16"),

@@ -19,18 +19,16 @@ from optuna.trial import Trial, TrialState
 from ray.tune.schedulers import ASHAScheduler
 
 from search.config import SweepConfig
-from search.samplers import MultiFidelitySampler
+from search.samplers import FreezeThawSampler, MultiFidelitySampler
 from search.trial import TrialRequest
 from search.tuning.trial_scheduler import stopping_rule
 from spaces import TrialParams
-from tests.benchmarks.worlds.freeze_thaw.sampler import FreezeThawSampler
-from tests.benchmarks.worlds.freeze_thaw.timed_curves import SECONDS
 from tests.benchmarks.worlds.world import ScoreCurve, World
 from trainables.training import RoundReport
 
 _NOBODY: Any = None
-RUNG_FACTOR = 2
-"""Factor between the rounds after which the candidate may pause a trial."""
+MOST_PAUSED = 8
+"""Paused trials that a search may have, as a sweep of four workers."""
 _PARAMS = TrialParams(backbone="")
 """Parameters in place of a world's, which a stopping rule does not look at."""
 
@@ -100,7 +98,7 @@ class Shipped(Strategy):
         self._sampler = MultiFidelitySampler(seed=seed, max_rounds=world.rounds)
         super().__init__(world, self._sampler)
         config = {"data": "nowhere", "metric": "val_accuracy", "max_epochs": world.rounds}
-        self._rule = stopping_rule(SweepConfig.parse(config), 1, self._could_win)
+        self._rule = stopping_rule(SweepConfig.parse(config), 1, self._could_win, _unasked)
 
     def goes_on(self, trial: Simulated) -> bool:
         """Whether a sweep's stopping rule lets the trial go on."""
@@ -124,37 +122,68 @@ class Shipped(Strategy):
 
 
 class FreezeThaw(Strategy):
-    """The candidate: at the rungs of `RUNG_FACTOR`, the sampler chooses who goes on."""
+    """Finesweep with ``stopping = "freeze-thaw"``: the sampler chooses who goes on."""
 
     def __init__(self, world: World, seed: int) -> None:
         self._sampler = FreezeThawSampler(seed=seed, max_rounds=world.rounds)
         super().__init__(world, self._sampler)
-        self._paused: list[int] = []
-        self._rungs = [RUNG_FACTOR**k for k in range(world.rounds.bit_length())]
+        config = {"data": "nowhere", "metric": "val_accuracy", "max_epochs": world.rounds}
+        config["stopping"] = "freeze-thaw"
+        self._rule = stopping_rule(SweepConfig.parse(config), 1, _unasked, self._should_go_on)
+        self._paused: dict[int, Simulated] = {}
 
     def next(self) -> int | Trial:
         """The paused trial that the sampler prefers, else a new one."""
         number = self._sampler.trial_to_resume(self._study, self._paused)
         if number is None:
             return super().next()
-        self._paused.remove(number)
+        del self._paused[number]
+        self._rule.on_trial_add(_NOBODY, _as_ray_has_it(number))
         return number
 
     def goes_on(self, trial: Simulated) -> bool:
-        """Whether the trial is between rungs, or the sampler chooses it."""
-        trial.optuna.set_user_attr(SECONDS, float(trial.curve.seconds[0]))
-        goes_on = trial.rounds not in self._rungs or self._sampler.should_go_on(
-            self._study, trial.optuna.number, trial.rounds, trial.score, self._paused
-        )
+        """Whether a sweep's stopping rule lets the trial go on."""
+        told, report = _as_ray_has_it(trial.optuna.number), _report(trial)
+        if trial.rounds == 1:
+            self._rule.on_trial_add(_NOBODY, told)
+        decision = self._rule.on_trial_result(_NOBODY, told, report.to_dict())
         trial.optuna.report(trial.score, trial.rounds)
-        return bool(goes_on)
+        if decision == self._rule.STOP:
+            self._rule.on_trial_complete(_NOBODY, told, report.to_dict())
+        return decision != self._rule.STOP
 
     def end(self, trial: Simulated) -> None:
-        """Record a trial that ran to its end; pause another."""
+        """Record a trial that ran to its end as complete with its best score; pause another."""
         if trial.rounds == self._world.rounds:
             self._study.tell(trial.optuna, float(trial.curve.validation.max()))
-        else:
-            self._paused.append(trial.optuna.number)
+            return
+        self._paused[trial.optuna.number] = trial
+        if len(self._paused) > MOST_PAUSED:
+            worst = min(self._paused.values(), key=_best_score)
+            del self._paused[worst.optuna.number]
+            self._study.tell(worst.optuna, state=TrialState.PRUNED)
+
+    def _should_go_on(self, number: int, report: RoundReport) -> bool | None:
+        """What the sampler says of a trial at a rung, as `StudyJournal` passes it on."""
+        return self._sampler.should_go_on(
+            self._study,
+            number,
+            rounds=report.round,
+            value=report.val_accuracy,
+            paused=self._paused,
+        )
+
+
+def _unasked(number: int, report: RoundReport) -> bool:
+    raise AssertionError("this rule does not ask")
+
+
+def _as_ray_has_it(number: int) -> Any:
+    return SimpleNamespace(config=TrialRequest(number, _PARAMS).to_ray())
+
+
+def _best_score(trial: Simulated) -> float:
+    return float(trial.curve.validation[: trial.rounds].max())
 
 
 def strategy(name: str, world: World, seed: int) -> Strategy:
@@ -173,7 +202,7 @@ def strategy(name: str, world: World, seed: int) -> Strategy:
 
 RIVALS = ("random + ASHA", "TPE + ASHA")
 STRATEGIES = ("ours", "freeze-thaw", *RIVALS)
-"""Names of strategies: as shipped, the candidate, and what others would write."""
+"""Names of strategies: as shipped, with freeze-thaw, and what others would write."""
 
 
 class Search:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.config import Rounds
+from search.config import Rounds, expected_rounds
 from search.record import (
     ResolvedSettings,
     SweepPaths,
@@ -112,3 +112,23 @@ def test_a_resume_keeps_the_length_of_a_round(rounds: SweepResult) -> None:
     again = Sweep.existing(SweepPaths(rounds.paths.root), {"trials": 6}).resume()
     newest = max(read_trials(again.paths.journal), key=lambda trial: trial.number)
     assert newest.reports[0].epoch == 1 / ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds"),
+    [
+        ({"trials": 4, "max_epochs": 5, "stopping": "none"}, 20),
+        ({"trials": 9, "max_epochs": 9}, 9 + 2 * 3 + 6 * 1),
+        ({"trials": 9, "max_epochs": 4, "asha": {"grace_epochs": 2}}, 2 * 9 + 2 * 3),
+        ({"trials": 1, "max_epochs": 10}, 10),
+    ],
+)
+def test_asha_is_expected_to_keep_one_in_eta_at_every_rung(
+    settings: dict[str, Any], rounds: float
+) -> None:
+    assert expected_rounds(SweepConfig.parse({"data": "d", **settings}), 1) == rounds
+
+
+def test_rungs_are_rounds_where_an_epoch_has_several() -> None:
+    config = SweepConfig.parse({"data": "d", "trials": 9, "max_epochs": 1})
+    assert expected_rounds(config, 9) == 9 * 1 + 3 * 2 + 1 * 6

@@ -6,7 +6,6 @@ import pytest
 from search.config import SweepConfig
 from search.planning import complete_plan, describe_plan, prepare_plan
 from search.planning.backbones import BackboneFacts
-from search.planning.document import expected_epochs
 
 
 def facts(backbone: str, images_per_second: float) -> BackboneFacts:
@@ -57,23 +56,3 @@ def test_cross_validation_trains_on_each_image_in_all_folds_but_one(
     plan = complete_plan(prepare_plan(SweepConfig.parse({**settings, "folds": 3})))
     cost = describe_plan(plan, [facts("test_vit", 40)]).cost
     assert cost.device_hours == pytest.approx(cost.expected_epochs * 2 * (84 + 18) / 40 / 3600)
-
-
-@pytest.mark.parametrize(
-    ("settings", "epochs"),
-    [
-        ({"trials": 4, "max_epochs": 5, "stopping": "none"}, 20),
-        ({"trials": 9, "max_epochs": 9}, 9 + 2 * 3 + 6 * 1),
-        ({"trials": 9, "max_epochs": 4, "asha": {"grace_epochs": 2}}, 2 * 9 + 2 * 3),
-        ({"trials": 1, "max_epochs": 10}, 10),
-    ],
-)
-def test_asha_is_expected_to_keep_one_in_eta_at_every_rung(
-    settings: dict[str, Any], epochs: float
-) -> None:
-    assert expected_epochs(SweepConfig.parse({"data": "d", **settings}), 1) == epochs
-
-
-def test_rungs_are_rounds_where_an_epoch_has_several() -> None:
-    config = SweepConfig.parse({"data": "d", "trials": 9, "max_epochs": 1})
-    assert expected_epochs(config, 9) == (9 * 1 + 3 * 2 + 1 * 6) / 9

@@ -131,6 +131,29 @@ def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
     }
 
 
+def test_only_freeze_thaw_says_whether_a_trial_goes_on() -> None:
+    def goes_on(*, freeze_thaw: bool) -> bool | None:
+        study = StudyJournal(
+            InMemoryStorage(),
+            SPACE,
+            metric="val_accuracy",
+            sampler="mfgp",
+            seed=0,
+            max_rounds=9,
+            freeze_thaw=freeze_thaw,
+        )
+        for i in range(20):
+            number, values = study.ask()
+            study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
+            study.report(number, report(1, 0.5 + i / 100))
+            study.end(number, "stopped")
+        number, _ = study.ask()
+        return study.should_go_on(number, report(1, 0.9), [], or_begin=True)
+
+    assert goes_on(freeze_thaw=True)
+    assert goes_on(freeze_thaw=False) is None
+
+
 USERS_OF_OPTUNA = [
     *(ROOT / "search" / "samplers").glob("*.py"),
     *(ROOT / "search" / "record").glob("*.py"),

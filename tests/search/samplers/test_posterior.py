@@ -19,7 +19,7 @@ def point(unfreeze: float, backbone: str = "a") -> dict[str, object]:
 def curves(*failures: LearningCurve) -> list[LearningCurve]:
     """Twenty curves that rise by 0.1 and are the higher the nearer their trial is to 0.3."""
     heights = [(unfreeze, 0.9 - abs(unfreeze - 0.3)) for unfreeze in np.linspace(0, 1, 20)]
-    return [LearningCurve(point(x), [1, 9], [y - 0.1, y]) for x, y in heights] + [*failures]
+    return [LearningCurve(point(x), [1, 9], [y - 0.1, y], 0) for x, y in heights] + [*failures]
 
 
 def fitted(some: list[LearningCurve], *, tuned: bool = True) -> Posterior:
@@ -35,7 +35,7 @@ def test_the_mean_is_highest_where_curves_end_highest() -> None:
 
 def test_a_short_curve_is_extrapolated_from_complete_ones() -> None:
     """A trial that was stopped after epoch 1 is expected to rise as the others did."""
-    short = LearningCurve(point(0.31, "b"), [1], [0.8])
+    short = LearningCurve(point(0.31, "b"), [1], [0.8], 1)
     posterior = fitted(curves(short))
     (mean,), _ = posterior.final_scores_of([short.params])
     after_one_epoch = posterior.process.predict(
@@ -45,14 +45,14 @@ def test_a_short_curve_is_extrapolated_from_complete_ones() -> None:
 
 
 def test_uncertainty_is_larger_far_from_every_trial() -> None:
-    near = [LearningCurve(point(x), [9], [0.5 + x]) for x in np.linspace(0, 0.1, 12)]
+    near = [LearningCurve(point(x), [9], [0.5 + x], 0) for x in np.linspace(0, 0.1, 12)]
     _, std = fitted(near).final_scores_of([point(0.05), point(1.0)])
     assert std[0] < std[1]
 
 
 def test_a_failed_trial_does_not_flatten_the_others() -> None:
     """Minus infinity is clipped to a floor before values are standardized."""
-    failure = LearningCurve(point(0.95), [1, 2], [0.1, -math.inf])
+    failure = LearningCurve(point(0.95), [1, 2], [0.1, -math.inf], 1)
     mean, _ = fitted(curves(failure)).final_scores_of([point(0.3), point(0.5), point(0.95)])
     assert np.isfinite(mean).all()
     assert mean[0] > mean[1] > mean[2]

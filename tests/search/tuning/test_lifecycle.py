@@ -21,6 +21,9 @@ class Told:
     def report(self, number: int, report: RoundReport) -> None:
         self.events.append((number, report.epoch))
 
+    def pause(self, number: int) -> None:
+        self.events.append((number, "waits"))
+
     def end(self, number: int, status: Status) -> None:
         self.events.append((number, status))
 

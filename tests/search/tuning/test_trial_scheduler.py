@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 
 from search.config import SweepConfig
-from search.record import TrialRecord
+from search.record import Status, TrialRecord
 from search.trial import TrialRequest
-from search.tuning.trial_scheduler import Asha, StoppingRule, stopping_rule
+from search.tuning.trial_scheduler import (
+    Asha,
+    FreezeThaw,
+    ShouldGoOn,
+    StoppingRule,
+    stopping_rule,
+)
 from spaces import TrialParams
 from tests.support.round_reports import report
+from trainables.training import RoundReport
 
 GIVEN = {"data": "d", "metric": "val_accuracy", "max_epochs": 9}
 CONFIG = SweepConfig.parse(GIVEN)
@@ -23,7 +30,17 @@ def requested(number: int) -> dict[str, Any]:
 
 def strict(config: SweepConfig) -> StoppingRule:
     """That spares nobody."""
-    return stopping_rule(config, 1, lambda number, report: False)
+    return stopping_rule(config, 1, lambda number, report: False, _unasked)
+
+
+def _unasked(number: int, told: RoundReport) -> bool:
+    raise AssertionError
+
+
+def freeze_thaw(should_go_on: ShouldGoOn) -> StoppingRule:
+    return stopping_rule(
+        SweepConfig.parse({**GIVEN, "stopping": "freeze-thaw"}), 1, _unasked, should_go_on
+    )
 
 
 def live(rule: StoppingRule, number: int, accuracies: list[float], ray_id: str) -> TrialRecord:
@@ -65,7 +82,7 @@ def test_rungs_are_rounds_where_an_epoch_has_several(
     grace: float | None, milestones: list[int]
 ) -> None:
     config = SweepConfig.parse({**GIVEN, "max_epochs": 9, "asha": {"grace_epochs": grace}})
-    rule = stopping_rule(config, 4, lambda number, report: False)
+    rule = stopping_rule(config, 4, lambda number, report: False, _unasked)
     assert isinstance(rule, Asha)
     assert [milestone for milestone, _ in rungs(rule)] == milestones
     assert rule._max_t == 36
@@ -177,7 +194,9 @@ def test_hyperband_stops_less_than_asha() -> None:
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_weak_trial_that_could_still_win_is_spared(name: str) -> None:
     config = SweepConfig.parse({**GIVEN, "stopping": name})
-    rule = stopping_rule(config, 1, lambda number, told: number == 19 and told.val_accuracy == 0.1)
+    rule = stopping_rule(
+        config, 1, lambda number, told: number == 19 and told.val_accuracy == 0.1, _unasked
+    )
     for n in range(18):
         live(rule, n, [0.5] * 9, "")
     assert len(live(rule, 18, [0.1] * 9, "").reports) < 9
@@ -189,11 +208,43 @@ def test_a_resume_also_spares_a_weak_trial_that_could_still_win(records: list[Tr
     stopped = [r for r in records if r.status == "stopped"][-1]
     again = TrialRecord(stopped.number, stopped.params, "running", stopped.reports, "")
     for spared in (False, True):
-        rule = stopping_rule(CONFIG, 1, lambda number, told, spared=spared: spared)  # type: ignore[misc]
+        rule = stopping_rule(CONFIG, 1, lambda number, told, spared=spared: spared, _unasked)  # type: ignore[misc]
         for record in records:
             if record is not stopped:
                 rule.remember(record)
         assert rule.remember(again) is not spared
+
+
+def test_a_sampler_that_can_tell_decides_whenever_the_rounds_have_doubled() -> None:
+    asked = []
+
+    def should_go_on(number: int, told: RoundReport) -> bool:
+        asked.append(told.round)
+        return told.round < 4
+
+    rule = freeze_thaw(should_go_on)
+    assert len(live(rule, 0, [0.5] * 9, "").reports) == 4
+    assert asked == [1, 2, 4]
+    for number in range(1, 9):  # ASHA alone would stop these after their third epoch
+        assert len(live(rule, number, [0.1] * 9, "").reports) == 4
+
+
+def test_where_the_sampler_cannot_tell_the_rule_is_asha(records: list[TrialRecord]) -> None:
+    rule = freeze_thaw(lambda number, told: None)
+    assert isinstance(rule, FreezeThaw)
+    for record in records:
+        curve = [told.val_accuracy for told in record.reports]
+        assert live(rule, record.number, [*curve, 0.0], "").reports[: len(curve)]
+
+
+def test_a_resume_tells_a_trial_that_may_have_been_stopped_from_one_between_rungs() -> None:
+    def remembered(rounds: int, status: Status = "running") -> bool:
+        reports = tuple(report(k, 0.5) for k in range(1, rounds + 1))
+        record = TrialRecord(0, TrialParams(backbone="a"), status, reports, "")
+        return freeze_thaw(_unasked).remember(record)
+
+    assert [remembered(rounds) for rounds in range(6)] == [False, True, True, False, True, False]
+    assert not remembered(2, "stopped")
 
 
 def test_linear_probes_are_neither_compared_nor_stopped(records: list[TrialRecord]) -> None:

@@ -88,7 +88,7 @@ class CurveKernel:
     def between(self, a: Rounds, b: Rounds) -> np.ndarray:
         """Covariances ``(n, m)`` of ``n`` and ``m`` rounds, without noise."""
         of_points, of_trial, common, *_ = self._terms(a, b)
-        return of_points + of_trial + common
+        return np.asarray(of_points + of_trial + common)
 
     def derivatives(self, rounds: Rounds, weights: np.ndarray) -> np.ndarray:
         """Sums ``(6 + d,)`` of symmetric ``weights`` times the derivatives by each of ``theta``.

@@ -1,4 +1,4 @@
-"""`Posterior`: a Gaussian process over learning curves.
+"""`CurvePosterior`: a Gaussian process over learning curves whose rounds share an asymptote.
 
 The model is that of multi-fidelity Bayesian optimization (Kandasamy et al. 2017, "Multi-fidelity
 Bayesian Optimisation with Continuous Approximations"), with these symbols:
@@ -23,15 +23,15 @@ from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from search.samplers.curve_kernel import CurveKernel, Rounds
 from search.samplers.posterior import standardized
-from tests.benchmarks.worlds.freeze_thaw.kernel import CurveKernel, Rounds
 
 _MAX_ITERATIONS = 15
 """Largest number of iterations of a fit of the hyperparameters."""
 
 
 @dataclass(frozen=True)
-class Posterior:
+class CurvePosterior:
     """The distribution of g, given scores of some rounds.
 
     Scores are standardized, so they can be compared only with other scores of the same posterior.
@@ -58,7 +58,7 @@ class Posterior:
 
     def at_rounds(self) -> np.ndarray:
         """Mean of g at the rounds that the process is conditioned on, ``(n,)``."""
-        return self.kernel.between(self.rounds, self.rounds) @ self._weights()
+        return np.asarray(self.kernel.between(self.rounds, self.rounds) @ self._weights())
 
     def predict(self, rounds: Rounds) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of g at ``m`` rounds, ``(m,)`` each, without noise."""

@@ -1,10 +1,10 @@
 """`FreezeThawSampler`: proposes points, and says which trials should go on.
 
-A free worker can begin a new point or go on with
-a trial that has begun, and what it gains depends on how long it is given. So for every decision a
-time is drawn, at random on a log scale between a few rounds and a whole trial, and the choice is
-what promises the largest improvement after that time. Drawing the horizon follows ifBO
-(Rakotoarison et al. 2024, "In-Context Freeze-Thaw Bayesian Optimization").
+A free worker can begin a new point or go on with a trial that has begun, and what it gains depends
+on how long it is given. So for every decision a number of rounds is drawn, at random on a log scale
+between a few and a whole trial, and the choice is what promises the largest improvement after that.
+Drawing the horizon follows ifBO (Rakotoarison et al. 2024, "In-Context Freeze-Thaw Bayesian
+Optimization").
 """
 
 import math
@@ -16,14 +16,15 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from search.samplers import MultiFidelitySampler
-from search.samplers.learning_curves import best_first
-from search.samplers.multi_fidelity_gp import PERTURBED_TRIALS, single_blas_thread
-from search.samplers.unit_cube import UnitCube
-from tests.benchmarks.worlds.freeze_thaw.kernel import NO_TRIAL, CurveKernel, Rounds
-from tests.benchmarks.worlds.freeze_thaw.pace import expected_seconds
-from tests.benchmarks.worlds.freeze_thaw.posterior import Posterior, expected_improvement, fidelity
-from tests.benchmarks.worlds.freeze_thaw.timed_curves import TimedCurve, TimedCurves
+from search.samplers.curve_kernel import NO_TRIAL, CurveKernel, Rounds
+from search.samplers.curve_posterior import CurvePosterior, expected_improvement, fidelity
+from search.samplers.learning_curves import LearningCurve, best_first
+from search.samplers.multi_fidelity_gp import (
+    PERTURBED_TRIALS,
+    MultiFidelitySampler,
+    single_blas_thread,
+)
+from search.samplers.unit_cube import NamesAt, UnitCube
 
 MAX_CURVES = 40
 """Largest number of curves of finished trials in the fit, and likewise of running trials.
@@ -35,27 +36,27 @@ UNIFORM_CANDIDATES = 120
 PERTURBED_CANDIDATES = 80
 """Candidate points drawn near the best trials."""
 SHORTEST_HORIZON = 3
-"""Rounds of a typical point that the shortest horizon lasts."""
+"""Rounds of the shortest horizon."""
 
 
 class FreezeThawSampler(MultiFidelitySampler):
     """Proposes points, and says which trials should go on, by expected improvement.
 
-    Startup, candidates and pending trials are as in the class that it extends; no point is random
-    after startup.
+    Startup and candidates are as in the class that it extends; after startup no point is random.
+    Unfinished trials count as pending (kriging believer).
 
     Args:
         seed: Seed of the random draws.
         max_rounds: Rounds of a trial that runs to its end: the highest fidelity.
+        names_at: Parameters that a point uses; None if every point uses all.
     """
 
-    def __init__(self, *, seed: int, max_rounds: int) -> None:
-        super().__init__(seed=seed, max_rounds=max_rounds)
-        self._curves = self._timed = TimedCurves()
+    def __init__(self, *, seed: int, max_rounds: int, names_at: NamesAt | None = None) -> None:
+        super().__init__(seed=seed, max_rounds=max_rounds, names_at=names_at)
         self._curve_kernel: CurveKernel | None = None
         """Kernel with the hyperparameters of the last fit; before that, with those of the prior."""
-        self._curves_at_fit = 0
-        """Number of trials with a score at the last fit of the hyperparameters."""
+        self._begun_at_fit = 0
+        """Number of trials that had begun at the last fit of the hyperparameters."""
         self._next_point: dict[str, Any] | None = None
         """Point that `trial_to_resume` preferred to every paused trial, and that comes next."""
 
@@ -70,24 +71,27 @@ class FreezeThawSampler(MultiFidelitySampler):
         point, self._next_point = self._next_point, None
         if point is not None:
             return point
-        if not search_space or self._is_startup([*self._timed.unfinished().values()]):
+        if not search_space or self._is_startup(self._curves.running_curves().values()):
             return {}
         chosen = self._choose({})
         assert not isinstance(chosen, int)  # without paused trials, only points are candidates
         return chosen
 
     @single_blas_thread()
-    def trial_to_resume(self, study: Study, paused: Collection[int]) -> int | None:
+    def trial_to_resume(
+        self, study: Study, paused: Collection[int], *, or_begin: bool = True
+    ) -> int | None:
         """The paused trial that a free worker should go on with; None if a new point is better.
 
-        The next call of `Study.ask` gives that point.
+        The next call of `Study.ask` gives that point. If a worker may not ``or_begin`` one, it gets
+        the best paused trial. The result is None, too, if too few trials have a score.
         """
         self._curves.update(study)
-        curves = self._timed.unfinished()
+        curves = self._curves.running_curves()
         resumable = {number: curves[number] for number in paused if number in curves}
-        if not resumable or self._is_startup([*curves.values()]):
+        if not resumable or self._is_startup(curves.values()):
             return None
-        chosen = self._choose(resumable)
+        chosen = self._choose(resumable, or_begin=or_begin)
         if isinstance(chosen, int):
             return chosen
         self._next_point = chosen
@@ -95,7 +99,14 @@ class FreezeThawSampler(MultiFidelitySampler):
 
     @single_blas_thread()
     def should_go_on(
-        self, study: Study, number: int, rounds: int, value: float, paused: Collection[int]
+        self,
+        study: Study,
+        number: int,
+        *,
+        rounds: int,
+        value: float,
+        paused: Collection[int],
+        or_begin: bool = True,
     ) -> bool | None:
         """Whether a running trial is a better use of its worker than a paused trial or a new point.
 
@@ -105,52 +116,59 @@ class FreezeThawSampler(MultiFidelitySampler):
             rounds: Rounds that the trial has finished; the last is perhaps not recorded yet.
             value: The trial's metric after the last of these rounds.
             paused: Numbers of trials that may go on in its place.
+            or_begin: Whether to compare it to new points, too.
 
         Returns:
             None if it can't be told: too few trials have a score, or the trial lacks a parameter.
         """
         self._curves.update(study)
-        trial, curves = self._curves.running.get(number), self._timed.unfinished()
+        trial, curves = self._curves.running.get(number), self._curves.running_curves()
         curves.pop(number, None)
-        if trial is None or not self._curves.space or self._is_startup([*curves.values()]):
+        if trial is None or not self._curves.space or self._is_startup(curves.values()):
             return None
-        own = self._timed.curve_of(trial, {**trial.intermediate_values, rounds: value})
+        values = {**trial.intermediate_values, rounds: value}
+        own = self._curves.curve_of(trial, values)
         assert own is not None  # running trials here have every parameter, and this one a round
         resumable = {other: curves[other] for other in paused if other in curves}
-        return self._choose({**resumable, number: own}) == number
+        return self._choose({**resumable, number: own}, or_begin=or_begin) == number
 
-    def _choose(self, paused: Mapping[int, TimedCurve]) -> int | dict[str, Any]:
+    def _choose(
+        self, paused: Mapping[int, LearningCurve], *, or_begin: bool = True
+    ) -> int | dict[str, Any]:
         """The best use of a worker: the number of a paused trial, or a point that no trial has.
 
-        The point is empty if every candidate was tried.
+        The returned point is empty if every candidate was tried. A worker that may not ``or_begin``
+        a point gets a paused trial.
         """
         # 1. Fit the Gaussian process, and draw candidates.
-        running = {n: c for n, c in self._timed.unfinished().items() if n not in paused}
+        running = {n: c for n, c in self._curves.running_curves().items() if n not in paused}
         ranked = sorted(running.values(), key=best_first)
         curves = [*self._subset(self._curves.finished), *self._subset(ranked), *paused.values()]
         curves.sort(key=best_first)
-        cube = UnitCube(self._curves.space)
+        cube = UnitCube(self._curves.space, self._names_at)
         posterior = self._conditioned(cube, curves)
-        codes = self._candidates(cube, curves)
+        best_tried = cube.encode([curve.params for curve in curves[:PERTURBED_TRIALS]])
+        perturbed = cube.perturb(self._rng, best_tried, PERTURBED_CANDIDATES)
+        codes = np.vstack([cube.sample(self._rng, UNIFORM_CANDIDATES), perturbed])
         # 2. How far does each of them come within the horizon?
-        points = cube.embed(codes)
-        tried = cube.embed(cube.encode([curve.params for curve in curves]))
-        seconds = expected_seconds(tried, [curve.seconds for curve in curves], points)
-        typical = float(np.median(seconds))
-        horizon = typical * self._draw_rounds()
-        starts = {number: (curve.rounds[-1], curve.seconds) for number, curve in paused.items()}
+        points, horizon = cube.embed(codes), self._draw_rounds()
+
+        def reached(done: Sequence[int]) -> np.ndarray:
+            """Fidelities after the horizon, given the rounds that are done."""
+            rounds = np.asarray(done) + max(1.0, horizon)
+            return fidelity(np.minimum(rounds, self._max_rounds), self._max_rounds)
+
         candidates = Rounds(
             np.vstack([points, _embedded(cube, [curve.params for curve in paused.values()])]),
-            self._fidelity_after(horizon, [*((0, s) for s in seconds.tolist()), *starts.values()]),
+            reached([*[0] * len(points), *(curve.rounds[-1] for curve in paused.values())]),
             np.array([*[NO_TRIAL] * len(points), *paused]),
         )
         # 3. Rank them by expected improvement over the best score, and over what runs will have.
         pending = {n: trial for n, trial in self._curves.running.items() if n not in paused}
-        starts = {n: (c.rounds[-1], c.seconds) for n, c in running.items()}
         believing = posterior.believing(
             Rounds(
                 _embedded(cube, [trial.params for trial in pending.values()]),
-                self._fidelity_after(horizon, [starts.get(n, (0, typical)) for n in pending]),
+                reached([running[n].rounds[-1] if n in running else 0 for n in pending]),
                 np.array([*pending], dtype=int),
             )
         )
@@ -159,39 +177,26 @@ class FreezeThawSampler(MultiFidelitySampler):
         mean, std = believing.predict(candidates)
         gains = expected_improvement(mean, std, best)
         # 4. Take the first that is a paused trial or a point that no trial has.
-        names = self._curves.space
-        begun = [*(curve.params for curve in curves), *(each.params for each in pending.values())]
-        known = [{name: params[name] for name in names if name in params} for params in begun]
+        known = [
+            {name: params[name] for name in self._curves.space if name in params}
+            for params in [*(c.params for c in curves), *(t.params for t in pending.values())]
+        ]
         numbers = [*paused]
-        for place in np.lexsort((mean, gains))[::-1].tolist():
+        if not or_begin:
+            gains[: len(codes)] = -1
+        for place in map(int, np.lexsort((mean, gains))[::-1]):
             if place >= len(codes):
                 return numbers[place - len(codes)]
             if (point := cube.decode(codes[place])) not in known:
                 return point
         return {}
 
-    def _candidates(self, cube: UnitCube, curves: Sequence[TimedCurve]) -> np.ndarray:
-        """Codes of random points, and of points near the best trials."""
-        best = cube.encode([curve.params for curve in curves[:PERTURBED_TRIALS]])
-        perturbed = cube.perturb(self._rng, best, PERTURBED_CANDIDATES)
-        return np.vstack([cube.sample(self._rng, UNIFORM_CANDIDATES), perturbed])
-
     def _draw_rounds(self) -> float:
-        """Rounds of a typical point that a horizon lasts, drawn uniformly on a log scale."""
+        """Rounds that a horizon lasts, drawn uniformly on a log scale."""
         shortest = min(SHORTEST_HORIZON, self._max_rounds)
         return float(np.exp(self._rng.uniform(math.log(shortest), math.log(self._max_rounds))))
 
-    def _fidelity_after(self, horizon: float, starts: Sequence[tuple[int, float]]) -> np.ndarray:
-        """Fidelity ``(n,)`` that trials reach within a horizon in seconds: one round more at least.
-
-        ``starts`` are the rounds that each has finished, and the seconds that a round takes.
-        """
-        reached = [
-            min(self._max_rounds, rounds + max(1, horizon / seconds)) for rounds, seconds in starts
-        ]
-        return fidelity(reached, self._max_rounds)
-
-    def _subset(self, ranked: Sequence[Any]) -> Sequence[Any]:
+    def _subset(self, ranked: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
         """At most `MAX_CURVES` of the curves, which are sorted best first."""
         if len(ranked) <= MAX_CURVES:
             return ranked
@@ -199,16 +204,15 @@ class FreezeThawSampler(MultiFidelitySampler):
         others = self._rng.choice(np.arange(half, len(ranked)), half, replace=False)
         return [*ranked[:half], *(ranked[i] for i in others)]
 
-    def _conditioned(self, cube: UnitCube, curves: Sequence[TimedCurve]) -> Posterior:
+    def _conditioned(self, cube: UnitCube, curves: Sequence[LearningCurve]) -> CurvePosterior:
         """The posterior given these curves.
 
         The hyperparameters are fitted again when enough trials have begun since the last fit: at
         least 4, and at least a tenth of all. Before the first fit, they are those of the prior.
         """
         rows = [(c, n, v) for c in curves for n, v in zip(c.rounds, c.values, strict=True)]
-        codes = cube.encode([curve.params for curve, _, _ in rows])
         rounds = Rounds(
-            cube.embed(codes),
+            _embedded(cube, [curve.params for curve, _, _ in rows]),
             fidelity([n for _, n, _ in rows], self._max_rounds),
             np.array([curve.number for curve, _, _ in rows]),
         )
@@ -216,14 +220,13 @@ class FreezeThawSampler(MultiFidelitySampler):
         if (
             self._curve_kernel is None or self._curve_kernel.theta.size != prior.theta.size
         ):  # new parameters
-            self._curve_kernel, self._curves_at_fit = prior, 0
+            self._curve_kernel, self._begun_at_fit = prior, 0
         begun = len(self._curves.finished) + len(self._curves.running)
-        tune = begun - self._curves_at_fit >= max(4, begun // 10)
-        posterior = Posterior.fit(
-            rounds, np.array([v for _, _, v in rows]), self._curve_kernel, tune=tune
-        )
+        tune = begun - self._begun_at_fit >= max(4, begun // 10)
+        values = np.array([value for _, _, value in rows])
+        posterior = CurvePosterior.fit(rounds, values, self._curve_kernel, tune=tune)
         if tune:
-            self._curve_kernel, self._curves_at_fit = posterior.kernel, begun
+            self._curve_kernel, self._begun_at_fit = posterior.kernel, begun
         return posterior
 
 

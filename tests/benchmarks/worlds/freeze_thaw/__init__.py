@@ -1,1 +1,0 @@
-"""A candidate for Finesweep's sampler, which also chooses who goes on; not in a sweep yet."""

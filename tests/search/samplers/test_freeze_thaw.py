@@ -1,0 +1,92 @@
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from search.samplers import FreezeThawSampler
+from search.samplers.multi_fidelity_gp import STARTUP_TRIALS
+from tests.search.samplers.test_multi_fidelity_gp import SPACE, score, slow_or_fast
+
+
+def learnt_study() -> tuple[FreezeThawSampler, optuna.Study]:
+    """A study of thirty trials that have finished, two of three after an epoch."""
+    sampler = FreezeThawSampler(seed=0, max_rounds=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(30):
+        trial = study.ask(SPACE)
+        for epoch, value in enumerate(slow_or_fast(trial), start=1):
+            trial.report(value, epoch)
+        study.tell(trial, state=TrialState.PRUNED)
+    return sampler, study
+
+
+def begun_at(study: optuna.Study, **params: object) -> optuna.Trial:
+    """A trial at a point, of which one epoch is recorded."""
+    study.enqueue_trial({"learning_rate": 1e-3, **params})
+    trial = study.ask(SPACE)
+    trial.report(slow_or_fast(trial)[0], 1)
+    return trial
+
+
+def goes_on(
+    sampler: FreezeThawSampler, study: optuna.Study, trial: optuna.Trial, **given: Any
+) -> bool | None:
+    value = study.trials[trial.number].intermediate_values[1]
+    fields: dict[str, Any] = {"rounds": 1, "value": value, "paused": []}
+    return sampler.should_go_on(study, trial.number, **{**fields, **given})
+
+
+def test_a_slow_learner_goes_on_and_a_worse_similar_trial_does_not() -> None:
+    sampler, study = learnt_study()
+    fast = [t.intermediate_values[1] for t in study.trials if t.params["backbone"] == "a"]
+    good = begun_at(study, backbone="b", unfreeze=0.33)
+    assert slow_or_fast(good)[0] < max(fast)
+    assert goes_on(sampler, study, good)
+    assert not goes_on(sampler, study, begun_at(study, backbone="b", unfreeze=1.0), paused=[30])
+
+
+def test_a_worker_goes_on_with_the_best_paused_trial() -> None:
+    sampler, study = learnt_study()
+    bad = begun_at(study, backbone="a", unfreeze=1.0)
+    good = begun_at(study, backbone="b", unfreeze=0.33)
+    both = [bad.number, good.number]
+    chosen = {sampler.trial_to_resume(study, both) for _ in range(10)}
+    assert chosen <= {good.number, None}, "None: a new point"
+    assert good.number in chosen
+    assert sampler.trial_to_resume(study, []) is None
+
+
+def test_a_point_that_is_better_than_every_paused_trial_comes_next() -> None:
+    sampler, study = learnt_study()
+    bad = begun_at(study, backbone="a", unfreeze=1.0)
+    assert sampler.trial_to_resume(study, [bad.number]) is None
+    assert score(study.ask(SPACE)) > score(bad)
+
+
+def test_a_worker_that_may_not_begin_a_point_gets_the_best_paused_trial() -> None:
+    sampler, study = learnt_study()
+    bad = begun_at(study, backbone="a", unfreeze=1.0)
+    assert sampler.trial_to_resume(study, [bad.number], or_begin=False) == bad.number
+    good = begun_at(study, backbone="b", unfreeze=0.33)
+    both = [bad.number, good.number]
+    assert sampler.trial_to_resume(study, both, or_begin=False) == good.number
+    assert goes_on(sampler, study, good, paused=[bad.number], or_begin=False)
+    assert not goes_on(sampler, study, bad, paused=[good.number], or_begin=False)
+
+
+def test_it_cannot_be_told_who_goes_on_while_too_few_have_a_value() -> None:
+    sampler = FreezeThawSampler(seed=0, max_rounds=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(STARTUP_TRIALS):
+        trial = study.ask(SPACE)
+        trial.report(0.5, 1)
+        assert goes_on(sampler, study, trial) is None
+
+
+def test_it_cannot_be_told_who_goes_on_in_a_space_of_one_point() -> None:
+    sampler = FreezeThawSampler(seed=0, max_rounds=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(2 * STARTUP_TRIALS):
+        trial = study.ask({})
+        trial.report(0.5, 1)
+        assert goes_on(sampler, study, trial) is None
