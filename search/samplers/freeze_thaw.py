@@ -51,6 +51,8 @@ class FreezeThawSampler(MultiFidelitySampler):
         names_at: Parameters that a point uses; None if every point uses all.
     """
 
+    _max_curves = MAX_CURVES
+
     def __init__(self, *, seed: int, max_rounds: int, names_at: NamesAt | None = None) -> None:
         super().__init__(seed=seed, max_rounds=max_rounds, names_at=names_at)
         self._curve_kernel: CurveKernel | None = None
@@ -155,8 +157,8 @@ class FreezeThawSampler(MultiFidelitySampler):
 
         def reached(done: Sequence[int]) -> np.ndarray:
             """Fidelities after the horizon, given the rounds that are done."""
-            rounds = np.asarray(done) + max(1.0, horizon)
-            return fidelity(np.minimum(rounds, self._max_rounds), self._max_rounds)
+            rounds = np.minimum(np.asarray(done) + horizon, self._max_rounds)
+            return fidelity(rounds, self._max_rounds)
 
         candidates = Rounds(
             np.vstack([points, _embedded(cube, [curve.params for curve in paused.values()])]),
@@ -196,14 +198,6 @@ class FreezeThawSampler(MultiFidelitySampler):
         shortest = min(SHORTEST_HORIZON, self._max_rounds)
         return float(np.exp(self._rng.uniform(math.log(shortest), math.log(self._max_rounds))))
 
-    def _subset(self, ranked: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
-        """At most `MAX_CURVES` of the curves, which are sorted best first."""
-        if len(ranked) <= MAX_CURVES:
-            return ranked
-        half = MAX_CURVES // 2
-        others = self._rng.choice(np.arange(half, len(ranked)), half, replace=False)
-        return [*ranked[:half], *(ranked[i] for i in others)]
-
     def _conditioned(self, cube: UnitCube, curves: Sequence[LearningCurve]) -> CurvePosterior:
         """The posterior given these curves.
 
@@ -217,16 +211,16 @@ class FreezeThawSampler(MultiFidelitySampler):
             np.array([curve.number for curve, _, _ in rows]),
         )
         prior = CurveKernel.prior(cube.embedded_size)
-        if (
-            self._curve_kernel is None or self._curve_kernel.theta.size != prior.theta.size
-        ):  # new parameters
-            self._curve_kernel, self._begun_at_fit = prior, 0
+        kernel = self._curve_kernel
+        if kernel is None or kernel.theta.size != prior.theta.size:  # new parameters
+            kernel, self._begun_at_fit = prior, 0
         begun = len(self._curves.finished) + len(self._curves.running)
         tune = begun - self._begun_at_fit >= max(4, begun // 10)
         values = np.array([value for _, _, value in rows])
-        posterior = CurvePosterior.fit(rounds, values, self._curve_kernel, tune=tune)
+        posterior = CurvePosterior.fit(rounds, values, kernel, tune=tune)
+        self._curve_kernel = posterior.kernel
         if tune:
-            self._curve_kernel, self._begun_at_fit = posterior.kernel, begun
+            self._begun_at_fit = begun
         return posterior
 
 

@@ -67,6 +67,8 @@ class MultiFidelitySampler(BaseSampler):
         names_at: Parameters that a point uses; None if every point uses all.
     """
 
+    _max_curves = MAX_CURVES
+
     def __init__(self, *, seed: int, max_rounds: int, names_at: NamesAt | None = None) -> None:
         self._max_rounds, self._names_at = max_rounds, names_at
         self._rng = np.random.default_rng(seed)
@@ -166,10 +168,10 @@ class MultiFidelitySampler(BaseSampler):
         return sorted([*finished, *self._subset(sorted(running, key=best_first))], key=best_first)
 
     def _subset(self, ranked: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
-        """At most `MAX_CURVES` of the curves, which are sorted best first."""
-        if len(ranked) <= MAX_CURVES:
+        """At most `_max_curves` of the curves, which are sorted best first."""
+        if len(ranked) <= self._max_curves:
             return ranked
-        half = MAX_CURVES // 2
+        half = self._max_curves // 2
         others = self._rng.choice(np.arange(half, len(ranked)), half, replace=False)
         return [*ranked[:half], *(ranked[i] for i in others)]
 

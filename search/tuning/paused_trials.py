@@ -38,8 +38,8 @@ class PausedTrials:
         It goes on if it promises more than every paused trial and the best new point. If no point
         may begin and rounds are left, it only has to promise more than every paused trial.
         """
-        is_left = not self._queue.search_goes_on and self._has_rounds_left
-        return self._journal.should_go_on(number, report, self.numbers, or_begin=not is_left)
+        or_begin = self._queue.search_goes_on or not self._has_rounds_left
+        return self._journal.should_go_on(number, report, self.numbers, or_begin=or_begin)
 
     def add(self, number: int) -> list[int]:
         """Pause a trial; returns the trials that are given up for it, the one itself perhaps.
@@ -62,12 +62,12 @@ class PausedTrials:
         Planned points begin first. When all points have begun, the best paused trial goes on until
         the rounds are spent.
         """
-        begins = self._queue.search_goes_on
+        or_begin = self._queue.search_goes_on
         if not self.numbers or self._queue.has_planned_points:
             return None
-        if not (begins or self._has_rounds_left):
+        if not (or_begin or self._has_rounds_left):
             return None
-        return self._journal.trial_to_resume(self.numbers, or_begin=begins)
+        return self._journal.trial_to_resume(self.numbers, or_begin=or_begin)
 
     @property
     def _has_rounds_left(self) -> bool:

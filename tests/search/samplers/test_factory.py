@@ -111,18 +111,32 @@ def test_each_name_makes_its_sampler() -> None:
     }
 
 
+def journal_with_a_running_trial(
+    sampler: SamplerName, *, freeze_thaw: bool = False
+) -> tuple[StudyJournal, int]:
+    """A journal of twenty trials that were stopped, and the number of one that runs."""
+    journal = StudyJournal(
+        InMemoryStorage(),
+        SPACE,
+        metric="val_accuracy",
+        sampler=sampler,
+        seed=0,
+        max_rounds=9,
+        freeze_thaw=freeze_thaw,
+    )
+    for i in range(20):
+        number, values = journal.ask()
+        journal.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
+        journal.report(number, report(1, 0.5 + i / 100))
+        journal.end(number, "stopped")
+    number, _ = journal.ask()
+    return journal, number
+
+
 def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
     def could_win(sampler: SamplerName) -> bool:
-        study = StudyJournal(
-            InMemoryStorage(), SPACE, metric="val_accuracy", sampler=sampler, seed=0, max_rounds=9
-        )
-        for i in range(20):
-            number, values = study.ask()
-            study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
-            study.report(number, report(1, 0.5 + i / 100))
-            study.end(number, "stopped")
-        number, _ = study.ask()
-        return study.could_win(number, report(1, 0.9))
+        journal, number = journal_with_a_running_trial(sampler)
+        return journal.could_win(number, report(1, 0.9))
 
     assert {name: could_win(name) for name in ("mfgp", "tpe", "random")} == {
         "mfgp": True,
@@ -133,22 +147,8 @@ def test_only_the_multi_fidelity_sampler_says_that_a_trial_could_win() -> None:
 
 def test_only_freeze_thaw_says_whether_a_trial_goes_on() -> None:
     def goes_on(*, freeze_thaw: bool) -> bool | None:
-        study = StudyJournal(
-            InMemoryStorage(),
-            SPACE,
-            metric="val_accuracy",
-            sampler="mfgp",
-            seed=0,
-            max_rounds=9,
-            freeze_thaw=freeze_thaw,
-        )
-        for i in range(20):
-            number, values = study.ask()
-            study.begin(number, SPACE.params(values, native_image_size={"a": 32, "b": 32}))
-            study.report(number, report(1, 0.5 + i / 100))
-            study.end(number, "stopped")
-        number, _ = study.ask()
-        return study.should_go_on(number, report(1, 0.9), [], or_begin=True)
+        journal, number = journal_with_a_running_trial("mfgp", freeze_thaw=freeze_thaw)
+        return journal.should_go_on(number, report(1, 0.9), [], or_begin=True)
 
     assert goes_on(freeze_thaw=True)
     assert goes_on(freeze_thaw=False) is None

@@ -1,22 +1,17 @@
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from search.samplers import FreezeThawSampler
 from search.samplers.multi_fidelity_gp import STARTUP_TRIALS
-from tests.search.samplers.test_multi_fidelity_gp import SPACE, score, slow_or_fast
+from tests.search.samplers.test_multi_fidelity_gp import SPACE, learn, score, slow_or_fast
 
 
 def learnt_study() -> tuple[FreezeThawSampler, optuna.Study]:
-    """A study of thirty trials that have finished, two of three after an epoch."""
+    """A study of thirty trials that have finished."""
     sampler = FreezeThawSampler(seed=0, max_rounds=4)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for _ in range(30):
-        trial = study.ask(SPACE)
-        for epoch, value in enumerate(slow_or_fast(trial), start=1):
-            trial.report(value, epoch)
-        study.tell(trial, state=TrialState.PRUNED)
+    learn(study)
     return sampler, study
 
 

@@ -78,17 +78,22 @@ def slow_or_fast(trial: optuna.Trial) -> list[float]:
     return whole if trial.number % 3 == 0 else whole[:1]
 
 
+def learn(study: optuna.Study) -> None:
+    """Run thirty trials to their end, two of three for one epoch."""
+    for _ in range(30):
+        trial = study.ask(SPACE)
+        for epoch, value in enumerate(slow_or_fast(trial), start=1):
+            trial.report(value, epoch)
+        study.tell(trial, state=TrialState.PRUNED)
+
+
 def study_with_a_running_trial(
     params: dict[str, object],
 ) -> tuple[MultiFidelitySampler, optuna.Study, optuna.Trial]:
     """A running trial at a point, in a study of thirty that have finished."""
     sampler = MultiFidelitySampler(seed=0, max_rounds=4)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for _ in range(30):
-        trial = study.ask(SPACE)
-        for epoch, value in enumerate(slow_or_fast(trial), start=1):
-            trial.report(value, epoch)
-        study.tell(trial, state=TrialState.PRUNED)
+    learn(study)
     study.enqueue_trial(params)
     return sampler, study, study.ask(SPACE)
 
