@@ -27,11 +27,12 @@ def test_the_help_lists_every_setting_under_its_group() -> None:
         assert f"  {setting.flag}" in section(text, setting.group.TITLE), setting.name
 
 
-def test_the_help_says_defaults_choices_and_presets() -> None:
+def test_the_help_says_defaults_choices_and_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # so that no line breaks at a hyphen
     text = " ".join(parser().format_help().split())
     assert "Seed of the split, the sampler and every trial. [0]" in text
     assert "Export formats" not in text and "[timm,onnx,pt2]" in text
-    assert "[asha] One of asha, hyperband, median, none." in text
+    assert "[asha] One of asha, hyperband, median, freeze-thaw, none." in text
     assert "Presets: classic, default, demo, edge, thorough." in text
     assert "for small data" in text and "[unset]" in text
 
