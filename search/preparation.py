@@ -2,19 +2,24 @@
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from search.cluster import Machine, check_machines, connect_to_ray, machine_warnings
-from search.config import Rounds, SweepConfig
+from search.config import SweepConfig
+from search.final import export_seconds
 from search.planning import (
+    VALIDATION_COST,
     CheckedInputs,
     Plan,
     PreparedPlan,
     RecordedPlan,
+    choose_epochs,
     choose_rounds,
     complete_plan,
     prepare_plan,
@@ -87,30 +92,47 @@ def prepare_sweep(
         )
     plan, stores = _read_images(prepared, recorded, progress, clock)
     if recorded_in is not None:
-        rounds = ResolvedSettings.read(recorded_in).rounds
+        plan = replace(plan, rounds=ResolvedSettings.read(recorded_in).rounds)
     else:
         with clock.stage("start"):
-            rounds = _choose_rounds(plan, stores, resources, progress)
-    return Preparation(replace(plan, rounds=rounds), stores, resources, machines)
+            deadline = clock.deadline(config.time_budget)
+            plan = _with_length_of_trials(plan, stores, resources, machines, progress, deadline)
+    return Preparation(plan, stores, resources, machines)
 
 
-def _choose_rounds(
-    plan: Plan, stores: dict[PixelFormat, PixelStore], resources: Resources, progress: Progress
-) -> Rounds:
-    """Divide an epoch, by the speed of a trial on a worker if need be."""
+def _with_length_of_trials(
+    plan: Plan,
+    stores: dict[PixelFormat, PixelStore],
+    resources: Resources,
+    machines: Sequence[Machine],
+    progress: Progress,
+    deadline: float,
+) -> Plan:
+    """The plan with its epochs and rounds, by the speed of a trial on a worker if need be."""
     config, dataset = plan.config, plan.survey.dataset
     trained = [point for point in plan.points if point.head == "trained"]
     if not trained and len(plan.points) < config.trials:
         trained = [plan.space.params({}, native_image_size=plan.native_image_size)]
 
+    @cache
     def speed() -> float:
         if not trained:  # linear probes alone, which take every image at once
             return float(len(dataset))
         progress("measuring the speed of training", 0, 0)
         job = TrialJob(config, dataset, stores, plan.weights, on_gpu=resources.gpus > 0)
-        return measure_training_speed(job, resources, trained[0])
+        alone = len(machines) == 1 and not resources.gpus
+        return measure_training_speed(job, resources, trained[0], in_this_process=alone)
 
-    return choose_rounds(config, dataset, speed)
+    rounds, epochs = choose_rounds(config, dataset, speed), config.epochs
+    if config.max_epochs is None and config.time_budget and trained:
+        probes = sum(point.head == "solved" for point in plan.points) / resources.concurrent
+        probing = probes * VALIDATION_COST * len(dataset) / speed()
+        export = export_seconds(config.export.formats) if config.retrain else 0.0
+        left = deadline - time.monotonic() - probing - export
+        epochs = choose_epochs(config, dataset, speed(), left)
+        if epochs < config.epochs:
+            _log.info("a trial has %d epochs, as the time budget leaves no time for more", epochs)
+    return replace(plan, config=config.model_copy(update={"max_epochs": epochs}), rounds=rounds)
 
 
 def _read_images(
@@ -160,6 +182,7 @@ def record_launch(
 
 def record_settings(paths: SweepPaths, plan: Plan, asked: SweepConfig) -> None:
     """Write the resolved settings, then the settings as the user gave them."""
-    resolved = ResolvedSettings(plan.config.metric, plan.sampler_seed, plan.rounds)
+    config = plan.config
+    resolved = ResolvedSettings(config.metric, plan.sampler_seed, config.epochs, plan.rounds)
     write_json(paths.resolved, asdict(resolved))
     write_json(paths.config, asked.model_dump(mode="json"))

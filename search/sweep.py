@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.config import UNLIMITED_TRIALS, SweepConfig, images_per_epoch
 from search.final import (
+    DurationAfterSearch,
     check_export_packages,
     finalize_model,
     reusable_final_model,
@@ -33,7 +34,7 @@ from search.record import (
 )
 from search.result import SweepResult
 from search.trial import TrialJob
-from search.tuning import Resources, measure_shares, one_trial_per_kind, run_trials
+from search.tuning import Resources, TimeLimit, measure_shares, one_trial_per_kind, run_trials
 from spaces import ConfigError, RunError
 from trainables.files import write_json
 from trainables.progress import Progress, ignore_progress
@@ -198,6 +199,8 @@ class Sweep:
             _log.info("machine %s", machine)
         resources = self._measure_shares(job, prepared)
         self._log_beginning(job, resources)
+        deadline = self._clock.deadline(self.config.time_budget)
+        remaining = DurationAfterSearch(job, resources.concurrent, resources.cpus)
         with self._clock.stage("search"):
             outcome = run_trials(
                 job,
@@ -206,6 +209,7 @@ class Sweep:
                 resources,
                 examined=[machine.id for machine in prepared.machines],
                 search_on=self._search_on,
+                limit=TimeLimit(deadline, remaining),
             )
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
@@ -214,7 +218,7 @@ class Sweep:
         is_complete = unfinished == unconfirmed == 0
         final = None
         if is_complete and self.config.retrain:
-            final = self._finalize(job, trials, avoid=outcome.excluded_nodes)
+            final = self._finalize(job, trials, outcome.excluded_nodes, deadline)
         profile = self._write_profile(before, trials, resources)
         return SweepResult(
             self.paths,
@@ -273,7 +277,7 @@ class Sweep:
         return running + len(pending_repeats(trials, self.config))
 
     def _finalize(
-        self, job: TrialJob, trials: Sequence[TrialRecord], *, avoid: Sequence[str]
+        self, job: TrialJob, trials: Sequence[TrialRecord], avoid: Sequence[str], deadline: float
     ) -> FinalModel:
         """Make the final model, or reuse what an earlier run has retrained of the same model."""
         winner = select_winner(trials, self.config.metric)
@@ -287,6 +291,7 @@ class Sweep:
             self._clock,
             reusable=reusable_final_model(spec, self.paths),
             avoid=avoid,
+            deadline=deadline,
         )
 
     def _write_profile(

@@ -47,6 +47,8 @@ def add_setting_flags(
                 _add_flag(section, setting, _help(setting, with_default=shown is None))
             else:
                 _add_flag(section, setting, argparse.SUPPRESS)
+            if setting.name == "time_budget":
+                _add_minutes(section, is_shown=is_shown[setting.name])
 
 
 def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: str) -> None:
@@ -68,6 +70,20 @@ def _add_flag(section: argparse._ActionsContainer, setting: Setting, help_text: 
             default=argparse.SUPPRESS,
             help=help_text,
         )
+
+
+def _add_minutes(section: argparse._ActionsContainer, *, is_shown: bool) -> None:
+    """Add ``--minutes``, a short way to give ``time_budget``."""
+    section.add_argument(
+        "--minutes",
+        dest="time_budget",
+        type="{}m".format,
+        metavar="M",
+        default=argparse.SUPPRESS,
+        help="The time budget in minutes: --minutes 5 is --time-budget 5m."
+        if is_shown
+        else argparse.SUPPRESS,
+    )
 
 
 def _metavar(setting: Setting) -> str:

@@ -11,6 +11,7 @@ from .rounds import images_per_epoch as images_per_epoch
 from .sensitivity import positive_class_index as positive_class_index
 from .settings import FINAL_MODEL_SETTINGS as FINAL_MODEL_SETTINGS
 from .settings import GROUPS as GROUPS
+from .settings import MOST_EPOCHS as MOST_EPOCHS
 from .settings import RESUMABLE_SETTINGS as RESUMABLE_SETTINGS
 from .settings import UNLIMITED_TRIALS as UNLIMITED_TRIALS
 from .settings import Setting as Setting

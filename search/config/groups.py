@@ -181,7 +181,9 @@ class SearchSettings(SettingGroup):
     """Number of trials, each at one parameter point; if only a budget is given, as many as the
     budget allows."""
     time_budget: float | None = None
-    """End the search after this time, such as 90m, 2h or 3600 (seconds); a resume gets it anew."""
+    """Time until the final model is exported, such as 90m, 2h or 3600 (seconds): the search ends in
+    time for the retraining and the export. Without retraining, the time until the search ends. A
+    resume gets it anew."""
     gpu_hours: float | None = Field(None, gt=0)
     """End the search when its trials have used this many GPU hours; a trial on half a GPU uses half
     a GPU hour per hour."""
@@ -229,9 +231,10 @@ class TrainingSettings(SettingGroup):
 
     TITLE = "Training"
 
-    max_epochs: int = Field(10, ge=1)
-    """Epochs of a trial that is not stopped early; also the length of its learning-rate
-    schedule."""
+    max_epochs: int | None = Field(None, ge=1)
+    """Epochs of a trial that is not stopped early; also the length of its learning-rate schedule.
+    Unset is 10 or, with a time budget, at most as many as leave time for a whole trial on each
+    worker and for retraining it."""
     round_images: int | Literal["auto"] = "auto"
     """Training images of a round. After each round a trial validates, is recorded and may be
     stopped. auto is 10 to 20 seconds of training, or an epoch of at most 5,000 images."""

@@ -48,7 +48,7 @@ def expected_rounds(config: SweepConfig, rounds_per_epoch: int) -> float:
     which trials go on ends the search after so many rounds. Other stopping rules are assumed to
     stop no trial.
     """
-    max_rounds = config.max_epochs * rounds_per_epoch
+    max_rounds = config.epochs * rounds_per_epoch
     if config.stopping not in ("asha", "freeze-thaw"):
         return float(config.trials * max_rounds)
     total, running, rounds_done = 0.0, float(config.trials), 0

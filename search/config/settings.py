@@ -37,6 +37,9 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 )
 """Groups of settings, in the order of the help."""
 
+MOST_EPOCHS = 10
+"""Largest number of epochs of a trial if ``max_epochs`` is unset."""
+
 UNLIMITED_TRIALS = 10_000
 """Number of trials of a sweep that has a budget but no explicit number of trials."""
 
@@ -94,6 +97,11 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         """
         names = " ".join(map(str, self.prior))
         return self.seed + (zlib.crc32(names.encode()) >> 2 if names else 0)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a trial: ``max_epochs``, or `MOST_EPOCHS` until a launch has chosen them."""
+        return self.max_epochs or MOST_EPOCHS
 
     @property
     def read_options(self) -> "ReadOptions":
@@ -187,10 +195,10 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 "stopping freeze-thaw lets the sampler mfgp choose which trials go on, but the "
                 f"sampler is {self.sampler}; choose mfgp, or stopping asha."
             )
-        if self.stopping != "none" and (self.asha.grace_epochs or 0) > self.max_epochs:
+        if self.stopping != "none" and (self.asha.grace_epochs or 0) > self.epochs:
             yield (
                 f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "
-                f"({self.max_epochs}); lower grace_epochs, or set stopping to none."
+                f"({self.epochs}); lower grace_epochs, or set stopping to none."
             )
         if self.group_column and self.group_by:
             yield "group_column and group_by can't be given together; leave one of them out."

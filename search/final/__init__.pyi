@@ -1,3 +1,5 @@
+from .duration import DurationAfterSearch as DurationAfterSearch
+from .duration import export_seconds as export_seconds
 from .export import check_export_packages as check_export_packages
 from .export import export_model as export_model
 from .finalize import finalize_model as finalize_model

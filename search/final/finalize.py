@@ -1,6 +1,7 @@
 """Finalization of a sweep: retrains the members of the final model, tests it once, exports it."""
 
 import logging
+import math
 from collections.abc import Sequence
 
 from search.final.export import export_model, is_exported
@@ -23,6 +24,7 @@ def finalize_model(
     *,
     reusable: FinalModel | None = None,
     avoid: Sequence[str] = (),
+    deadline: float = math.inf,
 ) -> FinalModel:
     """Retrain the members of ``spec``, test the final model, and export it.
 
@@ -36,6 +38,7 @@ def finalize_model(
         reusable: An earlier final model to use instead of retraining. It is exported only if the
             sweep's export lacks a format.
         avoid: Ids of Ray nodes that must not be used.
+        deadline: Value of `time.monotonic` when the export should be there.
 
     Raises `RunError` if training diverges, if its Ray task fails, or if an export differs from the
     model. Raises `ConfigError` if a format needs a package that is not installed.
@@ -44,7 +47,7 @@ def finalize_model(
     if final is None:
         progress("retraining", 0, 0)
         with clock.stage("retrain"):
-            final = retrain_final_model(job, spec, paths, avoid=avoid)
+            final = retrain_final_model(job, spec, paths, avoid=avoid, deadline=deadline)
     if not is_exported(final, formats, paths.export):
         progress("exporting", 0, 0)
         with clock.stage("export"):

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from search.cluster import selector_excluding
+from search.final.duration import export_seconds
 from search.final.retrain_team import run_in_team, team_size
 from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
@@ -49,6 +51,9 @@ from trainables.training import (
 
 _log = logging.getLogger("finesweep")
 
+_TIME_OF_A_ROUND = 1.25
+"""Expected time of a round of retraining and of the test, as a multiple of the last round's."""
+
 
 @dataclass(frozen=True)
 class RetrainedMember:
@@ -60,27 +65,33 @@ class RetrainedMember:
     """Probabilities of the test images, ``(n, classes)``."""
     features: np.ndarray
     """Inputs of the classifier layer for the test images, ``(n, d)`` float16."""
+    epochs: float
+    """Epochs of the retraining."""
 
 
-def retrain_member(job: TrialJob, member: EnsembleMember, *, threads: int) -> RetrainedMember:
+def retrain_member(
+    job: TrialJob, member: EnsembleMember, *, threads: int, seconds: float = math.inf
+) -> RetrainedMember:
     """Fine-tune on train and val with the parameters of the member's trial, then test.
 
     Training runs as many epochs as the trial took to the last round that is as good as its best
     (`last_as_good`). The learning-rate schedule of the trial is kept, and may end there early.
-    Every epoch augments the images anew. Raises `RunError` if training diverges.
+    Every epoch augments the images anew. Training ends earlier if another round would not fit into
+    ``seconds``. Raises `RunError` if training diverges.
     """
     return _log_rounds(
-        _retrain_steps(ALONE, job, member, threads), member, _last_round(job, member)
+        _retrain_steps(ALONE, job, member, threads, seconds), member, _last_round(job, member)
     )
 
 
 def _retrain_steps(
-    team: Team, job: TrialJob, member: EnsembleMember, threads: int
+    team: Team, job: TrialJob, member: EnsembleMember, threads: int, seconds: float
 ) -> Iterator[RoundReport | RetrainedMember]:
     """Yield the report of each round, then the retrained member if this process is the first.
 
     This is the only place that evaluates a model on the test images.
     """
+    began = time.monotonic()
     configure_process(threads=threads)
     trial = member.trial
     preprocessing = Preprocessing.of(trial.params.backbone)
@@ -92,7 +103,7 @@ def _retrain_steps(
         train=job.training_part(trial.params, ImageSet.of(job.dataset, store, "train", "val")),
         val=None,
         settings=FineTuneSettings(
-            max_epochs=job.config.max_epochs,
+            max_epochs=job.config.epochs,
             rounds_per_epoch=job.rounds.per_epoch,
             stop_after=_last_round(job, member).round,
             seed=job.config.seed,
@@ -110,6 +121,9 @@ def _retrain_steps(
                 f"Retraining trial {trial.trial_id} diverged: the loss was no longer finite in "
                 f"epoch {math.ceil(report.epoch)}; retrain another trial with --trial ID."
             )
+        spent = time.monotonic() - began
+        if team.decide(spent + _TIME_OF_A_ROUND * report.seconds > seconds, tuning.device):
+            break
     if team.rank > 0:
         return
     apply_temperature(tuning.model, member.temperature)
@@ -127,7 +141,8 @@ def _retrain_steps(
             averaged, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
         )
     state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
-    yield RetrainedMember(state, softmax(logits, axis=1), features.astype(np.float16))
+    probabilities = softmax(logits, axis=1)
+    yield RetrainedMember(state, probabilities, features.astype(np.float16), report.epoch)
 
 
 def _log_rounds(
@@ -145,21 +160,40 @@ def _log_rounds(
                 step.seconds,
             )
     assert isinstance(step, RetrainedMember)
+    if step.epochs < last.epoch:
+        _log.warning(
+            "the time budget ended the retraining of trial %s after %.4g of %.4g epochs",
+            member.trial.trial_id,
+            step.epochs,
+            last.epoch,
+        )
     return step
 
 
 def retrain_final_model(
-    job: TrialJob, spec: FinalModelSpec, paths: SweepPaths, *, avoid: Sequence[str] = ()
+    job: TrialJob,
+    spec: FinalModelSpec,
+    paths: SweepPaths,
+    *,
+    avoid: Sequence[str] = (),
+    deadline: float = math.inf,
 ) -> FinalModel:
     """Retrain all members, test the mean of their probabilities, and write ``retrained/``.
 
     Retraining runs on a GPU of the cluster if the trials ran on GPUs and Ray is connected, else in
-    this process on all cores. Ray nodes whose ids are in ``avoid`` are not used. Raises `RunError`
-    if training diverges or its Ray task fails.
+    this process on all cores. Ray nodes whose ids are in ``avoid`` are not used. Training ends so
+    early that the export is there when `time.monotonic` is ``deadline``. Raises `RunError` if
+    training diverges or its Ray task fails.
     """
     settings = job.config.model_copy(update={"test_time_flips": spec.flips})
     job = replace(job, config=settings)
-    retrained = [_retrain_somewhere(job, member, paths, avoid) for member in spec.members]
+    deadline -= export_seconds(job.config.export.formats)
+    if spec.probe is not None:
+        deadline -= sum(report.seconds for report in spec.probe.trial.reports)
+    retrained: list[RetrainedMember] = []
+    for member in spec.members:
+        left = (deadline - time.monotonic()) / (len(spec.members) - len(retrained))
+        retrained.append(_retrain_somewhere(job, member, paths, avoid, left))
     weights = [member.weight for member in spec.members]
     probabilities = np.average([each.probabilities for each in retrained], axis=0, weights=weights)
     labels = job.dataset.labels[job.dataset.rows("test")]
@@ -171,7 +205,10 @@ def retrain_final_model(
     final = FinalModel(
         test=test_metrics(probabilities, labels, job.dataset.classes),
         majority_accuracy=majority_class_share(labels.tolist()),
-        members=tuple(_member(job, member) for member in spec.members),
+        members=tuple(
+            _member(job, member, each.epochs)
+            for member, each in zip(spec.members, retrained, strict=True)
+        ),
         rates=_rates(spec.operating_point, predictions),
         probe=baseline,
         flips=spec.flips,
@@ -205,7 +242,11 @@ def _write(
 
 
 def _retrain_somewhere(
-    job: TrialJob, member: EnsembleMember, paths: SweepPaths, avoid: Sequence[str]
+    job: TrialJob,
+    member: EnsembleMember,
+    paths: SweepPaths,
+    avoid: Sequence[str],
+    seconds: float = math.inf,
 ) -> RetrainedMember:
     """`retrain_member` in a Ray task on a GPU if the trials ran on GPUs, else in this process.
 
@@ -213,12 +254,13 @@ def _retrain_somewhere(
     """
     size, cores = _team_size(job, member), os.cpu_count() or 1
     if size == 1 and not (job.on_gpu and ray.is_initialized()):
-        return retrain_member(job, member, threads=cores)
+        return retrain_member(job, member, threads=cores, seconds=seconds)
     threads = 1 if job.on_gpu else max(1, cores // size)
+    given: dict[str, Any] = {"job": job, "member": member, "threads": threads, "seconds": seconds}
     log = partial(_log_rounds, member=member, last=_last_round(job, member))
     try:
         if size > 1:
-            steps = partial(_retrain_steps, job=job, member=member, threads=threads)
+            steps = partial(_retrain_steps, **given)
             return log(run_in_team(steps, size, on_gpu=job.on_gpu, cpus=threads, avoid=avoid))
         on_a_gpu: Any = ray.remote(
             num_gpus=1,
@@ -226,7 +268,7 @@ def _retrain_somewhere(
             max_retries=2,  # after the loss of a worker or a machine
             label_selector=selector_excluding(avoid),
         )
-        return log(map(ray.get, on_a_gpu(_retrain_steps).remote(ALONE, job, member, threads)))
+        return log(map(ray.get, on_a_gpu(_retrain_steps).remote(ALONE, **given)))
     except RunError:
         raise
     except RayError as error:
@@ -273,10 +315,10 @@ def _last_round(job: TrialJob, member: EnsembleMember) -> RoundReport:
     return last
 
 
-def _member(job: TrialJob, member: EnsembleMember) -> RetrainedTrial:
+def _member(job: TrialJob, member: EnsembleMember, epochs: float) -> RetrainedTrial:
     return RetrainedTrial(
         member.trial.trial_id,
-        _last_round(job, member).epoch,
+        epochs,
         member.best(job.config.metric).val_accuracy,
         member.trial.params,
         member.weight,

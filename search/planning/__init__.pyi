@@ -13,4 +13,6 @@ from .plan import complete_plan as complete_plan
 from .prepare import PreparedPlan as PreparedPlan
 from .prepare import RecordedPlan as RecordedPlan
 from .prepare import prepare_plan as prepare_plan
-from .round_length import choose_rounds as choose_rounds
+from .trial_length import VALIDATION_COST as VALIDATION_COST
+from .trial_length import choose_epochs as choose_epochs
+from .trial_length import choose_rounds as choose_rounds

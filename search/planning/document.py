@@ -11,7 +11,7 @@ from search.config import SweepConfig, expected_rounds, images_per_epoch
 from search.planning.backbones import BackboneFacts, timing_device
 from search.planning.notes import plan_notes
 from search.planning.plan import Plan, class_imbalance
-from search.planning.round_length import choose_rounds
+from search.planning.trial_length import choose_rounds
 from spaces import Choices, Fixed, Range, TrialParams
 from trainables.data import ImageIssue
 from trainables.listing import SPLITS, Unused

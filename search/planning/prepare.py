@@ -1,7 +1,6 @@
 """The prepared plan: space, initial points and weights, chosen before any image is read."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
@@ -170,8 +169,8 @@ def _check_models(
 ) -> None:
     """Build every model of the space with the widest hidden head, and the models of the points.
 
-    Whether a backbone can be split is tried at one image size. Raises `UserError` if weights do not
-    fit, or if a backbone can't take an image size.
+    Whether a backbone can be split is tried at one image size, with the longest prefix. Raises
+    `UserError` if weights do not fit, or if a backbone can't take an image size.
     """
     widest_head = max(space.dimensions["head_hidden"].extremes, key=float)
     to_build = [
@@ -186,29 +185,24 @@ def _check_models(
     one_of_each_backbone = {p.backbone: p for p in kinds.values()}
     for params in one_of_each_backbone.values():
         check_weights(params, weights[params.backbone])
-    fractions = _cut_fractions(space, points)
+    fraction = _lowest_cut_fraction(space, points)
     for params in kinds.values():
         is_split = params is one_of_each_backbone[params.backbone]
-        _check_model(params, weights[params.backbone], fractions if is_split else ())
+        _check_model(params, weights[params.backbone], fraction if is_split else None)
 
 
-def _cut_fractions(space: SearchSpace, points: tuple[TrialParams, ...]) -> list[float]:
-    """The `CUT_FRACTIONS` at which some trial may split its model.
-
-    A trial splits at the lowest of these fractions that is not below its unfreeze fraction.
-    """
+def _lowest_cut_fraction(space: SearchSpace, points: tuple[TrialParams, ...]) -> float | None:
+    """The lowest of `CUT_FRACTIONS` at which some trial may split its model, if any does."""
     unfreeze = [point.unfreeze for point in points]
-    unfreeze += [float(value) for value in space.dimensions["unfreeze"].extremes]
-    low, high = min(unfreeze), max(unfreeze)
-    pairs = zip(CUT_FRACTIONS, (-1.0, *CUT_FRACTIONS), strict=False)
-    return [cut for cut, below in pairs if low <= cut and below < high]
+    lowest = min([*unfreeze, *map(float, space.dimensions["unfreeze"].extremes)])
+    return min((cut for cut in CUT_FRACTIONS if cut >= lowest), default=None)
 
 
-def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[float]) -> None:
-    """Run a model on one blank image, and split it at each of ``fractions``.
+def _check_model(params: TrialParams, weights: Weights, fraction: float | None) -> None:
+    """Run a model on one blank image, and split it at an unfreeze ``fraction``, if one is given.
 
-    Logs a warning if the model can't be split at a fraction: trials that need this split compute
-    the whole model in every epoch. Raises `SpaceError` if the image size does not fit.
+    Logs a warning if the model can't be split: its trials then compute the whole model in every
+    epoch. Raises `SpaceError` if the image size does not fit.
     """
     try:
         model = build_model(params, weights, 2).eval()
@@ -219,14 +213,14 @@ def _check_model(params: TrialParams, weights: Weights, fractions: Sequence[floa
             f"{params.backbone} can't take images of {params.image_size} pixels "
             f"({str(error).splitlines()[0]}); choose another image_size."
         ) from None
-    for fraction in fractions:
-        try:
-            split_model(model, unfrozen_group_count(model, fraction), params.image_size)
-        except CannotSplitError as reason:
-            _log.warning(
-                "%s can't be split at the unfreeze fraction %g (%s): trials that need this split "
-                "compute the whole model in every epoch.",
-                params.backbone,
-                fraction,
-                reason,
-            )
+    if fraction is None:
+        return
+    try:
+        split_model(model, unfrozen_group_count(model, fraction), params.image_size)
+    except CannotSplitError as reason:
+        _log.warning(
+            "%s can't be split into frozen layers and the others (%s): its trials compute the "
+            "whole model in every epoch.",
+            params.backbone,
+            reason,
+        )

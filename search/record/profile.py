@@ -1,5 +1,6 @@
 """Wall time of a sweep by stage, and workers' time by activity: ``profile.json``."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,18 +55,22 @@ class StageClock:
     """Measures the wall time of each stage of one sweep."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = time.monotonic()
         self._seconds: dict[str, float] = {}
+
+    def deadline(self, seconds: float | None) -> float:
+        """Value of `time.monotonic` when ``seconds`` have passed; infinite for None."""
+        return math.inf if seconds is None else self._began + seconds
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of the ``with`` block to the stage ``name``, even if the block raises."""
         assert name in STAGES
-        began = time.perf_counter()
+        began = time.monotonic()
         try:
             yield
         finally:
-            spent = time.perf_counter() - began
+            spent = time.monotonic() - began
             self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
     def profile(self, reports: Sequence[RoundReport], workers: int) -> Profile:
@@ -78,7 +83,7 @@ class StageClock:
         rounds = sum(report.seconds for report in reports)
         available = workers * self._seconds.get("search", 0.0)
         return Profile(
-            wall_seconds=round(time.perf_counter() - self._began, 2),
+            wall_seconds=round(time.monotonic() - self._began, 2),
             stages={s: round(self._seconds[s], 2) for s in STAGES if s in self._seconds},
             workers=workers,
             worker_seconds=WorkerSeconds(

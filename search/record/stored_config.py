@@ -23,6 +23,8 @@ class ResolvedSettings:
     """Metric that trials are ranked by; never "auto"."""
     sampler_seed: int
     """Base seed of the sampler. Each resume adds the number of trials that have begun."""
+    max_epochs: int
+    """Epochs of a trial that is not stopped early."""
     rounds: Rounds = WHOLE_EPOCHS
     """The rounds of an epoch. In sweeps of earlier versions, each epoch is one round."""
 
@@ -32,11 +34,12 @@ class ResolvedSettings:
 
         Earlier versions of Finesweep had no ``resolved.json``, and wrote these to ``sweep.json``.
         """
-        if paths.resolved.exists():
-            values = json.loads(paths.resolved.read_text(encoding="utf-8"))
-            return cls(**values | {"rounds": Rounds(**values.get("rounds", {}))})
         requested = requested_config(paths)
-        return cls(requested.metric, requested.sampler_seed)
+        if not paths.resolved.exists():
+            return cls(requested.metric, requested.sampler_seed, requested.epochs)
+        values = json.loads(paths.resolved.read_text(encoding="utf-8"))
+        values.setdefault("max_epochs", requested.epochs)  # earlier versions did not write it
+        return cls(**values | {"rounds": Rounds(**values.get("rounds", {}))})
 
 
 def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
@@ -59,13 +62,15 @@ def requested_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None
 def load_sweep_config(paths: SweepPaths, changes: Mapping[str, Any] | None = None) -> SweepConfig:
     """Settings that a launched sweep runs with, including ``changes``.
 
-    These are the settings of `requested_config`, but with the resolved ``metric``, and with the
-    ``name`` and ``results_dir`` of the folder's present location. Raises the `ConfigError` of
-    `requested_config`.
+    These are the settings of `requested_config`, but with the resolved ``metric`` and
+    ``max_epochs``, and with the ``name`` and ``results_dir`` of the folder's present location.
+    Raises the `ConfigError` of `requested_config`.
     """
     location = {"name": paths.root.name, "results_dir": paths.root.parent}
     requested = requested_config(paths, changes)
-    return requested.model_copy(update={**location, "metric": ResolvedSettings.read(paths).metric})
+    resolved = ResolvedSettings.read(paths)
+    determined = {"metric": resolved.metric, "max_epochs": resolved.max_epochs}
+    return requested.model_copy(update=location | determined)
 
 
 def extends_search(changes: Mapping[str, Any]) -> bool:

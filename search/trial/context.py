@@ -173,7 +173,7 @@ class TrialJob:
             train=self.training_part(params, train),
             val=val,
             settings=FineTuneSettings(
-                max_epochs=config.max_epochs,
+                max_epochs=config.epochs,
                 rounds_per_epoch=self.rounds.per_epoch,
                 stop_after=repeat.rounds if repeat else None,
                 patience=patience,

@@ -1,3 +1,4 @@
+from .budget import TimeLimit as TimeLimit
 from .gpu_allocation import Resources as Resources
 from .gpu_allocation import fit_resources as fit_resources
 from .gpu_allocation import measure_shares as measure_shares

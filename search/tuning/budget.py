@@ -2,45 +2,87 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
 
 from search.config import SweepConfig
-from search.record import Repeat, Status
+from search.record import Repeat, Status, TrialRecord
 from spaces import TrialParams
 from trainables.training import METRICS, RoundReport
+
+_SHARE_AFTER_SEARCH = 0.1
+"""Least share of the time budget that is left for what follows the search."""
+_SECONDS_BETWEEN_ESTIMATES = 2.0
+"""Least time between two estimates of what follows the search, which read all trials."""
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """When a sweep must end, and how long it goes on after its search."""
+
+    deadline: float
+    """Value of `time.monotonic` when the time budget is spent."""
+    seconds_after_search: Callable[[Sequence[TrialRecord]], float]
+    """Expected seconds of repeats, retraining and export, by the trials so far."""
+
+
+UNLIMITED = TimeLimit(math.inf, lambda trials: 0.0)
+"""No time budget."""
 
 
 class Budget:
     """A `TrialObserver` that compares the cost and the scores of a search to limits.
 
-    The time budget starts when the object is created, so the time of earlier runs of the sweep does
-    not count. GPU hours and scores of earlier runs count, because their rounds are replayed to
-    observers. GPU hours are summed over reported rounds. Repeats count for neither limit.
+    The search ends so early that what follows it ends before the deadline. Trials that run at the
+    deadline go on until one has a score, so that there is always a model to hand over. GPU hours
+    and scores of earlier runs of the sweep count, because their rounds are replayed to observers.
+    GPU hours are summed over reported rounds. Repeats count for no limit.
 
     Args:
         config: The limits: ``time_budget``, ``gpu_hours`` and ``target``.
         gpus: Returns the share of a GPU that a trial holds.
+        limit: Deadline of the sweep.
+        trials: Returns all trials of the sweep.
     """
 
-    def __init__(self, config: SweepConfig, gpus: Callable[[TrialParams], float]) -> None:
+    def __init__(
+        self,
+        config: SweepConfig,
+        gpus: Callable[[TrialParams], float],
+        limit: TimeLimit = UNLIMITED,
+        trials: Callable[[], Sequence[TrialRecord]] = tuple,
+    ) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
         """Reason why an earlier run of the sweep ended the search; None if no earlier run did."""
-        self._deadline = time.monotonic() + (config.time_budget or math.inf)
+        self._limit, self._trials = limit, trials
+        self._reserve, self._estimated_at = self._least_reserve, -math.inf
+        self._is_estimate_old = False
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
-        self._target_reached = False
+        self._first_rounds: list[float] = []
+        """Seconds of the first round of each fine-tune; linear probes are faster."""
+        self._probes: set[int] = set()
+        self._is_scored = self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Start counting a trial's GPU time. The GPU time of a repeat is not counted."""
-        if repeat is None:
-            self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
+        if repeat is not None:
+            return
+        self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
+        if params.head == "solved":
+            self._probes.add(number)
 
     def report(self, number: int, report: RoundReport) -> None:
         """Count the GPU time of a round, and compare the round's score to the target."""
         if number not in self._shares:
             return
         self._gpu_seconds[number] += self._shares[number] * report.seconds
+        if report.round == 1 and number not in self._probes:
+            self._first_rounds.append(report.seconds)
+        self._is_scored |= not report.diverged
+        self._is_estimate_old = True
         metric, target = METRICS[self._config.metric], self._config.target
         if target is not None and not report.diverged:
             self._target_reached |= not metric.better(target, metric.of(report))
@@ -53,20 +95,51 @@ class Budget:
 
     @property
     def seconds_left(self) -> float:
-        """Remaining seconds of the time budget; infinite if there is no time budget."""
-        return self._deadline - time.monotonic()
+        """Seconds until the search must end; infinite if there is no time budget."""
+        if self._limit.deadline == math.inf:
+            return math.inf
+        now = time.monotonic()
+        if self._is_estimate_old and now > self._estimated_at + _SECONDS_BETWEEN_ESTIMATES:
+            self._reserve = max(
+                self._least_reserve, self._limit.seconds_after_search(self._trials())
+            )
+            self._estimated_at, self._is_estimate_old = now, False
+        return self._limit.deadline - now - self._reserve
+
+    @property
+    def closed(self) -> str | None:
+        """Reason why no trial of the search may begin any more, as text for users; else None."""
+        needed = median(self._first_rounds) if self._first_rounds else 0.0
+        return self._reached or (self._no_time if self.seconds_left <= needed else None)
 
     @property
     def spent(self) -> str | None:
-        """Reason why the search must end, as text for users; None while it may go on."""
+        """Reason why the trials of the search must end, as text for users; else None."""
+        return self._reached or (
+            self._no_time if self._is_scored and self.seconds_left <= 0 else None
+        )
+
+    @property
+    def _reached(self) -> str | None:
+        """Reason of a limit other than the time budget."""
         config = self._config
         if self.ended_by is not None:
             return self.ended_by
         if self._target_reached:
             return f"a trial reached the target, {config.metric} {config.target:g}"
-        if self.seconds_left <= 0:
-            return f"the time budget of {config.time_budget:g} s is spent"
         held = sum(self._gpu_seconds.values())
         if config.gpu_hours is not None and held >= 3600 * config.gpu_hours:
             return f"the {config.gpu_hours:g} GPU hours are spent"
         return None
+
+    @property
+    def _no_time(self) -> str:
+        budget = f"the time budget of {self._config.time_budget:g} s"
+        if not self._config.retrain:
+            return f"{budget} is spent"
+        return f"what is left of {budget} is needed for the final model"
+
+    @property
+    def _least_reserve(self) -> float:
+        """Seconds for what follows the search before any trial has a score."""
+        return _SHARE_AFTER_SEARCH * (self._config.time_budget or 0.0) * self._config.retrain

@@ -133,7 +133,7 @@ class SearchLifecycle:
         searching = bool(self._searching())
         if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
             return None
-        return self._budget.spent
+        return self._budget.closed
 
     def interrupt(self) -> None:
         """End the search now. Running trials stay "running" in the journal, for a resume."""
@@ -264,7 +264,7 @@ class SearchLifecycle:
         """
         if self._interrupted_trials:
             return self._interrupted_trials.popleft()
-        may_resume = self._may_resume and self._budget.spent is None
+        may_resume = self._may_resume and self._budget.closed is None
         number = self._paused.choose() if may_resume else None
         if number is not None:
             self._paused.discard(number)

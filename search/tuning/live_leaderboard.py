@@ -27,7 +27,7 @@ class LiveLeaderboard:
     """
 
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
-        self._trials, self._max_epochs = config.trials, config.max_epochs
+        self._trials, self._max_epochs = config.trials, config.epochs
         self._metric, self._budget = config.metric, budget
         self._best: dict[int, RoundReport] = {}
         self._epochs: dict[int, float] = {}

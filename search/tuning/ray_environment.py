@@ -3,7 +3,7 @@
 import logging
 import os
 
-from search.tuning.ray_internals import reuse_prestarted_workers
+from search.tuning.ray_internals import kill_trials_that_are_not_needed, reuse_prestarted_workers
 
 
 def configure_tune(*, max_pending_trials: int) -> None:
@@ -15,6 +15,7 @@ def configure_tune(*, max_pending_trials: int) -> None:
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # a resume reads the journal
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # else Tune retries by itself
     reuse_prestarted_workers()
+    kill_trials_that_are_not_needed()
 
 
 def silence_tune() -> None:

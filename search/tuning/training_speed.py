@@ -1,4 +1,4 @@
-"""Training speed of a trial, measured on a worker of the cluster."""
+"""Training speed of a trial, measured before the search begins."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,18 +12,24 @@ from search.tuning.gpu_allocation import Resources
 from spaces import RunError, TrialParams
 from trainables.process import configure_process
 
-_BATCHES = 4
+_BATCHES = 2
 """Number of batches of each of two epochs; the second is timed."""
 
 
-def measure_training_speed(job: TrialJob, resources: Resources, params: TrialParams) -> float:
-    """Training images per second of a trial that reads no stored features.
+def measure_training_speed(
+    job: TrialJob, resources: Resources, params: TrialParams, *, in_this_process: bool = False
+) -> float:
+    """Training images per second of a trial that reads no stored features, after its first steps.
 
-    The trial has the resources of one whose memory is not measured yet: on a GPU, all of it. Raises
-    `RunError` if it fails.
+    It is measured on a worker of the cluster or ``in_this_process``, which takes no worker from the
+    first trials. The trial has the resources of one whose memory is not measured yet: on a GPU, all
+    of it. Raises `RunError` if it fails on a worker.
     """
-    on_a_worker: Any = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_calls=1)
+    params = params.model_copy(update={"head_start": "zero"})
     threads = max(1, int(resources.cpus))
+    if in_this_process:
+        return _training_speed(job, params, threads)
+    on_a_worker: Any = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_calls=1)
     try:
         speed: float = ray.get(on_a_worker(_training_speed).remote(job, params, threads))
     except RayError as error:

@@ -45,7 +45,7 @@ class TrialQueue:
     @property
     def search_goes_on(self) -> bool:
         """Whether the search may begin more trials."""
-        return not self.is_search_begun and self._budget.spent is None
+        return not self.is_search_begun and self._budget.closed is None
 
     @property
     def is_search_begun(self) -> bool:

@@ -20,7 +20,7 @@ from search.record import (
     trial_name,
 )
 from search.trial import Checkpoints, CheckpointWriter, FineTuneTrial, TrialJob, TrialRequest
-from search.tuning.budget import Budget
+from search.tuning.budget import UNLIMITED, Budget, TimeLimit
 from search.tuning.callback import TuneCallback
 from search.tuning.gpu_allocation import Resources
 from search.tuning.interrupts import on_first_interrupt
@@ -60,6 +60,7 @@ def run_trials(
     *,
     examined: Collection[str] | None = None,
     search_on: bool = False,
+    limit: TimeLimit = UNLIMITED,
 ) -> SearchOutcome:
     """Run the trials of the plan that the journal does not record as ended. Ray must be running.
 
@@ -74,6 +75,7 @@ def run_trials(
         examined: Ray's ids of the machines that have passed the check; None for all in the cluster
             now. Other machines get trials once they pass the check.
         search_on: Whether to continue a search that a budget ended in an earlier run.
+        limit: When the sweep must end.
 
     Raises:
         RunError: Trials keep failing for one cause, and none finishes a round.
@@ -86,10 +88,9 @@ def run_trials(
         examine=NodeChecker(prepared.config.cache_dir),
         examined=examined,
     )
-    budget = Budget(prepared.config, resources.gpus_of)
     while True:
         lifecycle, termination = _run_tune(
-            job, prepared, paths, resources, placement, budget, search_on=search_on
+            job, prepared, paths, resources, placement, limit, search_on=search_on
         )
         search_on = False
         if termination is Termination.STRANDED:
@@ -104,16 +105,17 @@ def _run_tune(
     paths: SweepPaths,
     resources: Resources,
     placement: Placement,
-    budget: Budget,
+    limit: TimeLimit,
     *,
     search_on: bool,
 ) -> tuple[SearchLifecycle, Termination | None]:
     """Run Ray Tune once, from the journal; returns the lifecycle and why the run ended early."""
     # 1. Open the records of earlier runs
-    max_rounds = prepared.config.max_epochs * job.rounds.per_epoch
+    max_rounds = prepared.config.epochs * job.rounds.per_epoch
     journal = _open_journal(prepared, paths, max_rounds)
     if search_on:
         journal.ended_by = None
+    budget = Budget(prepared.config, resources.gpus_of, limit, journal.trials)
     budget.ended_by = journal.ended_by
     running = [record.number for record in journal.records if record.status == "running"]
     checkpoints = Checkpoints.here(paths.checkpoints, running)

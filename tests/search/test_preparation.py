@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,12 @@ import pytest
 
 from search import SweepConfig
 from search.config import WHOLE_EPOCHS, Rounds
-from search.preparation import Preparation, _choose_rounds, prepare_sweep, record_launch
+from search.preparation import (
+    Preparation,
+    _with_length_of_trials,
+    prepare_sweep,
+    record_launch,
+)
 from search.record import StageClock, SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.data import Dataset
@@ -58,6 +64,7 @@ def test_a_launch_is_recorded_before_its_first_trial(
     assert resolved == {
         "metric": "val_accuracy",
         "sampler_seed": config.sampler_seed,
+        "max_epochs": config.epochs,
         "rounds": {"per_epoch": 1, "val_images": None},
     }
     dataset = Dataset.read(paths.dataset, paths.split)
@@ -73,7 +80,7 @@ def test_the_length_of_a_round_is_measured_at_the_launch_of_a_large_set_and_then
     config: SweepConfig, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("MAX_EPOCH_IMAGES", 10), ("MIN_ROUND_IMAGES", 16), ("ROUND_SECONDS", 0)):
-        monkeypatch.setattr(f"search.planning.round_length.{name}", value)
+        monkeypatch.setattr(f"search.planning.trial_length.{name}", value)
     plan = prepare_sweep(config, ignore_progress, StageClock()).plan
     assert plan.rounds == Rounds(round(84 / 16), 500)
     paths = SweepPaths(tmp_path / "sweep")
@@ -84,16 +91,35 @@ def test_the_length_of_a_round_is_measured_at_the_launch_of_a_large_set_and_then
     assert again.plan.rounds == plan.rounds
 
 
+@pytest.mark.parametrize(
+    ("given", "epochs"),
+    [({}, 10), ({"time_budget": "1h"}, 10), ({"time_budget": 1}, 1), ({"max_epochs": 12}, 12)],
+)
+def test_a_trial_has_as_many_epochs_as_the_time_budget_leaves_time_for(
+    settings: dict[str, Any], ray_cluster: None, given: dict[str, Any], epochs: int
+) -> None:
+    unset = {name: value for name, value in settings.items() if name != "max_epochs"}
+    config = SweepConfig.parse({**unset, "name": "long", **given})
+    assert prepare_sweep(config, ignore_progress, StageClock()).plan.config.max_epochs == epochs
+
+
 def test_linear_probes_alone_have_whole_epochs_unless_a_length_is_given(
     prepared: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.planning.round_length.MAX_EPOCH_IMAGES", 10)
+    monkeypatch.setattr("search.planning.trial_length.MAX_EPOCH_IMAGES", 10)
     probes = (prepared.plan.points[0].linear_probe,) * prepared.plan.config.trials
 
     def rounds(**given: object) -> Rounds:
         settings = prepared.plan.config.model_copy(update=given)
         plan = replace(prepared.plan, config=settings, points=probes)
-        return _choose_rounds(plan, prepared.stores, prepared.resources, ignore_progress)
+        return _with_length_of_trials(
+            plan,
+            prepared.stores,
+            prepared.resources,
+            prepared.machines,
+            ignore_progress,
+            deadline=math.inf,
+        ).rounds
 
     assert rounds() == WHOLE_EPOCHS
     assert rounds(round_images=21, val_images=9) == Rounds(4, 9)

@@ -141,7 +141,7 @@ def test_a_resume_keeps_the_requested_settings(
     assert kept == asked.model_copy(update={"trials": 3})
     assert (kept.metric, kept.starts, kept.space) == ("auto", True, str(earlier))
     assert moved.resolved.read_bytes() == resolved
-    determined = ResolvedSettings("val_accuracy", asked.sampler_seed)
+    determined = ResolvedSettings("val_accuracy", asked.sampler_seed, 1)
     assert json.loads(resolved) == asdict(determined)
     assert asked.sampler_seed != asked.seed, "an earlier sweep moves it"
     assert moved.initial_points.read_bytes() == points

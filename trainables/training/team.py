@@ -62,6 +62,14 @@ class Team:
             for tensor in model.state_dict().values():
                 distributed.broadcast(tensor, 0)
 
+    def decide(self, answer: bool, device: torch.device) -> bool:
+        """The ``answer`` of the first process, for all."""
+        if self.size == 1:
+            return answer
+        said = torch.tensor(float(answer), device=device)
+        distributed.broadcast(said, 0)
+        return bool(said.item())
+
     def average(
         self, parameters: Iterable[nn.Parameter], loss: torch.Tensor, weight: torch.Tensor | int
     ) -> torch.Tensor:

@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.record import SweepPaths, read_trials
+from search.record import SweepPaths
 from tests.benchmarks.measuring import ROOT
 from tests.benchmarks.rivals.environments import python_with
 from tests.benchmarks.rivals.protocol import Answer, Task
 
 SPACE = str(Path(__file__).with_name("space.toml"))
-SEARCH_SHARE = 2 / 3
-"""Share of the time that Finesweep may search for. The images are opened before it; retraining and
-the test come after it."""
-FULL_TRIALS, MOST_EPOCHS = 1, 10
-REHEARSED = {"backbone": "tf_efficientnet_lite1", "image_size": 160, "unfreeze": 0.5}
-"""A point in the middle of the space."""
 
 
 class NoModelError(Exception):
@@ -58,25 +52,20 @@ RIVALS = (
 
 
 def run_finesweep(task: Task) -> Answer:
-    """Launch a sweep with an empty cache, two trials at a time; see `SEARCH_SHARE` for its time.
+    """Launch a sweep with an empty cache, two trials at a time, and the task's time as its budget.
 
-    A rehearsal that is not counted times an epoch. A trial may then have as many epochs as leave
-    time for `FULL_TRIALS` whole trials on each core, `MOST_EPOCHS` at most. The sweep's clock runs
-    from the start of the process, without the stage "start" (imports and Ray), until the retrained
-    model has been tested; the export and the report come later. The sweep tests on as many images
-    as it validates on; its export then classifies all test images. Raises `NoModelError`.
+    The sweep's clock runs from the start of the process, imports and Ray included, until the
+    retrained model has been tested and exported; the report comes later. The sweep tests on as many
+    images as it validates on; its export then classifies all test images. Raises `NoModelError`.
     """
     _link_images(task)
-    budget = SEARCH_SHARE * task.seconds
-    epochs = max(1, min(MOST_EPOCHS, int(budget / (FULL_TRIALS * _epoch_seconds(task)))))
-    began = time.time()
-    paths = _launch(
-        task,
-        "sweep",
-        *("--time-budget", f"{budget:.0f}", "--max-epochs", str(epochs)),
-        *("--export.formats", "timm"),
-    )
-    wall = paths.metrics.stat().st_mtime - began
+    work, began = task.out.parent, time.time()
+    command = [sys.executable, "-m", "search", "launch", str(work / "images"), "--space", SPACE]
+    command += ["--weights", str(task.weights), "--concurrent", "2", "--seed", str(task.seed)]
+    command += ["--cache-dir", str(work / "cache"), "--results-dir", str(work), "--name", "sweep"]
+    _run([*command, "--time-budget", f"{task.seconds:.0f}", "--export.formats", "timm"])
+    paths = SweepPaths(work / "sweep")
+    wall = (paths.export / "README.md").stat().st_mtime - began
     out = task.out.parent / "predictions.parquet"
     command = [sys.executable, "-m", "search", "predict", str(paths.export)]
     _run([*command, str(task.folder / "test"), "--out", str(out)])
@@ -85,7 +74,7 @@ def run_finesweep(task: Task) -> Answer:
     member = json.loads(paths.metrics.read_text())["members"][0]
     params = member["params"]
     return Answer(
-        seconds=wall - json.loads(paths.profile.read_text())["stages"]["start"],
+        seconds=wall,
         chosen=f"{params['backbone']} at {params['image_size']} px, "
         + ("a linear probe" if params["head"] == "solved" else f"unfreeze {params['unfreeze']:.2g}")
         + f", trial {member['trial_id']}",
@@ -108,26 +97,6 @@ def _link(file: Path, task: Task) -> None:
     link = task.out.parent / "images" / file.relative_to(task.folder)
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(file.resolve())
-
-
-def _epoch_seconds(task: Task) -> float:
-    """Seconds of a second epoch at the point `REHEARSED`, while another one runs beside it."""
-    points = task.out.parent / "rehearsed.json"
-    points.write_text(json.dumps([REHEARSED, {**REHEARSED, "dropout": 0.3}]))
-    options = ["--points", str(points), "--trials", "2", "--max-epochs", "2", "--no-retrain"]
-    options += ["--stopping", "none"]
-    trials = read_trials(_launch(task, "rehearsal", *options).journal)
-    return max(trial.reports[-1].seconds for trial in trials)
-
-
-def _launch(task: Task, name: str, *options: str) -> SweepPaths:
-    """Launch a sweep with a cache of its own. Raises `NoModelError`."""
-    work = task.out.parent
-    command = [sys.executable, "-m", "search", "launch", str(work / "images"), "--space", SPACE]
-    command += ["--weights", str(task.weights), "--concurrent", "2", "--seed", str(task.seed)]
-    command += ["--cache-dir", str(work / f"{name}-cache"), "--results-dir", str(work)]
-    _run([*command, "--name", name, *options])
-    return SweepPaths(work / name)
 
 
 def _run(command: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from search.cli.flags import add_setting_flags, config_from_arguments, settings_from_flags
-from search.config import GROUPS, all_settings
+from search.config import GROUPS, SweepConfig, all_settings
 from spaces import ConfigError
 
 
@@ -58,6 +58,13 @@ def test_a_flag_that_is_not_given_sets_nothing() -> None:
     }
 
 
+def test_minutes_are_a_time_budget() -> None:
+    given = settings_from_flags(parser().parse_args(["--data", "d", "--minutes", "1.5"]))
+    assert SweepConfig.parse(given).time_budget == 90
+    with pytest.raises(ConfigError, match="time_budget: must be a time such as 90m"):
+        SweepConfig.parse(given | {"time_budget": "fewm"})
+
+
 def test_parameters_are_fixed_one_by_one_or_several_in_a_flag(tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"
     file.write_text('data = "d"\n[fix]\nfit = "crop"\nimage_size = 96\n')
@@ -77,4 +84,4 @@ def test_flags_override_the_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"
     file.write_text('data = "d"\ntrials = 5\nseed = 1\n')
     config = config_from_arguments(parser().parse_args(["--config", str(file), "--trials", "7"]))
-    assert (config.trials, config.seed, config.max_epochs) == (7, 1, 10)
+    assert (config.trials, config.seed, config.epochs) == (7, 1, 10)

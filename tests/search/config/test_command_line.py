@@ -11,7 +11,7 @@ def test_flags_override_the_toml_file_which_overrides_the_defaults(tmp_path: Pat
     file.write_text('data = "d"\ntrials = 5\n[asha]\ngrace_epochs = 2\nreduction_factor = 4\n')
     config = SweepConfig.parse(overlay(read_toml(file), {"trials": "7", "asha.grace_epochs": "3"}))
     assert (config.trials, config.asha.grace_epochs, config.asha.reduction_factor) == (7, 3, 4)
-    assert config.max_epochs == 10
+    assert config.epochs == 10
 
 
 def test_overlaying_settings_does_not_change_the_lower_layer() -> None:

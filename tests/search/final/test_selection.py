@@ -28,7 +28,7 @@ from trainables.files import write_json
 def paths(tmp_path: Path) -> SweepPaths:
     """Files of a sweep whose launch has resolved its settings."""
     paths = SweepPaths(tmp_path)
-    write_json(paths.resolved, asdict(ResolvedSettings(METRIC, 0)))
+    write_json(paths.resolved, asdict(ResolvedSettings(METRIC, 0, 2)))
     return paths
 
 

@@ -45,7 +45,7 @@ def test_a_resume_may_change_the_budget_but_not_the_space(paths: SweepPaths) -> 
 
 
 def test_an_earlier_version_kept_the_resolved_metric_among_the_settings(paths: SweepPaths) -> None:
-    assert ResolvedSettings.read(paths) == ResolvedSettings("val_loss", 1009)
+    assert ResolvedSettings.read(paths) == ResolvedSettings("val_loss", 1009, 10)
     assert ResolvedSettings.read(paths).rounds == WHOLE_EPOCHS, "it had no rounds either"
     paths.resolved.unlink()
     values = {**json.loads(paths.config.read_text()), "metric": "val_macro_f1"}
@@ -54,10 +54,11 @@ def test_an_earlier_version_kept_the_resolved_metric_among_the_settings(paths: S
     assert ResolvedSettings.read(paths).sampler_seed == requested_config(paths).sampler_seed
 
 
-def test_the_rounds_of_a_launch_are_kept(paths: SweepPaths) -> None:
-    resolved = ResolvedSettings("val_loss", 1009, Rounds(20, 900))
+def test_the_epochs_and_rounds_of_a_launch_are_kept(paths: SweepPaths) -> None:
+    resolved = ResolvedSettings("val_loss", 1009, 4, Rounds(20, 900))
     write_json(paths.resolved, asdict(resolved))
     assert ResolvedSettings.read(paths) == resolved
+    assert load_sweep_config(paths).epochs == 4
 
 
 @pytest.mark.parametrize("name", ["trials", "time_budget", "gpu_hours", "target"])

@@ -1,11 +1,14 @@
 """Guards: the private parts of Ray that the search uses are still there."""
 
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.execution import class_cache
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
@@ -24,6 +27,11 @@ MOVED = (
 
 def test_tune_reads_the_actors_environment_from_one_place() -> None:
     assert isinstance(class_cache.DEFAULT_ENV_VARS, dict), MOVED
+
+
+def test_tune_removes_an_actor_in_one_place() -> None:
+    assert list(signature(TuneController._remove_actor).parameters)[1] == "tracked_actor", MOVED
+    assert "kill" in signature(RayActorManager.remove_actor).parameters, MOVED
 
 
 def test_rays_trial_keeps_a_history_of_metrics_and_error_files() -> None:

@@ -51,6 +51,7 @@ def tuned(rendezvous: Path | None, params: TrialParams, images: ImageSet, rank: 
             parameter.add_(0.1 * rank)
     losses = [report.train_loss for report in finetune(tuning)]
     norm = sum(float(p.detach().square().sum()) for p in tuning.model.parameters())
+    assert team.decide(rank == 0, tuning.device), "the first process says so"
     if rendezvous is not None:
         distributed.destroy_process_group()
     return [*losses, norm]

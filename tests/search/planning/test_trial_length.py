@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
-from search.planning import choose_rounds
-from search.planning.round_length import MAX_EPOCH_IMAGES
+from search.planning import choose_epochs, choose_rounds
+from search.planning.trial_length import MAX_EPOCH_IMAGES
 from trainables.data import Dataset
 
 
@@ -55,6 +55,18 @@ def test_folds_have_whole_epochs_unless_a_length_is_given() -> None:
     large = images(60_000, 9000)
     assert rounds(large, folds=3) == WHOLE_EPOCHS
     assert rounds(large, folds=3, round_images=23_000) == Rounds(2)
+
+
+def test_a_trial_and_its_retraining_fit_into_the_time() -> None:
+    seconds_of_epoch = (100 + 30 / 3) / (0.8 * 50)  # beside other trials
+
+    def epochs(seconds: float, **settings: Any) -> int:
+        config = SweepConfig.parse({"data": "d", **settings})
+        return choose_epochs(config, images(100, 30), 50, seconds)
+
+    assert epochs(1.8 * 4.1 * seconds_of_epoch) == 4
+    assert epochs(4.1 * seconds_of_epoch, retrain=False) == 4
+    assert (epochs(1e9), epochs(-5)) == (10, 1)
 
 
 def test_given_lengths_are_kept() -> None:

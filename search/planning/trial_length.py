@@ -1,9 +1,9 @@
-"""Length of a round: how many images a trial trains on before it validates and reports."""
+"""Length of a trial: its epochs, and how many images it trains on before it validates."""
 
 import math
 from collections.abc import Callable
 
-from search.config import Rounds, SweepConfig, images_per_epoch
+from search.config import MOST_EPOCHS, Rounds, SweepConfig, images_per_epoch
 from trainables.data import Dataset
 
 ROUND_SECONDS = 20.0
@@ -15,10 +15,30 @@ MIN_ROUND_IMAGES = 1024
 """Smallest round that "auto" makes: several batches, however slow the machine."""
 VALIDATION_SHARE = 0.3
 """Validation images of a round, as a share of its training images, if the setting `val_images` is
-"auto". Validating an image takes about a third of the time of training on it, so this costs about a
-tenth."""
+"auto"; this costs about a tenth (`VALIDATION_COST`)."""
+VALIDATION_COST = 1 / 3
+"""Time of validating an image, as a share of the time of training on it."""
 MIN_VALIDATION_IMAGES = 500
 """Smallest part of more validation images: an accuracy of 0.9 is then known to 3 points."""
+SPEED_BESIDE_OTHERS = 0.8
+"""Speed of a trial while others run on the machine, as a share of its speed alone."""
+TIME_FOR_FINAL_MODEL = 0.8
+"""Time of retraining and testing, as a multiple of the time of the trial."""
+
+
+def choose_epochs(
+    config: SweepConfig, dataset: Dataset, images_per_second: float, seconds: float
+) -> int:
+    """Number of epochs of a trial if `max_epochs` is unset, `MOST_EPOCHS` at most.
+
+    A whole trial and its retraining fit into ``seconds``. The learning rate then reaches the end of
+    its schedule before the time budget ends the search.
+    """
+    validated = VALIDATION_COST * len(dataset.rows(*config.validation_splits))
+    images = images_per_epoch(config, dataset) * (config.folds or 1) + validated
+    epoch = images / (SPEED_BESIDE_OTHERS * images_per_second)
+    with_final_model = epoch * (1 + TIME_FOR_FINAL_MODEL * config.retrain)
+    return max(1, min(MOST_EPOCHS, int(seconds / with_final_model)))
 
 
 def choose_rounds(

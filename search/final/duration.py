@@ -1,0 +1,97 @@
+"""Expected duration of what follows a search: repeats, retraining, test and export."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.config import Format, images_per_epoch
+from search.ranking import pending_repeats
+from search.record import TrialRecord
+from search.trial import TrialJob
+from trainables.training import last_as_good, merit
+
+_EXPORT_SECONDS: dict[Format, float] = {"timm": 3.0, "onnx": 9.0, "pt2": 9.0}
+"""Seconds of the export to a format and of its comparison with the model, on two CPU cores."""
+
+
+def export_seconds(formats: Sequence[Format]) -> float:
+    """Expected seconds of an export to ``formats``."""
+    return sum(_EXPORT_SECONDS[name] for name in formats)
+
+
+@dataclass(frozen=True)
+class DurationAfterSearch:
+    """Estimates how long a sweep goes on after its search, from the times of its trials.
+
+    A retraining computes the frozen prefix in every epoch. It has the training and validation
+    images, and on a CPU all cores.
+    """
+
+    job: TrialJob
+    concurrent: int
+    """Number of trials that run at a time."""
+    cpus_per_trial: float
+
+    def __call__(self, trials: Sequence[TrialRecord]) -> float:
+        """Seconds from the end of a search with these ``trials`` to the end of the export."""
+        config = self.job.config
+        by_number = {trial.number: trial for trial in trials}
+        repeats = sum(
+            report.seconds
+            for repeat in pending_repeats(trials, config)
+            for report in by_number[repeat.of].reports[: repeat.rounds]
+        )
+        seconds = repeats / self.concurrent
+        scored = [
+            t for t in trials if not t.repeat and t.status != "failed" and t.best(config.metric)
+        ]
+        if config.retrain and scored:
+            seconds += export_seconds(config.export.formats)
+            seconds += self._retraining(scored) / self._speedup
+        return seconds
+
+    def _retraining(self, scored: Sequence[TrialRecord]) -> float:
+        """Seconds of retraining and testing all members and the linear probe, where trials run."""
+        # 1. The best trial, as if it were retrained where it ran.
+        config, dataset = self.job.config, self.job.dataset
+        merits = [merit(round_, config.metric) for t in scored if (round_ := t.best(config.metric))]
+        best = scored[merits.index(max(merits))]
+        images = len(dataset.rows("train", "val"))
+        validated = len(self.job.rounds.validation_rows(config, dataset))
+        last = last_as_good(best.reports, config.metric, validated)
+        assert last is not None, "a scored trial has a finite round"
+        folds = config.folds or 1
+        more_images = images / (images_per_epoch(config, dataset) * folds)
+        rounds = best.reports[: last.round]
+        trained = sum(r.seconds - r.prefix_seconds - r.evaluate_seconds for r in rounds)
+        prefix = _prefix_seconds(best, scored) / folds
+        member = more_images * trained + len(rounds) * prefix
+        # 2. Its test.
+        evaluated = max(r.evaluate_seconds for r in rounds) / validated
+        member += len(dataset.rows("test")) * (evaluated + prefix / images)
+        # 3. The linear probe.
+        probes = [sum(r.seconds for r in t.reports) for t in scored if t.params.head == "solved"]
+        return config.ensemble * member + max(probes, default=0.0)
+
+    @property
+    def _speedup(self) -> float:
+        """Speed of the retraining, as a multiple of a trial's; on a CPU it grows with the cores.
+
+        Doubling the cores makes it 1.4 times as fast (measured from one core to two, beside a trial
+        on the other one).
+        """
+        if self.job.on_gpu:
+            return 1.0
+        more_cores = (os.cpu_count() or 1) / max(1.0, self.cpus_per_trial)
+        return math.sqrt(max(1.0, more_cores))
+
+
+def _prefix_seconds(best: TrialRecord, scored: Sequence[TrialRecord]) -> float:
+    """Seconds of a round in which none of the prefix's outputs were kept; an upper bound.
+
+    Trials of the same backbone and image size tell, also those with a longer prefix.
+    """
+    key = (best.params.backbone, best.params.image_size)
+    alike = [t for t in scored if (t.params.backbone, t.params.image_size) == key]
+    return max(report.prefix_seconds for trial in alike for report in trial.reports)
