@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.config import UNLIMITED_TRIALS, SweepConfig, images_per_epoch
 from search.final import (
-    DurationAfterSearch,
+    FinalizationTime,
     check_export_packages,
     finalize_model,
     reusable_final_model,
@@ -16,7 +16,12 @@ from search.final import (
 )
 from search.planning import CheckedInputs, check_launch, check_storage, plan_notes
 from search.preparation import Preparation, prepare_sweep, record_launch, record_settings
-from search.ranking import pending_repeats, select_winner, write_tables
+from search.ranking import (
+    pending_repeats,
+    seconds_of_pending_repeats,
+    select_winner,
+    write_tables,
+)
 from search.record import (
     FinalModel,
     Profile,
@@ -200,7 +205,12 @@ class Sweep:
         resources = self._measure_shares(job, prepared)
         self._log_beginning(job, resources)
         deadline = self._clock.deadline(self.config.time_budget)
-        remaining = DurationAfterSearch(job, resources.concurrent, resources.cpus)
+        finalization = FinalizationTime(job, resources.cpus)
+
+        def seconds_after_search(trials: Sequence[TrialRecord]) -> float:
+            repeats = seconds_of_pending_repeats(trials, self.config) / resources.concurrent
+            return repeats + finalization.seconds(trials)
+
         with self._clock.stage("search"):
             outcome = run_trials(
                 job,
@@ -209,7 +219,7 @@ class Sweep:
                 resources,
                 examined=[machine.id for machine in prepared.machines],
                 search_on=self._search_on,
-                limit=TimeLimit(deadline, remaining),
+                limit=TimeLimit(deadline, seconds_after_search),
             )
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)

@@ -9,10 +9,15 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import ray
+from ray._private import ray_constants
 
+from search.cluster.address import check_address, no_cluster
+from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
+from trainables.cpus import available_cpus
 
 TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""
@@ -26,25 +31,41 @@ def connect_to_ray(address: str) -> None:
     import `TRAINABLE_MODULE` while the driver reads the images; `search.tuning` makes Tune reuse
     these workers.
 
-    Raises `ConfigError` if no cluster answers at ``address``.
+    Raises `ConfigError` if no cluster answers at ``address``, or if Ray can't start here.
     """
     if ray.is_initialized():
         return
-    if address == "local":
-        os.environ.setdefault("RAY_preload_python_modules", TRAINABLE_MODULE)
+    if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
+        # Under "uv run", Ray would upload the working directory, images included.
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address != "local":
+        check_address(address)
+        try:
+            ray.init(address, **options)
+        except (OSError, ValueError) as error:
+            raise no_cluster(address, error) from None
+        except RuntimeError as error:  # another version of Ray or Python
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"The Ray cluster at {address!r} can't be used ({reason}); install the same "
+                "versions on every machine."
+            ) from None
+        return
+    os.environ.setdefault("RAY_preload_python_modules", TRAINABLE_MODULE)
+    folder = temporary_folder()
     try:
         ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
+            "local",
+            num_cpus=available_cpus(),
+            include_dashboard=False,
+            _temp_dir=str(folder),
+            **options,
         )
-    except (ConnectionError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too
+        reason = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"No Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with "
-            "'ray start --head' or use --address local. A running cluster may require a token: "
-            "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
-            "on the cluster."
+            f"Ray can't start on this machine ({reason}); its logs are in {folder}."
         ) from None
 
 

@@ -1,4 +1,4 @@
-from .duration import DurationAfterSearch as DurationAfterSearch
+from .duration import FinalizationTime as FinalizationTime
 from .duration import export_seconds as export_seconds
 from .export import check_export_packages as check_export_packages
 from .export import export_model as export_model

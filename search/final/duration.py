@@ -1,14 +1,13 @@
-"""Expected duration of what follows a search: repeats, retraining, test and export."""
+"""Expected duration of making the final model: retraining, test and export."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import Format, images_per_epoch
-from search.ranking import pending_repeats
 from search.record import TrialRecord
 from search.trial import TrialJob
+from trainables.cpus import available_cpus
 from trainables.training import last_as_good, merit
 
 _EXPORT_SECONDS: dict[Format, float] = {"timm": 3.0, "onnx": 9.0, "pt2": 9.0}
@@ -21,35 +20,28 @@ def export_seconds(formats: Sequence[Format]) -> float:
 
 
 @dataclass(frozen=True)
-class DurationAfterSearch:
-    """Estimates how long a sweep goes on after its search, from the times of its trials.
+class FinalizationTime:
+    """Estimates how long the final model takes, from the times of the trials so far.
 
     A retraining computes the frozen prefix in every epoch. It has the training and validation
     images, and on a CPU all cores.
     """
 
     job: TrialJob
-    concurrent: int
-    """Number of trials that run at a time."""
     cpus_per_trial: float
 
-    def __call__(self, trials: Sequence[TrialRecord]) -> float:
-        """Seconds from the end of a search with these ``trials`` to the end of the export."""
+    def seconds(self, trials: Sequence[TrialRecord]) -> float:
+        """Seconds of retraining, test and export if a search ends with these ``trials``.
+
+        0 if there will be no final model, or if no trial has a score.
+        """
         config = self.job.config
-        by_number = {trial.number: trial for trial in trials}
-        repeats = sum(
-            report.seconds
-            for repeat in pending_repeats(trials, config)
-            for report in by_number[repeat.of].reports[: repeat.rounds]
-        )
-        seconds = repeats / self.concurrent
         scored = [
             t for t in trials if not t.repeat and t.status != "failed" and t.best(config.metric)
         ]
-        if config.retrain and scored:
-            seconds += export_seconds(config.export.formats)
-            seconds += self._retraining(scored) / self._speedup
-        return seconds
+        if not (config.retrain and scored):
+            return 0.0
+        return export_seconds(config.export.formats) + self._retraining(scored) / self._speedup
 
     def _retraining(self, scored: Sequence[TrialRecord]) -> float:
         """Seconds of retraining and testing all members and the linear probe, where trials run."""
@@ -83,7 +75,7 @@ class DurationAfterSearch:
         """
         if self.job.on_gpu:
             return 1.0
-        more_cores = (os.cpu_count() or 1) / max(1.0, self.cpus_per_trial)
+        more_cores = available_cpus() / max(1.0, self.cpus_per_trial)
         return math.sqrt(max(1.0, more_cores))
 
 

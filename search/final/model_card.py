@@ -4,7 +4,6 @@ See Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
 import json
-import os
 import platform
 import shlex
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from search.record import (
     load_sweep_config,
     program_name,
 )
+from trainables.cpus import available_cpus
 from trainables.data import Dataset
 from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
@@ -81,7 +81,7 @@ def model_card(
         test_images=len(dataset.rows("test")),
         metrics=_metrics(final, dataset, paths),
         counts=", ".join(f"{len(dataset.rows(split))} {split}" for split in SPLITS),
-        machine=f"{os.cpu_count()} cores, {platform.machine()}",
+        machine=f"{available_cpus()} cores, {platform.machine()}",
         num_trials=sum(trial.repeat is None for trial in trials),
         training_time=format_duration(sum(trial.seconds for trial in trials)),
         launch_command=shlex.join([*program_name().split(), "launch", *launch_arguments(relaunch)]),

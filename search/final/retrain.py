@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
+from trainables.cpus import available_cpus
 from trainables.data import ImageSet, majority_class_share
 from trainables.evaluation import (
     McNemarTest,
@@ -252,7 +252,7 @@ def _retrain_somewhere(
 
     With several `retrain_workers`, in as many Ray workers together, unless that left too few steps.
     """
-    size, cores = _team_size(job, member), os.cpu_count() or 1
+    size, cores = _team_size(job, member), available_cpus()
     if size == 1 and not (job.on_gpu and ray.is_initialized()):
         return retrain_member(job, member, threads=cores, seconds=seconds)
     threads = 1 if job.on_gpu else max(1, cores // size)

@@ -6,3 +6,4 @@ from .leaderboard import select_winner as select_winner
 from .leaderboard import trial_table as trial_table
 from .leaderboard import write_tables as write_tables
 from .repeats import pending_repeats as pending_repeats
+from .repeats import seconds_of_pending_repeats as seconds_of_pending_repeats

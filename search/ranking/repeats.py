@@ -41,6 +41,15 @@ def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[
     ]
 
 
+def seconds_of_pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> float:
+    """Expected time of the `pending_repeats`, one after the other."""
+    by_number = {trial.number: trial for trial in trials}
+    return sum(
+        _repeat_seconds(by_number[repeat.of], config.metric)
+        for repeat in pending_repeats(trials, config)
+    )
+
+
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
     """Scores of each confirmed trial, by number: first its own, then those of its repeats.
 

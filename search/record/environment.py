@@ -1,7 +1,6 @@
 """Environment of a sweep, ``environment.json``: versions, hardware, commit, hashes of weights."""
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import torch
 from search.record.invocation import package_version
 from search.record.paths import SweepPaths
 from spaces import ConfigError
+from trainables.cpus import available_cpus
 from trainables.models import Weights
 
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
@@ -31,7 +31,7 @@ def describe_environment(weights: Mapping[str, Weights]) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "packages": {name: package_version(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": available_cpus(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "weights": {backbone: each.digest() for backbone, each in weights.items()},
     }

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from spaces import DataError
+from trainables.cpus import available_cpus
 from trainables.data.dataset import Dataset
 from trainables.data.disk_cache import (
     FEATURE_FILES,
@@ -246,7 +247,7 @@ def _decode_all(
             image = _decode(dataset, pixel_format, row)
         pixels[row] = image
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for done, _ in enumerate(pool.map(decode, range(len(dataset))), start=1):
             progress("decoding images", done, len(dataset))
     pixels.flush()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.cpus import available_cpus
 from trainables.data.near_copies import appearance_of
 from trainables.data.pixel_store import StagedPixels
 from trainables.data.scan_results import FileStamp, ScannedImage, read_results, write_results
@@ -68,7 +69,7 @@ def scan_images(
             scanned.append((stamp, _scan_file(path, row, staged)))
         return scanned
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         run = map if _are_small(to_open) else pool.map
         tasks = run(scan, range(0, len(to_open), _IMAGES_PER_TASK))
         for done, (stamp, result) in enumerate(itertools.chain.from_iterable(tasks), start=1):

@@ -1,7 +1,6 @@
 """`Predictor`: an exported model that classifies image files. Needs neither Ray nor the sweep."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError
+from trainables.cpus import available_cpus
 from trainables.images import IMAGE_ERRORS, describe_image_error, read_rgb
 from trainables.inference.flip_average import average_flips
 from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
@@ -187,7 +187,7 @@ class Predictor:
 
         The next batch is decoded in threads while the current one is in use.
         """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(available_cpus()) as pool:
             following: list[Future[tuple[FileOutcome, np.ndarray | None]]] = []
             for start in range(0, len(files) + BATCH_SIZE, BATCH_SIZE):
                 current, batch = following, files[start : start + BATCH_SIZE]

@@ -1,13 +1,15 @@
 import json
+import os
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-
-from search.cluster import connect_to_ray
-from spaces import ConfigError
 
 SCRIPT = """
 import json, os, subprocess, sys, time
@@ -53,14 +55,85 @@ def test_tune_uses_workers_that_have_already_imported_the_modules(
     assert set(used) <= set(before)
 
 
-def test_an_address_without_a_cluster_is_reported_in_one_sentence(
+STARTED = """
+import ray
+from ray._private.runtime_env import uv_runtime_env_hook
+from search.cluster import connect_to_ray
+
+uv_runtime_env_hook._get_uv_run_cmdline = lambda: ["uv", "run", "a.py"]
+connect_to_ray("local")
+print(int(ray.cluster_resources()["CPU"]), ray.get_runtime_context().runtime_env.to_dict())
+"""
+
+
+@pytest.mark.slow
+def test_a_local_cluster_starts_below_a_long_path_and_uploads_nothing_under_uv(
+    tmp_path: Path,
+) -> None:
+    variables = {"TMPDIR": str(tmp_path / ("x" * 60)), "SLURM_CPUS_PER_TASK": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout == "1 {}\n", done.stderr
+
+
+OLDER = """
+import sys
+import ray
+
+ray.__version__ = "2.9.0"
+from ray.scripts.scripts import main
+
+sys.argv = ["ray", "start", "--head", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_another_version_is_told_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("ray.init", _nobody)
-    with pytest.raises(ConfigError, match=r"No Ray cluster answers at 'auto' .*--address local"):
-        connect_to_ray("auto")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with tempfile.TemporaryDirectory(prefix="old", dir="/tmp") as folder:  # short, for sockets
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        start = ["--num-cpus=1", f"--port={port}", f"--temp-dir={folder}", "--block"]
+        head = subprocess.Popen(
+            [sys.executable, "-c", OLDER, *start, "--include-dashboard=false"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            said = ""
+            while "Version mismatch" not in said:
+                assert head.poll() is None, said
+                time.sleep(1)
+                said = _connect(f"127.0.0.1:{port}")
+        finally:
+            for process in [*psutil.Process(head.pid).children(recursive=True), head]:
+                process.kill()
+            head.wait()
+    assert said.count("\n") == 1
+    assert said.startswith("ConfigError: The Ray cluster at ")
+    assert "Ray: 2.9.0" in said
+    assert said.endswith("install the same versions on every machine.\n")
 
 
-def _nobody(**given: object) -> None:
-    raise ConnectionError("Could not find any running Ray instance.")
+def _connect(address: str) -> str:
+    """What connecting to a cluster says, in a process of its own."""
+    script = f"""if True:
+        from search.cluster import connect_to_ray
+        try:
+            connect_to_ray({address!r})
+        except Exception as error:
+            print(f"{{type(error).__name__}}: {{error}}")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout

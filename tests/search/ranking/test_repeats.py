@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
-from search.ranking import pending_repeats, select_winner, trial_table
+from search.ranking import (
+    pending_repeats,
+    seconds_of_pending_repeats,
+    select_winner,
+    trial_table,
+)
 from search.ranking.repeats import confirmed_scores
 from search.record import Repeat, Status, TrialRecord, read_trials
 from spaces import ConfigError, TrialParams
@@ -43,6 +48,8 @@ def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() 
     ]
     begun = repeat_of(4, 0, 8, 0.1, status="running")
     assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7))
+    assert seconds_of_pending_repeats(FOUR, config(confirm=2)) == 2 * (4 + 4)
+    assert seconds_of_pending_repeats(FOUR, config(confirm=0)) == 0
 
 
 @pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (20, 0), (40, 2), (70, 3)])
