@@ -13,6 +13,9 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+_MOST_LISTED = 100
+"""Largest number of valid names that a sentence lists."""
+
 
 class UserError(ValueError):
     """A mistake that the user can correct. Its text has a line for each problem."""
@@ -44,9 +47,14 @@ class RunError(RuntimeError):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Sentence that reports an unknown ``name`` and suggests similar valid names, or lists all."""
+    """Sentence that reports an unknown ``name`` and suggests similar valid names, or lists all.
+
+    Of more than `_MOST_LISTED` names, the five nearest are suggested, however far they are.
+    """
     valid = list(valid)
     nearest = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    if not nearest and len(valid) > _MOST_LISTED:
+        nearest = difflib.get_close_matches(name, valid, n=5, cutoff=0)
     if nearest:
         return f"Unknown {kind} {name!r}; did you mean {' or '.join(map(repr, nearest))}?"
     return f"Unknown {kind} {name!r}; valid names: {', '.join(sorted(valid))}."

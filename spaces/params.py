@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spaces.errors import SpaceError, sentences
 
@@ -41,6 +41,22 @@ _PROBE_FIELDS = {"backbone", "image_size", "fit", "head", "balance"}
 
 EARLIER_VALUES: Mapping[str, str] = {"head_start": "zero"}
 """Fields that records of earlier versions lack, with the value that their trials had."""
+
+
+HUB_PREFIXES = ("hf-hub:timm/", "hf_hub:timm/", "timm/")
+"""What the hub's pages print in front of a timm model's name."""
+
+
+def without_hub_prefix(value: Any) -> Any:
+    """A value of a settings or space file with plain timm names, also inside lists and tables."""
+    if isinstance(value, dict):
+        return {key: without_hub_prefix(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_hub_prefix(inner) for inner in value]
+    if isinstance(value, str):
+        for prefix in HUB_PREFIXES:
+            value = value.removeprefix(prefix)
+    return value
 
 
 class TrialParams(BaseModel):
@@ -165,6 +181,12 @@ class TrialParams(BaseModel):
         pairs = NO_EFFECT.items()
         without = {f for f, (other, value) in pairs if getattr(self, other) == value}
         return frozenset(without | ({"head_start"} if self.head_hidden else set()))
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _plain_name(cls, name: object) -> object:
+        """Accepts a name as the hub prints it."""
+        return without_hub_prefix(name)
 
     @classmethod
     def parse(cls, values: dict[str, object]) -> "TrialParams":

@@ -18,7 +18,13 @@ from spaces.dimension import (
     to_field_type,
 )
 from spaces.errors import SpaceError, unknown
-from spaces.params import EARLIER_VALUES, NO_EFFECT, TrialParams, with_current_names
+from spaces.params import (
+    EARLIER_VALUES,
+    NO_EFFECT,
+    TrialParams,
+    with_current_names,
+    without_hub_prefix,
+)
 from spaces.space_checks import check_conditions, check_space
 from spaces.space_file import read_dimensions, read_space_file
 
@@ -109,11 +115,14 @@ class SearchSpace:
             raise SpaceError(
                 "starts must be a list of points; write [[starts]] above the values of each point."
             )
-        dimensions, problems = read_dimensions(fields)
+        dimensions, problems = read_dimensions(without_hub_prefix(fields))
         if problems:
             raise SpaceError.of(problems)
         recipes = [
-            {f: to_field_type(value, f) for f, value in with_current_names(start).items()}
+            {
+                f: to_field_type(value, f)
+                for f, value in with_current_names(without_hub_prefix(start)).items()
+            }
             for start in starts
         ]
         if not recorded:
@@ -126,6 +135,7 @@ class SearchSpace:
         Starts of another backbone or kind of head than the fixed one are dropped. The others keep
         the values that are still allowed. Raises `SpaceError` if a name or a value is not valid.
         """
+        values = without_hub_prefix(values)
         if strange := [field for field in values if field not in self.dimensions]:
             raise SpaceError.of(unknown("parameter", f, self.dimensions) for f in strange)
         fixed = {field: dimension_of(field, value) for field, value in values.items()}

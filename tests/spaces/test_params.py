@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from spaces import SpaceError, TrialParams
+from spaces import SearchSpace, SpaceError, TrialParams
 
 
 def test_every_field_has_a_documented_meaning() -> None:
@@ -44,3 +44,17 @@ def test_a_head_is_solved_only_on_fixed_features_of_a_linear_head(field: str) ->
 def test_parameters_of_an_earlier_version_keep_their_meaning() -> None:
     assert TrialParams.parse({"backbone": "a", "freeze_batchnorm": True}).batchnorm == "batch"
     assert TrialParams.parse({"backbone": "a", "freeze_batchnorm": False}).batchnorm == "all"
+
+
+@pytest.mark.parametrize("prefix", ["timm/", "hf-hub:timm/", "hf_hub:timm/"])
+def test_a_backbone_may_be_named_as_its_page_on_the_hub_names_it(prefix: str) -> None:
+    printed, name = f"{prefix}resnet50.a1_in1k", "resnet50.a1_in1k"
+    assert TrialParams(backbone=printed).backbone == name
+    table = {"backbone": {"choices": [printed, "vit"]}, "starts": [{"backbone": printed}]}
+    when = {"when": {"backbone": printed}, "value": 64}
+    table["batch_size"] = {"value": 32, "cases": [when]}
+    space = SearchSpace.from_table(table, name="mine")
+    assert space.backbones == (name, "vit")
+    assert list(space.recipes) == [{"backbone": name}]
+    assert str(space.params({"backbone": name}, native_image_size={name: 32}).batch_size) == "64"
+    assert space.with_fixed(backbone=printed).backbones == (name,)

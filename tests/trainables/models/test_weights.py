@@ -1,4 +1,10 @@
 import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,7 +15,7 @@ from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
 from trainables.models import build_model, check_weights, find_weights, weights_licence
-from trainables.models.weights import WEIGHT_PACKAGES
+from trainables.models.weights import WEIGHT_PACKAGES, check_backbone
 
 
 def test_random_weights_must_be_requested_explicitly(cache: Path) -> None:
@@ -110,6 +116,117 @@ def test_weights_of_the_same_model_pass_with_any_number_of_classes(
         save_file(moved, tmp_path / f"{backbone}.safetensors")
         weights = find_weights(backbone, str(tmp_path), cache=cache)
         check_weights(TrialParams(backbone=backbone, image_size=160, head_hidden=8), weights)
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("ending", "spoil", "said"),
+    [
+        ("safetensors", _cut, "can't be read .* not complete or not a weights file; download"),
+        ("pth", _cut, "can't be read .* not complete or not a weights file; download"),
+        ("safetensors", lambda content: b"", "can't be read"),
+        ("pth", lambda content: b"<html>404</html>", r"can't be read \(it is no file of torch\)"),
+        ("safetensors", lambda content: b"version https://git-lfs.github.com", "can't be read"),
+    ],
+)
+def test_a_spoilt_weights_file_is_told(
+    tmp_path: Path, cache: Path, ending: str, spoil: Callable[[bytes], bytes], said: str
+) -> None:
+    file, model = tmp_path / f"test_resnet.{ending}", timm.create_model("test_resnet")
+    (torch.save if ending == "pth" else save_file)(model.state_dict(), file)
+    file.write_bytes(spoil(file.read_bytes()))
+    weights = find_weights("test_resnet", str(tmp_path), cache=cache)
+    with pytest.raises(WeightsError, match=said):
+        check_weights(TrialParams(backbone="test_resnet"), weights)
+
+
+def test_a_pickled_model_is_not_run_but_refused(tmp_path: Path, cache: Path) -> None:
+    torch.save(timm.create_model("test_resnet"), tmp_path / "test_resnet.pth")
+    weights = find_weights("test_resnet", str(tmp_path), cache=cache)
+    with pytest.raises(WeightsError, match=r"could run code .* save only the model's state_dict"):
+        check_weights(TrialParams(backbone="test_resnet"), weights)
+    torch.save([1, 2], tmp_path / "test_resnet.pth")
+    with pytest.raises(WeightsError, match="holds no state_dict"):
+        check_weights(TrialParams(backbone="test_resnet"), weights)
+
+
+def test_names_of_models_that_are_not_timms_or_cannot_classify_are_told() -> None:
+    with pytest.raises(WeightsError, match="'hf-hub:me/mine' is not one of timm's"):
+        check_backbone("hf-hub:me/mine")
+    with pytest.raises(WeightsError, match="qwen3_vit_88m_enc has no classifier in timm"):
+        check_backbone("qwen3_vit_88m_enc")
+    with pytest.raises(WeightsError, match="Unknown backbone 'zzzzqq'; did you mean") as told:
+        check_backbone("zzzzqq")
+    assert str(told.value).count(" or ") == 4, "five names of more than a thousand"
+
+
+ASKING = """
+import sys
+from pathlib import Path
+from trainables.models import find_weights
+try:
+    find_weights("resnet18.a1_in1k", "pretrained", cache=Path(sys.argv[1]))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"HF_ENDPOINT": "hf-mirror.com"}, r"missing .*protocol\. HF_ENDPOINT is 'hf-mirror\.com'"),
+        ({"HF_HUB_OFFLINE": "1"}, r"\(HF_HUB_OFFLINE is set\)"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, r"\(http://127\.0\.0\.1:9 can't be reached\)"),
+    ],
+)
+def test_the_reason_why_the_hub_was_not_asked_is_told(
+    tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, str(tmp_path)],
+        env=environment | {"HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(f"WeightsError .*{said}", done.stdout), done.stdout
+
+
+def test_a_gated_model_says_where_a_token_goes(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the answer of the hub for a model whose terms were not accepted."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(403)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("X-Error-Message", "Access to this model is restricted.")
+            self.end_headers()
+
+        def log_message(self, *given: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run(
+            [sys.executable, "-c", ASKING, str(cache)],
+            env={
+                **{k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HOME": str(cache),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        server.shutdown()
+    assert "(Access to this model is restricted. Accept its terms there" in done.stdout
+    assert "put a token into HF_TOKEN" in done.stdout
 
 
 def test_missing_weights_are_refused_with_a_remedy(tmp_path: Path, cache: Path) -> None:
