@@ -36,6 +36,7 @@ from trainables.files import write_json
 from trainables.images import PixelFormat
 from trainables.models import Preprocessing, find_weights
 from trainables.progress import Progress, ignore_progress
+from trainables.replacement import finish_replacing
 
 
 def retrain_sweep(
@@ -72,7 +73,7 @@ def retrain_sweep(
     with mirror_of(config, paths):
         if changes:
             write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))
-        final = finalize_model(job, spec, trials, paths, progress, StageClock())
+        final = finalize_model(job, spec, trials, paths, progress, StageClock(), reuse=False)
         report = write_report(paths, trials)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
@@ -121,6 +122,7 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
     """
     from search.report import write_report
 
+    finish_replacing(paths.root)
     trials = read_trials(paths.journal)
     if out is not None or paths.driver.exists():
         return write_report(paths, trials, out)
@@ -136,6 +138,7 @@ def export_sweep(
     By default, these are the sweep's own formats and export folder. Raises `ConfigError` if the
     sweep has no retrained model, and the errors of `export_model`.
     """
+    finish_replacing(paths.root)
     if not paths.metrics.exists():
         raise ConfigError(
             f"The sweep {paths.root.name!r} has no retrained model; "
@@ -149,7 +152,7 @@ def export_sweep(
             Dataset.read(paths.dataset, paths.split),
             paths,
             formats=formats or config.export.formats,
-            out=out or paths.export,
+            out=out,
         )
 
 

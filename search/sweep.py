@@ -11,7 +11,6 @@ from search.final import (
     FinalizationTime,
     check_export_packages,
     finalize_model,
-    reusable_final_model,
     select_final_model,
 )
 from search.planning import CheckedInputs, check_launch, check_storage, plan_notes
@@ -299,7 +298,6 @@ class Sweep:
             self.paths,
             self._progress,
             self._clock,
-            reusable=reusable_final_model(spec, self.paths),
             avoid=avoid,
             deadline=deadline,
         )

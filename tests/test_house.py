@@ -70,6 +70,7 @@ GROUND = {
     "trainables.files",
     "trainables.process",
     "trainables.progress",
+    "trainables.replacement",
     "trainables.stratification",
 }
 """Modules beside the rooms of `trainables`, which every room may import."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a temporary file beside ``path``, sync it to disk and rename it to ``path``.
@@ -32,6 +34,16 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write ``values`` atomically as one indented JSON document."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write ``array`` atomically in NumPy's format."""
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as opened:  # given a path, NumPy would append ".npy" to it
+            np.save(opened, array)
+
+    write_atomically(path, write)
 
 
 def printable(text: str) -> str:

@@ -244,7 +244,10 @@ def predict(
         raise ConfigError(f"The image {str(given.files[0])!r} does not exist.")
     from search.cli.predictions import gap_lines, prediction_lines, write_predictions
     from trainables.inference import Predictor
+    from trainables.replacement import finish_replacing
 
+    for folder in (export, export.parent):
+        finish_replacing(folder)
     predictor = Predictor.load(export)
     if grad_cam and predictor.model is None:
         raise ConfigError(

@@ -1,12 +1,11 @@
 """Export of the final model to formats that other programs load.
 
-Each file is loaded again and compared with the model. Then the export replaces an earlier one.
+Each file is loaded again and compared with the model. Then all replace an earlier export at once.
 """
 
 import importlib.util
 import json
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,8 +25,10 @@ from search.record import MODEL_CARD, FinalModel, SweepPaths, TrialRecord
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
 from trainables.evaluation import Predictions
+from trainables.files import save_array
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
+from trainables.replacement import replacing
 
 TOLERANCE = 1e-3
 """Largest difference from the trained model that is allowed, in a logit or a probability."""
@@ -41,7 +42,13 @@ _MODEL_FILES: dict[Format, str] = {
     "pt2": "model.pt2",
     "torchscript": "model.torchscript",
 }
-_OWN_FILES = {*_MODEL_FILES.values(), "config.json", "model.onnx.data", "labels.txt", MODEL_CARD}
+EXPORTED_FILES = {
+    *_MODEL_FILES.values(),
+    "config.json",
+    "model.onnx.data",
+    "labels.txt",
+    MODEL_CARD,
+}
 """Names of all files that an export may contain."""
 
 _CROP_MODES: dict[Fit, str] = {"squash": "squash", "letterbox": "border", "crop": "center"}
@@ -65,11 +72,12 @@ def export_model(
     paths: SweepPaths,
     *,
     formats: Sequence[Format],
-    out: Path,
+    out: Path | None = None,
 ) -> tuple[ExportedFormat, ...]:
     """Write to ``out`` the model in each of ``formats``, ``labels.txt``, and the model card.
 
-    The card needs all ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
+    ``out`` is the sweep's export folder unless given; other files in it stay. The card needs all
+    ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
     that is not installed. Raises `RunError` if the model's outputs differ from those of its test,
     or an export's logits from the model's, by more than `TOLERANCE`.
     """
@@ -78,29 +86,28 @@ def export_model(
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point, final.flips)
     model = final.load(paths, len(dataset.classes), exportable=True)
-    images = _test_images(dataset, spec)
+    images = _test_images(dataset, spec, paths)
     with torch.inference_mode():
         expected = model(images).numpy()
     _compare_with_test(expected, dataset.classes, paths)
-    # 2. Write and check each format, in a temporary folder.
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    notes = _notes(final, formats)
-    exported = []
-    for name in _possible(final, formats):
-        size_before = _size_mib(partial)
-        run = _WRITERS[name](model, final, spec, images, partial)
-        size_mib = _size_mib(partial) - size_before
-        backbone = final.winner.params.backbone
-        exported.append(_check(name, backbone, run, images, expected, size_mib))
-    # 3. Write the model card, which reports the checks, and replace the earlier export.
-    card = model_card(
-        final, trials, dataset, spec, paths, exported, batch_size=len(images), notes=notes
-    )
-    (partial / MODEL_CARD).write_text(card, encoding="utf-8")
-    _put_in_place(partial, out)
+    notes, exported = _notes(final, formats), []
+    with replacing(out or paths.export, EXPORTED_FILES) as folder:
+        # 2. Write and check each format.
+        (folder / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
+        for name in _possible(final, formats):
+            size_before = _size_mib(folder)
+            run = _WRITERS[name](model, final, spec, images, folder)
+            size_mib = _size_mib(folder) - size_before
+            backbone = final.winner.params.backbone
+            exported.append(_check(name, backbone, run, images, expected, size_mib))
+        # 3. Write the model card, which reports the checks.
+        card = model_card(
+            final, trials, dataset, spec, paths, exported, batch_size=len(images), notes=notes
+        )
+        (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+        mode = (folder / "labels.txt").stat().st_mode
+        for file in folder.iterdir():
+            file.chmod(mode)  # safetensors writes files that only their owner can read
     return tuple(exported)
 
 
@@ -110,12 +117,17 @@ def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool
     return (out / MODEL_CARD).exists() and all(file.exists() for file in files)
 
 
-def _test_images(dataset: Dataset, spec: ModelSpec) -> torch.Tensor:
-    """The first `CHECKED_IMAGES` test images, preprocessed."""
-    rows = dataset.rows("test")[:CHECKED_IMAGES]
-    return spec.preprocess(
-        [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
-    )
+def _test_images(dataset: Dataset, spec: ModelSpec, paths: SweepPaths) -> torch.Tensor:
+    """The first `CHECKED_IMAGES` test images, preprocessed.
+
+    The first export keeps them, so that later ones need no files of images.
+    """
+    if not paths.checked_images.exists():
+        rows = dataset.rows("test")[:CHECKED_IMAGES]
+        images = [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
+        resized = np.stack([spec.pixel_format.resize(image) for image in images])
+        save_array(paths.checked_images, resized)
+    return spec.normalise(list(np.load(paths.checked_images)))
 
 
 def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:
@@ -197,23 +209,6 @@ def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepP
             f"{paths.predictions}, which were stored when it was tested (difference up to "
             f"{difference:.2g}); run 'finesweep retrain {paths.root.name}' to make both anew."
         )
-
-
-def _put_in_place(partial: Path, out: Path) -> None:
-    """Replace an earlier export in ``out`` by the one in ``partial``. Other files in ``out`` stay.
-
-    The old model card is deleted first and the new one is moved last. A model card therefore
-    means that the export is complete.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MODEL_CARD).unlink(missing_ok=True)
-    for name in _OWN_FILES - {path.name for path in partial.iterdir()}:
-        (out / name).unlink(missing_ok=True)
-    mode = (partial / "labels.txt").stat().st_mode
-    for path in sorted(partial.iterdir(), key=lambda path: path.name == MODEL_CARD):
-        path.chmod(mode)  # safetensors writes files that only their owner can read
-        path.replace(out / path.name)
-    partial.rmdir()
 
 
 def _write_timm(

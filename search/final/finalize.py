@@ -4,12 +4,13 @@ import logging
 import math
 from collections.abc import Sequence
 
-from search.final.export import export_model, is_exported
+from search.final.export import EXPORTED_FILES, export_model, is_exported
 from search.final.retrain import retrain_final_model
 from search.final.selection import FinalModelSpec
 from search.record import FinalModel, StageClock, SweepPaths, TrialRecord
 from search.trial import TrialJob
 from trainables.progress import Progress
+from trainables.replacement import begin_replacing, commit_replacing, finish_replacing
 
 _log = logging.getLogger("finesweep")
 
@@ -22,11 +23,15 @@ def finalize_model(
     progress: Progress,
     clock: StageClock,
     *,
-    reusable: FinalModel | None = None,
+    reuse: bool = True,
     avoid: Sequence[str] = (),
     deadline: float = math.inf,
 ) -> FinalModel:
     """Retrain the members of ``spec``, test the final model, and export it.
+
+    The new final model and its export replace the old ones at once, when both are complete. Until
+    then, and if one of them fails, the old ones stay. What was retrained stays too, and is used if
+    the same model is to be made again.
 
     Args:
         job: Settings, images and weights that all trials share.
@@ -35,23 +40,33 @@ def finalize_model(
         paths: Paths of the sweep's files.
         progress: Progress callback.
         clock: Measures the stages ``retrain`` and ``export``.
-        reusable: An earlier final model to use instead of retraining. It is exported only if the
-            sweep's export lacks a format.
+        reuse: Whether to use an earlier final model of the same ``spec`` instead of retraining. It
+            is exported only if the sweep's export lacks a format.
         avoid: Ids of Ray nodes that must not be used.
         deadline: Value of `time.monotonic` when the export should be there.
 
     Raises `RunError` if training diverges, if its Ray task fails, or if an export differs from the
     model. Raises `ConfigError` if a format needs a package that is not installed.
     """
-    final, formats = reusable, job.config.export.formats
+    finish_replacing(paths.root)
+    formats = job.config.export.formats
+    final = reusable_final_model(spec, paths) if reuse else None
     if final is None:
-        progress("retraining", 0, 0)
-        with clock.stage("retrain"):
-            final = retrain_final_model(job, spec, paths, avoid=avoid, deadline=deadline)
-    if not is_exported(final, formats, paths.export):
+        final = reusable_final_model(spec, paths.staged) if reuse else None
+        if final is None:
+            begin_replacing(paths.root)
+            progress("retraining", 0, 0)
+            with clock.stage("retrain"):
+                final = retrain_final_model(job, spec, paths.staged, avoid=avoid, deadline=deadline)
         progress("exporting", 0, 0)
         with clock.stage("export"):
-            export_model(final, trials, job.dataset, paths, formats=formats, out=paths.export)
+            export_model(final, trials, job.dataset, paths.staged, formats=formats)
+        owned = [f"export/{name}" for name in EXPORTED_FILES]
+        commit_replacing(paths.root, ["retrained/*", *owned])
+    elif not is_exported(final, formats, paths.export):
+        progress("exporting", 0, 0)
+        with clock.stage("export"):
+            export_model(final, trials, job.dataset, paths, formats=formats)
     _log.info(
         "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
     )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from trainables.evaluation import (
     SensitivitySpecificity,
     test_metrics,
 )
-from trainables.files import write_atomically, write_json
+from trainables.files import save_array, write_atomically, write_json
 from trainables.inference import LogitsAndFeatures, apply_temperature, average_flips
 from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
@@ -224,20 +223,12 @@ def _write(
     job: TrialJob,
     paths: SweepPaths,
 ) -> None:
-    """Write weights, predictions and features, then ``metrics.json``, which marks them complete.
-
-    The model card of an earlier final model is deleted first: its export is now out of date.
-    """
-    paths.model_card.unlink(missing_ok=True)
-    paths.metrics.unlink(missing_ok=True)
-    weights = [paths.member_weights(k) for k in range(len(retrained))]
-    for file, member in zip(weights, retrained, strict=True):
-        write_atomically(file, partial(save_file, member.state_dict))
-    for leftover in set(paths.retrained.glob("model*.safetensors")) - set(weights):
-        leftover.unlink()
+    """Write weights, predictions and features, then ``metrics.json``, which marks them complete."""
+    for number, member in enumerate(retrained):
+        write_atomically(paths.member_weights(number), partial(save_file, member.state_dict))
     test_images = [job.dataset.paths[row] for row in job.dataset.rows("test")]
     predictions.write(paths.predictions, test_images)
-    write_atomically(paths.features, lambda file: _save(retrained[0].features, file))
+    save_array(paths.features, retrained[0].features)
     write_json(paths.metrics, final.to_dict())
 
 
@@ -324,8 +315,3 @@ def _member(job: TrialJob, member: EnsembleMember, epochs: float) -> RetrainedTr
         member.weight,
         member.temperature,
     )
-
-
-def _save(features: np.ndarray, file: Path) -> None:
-    with file.open("wb") as opened:  # given a path, NumPy would append ".npy" to it
-        np.save(opened, features)

@@ -229,11 +229,15 @@ class Mirror:
     def _local_files(self) -> Iterator[tuple[str, Path]]:
         """Yield, for each file to mirror, its path within the sweep's folder and its full path.
 
-        Ray's files, locks, partial files and ``driver.json`` are left out.
+        Ray's files, locks, partial files and folders, and ``driver.json`` are left out.
         """
         paths = self._paths
         for folder, below, names in os.walk(paths.root, onerror=_raise):
-            below[:] = [name for name in below if Path(folder, name) != paths.ray]
+            below[:] = [
+                name
+                for name in below
+                if Path(folder, name) != paths.ray and not name.endswith(".partial")
+            ]
             for name in names:
                 file = Path(folder, name)
                 transient = file.suffix == ".partial" or ".lock" in file.suffixes

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spaces import ConfigError
+from trainables.replacement import staging_folder
 
 MODEL_CARD = "README.md"
 """File name of the model card in an export's folder."""
@@ -17,6 +18,8 @@ class SweepPaths:
     """
 
     root: Path
+    is_staged: bool = False
+    """Whether `retrained` and `export` are those of a new final model that is not in place yet."""
 
     @classmethod
     def existing(cls, sweep: str | Path, results_dir: Path) -> "SweepPaths":
@@ -170,9 +173,19 @@ class SweepPaths:
         return self.root / "report.html"
 
     @property
+    def staged(self) -> "SweepPaths":
+        """The same paths, but with `retrained` and `export` of a new final model."""
+        return SweepPaths(self.root, is_staged=True)
+
+    @property
+    def final_model(self) -> Path:
+        """Folder that holds `retrained` and `export`."""
+        return staging_folder(self.root) if self.is_staged else self.root
+
+    @property
     def retrained(self) -> Path:
         """Folder of the retrained model and its results on the test images."""
-        return self.root / "retrained"
+        return self.final_model / "retrained"
 
     @property
     def metrics(self) -> Path:
@@ -190,6 +203,11 @@ class SweepPaths:
         return self.retrained / "features.npy"
 
     @property
+    def checked_images(self) -> Path:
+        """The resized test images that exports are compared on, ``(n, h, w, 3)`` uint8."""
+        return self.retrained / "images.npy"
+
+    @property
     def final_weights(self) -> Path:
         """State dict of the final model, or of its winner if the final model is an ensemble."""
         return self.member_weights(0)
@@ -201,7 +219,7 @@ class SweepPaths:
     @property
     def export(self) -> Path:
         """Folder of the exported model."""
-        return self.root / "export"
+        return self.final_model / "export"
 
     @property
     def model_card(self) -> Path:

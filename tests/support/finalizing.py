@@ -16,7 +16,11 @@ from trainables.training import merit
 
 
 def finalize_from_untrained(
-    paths: SweepPaths, members: Sequence[EnsembleMember], point: OperatingPoint | None = None
+    paths: SweepPaths,
+    members: Sequence[EnsembleMember],
+    point: OperatingPoint | None = None,
+    *,
+    reuse: bool = False,
 ) -> FinalModel:
     """Make a sweep's final model from the given members, starting from untrained weights."""
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
@@ -31,7 +35,7 @@ def finalize_from_untrained(
     )
     spec = FinalModelSpec(tuple(members), point)
     trials = read_trials(paths.journal)
-    return finalize_model(job, spec, trials, paths, ignore_progress, StageClock())
+    return finalize_model(job, spec, trials, paths, ignore_progress, StageClock(), reuse=reuse)
 
 
 def finalize_best_two(sweep: SweepPaths, copy: Path) -> SweepPaths:

@@ -1,5 +1,8 @@
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,50 @@ def test_an_export_removes_all_files_of_an_earlier_export(
     export_sweep(sweep.paths, formats=["pt2"], out=tmp_path)
     kept = {"README.md", "labels.txt", "model.pt2", "notes.txt"}
     assert {p.name for p in tmp_path.iterdir()} == kept
+
+
+def test_an_export_needs_no_files_of_images(sweep: SweepResult, tmp_path: Path) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "moved")))
+    dataset = paths.dataset.read_text()
+    paths.dataset.write_text(dataset.replace(str(Dataset.read(*_described(paths)).root), "/gone"))
+    assert not Dataset.read(*_described(paths)).file(0).exists()
+    export_sweep(paths, formats=["timm"], out=tmp_path / "out")
+    assert (tmp_path / "out" / "README.md").exists()
+
+
+def _described(paths: SweepPaths) -> tuple[Path, Path]:
+    return paths.dataset, paths.split
+
+
+def test_an_export_goes_into_the_present_folder(
+    sweep: SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    for _ in range(2):  # the second one replaces the first
+        export_sweep(sweep.paths, formats=["timm"], out=Path())
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "README.md",
+        "config.json",
+        "labels.txt",
+        "mine.txt",
+        "model.safetensors",
+    ]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a mount needs root and unshare"
+)
+def test_an_export_goes_into_a_disk_of_its_own(sweep: SweepResult, tmp_path: Path) -> None:
+    out = tmp_path / "disk"
+    out.mkdir()
+    export = f"{sys.executable} -m search export {sweep.paths.root} --formats timm --out {out}"
+    script = f"mount -t tmpfs none {out} && {export} && ls {out}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "model.safetensors" in done.stdout.split()
 
 
 def test_a_missing_package_is_reported_before_a_sweep_starts(

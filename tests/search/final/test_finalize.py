@@ -11,7 +11,9 @@ import torch
 
 from search import Sweep, SweepConfig, SweepResult
 from search.cli.output import result_text
-from search.final import FinalModelSpec, reusable_final_model
+from search.final import FinalModelSpec
+from search.final.export import _WRITERS
+from search.final.finalize import reusable_final_model
 from search.final.selection import EnsembleMember
 from search.operations import report_sweep, retrain_sweep
 from search.record import (
@@ -21,7 +23,8 @@ from search.record import (
     read_trials,
     read_validation_logits,
 )
-from spaces import ConfigError
+from spaces import ConfigError, RunError
+from tests.support.finalizing import finalize_from_untrained
 from trainables.data import Dataset
 from trainables.images import read_rgb
 from trainables.inference import Predictor
@@ -166,3 +169,30 @@ def test_more_folds_than_a_class_has_images_are_refused(
         Sweep(SweepConfig.parse({**settings, "name": "many", "folds": 99})).run()
     with pytest.raises(ConfigError, match="folds must be 0"):
         SweepConfig.parse({**settings, "folds": 1})
+
+
+def test_a_failed_export_leaves_the_old_final_model_and_keeps_the_new_one_for_another_try(
+    sweep: SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "failing")))
+    old = {file: file.read_bytes() for file in handed_over(paths)}
+    trial = read_trials(paths.journal)[0]
+    with monkeypatch.context() as patched, pytest.raises(RunError, match="pt2 is broken"):
+        patched.setitem(_WRITERS, "pt2", broken)
+        finalize_from_untrained(paths, [EnsembleMember(trial)])
+    assert {file: file.read_bytes() for file in handed_over(paths)} == old
+    caplog.clear()
+    with caplog.at_level("INFO", logger="finesweep"):
+        final = finalize_from_untrained(paths, [EnsembleMember(trial)], reuse=True)
+    assert "retraining" not in caplog.text
+    assert FinalModel.read(paths) == final
+    assert not list(paths.root.glob("*.partial"))
+
+
+def handed_over(paths: SweepPaths) -> list[Path]:
+    """Files of the final model and its export."""
+    return [*paths.retrained.iterdir(), *paths.export.iterdir()]
+
+
+def broken(*given: object) -> None:
+    raise RunError("pt2 is broken.")
