@@ -13,6 +13,7 @@ from search.final import (
     finalize_model,
     select_final_model,
 )
+from search.planning import survey_again
 from search.ranking import select_winner, trial_table
 from search.record import (
     FinalModel,
@@ -49,7 +50,7 @@ def retrain_sweep(
     """Retrain, test and export the final model of a sweep, without Ray unless workers share it.
 
     If ``trial``, an id or a number, is given, this trial alone is the final model. ``changes`` to
-    `FINAL_MODEL_SETTINGS` are saved in the sweep's settings. Raises `UserError`.
+    `RETRAIN_SETTINGS` are saved in the sweep's settings. Raises `UserError`.
     """
     # 1. Read the record of the sweep.
     config = load_sweep_config(paths, changes)
@@ -62,6 +63,9 @@ def retrain_sweep(
         best = _find_trial(trials, trial, config.metric)
         selection = config.model_copy(update={"ensemble": 1})
     dataset = Dataset.read(paths.dataset, paths.split)
+    if changes and "data" in changes:
+        dataset = survey_again(config, dataset, progress).dataset
+        dataset.write(paths.dataset, paths.split)
     spec = select_final_model(best, trials, paths, dataset, selection)
     # 3. Retrain, test and export the final model, and write the report.
     from search.report import write_report  # its charts take a second to import

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from search.cli import commands
 from search.cli.flags import add_setting_flags, config_from_arguments, settings_from_flags
-from search.config import FINAL_MODEL_SETTINGS, RESUMABLE_SETTINGS, Format
+from search.config import RESUMABLE_SETTINGS, RETRAIN_SETTINGS, Format
 from spaces import ConfigError
 
 
@@ -175,7 +175,7 @@ def _report(arguments: Namespace) -> None:
 def _add_retrain(parser: ArgumentParser) -> None:
     _add_sweep(parser)
     parser.add_argument("--trial", metavar="ID", help="Trial to retrain in place of the winner.")
-    add_setting_flags(parser, shown=FINAL_MODEL_SETTINGS, without=("data", "results_dir"))
+    add_setting_flags(parser, shown=RETRAIN_SETTINGS, without=("results_dir",))
 
 
 def _retrain(arguments: Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from search.config import FINAL_MODEL_SETTINGS, Format, Objective, SweepConfig, overlay
+from search.config import RETRAIN_SETTINGS, Format, Objective, SweepConfig, overlay
 from search.record import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
@@ -196,10 +196,10 @@ def retrain(
     from search.operations import retrain_sweep
     from search.record import load_sweep_config
 
-    if others := set(changes) - set(FINAL_MODEL_SETTINGS):
+    if others := set(changes) - set(RETRAIN_SETTINGS):
         raise ConfigError(
             f"retrain can't change {', '.join(sorted(others))}, only "
-            f"{', '.join(FINAL_MODEL_SETTINGS)}; use resume or launch for that."
+            f"{', '.join(RETRAIN_SETTINGS)}; use resume or launch for that."
         )
     result = retrain_sweep(paths, trial=trial, changes=changes, progress=_progress())
     config = load_sweep_config(paths)

@@ -1,7 +1,9 @@
 """TensorBoard and optuna-dashboard for sweeps, served to this machine only."""
 
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from search.record import JournalFile, SweepPaths
@@ -14,17 +16,24 @@ DASHBOARD_PORT = 8080
 
 
 def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
-    """Serve the TensorBoard runs of sweeps until Ctrl-C."""
+    """Serve the TensorBoard runs of sweeps until Ctrl-C.
+
+    Several sweeps are served from a folder with a link to each, named as the sweep. The flag
+    ``--logdir_spec`` would take paths with commas and colons apart.
+    """
     from tensorboard import program
 
-    if len(sweeps) == 1:
-        logdir = ["--logdir", str(sweeps[0].tensorboard)]
-    else:
-        named = ",".join(f"{paths.root.name}:{paths.tensorboard}" for paths in sweeps)
-        logdir = ["--logdir_spec", named]
-    board = program.TensorBoard()
-    board.configure(argv=[None, *logdir, "--host", HOST])
-    board.main()
+    with tempfile.TemporaryDirectory(prefix="finesweep-") as folder:
+        logdir = sweeps[0].tensorboard
+        if len(sweeps) > 1:
+            logdir = Path(folder)
+            names = [paths.root.name for paths in sweeps]
+            for number, (name, paths) in enumerate(zip(names, sweeps, strict=True)):
+                again = f" ({names[:number].count(name) + 1})" if name in names[:number] else ""
+                (logdir / f"{name}{again}").symlink_to(paths.tensorboard)
+        board = program.TensorBoard()
+        board.configure(argv=[None, "--logdir", str(logdir), "--host", HOST])
+        board.main()
 
 
 def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:

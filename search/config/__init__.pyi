@@ -9,10 +9,10 @@ from .rounds import Rounds as Rounds
 from .rounds import expected_rounds as expected_rounds
 from .rounds import images_per_epoch as images_per_epoch
 from .sensitivity import positive_class_index as positive_class_index
-from .settings import FINAL_MODEL_SETTINGS as FINAL_MODEL_SETTINGS
 from .settings import GROUPS as GROUPS
 from .settings import MOST_EPOCHS as MOST_EPOCHS
 from .settings import RESUMABLE_SETTINGS as RESUMABLE_SETTINGS
+from .settings import RETRAIN_SETTINGS as RETRAIN_SETTINGS
 from .settings import UNLIMITED_TRIALS as UNLIMITED_TRIALS
 from .settings import Setting as Setting
 from .settings import SweepConfig as SweepConfig

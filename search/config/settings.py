@@ -52,6 +52,10 @@ FINAL_MODEL_SETTINGS = (
 )
 """Settings that a retraining may change: they determine how the final model is made from trials."""
 
+RETRAIN_SETTINGS = ("data", "weights", *FINAL_MODEL_SETTINGS)
+"""Settings that `retrain` may change. ``data`` and ``weights`` may name another location, but the
+contents must be the same."""
+
 RESUMABLE_SETTINGS = (
     "data",
     "weights",

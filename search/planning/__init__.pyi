@@ -10,6 +10,7 @@ from .document import describe_plan as describe_plan
 from .notes import plan_notes as plan_notes
 from .plan import Plan as Plan
 from .plan import complete_plan as complete_plan
+from .plan import survey_again as survey_again
 from .prepare import PreparedPlan as PreparedPlan
 from .prepare import RecordedPlan as RecordedPlan
 from .prepare import prepare_plan as prepare_plan

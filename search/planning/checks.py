@@ -9,6 +9,7 @@ from search.config import SweepConfig
 from search.record import SweepPaths
 from spaces import ConfigError, SearchSpace
 from trainables.data import check_source
+from trainables.files import check_writable
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
+    check_results_dir(config)
     return inputs
 
 
@@ -97,6 +99,17 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
             f'The points file {file} must hold a list of objects, like [{{"unfreeze": 0.5}}].'
         )
     return points
+
+
+def check_results_dir(config: SweepConfig) -> None:
+    """Make the folder of results, and try to write to it. Raises `ConfigError`."""
+    try:
+        check_writable(config.results_dir)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder of results {config.results_dir} can't be written ({error.strerror}); "
+            "choose another --results-dir."
+        ) from None
 
 
 def check_storage(config: SweepConfig, paths: SweepPaths) -> None:

@@ -44,35 +44,15 @@ def complete_plan(
         prepared: The plan so far.
         progress: Progress callback.
         staged: Receives the pixels of every opened image, for `build_store` to use later.
-        recorded: Dataset that the launch of a resumed sweep recorded. The images must be the same,
-            but their files may have other names. The images are put into the recorded order.
+        recorded: Dataset that the launch of a resumed sweep recorded; see `survey_again`.
 
     Raises `UserError`.
     """
     config = prepared.config
-    survey = survey_images(
-        config.data,
-        cache=config.cache_dir,
-        options=config.read_options,
-        split=config.split_spec,
-        staged=staged,
-        progress=progress,
-    )
-    if recorded is not None:
-        _check_classes(config, survey.dataset, recorded)
-        if not survey.dataset.has_same_images(recorded):
-            raise ConfigError(
-                f"The images in {config.data} are not those that the sweep {config.name!r} was "
-                "launched with; restore the images of the launch, or launch another sweep."
-            )
-        if survey.dataset.fingerprint != recorded.fingerprint:
-            _log.warning(
-                "A launch would now split the images in %s differently; the sweep %r keeps the "
-                "splits that it was launched with.",
-                config.data,
-                config.name,
-            )
-        survey = replace(survey, dataset=survey.dataset.reordered_like(recorded))
+    if recorded is None:
+        survey = _survey(config, staged, progress)
+    else:
+        survey = survey_again(config, recorded, progress, staged=staged)
     positive_class_index(config, survey.dataset.classes)
     _check_folds(config, survey.dataset)
     if config.metric == "auto":
@@ -80,6 +60,45 @@ def complete_plan(
         metric = "val_balanced_accuracy" if is_imbalanced else "val_accuracy"
         prepared = replace(prepared, config=config.model_copy(update={"metric": metric}))
     return Plan(**vars(prepared), survey=survey)
+
+
+def survey_again(
+    config: SweepConfig,
+    recorded: Dataset,
+    progress: Progress = ignore_progress,
+    *,
+    staged: StagedPixels | None = None,
+) -> Survey:
+    """Survey the images of a launched sweep, and put them into the ``recorded`` order.
+
+    The images must be the same, but their files may have other names. Raises `UserError`.
+    """
+    survey = _survey(config, staged, progress)
+    _check_classes(config, survey.dataset, recorded)
+    if not survey.dataset.has_same_images(recorded):
+        raise ConfigError(
+            f"The images in {config.data} are not those that the sweep {config.name!r} was "
+            "launched with; restore the images of the launch, or launch another sweep."
+        )
+    if survey.dataset.fingerprint != recorded.fingerprint:
+        _log.warning(
+            "A launch would now split the images in %s differently; the sweep %r keeps the "
+            "splits that it was launched with.",
+            config.data,
+            config.name,
+        )
+    return replace(survey, dataset=survey.dataset.reordered_like(recorded))
+
+
+def _survey(config: SweepConfig, staged: StagedPixels | None, progress: Progress) -> Survey:
+    return survey_images(
+        config.data,
+        cache=config.cache_dir,
+        options=config.read_options,
+        split=config.split_spec,
+        staged=staged,
+        progress=progress,
+    )
 
 
 def _check_classes(config: SweepConfig, dataset: Dataset, recorded: Dataset) -> None:

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from search.cli import main
 from search.operations import export_sweep, report_sweep, retrain_sweep
 from search.record import FinalModel, SweepPaths, load_sweep_config
 from spaces import ConfigError
+from trainables.data import Dataset
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +47,21 @@ def test_only_settings_of_the_final_model_can_be_changed(
     with pytest.raises(SystemExit):
         main(["retrain", "digits", "--trials", "9", *where])
     assert (
-        "can't change trials, only ensemble, calibrate, test_time_flips," in capsys.readouterr().err
+        "can't change trials, only data, weights, ensemble, calibrate," in capsys.readouterr().err
     )
+
+
+def test_a_retraining_takes_the_images_from_where_they_are_now(
+    settings: dict[str, Any], copied: SweepPaths, tmp_path: Path
+) -> None:
+    there = Path(shutil.copytree(settings["data"], tmp_path / "moved"))
+    retrain_sweep(copied, changes={"data": there})
+    dataset = Dataset.read(copied.dataset, copied.split)
+    assert dataset.file(0).is_relative_to(there)
+    assert load_sweep_config(copied).data == there
+    next(there.rglob("*.png")).unlink()
+    with pytest.raises(ConfigError, match="are not those that the sweep 'copy' was launched with"):
+        retrain_sweep(copied, changes={"data": there})
 
 
 @pytest.mark.parametrize("name", ["5", "0005", "best"])

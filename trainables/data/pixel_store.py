@@ -273,7 +273,10 @@ def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image
     try:
         content = dataset.file(row).read_bytes()
     except OSError as error:
-        raise DataError(f"{dataset.file(row)} is missing ({error.strerror}); restore it.") from None
+        raise DataError(
+            f"{dataset.file(row)} is missing ({error.strerror}); restore it, or say where the "
+            "images are now with --data."
+        ) from None
     if content_digest(content) != dataset.digests[row]:
         raise DataError(
             f"{dataset.file(row)} has changed since the data were read; restore the file, "

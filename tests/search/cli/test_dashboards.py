@@ -1,37 +1,64 @@
 import json
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from tensorboard import program
+from torch.utils.tensorboard import SummaryWriter
 
 from search import SweepResult
 from search.cli import dashboards
-from search.cli.dashboards import HOST, serve_dashboard, serve_tensorboard
+from search.cli.dashboards import HOST, serve_dashboard
 from search.record import SweepPaths
 from spaces import ConfigError
 
+SERVE = """
+import sys
+from pathlib import Path
+from search.cli.dashboards import serve_tensorboard
+from search.record import SweepPaths
+serve_tensorboard([SweepPaths(Path(root)) for root in sys.argv[1:]])
+"""
 
-@pytest.mark.filterwarnings("ignore:html5lib:DeprecationWarning")  # of a plugin of TensorBoard
-@pytest.mark.parametrize("count", [1, 2])
-def test_tensorboard_serves_the_curves_of_every_sweep_to_this_machine(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("roots", "runs"),
+    [
+        (["a,b:c=d e\u00e9/mine"], ["0000-vit"]),
+        (
+            ["a,b:c/one", "a,b:c/two, three", "d/one"],
+            ["one (2)/0000-vit", "one/0000-vit", "two, three/0000-vit"],
+        ),
+    ],
+)
+def test_tensorboard_serves_the_curves_of_every_sweep_under_any_path(
+    tmp_path: Path, roots: list[str], runs: list[str]
 ) -> None:
-    served: list[program.TensorBoard] = []
-    monkeypatch.setattr(program.TensorBoard, "main", lambda board: served.append(board))
-    sweeps = [SweepPaths(tmp_path / name) for name in ("one", "two")[:count]]
-    serve_tensorboard(sweeps)
-    (board,) = served
-    assert board.flags.host == HOST
-    one = f"{tmp_path / 'one' / 'tensorboard'}"
-    if count == 1:
-        assert (board.flags.logdir, board.flags.logdir_spec) == (one, "")
-    else:
-        two = f"{tmp_path / 'two' / 'tensorboard'}"
-        assert board.flags.logdir_spec == f"one:{one},two:{two}"
+    for root in roots:
+        with SummaryWriter(str(SweepPaths(tmp_path / root).tensorboard / "0000-vit")) as writer:
+            writer.add_scalar("accuracy", 0.5, 1)
+    command = [sys.executable, "-c", SERVE, *(str(tmp_path / root) for root in roots)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            assert server.stdout is not None
+            lines = iter(server.stdout.readline, b"")
+            address = next(found[0] for line in lines if (found := ADDRESS.search(line.decode())))
+            assert HOST in address, "this machine only"
+            served: list[str] = []
+            while served != runs:  # TensorBoard reads the files a moment later
+                served = sorted(json.load(urllib.request.urlopen(f"{address}data/runs")))
+                time.sleep(0.2)
+        finally:
+            server.kill()
+
+
+ADDRESS = re.compile(r"http://[0-9.]+:[0-9]+/")
 
 
 def test_the_dashboard_takes_a_port_that_is_free() -> None:

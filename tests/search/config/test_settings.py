@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from search.config import (
-    FINAL_MODEL_SETTINGS,
     GROUPS,
     RESUMABLE_SETTINGS,
+    RETRAIN_SETTINGS,
     UNLIMITED_TRIALS,
     SweepConfig,
     all_settings,
@@ -42,7 +42,7 @@ def test_a_setting_has_its_flag_and_its_allowed_values() -> None:
 
 def test_everything_that_a_resume_or_a_retraining_may_change_is_a_setting() -> None:
     names = {setting.name for setting in all_settings()}
-    assert set(FINAL_MODEL_SETTINGS) < set(RESUMABLE_SETTINGS) < names
+    assert set(RETRAIN_SETTINGS) < set(RESUMABLE_SETTINGS) < names
 
 
 def test_the_resolved_settings_are_read_back_as_they_were() -> None:

@@ -98,3 +98,13 @@ def test_inputs_that_were_checked_are_not_checked_again(
     assert plan.points == prepare_plan(config).points
     assert len(checks) == 2, "who did not check before does it then"
     assert check_inputs(config).points == checked.points
+
+
+@pytest.mark.parametrize("results", ["file/results", "/proc/results"])
+def test_results_that_could_not_be_written_are_told_before_anything_is_spent(
+    settings: dict[str, Any], tmp_path: Path, results: str
+) -> None:
+    (tmp_path / "file").touch()
+    config = new_sweep(settings, tmp_path / results)
+    with pytest.raises(ConfigError, match=r"can't be written \(.*\); choose another --results-dir"):
+        check_launch(config)
