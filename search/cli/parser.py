@@ -46,6 +46,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(FAULT)
     except BrokenPipeError:
         sys.exit(FAULT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"{error.filename} can't be read or written ({error.strerror}). Make room, or get "
+            "permission there; report, export and predict also write to --out.",
+            file=sys.stderr,
+        )
+        sys.exit(FAULT)
     sys.exit(DONE)
 
 

@@ -1,10 +1,15 @@
 import importlib.metadata
 import logging
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from search import SweepResult
 from search.cli import main
 from search.cli import parser as cli
 from search.cli.arguments import COMMANDS
@@ -89,3 +94,29 @@ def test_the_exit_status_says_whose_mistake_it_was(
 def test_every_command_has_a_parser_with_its_name() -> None:
     _, parsers = make_parsers()
     assert list(parsers) == [command.name for command in COMMANDS]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a mount needs root and unshare"
+)
+@pytest.mark.parametrize("command", ["report", "retrain", "export"])
+def test_a_sweep_on_a_disk_that_cannot_be_written_is_told_in_one_sentence(
+    sweep: SweepResult, command: str, tmp_path: Path
+) -> None:
+    root = sweep.paths.root
+    script = (
+        f"mount --bind {root} {root} && mount -o remount,ro,bind {root} && "
+        f"{sys.executable} -m search {command} {root}"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "can't be read or written (Read-only file system)" in done.stderr
+    if command == "report":
+        page = tmp_path / "page.html"
+        written = script + f" --out {page}"
+        subprocess.run(["unshare", "--mount", "sh", "-c", written], check=True)
+        assert page.exists()
