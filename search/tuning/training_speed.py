@@ -23,20 +23,20 @@ def measure_training_speed(
 
     It is measured on a worker of the cluster or ``in_this_process``, which takes no worker from the
     first trials. The trial has the resources of one whose memory is not measured yet: on a GPU, all
-    of it. Raises `RunError` if it fails on a worker.
+    of it. Raises `RunError` if it fails.
     """
     params = params.model_copy(update={"head_start": "zero"})
     threads = max(1, int(resources.cpus))
-    if in_this_process:
-        return _training_speed(job, params, threads)
     on_a_worker: Any = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_calls=1)
     try:
+        if in_this_process:
+            return _training_speed(job, params, threads)
         speed: float = ray.get(on_a_worker(_training_speed).remote(job, params, threads))
-    except RayError as error:
+    except (RayError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise RunError(
-            f"The speed of training could not be measured ({reason}). Repair the cause, or give a "
-            "number of --round-images."
+            f"The speed of training could not be measured ({reason}). Repair the cause, or give "
+            "--round-images, and --max-epochs with a time budget."
         ) from error
     return speed
 

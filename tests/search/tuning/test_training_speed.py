@@ -27,6 +27,6 @@ def test_a_failure_is_one_sentence_with_a_way_out(
 ) -> None:
     job = TrialJob(SweepConfig.parse(settings), None, {}, {}, on_gpu=False)  # type: ignore[arg-type]
     with pytest.raises(
-        RunError, match=r"could not be measured \(.*\). Repair the cause, or give a"
+        RunError, match=r"could not be measured \(.*\). Repair the cause, or give"
     ):
         measure_training_speed(job, fit_resources(job.config), params)
