@@ -15,6 +15,8 @@ _SHARE_AFTER_SEARCH = 0.1
 """Least share of the time budget that is left for what follows the search."""
 _SECONDS_BETWEEN_ESTIMATES = 2.0
 """Least time between two estimates of what follows the search, which read all trials."""
+_SHARE_FOR_ESTIMATES = 0.05
+"""Largest share of the driver's time that the estimates may take."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Budget:
         self.ended_by: str | None = None
         """Reason why an earlier run of the sweep ended the search; None if no earlier run did."""
         self._limit, self._trials = limit, trials
-        self._reserve, self._estimated_at = self._least_reserve, -math.inf
+        self._reserve, self._next_estimate_at = self._least_reserve, -math.inf
         self._is_estimate_old = False
         self._shares: dict[int, float] = {}
         self._gpu_seconds: dict[int, float] = {}
@@ -98,13 +100,18 @@ class Budget:
         """Seconds until the search must end; infinite if there is no time budget."""
         if self._limit.deadline == math.inf:
             return math.inf
-        now = time.monotonic()
-        if self._is_estimate_old and now > self._estimated_at + _SECONDS_BETWEEN_ESTIMATES:
-            self._reserve = max(
-                self._least_reserve, self._limit.seconds_after_search(self._trials())
-            )
-            self._estimated_at, self._is_estimate_old = now, False
-        return self._limit.deadline - now - self._reserve
+        if self._is_estimate_old and time.monotonic() > self._next_estimate_at:
+            self._estimate()
+        return self._limit.deadline - time.monotonic() - self._reserve
+
+    def _estimate(self) -> None:
+        """Estimate anew how many seconds what follows the search needs."""
+        began = time.monotonic()
+        expected = self._limit.seconds_after_search(self._trials())
+        self._reserve, self._is_estimate_old = max(self._least_reserve, expected), False
+        ended = time.monotonic()
+        pause = max(_SECONDS_BETWEEN_ESTIMATES, (ended - began) / _SHARE_FOR_ESTIMATES)
+        self._next_estimate_at = ended + pause
 
     @property
     def closed(self) -> str | None:

@@ -26,7 +26,5 @@ def test_a_failure_is_one_sentence_with_a_way_out(
     ray_cluster: None, settings: dict[str, Any], params: TrialParams
 ) -> None:
     job = TrialJob(SweepConfig.parse(settings), None, {}, {}, on_gpu=False)  # type: ignore[arg-type]
-    with pytest.raises(
-        RunError, match=r"could not be measured \(.*\). Repair the cause, or give"
-    ):
+    with pytest.raises(RunError, match=r"could not be measured \(.*\). Repair the cause, or give"):
         measure_training_speed(job, fit_resources(job.config), params)
