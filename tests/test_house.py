@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """The rooms, and of the rooms in the same package those that each may import."""
 
 GROUND = {
-    "trainables.cpus",
+    "trainables.process_limits",
     "trainables.files",
     "trainables.process",
     "trainables.progress",

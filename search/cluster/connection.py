@@ -17,7 +17,7 @@ from ray._private import ray_constants
 from search.cluster.address import check_address, no_cluster
 from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
-from trainables.cpus import available_cpus
+from trainables.process_limits import available_cpus
 
 TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
@@ -20,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from search.cluster.connection import Node, PendingCheck, live_nodes
 from spaces import ConfigError
 from trainables.files import check_writable
+from trainables.process_limits import available_memory_bytes
 
 _log = logging.getLogger("finesweep")
 
@@ -213,7 +213,7 @@ def _examine(cache: Path, node: Node) -> Machine:
         gpus=node.gpus,
         gpu_names=node.gpu_names,
         versions={**versions, "finesweep": _source_hash()},
-        free_memory_gib=psutil.virtual_memory().available / _GIB,
+        free_memory_gib=available_memory_bytes() / _GIB,
         free_cache_gib=free_cache_gib,
         cuda=torch.version.cuda is not None,
         trouble=trouble,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from search.config import Format, images_per_epoch
 from search.record import TrialRecord
 from search.trial import TrialJob
-from trainables.cpus import available_cpus
+from trainables.process_limits import available_cpus
 from trainables.training import last_as_good, merit
 
 _EXPORT_SECONDS: dict[Format, float] = {"timm": 3.0, "onnx": 9.0, "pt2": 9.0}

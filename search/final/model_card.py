@@ -21,12 +21,12 @@ from search.record import (
     load_sweep_config,
     program_name,
 )
-from trainables.cpus import available_cpus
 from trainables.data import Dataset
 from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
 from trainables.listing import SPLITS
 from trainables.models import weights_licence
+from trainables.process_limits import available_cpus
 
 
 @dataclass(frozen=True)

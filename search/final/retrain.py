@@ -22,7 +22,6 @@ from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
 from search.trial import TrialJob
 from spaces import RunError
-from trainables.cpus import available_cpus
 from trainables.data import ImageSet, majority_class_share
 from trainables.evaluation import (
     McNemarTest,
@@ -36,6 +35,7 @@ from trainables.inference import LogitsAndFeatures, apply_temperature, average_f
 from trainables.inputs import FeatureLoader
 from trainables.models import Preprocessing, unsplit
 from trainables.process import configure_process
+from trainables.process_limits import available_cpus
 from trainables.training import (
     ALONE,
     ComputeSettings,

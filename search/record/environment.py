@@ -14,8 +14,8 @@ import torch
 from search.record.invocation import package_version
 from search.record.paths import SweepPaths
 from spaces import ConfigError
-from trainables.cpus import available_cpus
 from trainables.models import Weights
+from trainables.process_limits import available_cpus
 
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pillow", "scikit-learn")
 

@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from spaces import DataError
-from trainables.cpus import available_cpus
 from trainables.data.dataset import Dataset
 from trainables.data.disk_cache import (
     FEATURE_FILES,
@@ -39,6 +38,7 @@ from trainables.images import (
     describe_image_error,
     read_rgb,
 )
+from trainables.process_limits import available_cpus
 from trainables.progress import Progress, ignore_progress
 
 _log = logging.getLogger("finesweep")

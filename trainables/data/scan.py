@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.cpus import available_cpus
 from trainables.data.near_copies import appearance_of
 from trainables.data.pixel_store import StagedPixels
 from trainables.data.scan_results import FileStamp, ScannedImage, read_results, write_results
@@ -25,6 +24,7 @@ from trainables.images import (
     decode_for_sides,
     describe_image_error,
 )
+from trainables.process_limits import available_cpus
 from trainables.progress import Progress, ignore_progress
 
 _NEARLY_BLACK = 15

@@ -15,11 +15,11 @@ from scipy.special import softmax
 from torch import nn
 
 from spaces import ConfigError
-from trainables.cpus import available_cpus
 from trainables.images import IMAGE_ERRORS, describe_image_error, read_rgb
 from trainables.inference.flip_average import average_flips
 from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
 from trainables.inference.model_spec import SIDECAR, SPEC, ModelSpec
+from trainables.process_limits import available_cpus
 from trainables.progress import Progress, ignore_progress
 
 BATCH_SIZE = 32
