@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-_MOST_LISTED = 100
+_MOST_LISTED = 500
 """Largest number of valid names that a sentence lists."""
 
 

@@ -34,11 +34,12 @@ class ResolvedSettings:
 
         Earlier versions of Finesweep had no ``resolved.json``, and wrote these to ``sweep.json``.
         """
-        requested = requested_config(paths)
         if not paths.resolved.exists():
+            requested = requested_config(paths)
             return cls(requested.metric, requested.sampler_seed, requested.epochs)
         values = json.loads(paths.resolved.read_text(encoding="utf-8"))
-        values.setdefault("max_epochs", requested.epochs)  # earlier versions did not write it
+        if "max_epochs" not in values:  # earlier versions did not write it
+            values["max_epochs"] = requested_config(paths).epochs
         return cls(**values | {"rounds": Rounds(**values.get("rounds", {}))})
 
 

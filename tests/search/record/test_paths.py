@@ -30,10 +30,20 @@ def test_an_unknown_sweep_is_an_error_that_lists_those_there_are(results: Path) 
 
 def test_every_path_is_below_the_sweeps_folder_and_unique() -> None:
     paths = SweepPaths(Path("/results/photos"))
-    names = [name for name, value in vars(SweepPaths).items() if isinstance(value, property)]
+    names = {name for name, value in vars(SweepPaths).items() if isinstance(value, property)}
+    names -= {"staged", "final_model"}
     files = [getattr(paths, name) for name in names]
     assert all(file.is_relative_to(paths.root) for file in files)
     assert len(set(files)) == len(files) > 25
+
+
+def test_a_new_final_model_is_staged_beside_the_present_one() -> None:
+    paths = SweepPaths(Path("/results/photos"))
+    assert paths.final_model == paths.root
+    assert paths.staged.journal == paths.journal
+    assert paths.staged.final_model.parent == paths.root
+    assert paths.staged.metrics == paths.staged.final_model / "retrained" / "metrics.json"
+    assert paths.staged.model_card == paths.staged.final_model / "export" / "README.md"
 
 
 def test_the_winner_of_an_ensemble_has_the_file_of_a_single_model() -> None:
