@@ -144,9 +144,14 @@ def export_sweep(
     """
     finish_replacing(paths.root)
     if not paths.metrics.exists():
+        name = paths.root.name
+        if paths.staged.metrics.exists():
+            raise ConfigError(
+                f"The retrained model of the sweep {name!r} waits for its export, which failed; "
+                f"run 'finesweep resume {name}', with other --export.formats if one fails."
+            )
         raise ConfigError(
-            f"The sweep {paths.root.name!r} has no retrained model; "
-            f"run 'finesweep retrain {paths.root.name}' first."
+            f"The sweep {name!r} has no retrained model; run 'finesweep retrain {name}' first."
         )
     config = load_sweep_config(paths)
     with mirror_of(config, paths):

@@ -10,7 +10,12 @@ from search.trial import TrialJob
 from trainables.process_limits import available_cpus
 from trainables.training import last_as_good, merit
 
-_EXPORT_SECONDS: dict[Format, float] = {"timm": 3.0, "onnx": 9.0, "pt2": 9.0}
+_EXPORT_SECONDS: dict[Format, float] = {
+    "timm": 3.0,
+    "onnx": 9.0,
+    "pt2": 9.0,
+    "torchscript": 4.0,
+}
 """Seconds of the export to a format and of its comparison with the model, on two CPU cores."""
 
 

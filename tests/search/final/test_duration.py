@@ -1,12 +1,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from search.config import SweepConfig
+from search.config import Format, SweepConfig
 from search.final import FinalizationTime, export_seconds
 from search.record import TrialRecord
 from search.trial import TrialJob
@@ -62,3 +62,7 @@ def test_on_a_cpu_all_cores_retrain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.final.duration.available_cpus", lambda: 4)
     on_gpu, on_cpu = (expected([trial(0, 0.9)], on_gpu=each) - export for each in (True, False))
     assert on_cpu == pytest.approx(on_gpu / 2)
+
+
+def test_every_format_has_a_time() -> None:
+    assert all(export_seconds([name]) > 0 for name in get_args(Format))
