@@ -59,9 +59,10 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     assert retrained.probabilities.shape == (tests, 3)
     assert len(retrained.features) == tests
     assert retrained.probabilities == pytest.approx(1 / 3, abs=0.05), "the temperature is high"
-    assert retrained.epochs == epochs > 1
+    assert retrained.epochs == epochs
     assert retrain_member(job, member, threads=1, seconds=0).epochs == 1
-    assert f"the time budget ended the retraining of trial 0000 after 1 of {epochs}" in caplog.text
+    ended = f"the time budget ended the retraining of trial 0000 after 1 of {epochs}"
+    assert (ended in caplog.text) == (epochs > 1)
 
 
 def test_workers_that_retrain_together_make_a_model_that_is_tested(
