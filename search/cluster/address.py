@@ -9,6 +9,7 @@ import socket
 from ray._private import services
 
 from spaces import ConfigError
+from spaces.errors import first_line
 
 _TIMEOUT_SECONDS = 5.0
 
@@ -35,7 +36,7 @@ def check_address(address: str) -> None:
     try:
         found = services.canonicalize_bootstrap_address(address)
     except (OSError, ValueError) as error:
-        raise no_cluster(address, error) from None
+        raise no_cluster(address, first_line(error)) from None
     assert found is not None, "only local has none"
     host, _, port = found.rpartition(":")
     try:
@@ -48,10 +49,10 @@ def check_address(address: str) -> None:
         raise no_cluster(address, f"what listens at {found} is not Ray")
 
 
-def no_cluster(address: str, reason: object) -> ConfigError:
+def no_cluster(address: str, reason: str) -> ConfigError:
     """The error for an ``address`` that can't be connected to, for a ``reason``."""
     return ConfigError(
-        f"No Ray cluster answers at {address!r} ({str(reason).splitlines()[0]}); start one with "
+        f"No Ray cluster answers at {address!r} ({reason}); start one with "
         "'ray start --head' or use --address local. A running cluster may require a token: "
         "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
         "on the cluster."

@@ -17,6 +17,7 @@ from ray._private import ray_constants
 from search.cluster.address import check_address, no_cluster
 from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
+from spaces.errors import first_line
 from trainables.process_limits import available_cpus
 
 TRAINABLE_MODULE = "search.trial.trainable"
@@ -44,7 +45,7 @@ def connect_to_ray(address: str) -> None:
         try:
             ray.init(address, **options)
         except (OSError, ValueError) as error:
-            raise no_cluster(address, error) from None
+            raise no_cluster(address, first_line(error)) from None
         except RuntimeError as error:  # another version of Ray or Python
             reason = " ".join(str(error).split())
             raise ConfigError(
@@ -63,9 +64,8 @@ def connect_to_ray(address: str) -> None:
             **options,
         )
     except Exception as error:  # Ray raises bare ones, too
-        reason = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"Ray can't start on this machine ({reason}); its logs are in {folder}."
+            f"Ray can't start on this machine ({first_line(error)}); its logs are in {folder}."
         ) from None
 
 

@@ -47,7 +47,7 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
     for sweep in config.prior:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
-    check_results_dir(config)
+    check_folder("results_dir", config.results_dir)
     return inputs
 
 
@@ -101,14 +101,13 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
     return points
 
 
-def check_results_dir(config: SweepConfig) -> None:
-    """Make the folder of results, and try to write to it. Raises `ConfigError`."""
+def check_folder(setting: str, folder: Path) -> None:
+    """Make the folder that a setting names, and try to write to it. Raises `ConfigError`."""
     try:
-        check_writable(config.results_dir)
+        check_writable(folder)
     except OSError as error:
         raise ConfigError(
-            f"The folder of results {config.results_dir} can't be written ({error.strerror}); "
-            "choose another --results-dir."
+            f"The {setting} {folder} can't be written ({error.strerror}); name another folder."
         ) from None
 
 

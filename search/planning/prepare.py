@@ -2,17 +2,21 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self, get_args
 
 import torch
 
 from search.config import SweepConfig
-from search.planning.checks import CheckedInputs, check_data, check_inputs, read_points
+from search.planning.checks import (
+    CheckedInputs,
+    check_data,
+    check_folder,
+    check_inputs,
+    read_points,
+)
 from search.planning.initial_points import choose_initial_points, recorded_initial_points
 from search.record import ResolvedSettings, SweepPaths
 from spaces import ConfigError, Fit, SearchSpace, SpaceError, TrialParams
-from trainables.files import check_writable
 from trainables.images import PixelFormat
 from trainables.models import (
     CUT_FRACTIONS,
@@ -93,7 +97,7 @@ def prepare_plan(
     otherwise they are checked here. Raises `UserError`.
     """
     # 1. Read the space and the points that are given.
-    _check_cache(config.cache_dir)
+    check_folder("cache_dir", config.cache_dir)
     if recorded:
         check_data(config)
         space, given_points = recorded.space, recorded.points
@@ -149,16 +153,6 @@ def _warn_if_few_trials_teach(config: SweepConfig) -> None:
             config.sampler,
             config.stopping,
         )
-
-
-def _check_cache(cache: Path) -> None:
-    """Create the cache folder, and check that it is writable. Raises `ConfigError`."""
-    try:
-        check_writable(cache)
-    except OSError as error:
-        raise ConfigError(
-            f"The cache_dir {cache} can't be written ({error.strerror}); name another folder."
-        ) from None
 
 
 def _check_models(

@@ -12,7 +12,7 @@ STAGES = ("check", "start", "scan", "decode", "search", "retrain", "export")
 """Stages in order.
 
 - "check" checks the settings and the models.
-- "start" starts Ray, imports modules and measures the GPU memory of trials.
+- "start" starts Ray, imports modules and measures the speed and the GPU memory of trials.
 - "scan" and "decode" read the images.
 - "search" runs the trials.
 - "retrain" retrains and tests the final model.

@@ -106,5 +106,5 @@ def test_results_that_could_not_be_written_are_told_before_anything_is_spent(
 ) -> None:
     (tmp_path / "file").touch()
     config = new_sweep(settings, tmp_path / results)
-    with pytest.raises(ConfigError, match=r"can't be written \(.*\); choose another --results-dir"):
+    with pytest.raises(ConfigError, match=r"results_dir .* can't be written \(.*\); name another"):
         check_launch(config)
