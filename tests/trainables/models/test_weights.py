@@ -177,7 +177,10 @@ except Exception as error:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"HF_ENDPOINT": "hf-mirror.com"}, r"missing .*protocol\. HF_ENDPOINT is 'hf-mirror\.com'"),
+        (
+            {"HF_ENDPOINT": "hf-mirror.com"},
+            r"\(HF_ENDPOINT is 'hf-mirror\.com', which lacks https://\)",
+        ),
         ({"HF_HUB_OFFLINE": "1"}, r"\(HF_HUB_OFFLINE is set\)"),
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, r"\(http://127\.0\.0\.1:9 can't be reached\)"),
     ],
