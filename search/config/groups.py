@@ -202,11 +202,11 @@ class SearchSettings(SettingGroup):
     rounds; the others are Optuna's. grid tries, in random order, the points of a space whose
     parameters are choices or have steps. gp and nsga2 learn only from trials that run to their end:
     use them with stopping none. With objectives, the default is tpe."""
-    stopping: Literal["asha", "hyperband", "median", "freeze-thaw", "none"] = "asha"
-    """Rule that stops weak trials early; with the sampler mfgp, the rule spares trials that could
-    still win. hyperband is ASHA with several grace periods. With freeze-thaw, which needs mfgp, the
-    sampler chooses which trials go on, and may take stopped ones up again: it was better on
-    learning curves of 50 epochs, and worse on those of nine."""
+    stopping: Literal["auto", "asha", "hyperband", "median", "freeze-thaw", "none"] = "auto"
+    """Rule that stops weak trials early. With freeze-thaw, the sampler mfgp chooses which trials go
+    on, and may take stopped ones up again; asha, hyperband (ASHA with several grace periods) and
+    median spare trials that mfgp expects could still win. auto is freeze-thaw if the sampler is
+    mfgp and a trial has 20 epochs or more, and asha otherwise."""
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
     """Number of best trials that are trained again with other seeds before the winner is named;

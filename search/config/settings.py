@@ -40,6 +40,9 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 MOST_EPOCHS = 10
 """Largest number of epochs of a trial if ``max_epochs`` is unset."""
 
+FREEZE_THAW_EPOCHS = 20
+"""Fewest epochs of a trial at which ``stopping`` "auto" is freeze-thaw."""
+
 UNLIMITED_TRIALS = 10_000
 """Number of trials of a sweep that has a budget but no explicit number of trials."""
 
@@ -106,6 +109,14 @@ class SweepConfig(  # pydantic takes the fields of the last base first
     def epochs(self) -> int:
         """Epochs of a trial: ``max_epochs``, or `MOST_EPOCHS` until a launch has chosen them."""
         return self.max_epochs or MOST_EPOCHS
+
+    @property
+    def stopping_rule(self) -> str:
+        """Name of the rule that stops weak trials: ``stopping``, or what "auto" stands for."""
+        if self.stopping != "auto":
+            return self.stopping
+        is_long = self.epochs >= FREEZE_THAW_EPOCHS
+        return "freeze-thaw" if is_long and self.sampler == "mfgp" else "asha"
 
     @property
     def read_options(self) -> "ReadOptions":
@@ -199,7 +210,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 "stopping freeze-thaw lets the sampler mfgp choose which trials go on, but the "
                 f"sampler is {self.sampler}; choose mfgp, or stopping asha."
             )
-        if self.stopping != "none" and (self.asha.grace_epochs or 0) > self.epochs:
+        if self.stopping_rule != "none" and (self.asha.grace_epochs or 0) > self.epochs:
             yield (
                 f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "
                 f"({self.epochs}); lower grace_epochs, or set stopping to none."

@@ -181,14 +181,14 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths, max_rounds: int) ->
         sampler=config.sampler,
         seed=prepared.sampler_seed,
         max_rounds=max_rounds,
-        freeze_thaw=config.stopping == "freeze-thaw",
+        freeze_thaw=config.stopping_rule == "freeze-thaw",
         objectives=config.objectives,
     )
 
 
 def _most_paused(config: SweepConfig, resources: Resources) -> int:
     """Largest number of paused trials."""
-    return max(_FEWEST_PAUSED, 2 * resources.concurrent) if config.stopping == "freeze-thaw" else 0
+    return max(_FEWEST_PAUSED, 2 * resources.concurrent) if config.stopping_rule == "freeze-thaw" else 0
 
 
 def _logits_store(

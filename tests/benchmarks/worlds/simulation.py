@@ -91,14 +91,13 @@ class Stock(Strategy):
         self._study.tell(trial.optuna, trial.score)
 
 
-class Shipped(Strategy):
-    """Finesweep's sampler and its stopping rule, which spares trials that could still win."""
+class SparingAsha(Strategy):
+    """Finesweep with ``stopping = "asha"``: ASHA spares weak trials that could still win."""
 
     def __init__(self, world: World, seed: int) -> None:
         self._sampler = MultiFidelitySampler(seed=seed, max_rounds=world.rounds)
         super().__init__(world, self._sampler)
-        config = {"data": "nowhere", "metric": "val_accuracy", "max_epochs": world.rounds}
-        self._rule = stopping_rule(SweepConfig.parse(config), 1, self._could_win, _unasked)
+        self._rule = stopping_rule(_config(world, "asha"), 1, self._could_win, _unasked)
 
     def goes_on(self, trial: Simulated) -> bool:
         """Whether a sweep's stopping rule lets the trial go on."""
@@ -127,9 +126,8 @@ class FreezeThaw(Strategy):
     def __init__(self, world: World, seed: int) -> None:
         self._sampler = FreezeThawSampler(seed=seed, max_rounds=world.rounds)
         super().__init__(world, self._sampler)
-        config = {"data": "nowhere", "metric": "val_accuracy", "max_epochs": world.rounds}
-        config["stopping"] = "freeze-thaw"
-        self._rule = stopping_rule(SweepConfig.parse(config), 1, _unasked, self._should_go_on)
+        config = _config(world, "freeze-thaw")
+        self._rule = stopping_rule(config, 1, _unasked, self._should_go_on)
         self._paused: dict[int, Simulated] = {}
 
     def next(self) -> int | Trial:
@@ -174,6 +172,12 @@ class FreezeThaw(Strategy):
         )
 
 
+def _config(world: World, stopping: str) -> SweepConfig:
+    """Settings of a sweep whose trials are as long as the world's."""
+    given = {"data": "nowhere", "metric": "val_accuracy", "max_epochs": world.rounds}
+    return SweepConfig.parse({**given, "stopping": stopping})
+
+
 def _unasked(number: int, report: RoundReport) -> bool:
     raise AssertionError("this rule does not ask")
 
@@ -189,10 +193,10 @@ def _best_score(trial: Simulated) -> float:
 def strategy(name: str, world: World, seed: int) -> Strategy:
     """A strategy of `STRATEGIES`."""
     match name:
-        case "ours":
-            return Shipped(world, seed)
-        case "freeze-thaw":
+        case "ours" if _config(world, "auto").stopping_rule == "freeze-thaw":
             return FreezeThaw(world, seed)
+        case "ours" | "ours, asha":
+            return SparingAsha(world, seed)
         case "random + ASHA":
             return Stock(world, RandomSampler(seed=seed))
         case "TPE + ASHA":
@@ -201,8 +205,8 @@ def strategy(name: str, world: World, seed: int) -> Strategy:
 
 
 RIVALS = ("random + ASHA", "TPE + ASHA")
-STRATEGIES = ("ours", "freeze-thaw", *RIVALS)
-"""Names of strategies: as shipped, with freeze-thaw, and what others would write."""
+STRATEGIES = ("ours", "ours, asha", *RIVALS)
+"""Names of strategies: with default settings, with ASHA, and what others would write."""
 
 
 class Search:

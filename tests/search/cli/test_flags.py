@@ -32,7 +32,7 @@ def test_the_help_says_defaults_choices_and_presets(monkeypatch: pytest.MonkeyPa
     text = " ".join(parser().format_help().split())
     assert "Seed of the split, the sampler and every trial. [0]" in text
     assert "Export formats" not in text and "[timm,onnx,pt2]" in text
-    assert "[asha] One of asha, hyperband, median, freeze-thaw, none." in text
+    assert "[auto] One of auto, asha, hyperband, median, freeze-thaw, none." in text
     assert "Presets: classic, default, demo, edge, thorough." in text
     assert "for small data" in text and "[unset]" in text
 

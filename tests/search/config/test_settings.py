@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from search.config import (
+    FREEZE_THAW_EPOCHS,
     GROUPS,
     RESUMABLE_SETTINGS,
     RETRAIN_SETTINGS,
@@ -49,6 +50,24 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
     config = SweepConfig.parse({"data": "d", "asha": {"grace_epochs": 2}})
     written = json.dumps(config.model_dump(mode="json"))
     assert SweepConfig.parse(json.loads(written)) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({}, "asha"),
+        ({"max_epochs": FREEZE_THAW_EPOCHS - 1}, "asha"),
+        ({"max_epochs": FREEZE_THAW_EPOCHS}, "freeze-thaw"),
+        ({"max_epochs": FREEZE_THAW_EPOCHS, "sampler": "tpe"}, "asha"),
+        ({"max_epochs": FREEZE_THAW_EPOCHS, "objectives": ["parameters"]}, "asha"),
+        ({"max_epochs": FREEZE_THAW_EPOCHS, "stopping": "median"}, "median"),
+        ({"stopping": "freeze-thaw"}, "freeze-thaw"),
+    ],
+)
+def test_stopped_trials_may_go_on_if_trials_are_long_and_the_sampler_can_choose(
+    given: dict[str, Any], rule: str
+) -> None:
+    assert SweepConfig.parse({"data": "d", **given}).stopping_rule == rule
 
 
 def test_the_image_size_of_an_earlier_version_is_read_as_a_fixed_parameter() -> None:
