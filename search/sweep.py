@@ -15,6 +15,7 @@ from search.final import (
 )
 from search.planning import CheckedInputs, check_launch, check_storage, plan_notes
 from search.preparation import Preparation, prepare_sweep, record_launch, record_settings
+from search.progress_lines import ProgressLines
 from search.ranking import (
     pending_repeats,
     seconds_of_pending_repeats,
@@ -41,7 +42,7 @@ from search.trial import TrialJob
 from search.tuning import Resources, TimeLimit, measure_shares, one_trial_per_kind, run_trials
 from spaces import ConfigError, RunError
 from trainables.files import write_json
-from trainables.progress import Progress, ignore_progress
+from trainables.progress import Progress
 
 _log = logging.getLogger("finesweep")
 
@@ -52,7 +53,7 @@ class Sweep:
     Args:
         config: The settings to run with.
         given: The user's settings file, which a launch copies to the sweep's folder.
-        progress: Progress callback.
+        progress: Progress callback; `ProgressLines` by default.
         clock: Stage clock; it may already have timed earlier stages.
         search_on: Whether a resume starts more trials even if a budget has ended the search.
         asked: The settings as the user gave them, to be recorded; ``config`` by default.
@@ -64,7 +65,7 @@ class Sweep:
         config: SweepConfig,
         *,
         given: Path | None = None,
-        progress: Progress = ignore_progress,
+        progress: Progress | None = None,
         clock: StageClock | None = None,
         search_on: bool = False,
         asked: SweepConfig | None = None,
@@ -74,7 +75,7 @@ class Sweep:
         """The settings. The metric "auto" is resolved once the images have been surveyed."""
         self.paths = SweepPaths(config.results_dir / config.name)
         self._given = given
-        self._progress = progress
+        self._progress = progress or ProgressLines()
         self._clock = clock or StageClock()
         self._search_on = search_on
         self._checked = checked
@@ -86,7 +87,7 @@ class Sweep:
         paths: SweepPaths,
         changes: Mapping[str, object] | None = None,
         *,
-        progress: Progress = ignore_progress,
+        progress: Progress | None = None,
         clock: StageClock | None = None,
     ) -> "Sweep":
         """Open a launched sweep, in order to `resume` it with ``changes`` to its settings.

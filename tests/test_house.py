@@ -74,7 +74,13 @@ GROUND = {
     "trainables.stratification",
 }
 """Modules beside the rooms of `trainables`, which every room may import."""
-TOP = {"search.sweep", "search.preparation", "search.operations", "search.result"}
+TOP = {
+    "search.sweep",
+    "search.preparation",
+    "search.operations",
+    "search.progress_lines",
+    "search.result",
+}
 """Modules above the rooms of `search`; of the rooms only the command line may import them."""
 BELOW = {"spaces": set(), "trainables": {"spaces"}, "search": {"spaces", "trainables"}}
 """The packages, and those that each may import."""

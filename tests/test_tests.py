@@ -15,6 +15,7 @@ ACROSS = {
     "search/cli/user_mistakes",
     "search/cluster/templates",
     "search/cluster/two_hosts",
+    "search/notebook",
     "search/ranking/objectives",
     "search/resume",
     "search/tuning/faults",

@@ -332,6 +332,6 @@ def _print_trials(
 
 
 def _progress() -> "Progress":
-    from search.cli.progress_lines import ProgressLines
+    from search.progress_lines import ProgressLines
 
     return ProgressLines()

@@ -6,8 +6,11 @@ This module imports few others, because every launch imports it first.
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +59,44 @@ def connect_to_ray(address: str) -> None:
     os.environ.setdefault("RAY_preload_python_modules", TRAINABLE_MODULE)
     folder = temporary_folder()
     try:
-        ray.init(
-            "local",
-            num_cpus=available_cpus(),
-            include_dashboard=False,
-            _temp_dir=str(folder),
-            **options,
-        )
+        with _interrupts_held_back():
+            ray.init(
+                "local",
+                num_cpus=available_cpus(),
+                include_dashboard=False,
+                _temp_dir=str(folder),
+                **options,
+            )
     except Exception as error:  # Ray raises bare ones, too
         raise ConfigError(
             f"Ray can't start on this machine ({first_line(error)}); its logs are in {folder}."
         ) from None
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Raise the `KeyboardInterrupt` of a Ctrl-C at the end of the block; a second one at once.
+
+    Ray can't end the processes of a start that was interrupted, and in a notebook they would stay
+    until the kernel ends. Only the main thread gets interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    interrupts: list[int] = []
+
+    def hold_back(number: int, frame: object) -> None:
+        interrupts.append(number)
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, hold_back)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def connect_to_ray_while_importing(module: str, address: str) -> None:

@@ -1,9 +1,10 @@
-"""`LiveLeaderboard`: the best trials and the progress of a running search, in the terminal."""
+"""`LiveLeaderboard`: the best trials and the progress of a search, in a terminal or notebook."""
 
 import math
 import threading
 import time
-from typing import Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +24,8 @@ _Status = Status | Literal["waiting"]
 class LiveLeaderboard:
     """A `TrialObserver` that shows the best trials, their status, and the estimated time left.
 
-    It is a context manager, and draws only if the output is a terminal.
+    It is a context manager, and draws only in a terminal or a notebook. A terminal's table
+    disappears at the end; a notebook's stays in the output of its cell.
     """
 
     def __init__(self, config: SweepConfig, budget: Budget) -> None:
@@ -39,20 +41,22 @@ class LiveLeaderboard:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        console = Console()
-        if console.is_terminal:
-            self._live = Live(
-                console=console, get_renderable=self._table, refresh_per_second=2, transient=True
-            )
-            self._live.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         if self._live is not None:
+            with self._lock:
+                for number, status in self._status.items():
+                    if status == "running":  # the search was interrupted
+                        self._status[number] = "waiting"
             self._live.stop()
 
-    def start_clock(self) -> None:
-        """Start measuring the pace of trials. Trials that are already done do not count."""
+    def start(self) -> None:
+        """Start measuring the pace of trials, and draw as soon as one runs.
+
+        Trials that were replayed before do not count.
+        """
+        self._live = _make_live(self._table)
         self._began, self._done_before = time.monotonic(), self._done
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
@@ -62,6 +66,7 @@ class LiveLeaderboard:
                 self._repeats.add(number)
             self._backbones[number], self._status[number] = params.backbone, "running"
             self._epochs[number] = 0
+        self._draw()
 
     def report(self, number: int, report: RoundReport) -> None:
         """Update a trial's row with a round."""
@@ -71,6 +76,7 @@ class LiveLeaderboard:
             best = best_of((self._best.get(number), report), self._metric)
             if best is not None:
                 self._best[number] = best
+        self._draw()
 
     def pause(self, number: int) -> None:
         """Show a trial as waiting."""
@@ -81,6 +87,10 @@ class LiveLeaderboard:
         """Show how a trial ended."""
         with self._lock:
             self._status[number] = status
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._live.start(refresh=True)
 
     @property
     def _done(self) -> int:
@@ -136,3 +146,40 @@ class LiveLeaderboard:
         if math.isinf(left):
             return "time left not known yet"
         return f"about {left / 60:.0f} min left" if left > 60 else "less than a minute left"
+
+
+def _make_live(table: Callable[[], Table]) -> Live | None:
+    """Display of the table; None if the output is neither a terminal nor a notebook."""
+    console = Console()
+    if console.is_terminal:
+        return Live(console=console, get_renderable=table, refresh_per_second=2, transient=True)
+    if console.is_jupyter:
+        return _NotebookLive(
+            console=Console(quiet=True),  # else `Live` prints an empty output at its end
+            get_renderable=table,
+            refresh_per_second=1,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+    return None
+
+
+class _NotebookLive(Live):
+    """`Live` display in the output of a notebook's cell. It needs no widgets."""
+
+    _handle: Any = None
+
+    def refresh(self) -> None:
+        """Draw the table, or draw it again in the same place."""
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(self.get_renderable(), display_id=True)
+        else:
+            self._handle.update(self.get_renderable())
+
+    def stop(self) -> None:
+        """Stop drawing, with the last state of the table."""
+        super().stop()
+        if self._handle is not None:
+            self.refresh()

@@ -153,7 +153,7 @@ def _run_tune(
             stopped = scheduler.remember(record)
             if record.status == "running":
                 lifecycle.restore(record, stopped=stopped)
-        leaderboard.start_clock()
+        leaderboard.start()
         # 3. Run Ray Tune until the lifecycle ends it
         trainable = tune.with_parameters(FineTuneTrial, job=job, checkpoints=checkpoints)
         tuner = _make_tuner(trainable, prepared, paths, resources, scheduler, lifecycle)
@@ -234,6 +234,7 @@ def _make_tuner(
             name=paths.ray.name,
             storage_path=str(paths.root),
             callbacks=[TuneCallback(lifecycle)],
+            progress_reporter=tune.CLIReporter(),  # Tune's own choice would clear a notebook's cell
             stop=_Stopper(lifecycle),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,

@@ -39,7 +39,7 @@ def test_the_leaderboard_is_drawn_while_trials_come_and_go(
         ThreadPoolExecutor(1) as pool,
     ):
         drawing = pool.submit(draw)
-        leaderboard.start_clock()
+        leaderboard.start()
         for number in range(4000):
             leaderboard.begin(number, TrialParams(backbone="a"))
             leaderboard.report(number, report(1, number / 4000))

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.cli import progress_lines
-from search.cli.progress_lines import ProgressLines
+from search import progress_lines
+from search.progress_lines import ProgressLines
 
 
 @pytest.fixture
