@@ -2,6 +2,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
 from search import progress_lines
 from search.progress_lines import ProgressLines
@@ -70,3 +71,13 @@ def test_each_step_has_its_own_clock(
     seconds.append(100.0)
     show("decoding images", 5, 10)
     assert capsys.readouterr().err == ""
+
+
+def test_a_short_step_has_a_line_in_a_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress_lines, "Console", lambda: Console(force_jupyter=True))
+    show = ProgressLines()
+    show("retraining", 0, 0)
+    show("decoding", 1, 3)
+    assert capsys.readouterr().err == "retraining ...\n"

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
+
+from search.cluster import connect_to_ray
 
 SCRIPT = """
 import json, os, subprocess, sys, time
@@ -80,6 +84,23 @@ def test_a_local_cluster_starts_below_a_long_path_and_uploads_nothing_under_uv(
         check=False,
     )
     assert done.stdout == "1 {}\n", done.stderr
+
+
+def test_an_interrupt_waits_until_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        started.append(arguments)
+
+    monkeypatch.setenv("RAY_preload_python_modules", "")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", start)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        connect_to_ray("local")
+    assert started == [("local",)]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 OLDER = """

@@ -12,10 +12,11 @@ LOG = logging.getLogger("finesweep")
 @pytest.fixture(autouse=True)
 def handlers_restored() -> Iterator[None]:
     before, level = list(LOG.handlers), LOG.level
+    LOG.handlers.clear()
     yield
-    for handler in [h for h in LOG.handlers if h not in before]:
-        LOG.removeHandler(handler)
+    for handler in LOG.handlers:
         handler.close()
+    LOG.handlers[:] = before
     LOG.setLevel(level)
 
 
@@ -36,3 +37,18 @@ def test_a_resume_appends_to_the_log(tmp_path: Path) -> None:
         LOG.info(message)
     lines = (tmp_path / "sweep.log").read_text().splitlines()
     assert [line.split()[-1] for line in lines] == ["launched", "resumed"]
+
+
+def test_only_warnings_are_shown_where_nobody_has_set_up_logging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(LOG, "propagate", False)  # pytest has set it up
+    for name in ("first.log", "second.log"):
+        log_to_file(tmp_path / name)
+        LOG.info("a round")
+        LOG.warning("a doubt")
+        assert capsys.readouterr().err == "a doubt\n"
+    monkeypatch.setattr(LOG, "propagate", True)
+    log_to_file(tmp_path / "third.log")
+    LOG.warning("a doubt")
+    assert capsys.readouterr().err == ""
