@@ -17,8 +17,9 @@ class ProgressLines:
     """`trainables.progress.Progress` callback that writes to standard error.
 
     In a terminal, each step has one line, which is updated in place. Elsewhere, a step of known
-    length has a line every `SECONDS_BETWEEN_LINES`. A short step has a line in a notebook, but none
-    in a file, so that a mistake that is found meanwhile stays a single sentence.
+    length has a line every `SECONDS_BETWEEN_LINES`; short steps have none. A step of unknown length
+    has a line in a notebook, but none in a file, so that a mistake that is found meanwhile stays a
+    single sentence.
     """
 
     def __init__(self) -> None:

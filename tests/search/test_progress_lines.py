@@ -73,7 +73,7 @@ def test_each_step_has_its_own_clock(
     assert capsys.readouterr().err == ""
 
 
-def test_a_short_step_has_a_line_in_a_notebook(
+def test_a_step_of_unknown_length_has_a_line_in_a_notebook(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress_lines, "Console", lambda: Console(force_jupyter=True))
