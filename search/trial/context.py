@@ -22,7 +22,7 @@ from trainables.data import (
     make_room,
 )
 from trainables.evaluation import fold_numbers
-from trainables.images import PixelFormat
+from trainables.images import PixelFormat, stamp_of
 from trainables.inputs import FeatureStore
 from trainables.models import Preprocessing, Weights
 from trainables.stratification import stratified_part
@@ -91,7 +91,7 @@ class TrialJob:
                 size = self.driver.size_bytes(store.file)
                 make_room(cache, size, self.config.cache_bytes, PIXEL_FILES, FEATURE_FILES)
                 self.driver.fetch(store.file, store.file)
-        elif not (first := self.dataset.file(0)).exists():
+        elif not stamp_of(first := self.dataset.file(0)):
             raise DataError(
                 f"{socket.gethostname()} can't read {first}. Share the folder of the images with "
                 "all machines, or raise cache_gib: decoded images are sent to them."

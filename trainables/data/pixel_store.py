@@ -36,6 +36,7 @@ from trainables.images import (
     PixelFormat,
     content_digest,
     describe_image_error,
+    read_image_file,
     read_rgb,
 )
 from trainables.process_limits import available_cpus
@@ -271,7 +272,7 @@ def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image
     Raises `DataError` if the file is missing or unreadable, or has changed since the survey.
     """
     try:
-        content = dataset.file(row).read_bytes()
+        content = read_image_file(dataset.file(row))
     except OSError as error:
         raise DataError(
             f"{dataset.file(row)} is missing ({error.strerror}); restore it, or say where the "

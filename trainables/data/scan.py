@@ -15,14 +15,17 @@ import numpy as np
 
 from trainables.data.near_copies import appearance_of
 from trainables.data.pixel_store import StagedPixels
-from trainables.data.scan_results import FileStamp, ScannedImage, read_results, write_results
+from trainables.data.scan_results import ScannedImage, read_results, write_results
 from trainables.images import (
     DECODER_VERSION,
     IMAGE_ERRORS,
     DecodedImage,
+    FileStamp,
     content_digest,
     decode_for_sides,
     describe_image_error,
+    read_image_file,
+    stamp_of,
 )
 from trainables.process_limits import available_cpus
 from trainables.progress import Progress, ignore_progress
@@ -65,7 +68,7 @@ def scan_images(
     def scan(first: int) -> list[tuple[FileStamp, ScannedImage]]:
         scanned = []
         for row, path in enumerate(to_open[first : first + _IMAGES_PER_TASK], start=first):
-            stamp = _stamp(path)  # before reading, so that the next scan sees a change
+            stamp = stamp_of(path)  # before reading, so that the next scan sees a change
             scanned.append((stamp, _scan_file(path, row, staged)))
         return scanned
 
@@ -81,7 +84,7 @@ def scan_images(
 
 def _are_small(paths: Sequence[Path]) -> bool:
     """Whether files have fewer than `_SMALL_BYTES` on average; looks at a hundred of them."""
-    stamps = [_stamp(path) for path in paths[:: len(paths) // 100 + 1]]
+    stamps = [stamp_of(path) for path in paths[:: len(paths) // 100 + 1]]
     return sum(stamp[0] for stamp in stamps if stamp) < _SMALL_BYTES * len(stamps)
 
 
@@ -96,7 +99,7 @@ class _ScanCache:
         self._changed = False
         if self._file.exists():
             for path, stamp, image in read_results(self._file):
-                if stamp == _stamp(Path(path)):
+                if stamp == stamp_of(Path(path)):
                     self._results[path] = (stamp, image)
 
     def get(self, path: Path) -> ScannedImage | None:
@@ -120,18 +123,10 @@ class _ScanCache:
             write_results(self._file, readable)
 
 
-def _stamp(path: Path) -> FileStamp:
-    try:
-        stat = path.stat()
-    except OSError:
-        return ()
-    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-
-
 def _scan_file(path: Path, row: int, staged: StagedPixels | None) -> ScannedImage:
     """Decode a file, and stage the image in ``row`` of ``staged``."""
     try:
-        content = path.read_bytes()
+        content = read_image_file(path)
         digest = content_digest(content)
         formats = staged.formats if staged is not None else ()
         *to_stage, image = decode_for_sides(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from trainables.data.near_copies import UNKNOWN, Appearance
 from trainables.files import write_atomically
+from trainables.images import FileStamp
 
 _RESULTS_PER_BATCH = 20_000
 _SCHEMA = pa.schema(
@@ -29,9 +30,6 @@ _SCHEMA = pa.schema(
         ("elongation", pa.float64()),
     ]
 )
-
-FileStamp = tuple[int, ...]
-"""A file's size in bytes, and its modification and change times in ns; empty if it is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,12 @@ from .decoding import content_digest as content_digest
 from .decoding import decode_for_sides as decode_for_sides
 from .decoding import describe_image_error as describe_image_error
 from .decoding import read_rgb as read_rgb
+from .image_file import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
+from .image_file import FileStamp as FileStamp
+from .image_file import archive_members as archive_members
+from .image_file import read_image_file as read_image_file
+from .image_file import read_members as read_members
+from .image_file import stamp_of as stamp_of
 from .image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .image_formats import is_image as is_image
 from .pixel_format import PixelFormat as PixelFormat

@@ -14,6 +14,7 @@ import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from trainables.images.dicom import read_dicom
+from trainables.images.image_file import read_image_file
 from trainables.images.image_formats import GIT_LFS_POINTER, HEAD_BYTES, sniff_format
 from trainables.images.intensity import to_eight_bits
 
@@ -64,7 +65,7 @@ class DecodedImage:
 
 def read_rgb(source: Path | bytes, *, side: int | None = None) -> Image.Image:
     """Decode an image into mode RGB, upright; see `decode`. Raises one of `IMAGE_ERRORS`."""
-    content = source if isinstance(source, bytes) else source.read_bytes()
+    content = source if isinstance(source, bytes) else read_image_file(source)
     return decode(content, side=side).rgb
 
 
