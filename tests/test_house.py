@@ -18,7 +18,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainables.evaluation": set(),
     "trainables.folders": {"trainables.listing", "trainables.images"},
     "trainables.tables": {"trainables.listing", "trainables.images"},
+    "trainables.archives": {
+        "trainables.tables",
+        "trainables.folders",
+        "trainables.listing",
+        "trainables.images",
+    },
     "trainables.data": {
+        "trainables.archives",
         "trainables.tables",
         "trainables.folders",
         "trainables.listing",

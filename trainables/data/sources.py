@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from spaces import DataError
+from trainables.archives import ArchiveSource, has_archives
 from trainables.data.classes import class_names
 from trainables.data.groups import groups_of_rows
 from trainables.data.split_spec import SplitSpec, refuse_small_classes
@@ -28,14 +29,15 @@ def read_source(
 ) -> Listing:
     """List the images of ``data`` without opening them.
 
-    A `Path` is a folder, a table or a saved Hugging Face dataset. A string is an address:
-    ``hf://OWNER/NAME`` on the Hugging Face Hub, or ``s3://BUCKET/PREFIX`` in an object store.
+    A `Path` is a folder, a table, tar archives or a saved Hugging Face dataset. A string is an
+    address: ``hf://OWNER/NAME`` on the Hugging Face Hub, or ``s3://BUCKET/PREFIX`` in an object
+    store.
     Images from Hugging Face datasets and object stores are copied below ``cache``; every call
     updates the copy.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
-    source = _source_of(data.absolute() if isinstance(data, Path) else data, cache)
+    source = _source_of(data.absolute() if isinstance(data, Path) else data, cache, options)
     listing = source.read(options, progress)
     return reconcile_labels(listing, merge=options.merge_labels)
 
@@ -54,7 +56,7 @@ def check_source(
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
-    listing = _source_of(data, cache).check(options)
+    listing = _source_of(data, cache, options).check(options)
     if listing is None:
         return
     rows = reconcile_labels(listing, merge=options.merge_labels).rows
@@ -64,7 +66,7 @@ def check_source(
     refuse_small_classes(rows, units, split, has_groups=any(groups))
 
 
-def _source_of(data: Path | str, cache: Path) -> DataSource:
+def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSource:
     """`DataSource` for ``data``. Raises `DataError` or `ConfigError` if there is none."""
     if isinstance(data, str):
         if data.startswith(HUB_SCHEME):
@@ -73,6 +75,8 @@ def _source_of(data: Path | str, cache: Path) -> DataSource:
     if not data.exists():
         raise DataError(f"The data {str(data)!r} does not exist; give a folder, CSV or Parquet.")
     if data.is_file():
+        if has_archives(data):
+            return ArchiveSource(data)
         if is_image(data):
             raise DataError(f"The data {str(data)!r} is one image; give a folder, CSV or Parquet.")
         return TableSource(data, cache)
@@ -80,11 +84,11 @@ def _source_of(data: Path | str, cache: Path) -> DataSource:
         return HuggingFaceSource(data, cache)
     if find_shards(data):
         return ParquetFolderSource(data, cache)
-    return FolderSource(data)
+    return ArchiveSource(data) if has_archives(data, options.ignore) else FolderSource(data)
 
 
 class ObjectStoreSource(DataSource):
-    """A folder or a table in an object store. It is copied below the cache and read from there.
+    """A folder, a table or tar archives in an object store, copied below the cache and read there.
 
     Raises `ConfigError` if the address is malformed.
     """
@@ -104,19 +108,20 @@ class ObjectStoreSource(DataSource):
         self._remote.synchronize(progress)
         copy = self._remote.local_path
         try:
-            listing = self._local_source(copy).read(options, ignore_progress)
+            source = self._local_source(copy, options)
+            listing = source.read(options, ignore_progress)
         except DataError as error:
             raise DataError(str(error).replace(str(copy), self._address)) from None
-        if copy.is_file():
+        if isinstance(source, TableSource):
             paths = [row.path for row in listing.rows]
             extracted = self._cache.absolute() / "parquet"
             listed = [path for path in paths if not path.is_relative_to(extracted)]
             self._remote.synchronize_images(listed, progress)
         return listing
 
-    def _local_source(self, copy: Path) -> DataSource:
+    def _local_source(self, copy: Path, options: ReadOptions) -> DataSource:
         """Source for the local copy. The images that a table lists are not in it yet."""
         cache = self._cache.absolute()
-        return (
-            TableSource(copy, cache, is_remote=True) if copy.is_file() else _source_of(copy, cache)
-        )
+        if copy.is_file() and not has_archives(copy):
+            return TableSource(copy, cache, is_remote=True)
+        return _source_of(copy, cache, options)

@@ -1,2 +1,6 @@
 from .given_files import find_given_files as find_given_files
 from .source import FolderSource as FolderSource
+from .tree import Folder as Folder
+from .tree import Tree as Tree
+from .tree import file_suffix as file_suffix
+from .tree import scan_tree as scan_tree

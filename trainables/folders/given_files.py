@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.folders.tree import scan_tree
+from trainables.folders.tree import file_suffix, scan_tree
+from trainables.images import ARCHIVE_SUFFIX, IMAGE_SUFFIXES, archive_members
 from trainables.listing import Unused
 
 
@@ -19,15 +20,21 @@ class GivenFiles:
 
 
 def find_given_files(paths: Sequence[Path]) -> GivenFiles:
-    """Replace each folder in ``paths`` by the images below it; keep all other paths.
+    """Replace each folder and tar archive in ``paths`` by its images; keep all other paths.
 
     Folders are walked as for training: hidden files are skipped, links are followed, and what a
     file is goes by its content. Unlike there, masks are kept. A folder that can't be opened stays
-    in the list, as a file that can't be read. Nothing is decoded.
+    in the list, as a file that can't be read. Nothing is decoded. Raises `DataError` for an archive
+    that is damaged or compressed.
     """
     files: list[Path] = []
     skipped: list[tuple[str, Path]] = []
     for path in paths:
+        if path.suffix.lower() == ARCHIVE_SUFFIX and path.is_file():
+            images, others = _in_archive(path)
+            files += images
+            skipped += [("files that are not images", other) for other in others]
+            continue
         if not path.is_dir():
             files.append(path)
             continue
@@ -42,6 +49,13 @@ def find_given_files(paths: Sequence[Path]) -> GivenFiles:
             skipped += [("files that are not images", other) for other in names]
         skipped += [(reason, path / below) for reason, below in tree.skipped]
     return GivenFiles(tuple(files), _by_reason(skipped))
+
+
+def _in_archive(archive: Path) -> tuple[list[Path], list[Path]]:
+    """Images and other files in a tar archive, told by their suffixes. Raises `DataError`."""
+    paths = [archive / name for name in archive_members(archive)]
+    images = [path for path in paths if file_suffix(path.name) in IMAGE_SUFFIXES]
+    return images, [path for path in paths if file_suffix(path.name) not in IMAGE_SUFFIXES]
 
 
 def _by_reason(skipped: Sequence[tuple[str, Path]]) -> tuple[Unused, ...]:

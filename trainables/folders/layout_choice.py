@@ -35,7 +35,8 @@ def archives_error(root: Path, tree: Folder) -> DataError | None:
         return None
     return DataError(
         f"{root} has no images with classes, but archives, which are not opened: "
-        f"{name_some(archives, 3)}. Unpack them, and give the folder of their images."
+        f"{name_some(archives, 3)}. Unpack them, and give the folder of their images, or give one "
+        "uncompressed .tar itself."
     )
 
 
@@ -45,7 +46,7 @@ def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> 
     ``tree`` is all that lies below ``root``. Raises `DataError` if no layout or several ones fit.
     """
     readings = apply_layouts(base)
-    tables = _tables_beside(tree, base) if has_no_classes(base) else []
+    tables = _tables_beside(root, tree, base) if has_no_classes(base) else []
     if layout is not None:
         return _named_reading(root, base, layout, readings, tables)
     certain = [reading for reading in readings if not reading.doubts]
@@ -53,7 +54,7 @@ def choose_reading(root: Path, tree: Folder, base: Base, layout: str | None) -> 
         return _with_two_classes(certain[0])
     if not readings:
         raise _no_layout_error(root, tree, base, tables)
-    raise _ambiguity_error(root, base, certain or readings, _tables_beside(tree, base))
+    raise _ambiguity_error(root, base, certain or readings, _tables_beside(root, tree, base))
 
 
 def _named_reading(
@@ -100,11 +101,13 @@ def _ambiguity_error(
 
 
 def _inner_data(root: Path, base: Base) -> list[str]:
-    """Folders in the base that have a layout by themselves, with their counts."""
+    """Folders on disk in the base that have a layout by themselves, with their counts."""
     if base.is_split:
         return []
     found = []
     for child in base.folder.with_images:
+        if not (root / child.path).is_dir():  # in an archive
+            continue
         certain = [r for r in apply_layouts(Base(child, ((None, child),))) if not r.doubts]
         if len(certain) == 1:
             counts = describe_counts(certain[0].labels, len(certain[0].images))
@@ -138,8 +141,11 @@ def _table_sentence(root: Path, tables: list[str]) -> str:
     return f"The images of {root} have no class folders; give {which} beside them as data: {named}."
 
 
-def _tables_beside(tree: Folder, base: Base) -> list[str]:
-    """Paths of the tables in the base, and in the folders that hold it or lie in it."""
+def _tables_beside(root: Path, tree: Folder, base: Base) -> list[str]:
+    """Paths of the tables in the base, and in the folders that hold it or lie in it.
+
+    Tables in archives do not count, because they can't be given as data.
+    """
     near = [
         folder
         for folder in tree.walk()
@@ -152,4 +158,5 @@ def _tables_beside(tree: Folder, base: Base) -> list[str]:
         for folder in near
         for name in folder.others
         if PurePosixPath(name).suffix.lower() in _TABLE_SUFFIXES
+        and (root / folder.join(name)).is_file()
     ]

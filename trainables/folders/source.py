@@ -1,6 +1,7 @@
 """`FolderSource`: a folder of images whose labels follow from the names of folders or files."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from trainables.progress import Progress, ignore_progress
 
 
 class FolderSource(DataSource):
-    """A folder whose layout is one of `trainables.folders.layouts`."""
+    """A folder whose layout is one of `trainables.folders.layouts`.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    ``scan`` reads its tree; see `scan_tree`.
+    """
+
+    def __init__(self, root: Path, scan: Callable[[Path, Sequence[str]], Tree] = scan_tree) -> None:
+        self._root, self._scan = root, scan
 
     def check(self, options: ReadOptions) -> Listing:
         """See `DataSource.check`. Lists all images."""
@@ -38,7 +42,8 @@ class FolderSource(DataSource):
         """See `DataSource.read`. Reads the names of all files, and chooses the layout."""
         found = self._understand(options)
         rows = tuple(
-            Row(self._root / path, label, split) for path, label, split in found.reading.images
+            Row(self._root / found.tree.place(path), label, split)
+            for path, label, split in found.reading.images
         )
         place = found.base.folder.path
         kind = found.reading.kind + (f", in {place}" if place else "")
@@ -46,7 +51,7 @@ class FolderSource(DataSource):
 
     def _understand(self, options: ReadOptions) -> "_Understood":
         """Scan the folder and choose its layout. Raises `DataError`."""
-        tree = scan_tree(self._root, options.ignore)
+        tree = self._scan(self._root, options.ignore)
         keep = "" if options.layout == "class-folders" else None
         folder, companions = without_companions(tree.root, keep_folders_of=keep)
         if not folder.image_count:
@@ -54,7 +59,7 @@ class FolderSource(DataSource):
         base = find_base(self._root, folder, options.layout, options.eval_is)
         reading = choose_reading(self._root, tree.root, base, options.layout)
         refuse_empty_classes(self._root, base, reading)
-        refuse_copied_folders(self._root, [image.path for image in reading.images])
+        refuse_copied_folders(self._root, [image.path for image in reading.images], tree.place)
         return _Understood(tree, tuple(companions), base, reading)
 
     def _no_images_error(self, folder: Folder, options: ReadOptions) -> DataError:

@@ -1,7 +1,7 @@
 """Folder: names of the images and other files below a folder, read from disk once."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +88,13 @@ class Tree:
     """Reason and path of each file and folder that was passed over."""
     idle_patterns: tuple[str, ...]
     """Patterns to ignore that match nothing."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Path on disk of each file that lies elsewhere, such as in an archive, by its path in the
+    tree. Both are relative to the folder that the tree was read from."""
+
+    def place(self, path: str) -> str:
+        """Path on disk of a file of the tree, relative to the folder that it was read from."""
+        return self.places.get(path, path)
 
 
 def scan_tree(root: Path, ignore: Sequence[str] = ()) -> Tree:

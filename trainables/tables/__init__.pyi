@@ -1,5 +1,13 @@
+from .columns import choice_error as choice_error
+from .columns import choose_columns as choose_columns
 from .huggingface import HUB_SCHEME as HUB_SCHEME
 from .huggingface import HuggingFaceSource as HuggingFaceSource
+from .parquet_file import class_labels as class_labels
 from .parquet_folder import ParquetFolderSource as ParquetFolderSource
 from .parquet_folder import find_shards as find_shards
+from .rows import describe_columns as describe_columns
+from .rows import labelled_rows as labelled_rows
+from .rows import sum_unused as sum_unused
+from .rows import without_repeats as without_repeats
 from .source import TableSource as TableSource
+from .table import Table as Table

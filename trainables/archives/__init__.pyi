@@ -1,0 +1,2 @@
+from .source import ArchiveSource as ArchiveSource
+from .source import has_archives as has_archives
