@@ -20,7 +20,7 @@ from unittest.mock import patch
 from search.cli.flags import add_setting_flags, settings_from_flags
 from search.config import SweepConfig, overlay
 from spaces import UserError
-from tests.support import folder_readings, image_readings, table_readings
+from tests.support import archive_readings, folder_readings, image_readings, table_readings
 from tests.support.reading_case import Case
 from tests.support.reading_faults import Fault, all_words, faults_of, in_words
 from trainables.data import Survey, survey_images
@@ -28,7 +28,12 @@ from trainables.images import decoding as decoding
 
 TABLE = Path(__file__).parents[2] / "results" / "benchmarks" / "readings.md"
 """File of the table."""
-CASES = [*folder_readings.CASES, *table_readings.CASES, *image_readings.CASES]
+CASES = [
+    *folder_readings.CASES,
+    *table_readings.CASES,
+    *archive_readings.CASES,
+    *image_readings.CASES,
+]
 
 NOT_YET: dict[str, str] = {}
 """Cases that are not right yet, but told and never silently wrong: the reason by the name."""

@@ -17,7 +17,7 @@ from trainables.listing import SPLITS
 
 _DARK = 20
 """Smallest standard deviation of decoded noise, of 255; below it, the contrast has been lost."""
-_STORES = {".parquet", ".arrow"}
+_STORES = {".parquet", ".arrow", ".tar"}
 """Suffixes of files that hold images and are no images themselves."""
 
 

@@ -17,10 +17,11 @@ from trainables.progress import Progress, ignore_progress
 def has_archives(data: Path, ignore: Sequence[str] = ()) -> bool:
     """Whether ``data`` is a tar archive, or a folder of them without images beside them.
 
-    Archives are looked for in the folder and up to two folders deep.
+    A compressed archive counts as one, so that it is told why it can't be read. Archives are looked
+    for in the folder and up to two folders deep.
     """
     if not data.is_dir():
-        return data.suffix.lower() == ARCHIVE_SUFFIX
+        return ARCHIVE_SUFFIX in data.suffixes[-2:] or data.suffix == ".tgz"
     patterns = (f"{depth}*{ARCHIVE_SUFFIX}" for depth in ("", "*/", "*/*/"))
     return any(any(data.glob(pattern)) for pattern in patterns) and bool(
         find_archives(scan_tree(data, ignore))

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+from spaces import DataError
+from tests.support.archives import write_tar
 from tests.support.images import save_image
 from trainables.folders import find_given_files
 from trainables.listing import Unused
@@ -25,3 +29,13 @@ def test_what_a_file_is_goes_by_its_content(tmp_path: Path) -> None:
         Unused("files that are not images", 2, str(tmp_path / "in" / "more.txt")),
         Unused("hidden files", 1, str(tmp_path / "in" / ".hidden")),
     )
+
+
+def test_an_archive_is_replaced_by_its_images(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "x.tar", {"b/2.jpg": b"", "1.png": b"", "1.cls": "0"})
+    given = find_given_files([archive])
+    assert given.files == (archive / "b/2.jpg", archive / "1.png")
+    assert given.skipped == (Unused("files that are not images", 1, str(archive / "1.cls")),)
+    archive.write_bytes(archive.read_bytes()[:600])
+    with pytest.raises(DataError, match=r"x\.tar is cut off"):
+        find_given_files([archive])

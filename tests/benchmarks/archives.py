@@ -1,0 +1,202 @@
+"""Images in a folder and in tar shards: seconds of a scan, and images per second of an epoch.
+
+``python -m tests.benchmarks.archives`` needs the webdataset library, which is no dependency of
+Finesweep: ``pip install --target DIR webdataset``, and DIR on the PYTHONPATH.
+"""
+
+import argparse
+import os
+import tarfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import webdataset as wds
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from tests.benchmarks.measuring import (
+    ROOT,
+    SCRATCH,
+    alternate,
+    fresh,
+    ratios,
+    seconds,
+    spread,
+    write_table,
+)
+from trainables.data import Dataset, OriginalImages, PixelStore, build_store, survey_images
+from trainables.images import PixelFormat
+from trainables.images.tar_headers import tar_members
+
+BATCH_SIZE = 64
+IMAGES_PER_SHARD = 500
+HEADERS = 20_000
+"""Number of samples in the archive whose headers are timed."""
+FORM = PixelFormat(96, "bicubic")
+WORKERS = 2
+"""DataLoader's processes."""
+
+
+def write_shards(folder: Path, shards: Path) -> None:
+    """Write the images of a folder per class as a WebDataset, in the folder's order."""
+    fresh(shards)
+    with wds.ShardWriter(str(shards / "set-%06d.tar"), IMAGES_PER_SHARD, verbose=0) as writer:
+        for file in sorted(folder.glob("*/*")):
+            key = f"{file.parent.name}/{file.stem}".replace(".", "-")
+            image = {file.suffix[1:].lower(): file.read_bytes()}
+            writer.write({"__key__": key, "cls": file.parent.name, **image})
+
+
+def scan_seconds(data: Path) -> float:
+    """Seconds of a survey with an empty cache."""
+    cache = fresh(SCRATCH / "archives-cache")
+    return seconds(lambda: survey_images(data, cache=cache))
+
+
+def images_per_second(count: int, epoch: Callable[[], int]) -> float:
+    """Images per second of a call that returns how many it has read."""
+    began = time.perf_counter()
+    read = epoch()
+    assert read == count, (read, count)
+    return count / (time.perf_counter() - began)
+
+
+def epoch_of(store: PixelStore, count: int) -> int:
+    """Read all images of a store in shuffled batches, as training does."""
+    rows = np.random.default_rng(0).permutation(count)
+    batches = (rows[start : start + BATCH_SIZE] for start in range(0, count, BATCH_SIZE))
+    return sum(len(store.read(batch)) for batch in batches)
+
+
+def to_pixels(image: Image.Image) -> torch.Tensor:
+    """What the other side makes of a decoded image: the same resizing as ours."""
+    return torch.from_numpy(FORM.resize(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def webdataset_epoch(shards: Path, workers: int) -> int:
+    """Read all images with webdataset, decoded by Pillow, in a DataLoader."""
+    urls = [str(path) for path in sorted(shards.glob("*.tar"))]
+    pipeline = (
+        wds.WebDataset(urls, shardshuffle=len(urls), seed=0)
+        .shuffle(1000)
+        .decode("pil")
+        .to_tuple("png;jpg;jpeg;bmp", "cls", handler=wds.reraise_exception)
+        .map_tuple(to_pixels, str)
+    )
+    loader = DataLoader(pipeline, batch_size=BATCH_SIZE, num_workers=workers)
+    return sum(len(images) for images, _ in loader)
+
+
+def same_numbers(folder: Path, shards: Path) -> Dataset:
+    """Assert that both give the same rows, splits, hashes and pixels. Returns the folder's."""
+    cache = fresh(SCRATCH / "archives-cache")
+    ours, other = survey_images(folder, cache=cache), survey_images(shards, cache=cache)
+    here, there = ours.dataset, other.dataset
+    assert here.fingerprint == there.fingerprint and here.digests == there.digests
+    assert (here.splits == there.splits).all() and (here.labels == there.labels).all()
+    assert here.units == there.units
+    rows = np.arange(len(here))
+    pixels = OriginalImages(here, FORM).read(rows), OriginalImages(there, FORM).read(rows)
+    assert pixels[0].equal(pixels[1])
+    return here
+
+
+def header_seconds(archive: Path) -> tuple[Callable[[], float], Callable[[], float]]:
+    """Calls that time reading the headers of an archive by us and by Python's tarfile."""
+    with wds.TarWriter(str(archive)) as writer:
+        for number in range(HEADERS):
+            writer.write({"__key__": f"{number:08d}", "jpg": bytes(3000), "cls": b"3"})
+
+    def by_tarfile() -> int:
+        with tarfile.open(archive, "r:") as opened:
+            return len({m.name: (m.offset_data, m.size) for m in opened if m.isreg()})
+
+    def ours() -> int:
+        return len({name: (offset, size) for name, offset, size in tar_members(archive)})
+
+    assert ours() == by_tarfile() == 2 * HEADERS
+    return partial(seconds, ours), partial(seconds, by_tarfile)
+
+
+def measure(name: str) -> list[str]:
+    """Lines of the table for one image set."""
+    folder, shards = ROOT / "data" / name, SCRATCH / f"{name}-shards"
+    write_shards(folder, shards)
+    dataset = same_numbers(folder, shards)
+    scans = alternate(
+        {"folder": partial(scan_seconds, folder), "tar": partial(scan_seconds, shards)}
+    )
+    cache = SCRATCH / "archives-cache"
+    packed = survey_images(shards, cache=cache).dataset
+    count = len(dataset)
+    stores: dict[str, PixelStore] = {
+        "folder, decoded at each reading": OriginalImages(dataset, FORM),
+        "tar, decoded at each reading": OriginalImages(packed, FORM),
+        "our store of decoded pixels": build_store(dataset, FORM, cache=cache),
+    }
+    total = len(list(folder.glob("*/*")))
+    epochs = alternate(
+        {
+            **{
+                label: partial(images_per_second, count, partial(epoch_of, store, count))
+                for label, store in stores.items()
+            },
+            "webdataset, this process": partial(
+                images_per_second, total, partial(webdataset_epoch, shards, 0)
+            ),
+            f"webdataset, {WORKERS} workers": partial(
+                images_per_second, total, partial(webdataset_epoch, shards, WORKERS)
+            ),
+        }
+    )
+    lines = [
+        f"| {name} | scan of the {label}, empty cache | {spread(values, 3)} s |"
+        for label, values in scans.items()
+    ]
+    lines += [f"| {name} | {label} | {spread(v, 3)} images/s |" for label, v in epochs.items()]
+    ratio = spread(ratios(scans["tar"], scans["folder"]), 3)
+    return [*lines, f"| {name} | scan: tar / folder | {ratio} |"]
+
+
+def main() -> None:
+    """Measure the image sets that are named, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", default=["fashion", "elpv"])
+    sets = parser.parse_args().sets
+    lines = [line for name in sets for line in measure(name)]
+    ours, by_tarfile = header_seconds(SCRATCH / "headers.tar")
+    headers = alternate({"ours": ours, "tarfile": by_tarfile})
+    per_file = {
+        who: [value / (2 * HEADERS) * 1e6 for value in values] for who, values in headers.items()
+    }
+    lines += [
+        f"| an archive of {2 * HEADERS:,} files | headers read by {who} | "
+        f"{spread(values, 3)} µs a file |"
+        for who, values in per_file.items()
+    ]
+    write_table(
+        "archives",
+        "Images in tar shards, read where they lie",
+        "python -m tests.benchmarks.archives",
+        [
+            f"webdataset {version('webdataset')}, pillow {version('pillow')}; {FORM.side} px, "
+            f"batches of {BATCH_SIZE}, shards of {IMAGES_PER_SHARD} images made by webdataset's "
+            f"writer; {torch.get_num_threads()} threads on {len(os.sched_getaffinity(0))} CPUs. "
+            "Folder and tar gave the same rows, splits, hashes and pixels. An epoch of webdataset "
+            "shuffles the shards and a buffer of 1,000 samples, decodes with Pillow and resizes as "
+            "we do; ours is a full shuffle, and leaves out copies. Files are in the page cache.",
+            "",
+            "| images | what | median (least to most) |",
+            "| --- | --- | --- |",
+            *lines,
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
