@@ -13,6 +13,9 @@ from trainables.images import ARCHIVE_SUFFIX
 from trainables.listing import DataSource, Listing, ReadOptions
 from trainables.progress import Progress, ignore_progress
 
+_COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Suffixes of compressed archives, in lower case."""
+
 
 def has_archives(data: Path, ignore: Sequence[str] = ()) -> bool:
     """Whether ``data`` is a tar archive, or a folder of them without images beside them.
@@ -21,7 +24,7 @@ def has_archives(data: Path, ignore: Sequence[str] = ()) -> bool:
     for in the folder and up to two folders deep.
     """
     if not data.is_dir():
-        return ARCHIVE_SUFFIX in data.suffixes[-2:] or data.suffix == ".tgz"
+        return data.name.lower().endswith((ARCHIVE_SUFFIX, *_COMPRESSED_SUFFIXES))
     patterns = (f"{depth}*{ARCHIVE_SUFFIX}" for depth in ("", "*/", "*/*/"))
     return any(any(data.glob(pattern)) for pattern in patterns) and bool(
         find_archives(scan_tree(data, ignore))

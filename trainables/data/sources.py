@@ -1,4 +1,4 @@
-"""Data sources: labelled images in a folder, a table, a Hugging Face dataset or an object store."""
+"""Data sources: images in a folder, a table, archives, a Hugging Face dataset or an object store."""
 
 from pathlib import Path
 

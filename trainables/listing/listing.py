@@ -82,7 +82,7 @@ class Listing:
 
 
 class DataSource(ABC):
-    """Labelled images in a folder, a table, a Hugging Face dataset or an object store."""
+    """Labelled images in a folder, table, archives, Hugging Face dataset or object store."""
 
     @abstractmethod
     def check(self, options: ReadOptions) -> Listing | None:
