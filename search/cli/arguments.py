@@ -206,7 +206,9 @@ def _export(arguments: Namespace) -> None:
 
 def _add_predict(parser: ArgumentParser) -> None:
     parser.add_argument("export", metavar="EXPORT_DIR", type=Path, help="Folder of an export.")
-    parser.add_argument("images", nargs="+", metavar="IMAGES", type=Path, help="Images or folders.")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGES", type=Path, help="Images, folders or tar archives."
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",

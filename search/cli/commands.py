@@ -229,18 +229,19 @@ def export(
 def predict(
     export: Path, images: Sequence[Path], *, out: Path | None, grad_cam: Path | None, top: int
 ) -> None:
-    """Classify images, given as files or folders, with an export.
+    """Classify images, given as files, folders or tar archives, with an export.
 
     Every file has a line or a row. They are written before anything is reported. Raises
     `ConfigError` if no file can be read.
     """
     from trainables.folders import find_given_files
+    from trainables.images import stamp_of
 
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}.")
     _check_file("--out", out, TABLE_SUFFIXES)
     given = find_given_files(images)
-    if given.files and not any(file.exists() for file in given.files):
+    if given.files and not any(map(stamp_of, given.files)):
         raise ConfigError(f"The image {str(given.files[0])!r} does not exist.")
     from search.cli.predictions import gap_lines, prediction_lines, write_predictions
     from trainables.inference import Predictor

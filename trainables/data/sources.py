@@ -1,4 +1,4 @@
-"""Data sources: images in a folder, a table, archives, a Hugging Face dataset or an object store."""
+"""Data sources: images in a folder, table, archive, Hugging Face dataset or object store."""
 
 from pathlib import Path
 

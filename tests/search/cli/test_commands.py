@@ -13,6 +13,7 @@ from PIL import Image
 
 from search import SweepResult
 from search.record import program_name, read_trials
+from tests.support.archives import pack
 from tests.support.command_line import finesweep, flags
 from trainables.inference import Predictor
 
@@ -174,7 +175,7 @@ def test_predict_needs_neither_ray_nor_the_sweep(sweep: SweepResult, digits: Pat
 
 
 @pytest.mark.slow
-def test_predict_classifies_files_and_folders(
+def test_predict_classifies_files_folders_and_archives(
     sweep: SweepResult, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     image = sorted((digits / "one").iterdir())[0]
@@ -188,11 +189,17 @@ def test_predict_classifies_files_and_folders(
     assert (name, len(answers)) == (str(image), 2)
     assert "1 of 2 files without a prediction (not an image" in captured.err
     expected = Predictor.load(sweep.paths.export).probabilities([image])[0]
-    for name, read in (("p.csv", pd.read_csv), ("p.parquet", pd.read_parquet), ("p.json", _json)):
-        assert finesweep("predict", sweep.paths.export, digits, "--out", tmp_path / name) == 0
+    archive = pack(digits, tmp_path / "digits.tar")
+    for data, name, read in (
+        (digits, "p.csv", pd.read_csv),
+        (digits, "p.parquet", pd.read_parquet),
+        (digits, "p.json", _json),
+        (archive, "packed.csv", pd.read_csv),
+    ):
+        assert finesweep("predict", sweep.paths.export, data, "--out", tmp_path / name) == 0
         table = read(tmp_path / name)
         assert len(table) == 120
-        row = table[table["path"] == str(image)].filter(like="p.").to_numpy()[0]
+        row = table[table["path"] == str(data / "one" / image.name)].filter(like="p.").to_numpy()[0]
         assert row == pytest.approx(expected, abs=1e-5)
 
 
