@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from spaces import DataError
-from trainables.images.tar_headers import tar_members
+from trainables.images.tar_members import tar_members
 
 ARCHIVE_SUFFIX = ".tar"
 """Suffix of archives, in lower case."""

@@ -1,0 +1,108 @@
+"""Members of a tar archive: the name and place of each of its files, which are read there."""
+
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from spaces import DataError
+
+_BLOCK = 512
+"""Bytes of a header."""
+_PADDING_BYTES = 2**20
+"""Number of bytes after the last file that are looked at; most archives are filled up to 10 KiB."""
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip -d",
+    b"BZh": "bzip2 -d",
+    b"\xfd7zXZ": "xz -d",
+    b"\x28\xb5\x2f\xfd": "zstd -d",
+}
+"""Command that decompresses a file, by its first bytes."""
+
+
+class TarMember(NamedTuple):
+    """File in a tar archive."""
+
+    name: str
+    """Path in the archive, without "./" and "/" at its beginning."""
+    offset: int
+    """Place of the first byte of its content in the archive."""
+    size: int
+    """Size of the content in bytes."""
+
+
+def tar_members(file: Path) -> Iterator[TarMember]:
+    """Yield the files of a tar archive in its order, then the links to them. Reads no contents.
+
+    Folders, and links to elsewhere, are passed over. Raises `DataError` if the archive is
+    compressed, damaged, cut off, joined of several, or has sparse files.
+    """
+    places: dict[str, TarMember] = {}
+    links: dict[str, str] = {}
+    try:
+        with tarfile.open(file, "r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # else a million files take a gigabyte
+                name = _plain(member.name)
+                if member.issparse():
+                    raise DataError(f"{file} has sparse files, which have no place; unpack it.")
+                if member.isreg():
+                    places[name] = TarMember(name, member.offset_data, member.size)
+                    yield places[name]
+                elif member.islnk():
+                    links[name] = _plain(member.linkname)
+                elif member.issym():
+                    links[name] = _plain(posixpath.join(posixpath.dirname(name), member.linkname))
+            end = archive.offset
+    except tarfile.ReadError:
+        raise _refusal(file) from None
+    _check_end(file, end)
+    for name, target in links.items():
+        if target in places:
+            yield places[target]._replace(name=name)
+
+
+def _refusal(file: Path) -> DataError:
+    """Error for a file that `tarfile` can't read."""
+    with file.open("rb") as stream:
+        head = stream.read(_BLOCK)
+    for begin, command in _COMPRESSED.items():
+        if head.startswith(begin):
+            return DataError(
+                f"{file} is compressed, so its images have no place that they could be read from; "
+                f"run {command} on it, or unpack it."
+            )
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return DataError(f"{file} is not a tar archive; rename or remove it.")
+    return _cut_off(file)
+
+
+def _check_end(file: Path, position: int) -> None:
+    """Raise `DataError` if the archive does not end at ``position``, with empty blocks.
+
+    `tarfile` takes a damaged header for the end.
+    """
+    with file.open("rb") as stream:
+        stream.seek(position)
+        rest = stream.read(_PADDING_BYTES)
+    if len(rest) < _BLOCK:
+        raise _cut_off(file)
+    if rest.strip(b"\0"):
+        raise DataError(
+            f"{file} is damaged at byte {position}, or is several archives joined into one; unpack "
+            "it, or make it again."
+        )
+
+
+def _cut_off(file: Path) -> DataError:
+    return DataError(f"{file} is cut off: its end is missing; copy it or make it again.")
+
+
+def _plain(name: str) -> str:
+    """Name as a `Path` spells it."""
+    if name.startswith((".", "/")) or "./" in name or "//" in name:
+        return posixpath.normpath(name).lstrip("/")
+    return name
