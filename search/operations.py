@@ -25,6 +25,7 @@ from search.record import (
     load_sweep_config,
     log_to_file,
     mirror_of,
+    mlflow_of,
     read_trials,
     requested_config,
 )
@@ -79,6 +80,9 @@ def retrain_sweep(
             write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))
         final = finalize_model(job, spec, trials, paths, progress, StageClock(), reuse=False)
         report = write_report(paths, trials)
+        with mlflow_of(config, paths) as tracker:
+            if tracker:
+                tracker.complete(final)
     table = trial_table(trials, config.metric)
     return SweepResult(paths, table, 0, final=final, export=paths.export, report=report)
 

@@ -27,14 +27,17 @@ from search.record import (
     Profile,
     StageClock,
     SweepPaths,
+    TrialObserver,
     TrialRecord,
     extends_search,
     hold_driver_lock,
     load_sweep_config,
     log_to_file,
     mirror_of,
+    mlflow_of,
     read_trials,
     requested_config,
+    require_mlflow,
     sweep_command,
 )
 from search.result import SweepResult
@@ -58,6 +61,7 @@ class Sweep:
         search_on: Whether a resume starts more trials even if a budget has ended the search.
         asked: The settings as the user gave them, to be recorded; ``config`` by default.
         checked: Results of `check_launch`; by default, `run` calls `check_launch`.
+        observers: Observers of the trials, such as one that informs a tracker of experiments.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Sweep:
         search_on: bool = False,
         asked: SweepConfig | None = None,
         checked: CheckedInputs | None = None,
+        observers: Sequence[TrialObserver] = (),
     ) -> None:
         self.config = config
         """The settings. The metric "auto" is resolved once the images have been surveyed."""
@@ -80,6 +85,7 @@ class Sweep:
         self._search_on = search_on
         self._checked = checked
         self._asked = asked or config
+        self._observers = observers
 
     @classmethod
     def existing(
@@ -89,6 +95,7 @@ class Sweep:
         *,
         progress: Progress | None = None,
         clock: StageClock | None = None,
+        observers: Sequence[TrialObserver] = (),
     ) -> "Sweep":
         """Open a launched sweep, in order to `resume` it with ``changes`` to its settings.
 
@@ -101,6 +108,7 @@ class Sweep:
             clock=clock,
             search_on=extends_search(changes),
             asked=requested_config(paths, changes),
+            observers=observers,
         )
 
     def run(self) -> SweepResult:
@@ -153,6 +161,8 @@ class Sweep:
     def _check_packages(self) -> None:
         if self.config.retrain:
             check_export_packages(self.config.export.formats)
+        if self.config.mlflow:
+            require_mlflow()
 
     @contextmanager
     def _explaining_disk_errors(self) -> Iterator[None]:
@@ -190,8 +200,21 @@ class Sweep:
     def _search(self, prepared: Preparation, before: Sequence[TrialRecord]) -> SweepResult:
         """Run the remaining trials, then make the final model and the report.
 
-        ``before`` holds the trials as earlier runs left them.
+        ``before`` holds the trials as earlier runs left them. MLflow shows all this, if it is set.
         """
+        with mlflow_of(self.config, self.paths) as tracker:
+            observers = [*self._observers, *([tracker] if tracker else [])]
+            result = self._search_observed(prepared, before, observers)
+            if tracker and result.report:
+                tracker.complete(result.final)
+            return result
+
+    def _search_observed(
+        self,
+        prepared: Preparation,
+        before: Sequence[TrialRecord],
+        observers: Sequence[TrialObserver],
+    ) -> SweepResult:
         job = TrialJob(
             self.config,
             prepared.plan.survey.dataset,
@@ -220,6 +243,7 @@ class Sweep:
                 examined=[machine.id for machine in prepared.machines],
                 search_on=self._search_on,
                 limit=TimeLimit(deadline, seconds_after_search),
+                observers=observers,
             )
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)

@@ -8,7 +8,7 @@ from typing import Any
 from search.config.settings import Setting, SweepConfig, all_settings
 from spaces import ConfigError
 
-_LOCATIONS = ("data", "name", "results_dir", "cache_dir", "storage_path", "address")
+_LOCATIONS = ("data", "name", "results_dir", "cache_dir", "storage_path", "mlflow", "address")
 """Settings that differ between machines or sweeps: locations, and the sweep's name."""
 
 

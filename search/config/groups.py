@@ -354,7 +354,7 @@ class FinalModelSettings(SettingGroup):
 
 
 class OutputSettings(SettingGroup):
-    """Location of the sweep's files."""
+    """Location of the sweep's files, and copies of its results."""
 
     TITLE = "Output"
 
@@ -365,6 +365,23 @@ class OutputSettings(SettingGroup):
     storage_path: str = ""
     """Object store that keeps a copy of the sweep's folder, such as s3://BUCKET/PREFIX; unset keeps
     no copy."""
+    mlflow: str = ""
+    """MLflow server or database that shows the sweep and its trials, such as http://HOST:5000 or
+    sqlite:///mlflow.db; auto takes it from MLFLOW_TRACKING_URI. The experiment is that of
+    MLFLOW_EXPERIMENT_NAME, or Default. Unset sends nothing."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, uri: str) -> str:
+        """Refuses a password, which the sweep's files would show; makes a file's path absolute."""
+        if re.search(r"://[^/@]*:[^/@]*@", uri):
+            raise ValueError(
+                "must be an address without a password, because the sweep's files show it; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or give the whole address "
+                "in MLFLOW_TRACKING_URI and set mlflow to auto."
+            )
+        file = uri.removeprefix("sqlite:///")
+        return uri if file in (uri, "") else f"sqlite:///{Path(file).absolute()}"
 
     @field_validator("results_dir")
     @classmethod

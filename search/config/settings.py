@@ -73,6 +73,7 @@ RESUMABLE_SETTINGS = (
     "cache_dir",
     "cache_gib",
     "storage_path",
+    "mlflow",
     "confirm",
     "retrain",
     *FINAL_MODEL_SETTINGS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.config import SweepConfig
-from search.record import SweepPaths
+from search.record import SweepPaths, check_mlflow
 from spaces import ConfigError, SearchSpace
 from trainables.data import check_source
 from trainables.files import check_writable
@@ -23,7 +23,8 @@ class CheckedInputs:
 
 
 def check_launch(config: SweepConfig) -> CheckedInputs:
-    """Check a new sweep: its inputs must be usable, its folder new, its object store writable.
+    """Check a new sweep: its inputs must be usable, its folder new, its object store writable,
+    and MLflow must answer if it is to show the sweep.
 
     Raises `UserError`.
     """
@@ -48,6 +49,7 @@ def check_launch(config: SweepConfig) -> CheckedInputs:
         SweepPaths.existing(sweep, config.results_dir)
     check_storage(config, paths)
     check_folder("results_dir", config.results_dir)
+    check_mlflow(config)
     return inputs
 
 

@@ -23,6 +23,10 @@ from .log import log_to_file as log_to_file
 from .mirror import Mirror as Mirror
 from .mirror import download_sweep as download_sweep
 from .mirror import mirror_of as mirror_of
+from .mlflow_runs import check_mlflow as check_mlflow
+from .mlflow_runs import require_mlflow as require_mlflow
+from .mlflow_tracker import MlflowTracker as MlflowTracker
+from .mlflow_tracker import mlflow_of as mlflow_of
 from .paths import MODEL_CARD as MODEL_CARD
 from .paths import SweepPaths as SweepPaths
 from .profile import Profile as Profile
@@ -32,6 +36,7 @@ from .stored_config import ResolvedSettings as ResolvedSettings
 from .stored_config import extends_search as extends_search
 from .stored_config import load_sweep_config as load_sweep_config
 from .stored_config import requested_config as requested_config
+from .trials import CURVES as CURVES
 from .trials import Repeat as Repeat
 from .trials import Status as Status
 from .trials import TrialObserver as TrialObserver

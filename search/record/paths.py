@@ -101,6 +101,11 @@ class SweepPaths:
         return self.root / "driver.lock"
 
     @property
+    def mlflow(self) -> Path:
+        """Id of the sweep in MLflow, and the experiment that has its runs."""
+        return self.root / "mlflow.json"
+
+    @property
     def log(self) -> Path:
         """Log of all runs of the sweep."""
         return self.root / "sweep.log"

@@ -9,10 +9,13 @@ from typing import Literal, Protocol
 
 from spaces import TrialParams
 from trainables.models import ModelCost
-from trainables.training import RoundReport, best_of
+from trainables.training import METRICS, RoundReport, best_of
 
 Status = Literal["running", "completed", "stopped", "failed"]
 """State of a trial. "stopped": a stopping rule ended it early. "completed": it ended by itself."""
+
+CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
+"""Fields of a `RoundReport` that trackers of experiments show as curves."""
 
 
 def trial_name(number: int) -> str:

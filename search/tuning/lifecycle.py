@@ -59,7 +59,8 @@ class SearchLifecycle:
         paused: Decides which of the trials that were stopped go on.
         paths: Files of the sweep.
         budget: Limits of the search; also the first observer.
-        observers: Further observers. Recorded trials are replayed to all observers first.
+        observers: Further observers. Recorded trials are replayed to all of these first.
+        informed: Observers that know the recorded trials already.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class SearchLifecycle:
         budget: Budget,
         *,
         observers: Sequence[TrialObserver] = (),
+        informed: Sequence[TrialObserver] = (),
     ) -> None:
         self._journal = journal
         self._checkpoints = checkpoints
@@ -83,7 +85,7 @@ class SearchLifecycle:
         self._paused = paused
         self._paths = paths
         self._budget = budget
-        self._observers = (budget, *observers)
+        self._observers: tuple[TrialObserver, ...] = (budget, *observers)
         self._retries = Retries()
         self._running: list[int] = []
         """Numbers of the trials that Ray was asked to run and that have not ended, in order."""
@@ -98,6 +100,7 @@ class SearchLifecycle:
         """Error of a failed write to the sweep's folder. Tune would hide it in a `TuneError`."""
         for record in journal.records:
             self._replay(record)
+        self._observers += tuple(informed)
 
     def __getstate__(self) -> dict[str, Any]:
         """An empty state: Ray pickles this object with callbacks, but never reads the pickle."""

@@ -13,11 +13,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hp
 from torch.utils.tensorboard import SummaryWriter
 
-from search.record import Repeat, Status, SweepPaths, trial_name
+from search.record import CURVES, Repeat, Status, SweepPaths, trial_name
 from spaces import Choices, Range, SearchSpace, TrialParams
 from trainables.training import METRICS, RoundReport, best_of
-
-_CURVES = ("train_loss", *METRICS, "learning_rate", "seconds", "images_per_second")
 
 
 class TensorBoardWriter:
@@ -61,7 +59,7 @@ class TensorBoardWriter:
 
     def report(self, number: int, report: RoundReport) -> None:
         """Write the metrics of a round."""
-        values = {tag: getattr(report, tag) for tag in _CURVES}
+        values = {tag: getattr(report, tag) for tag in CURVES}
         best = best_of((self._best.get(number), report), self._metric)
         self._best[number] = best
         if best is not None:

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from search.planning import PreparedPlan
 from search.record import (
     MAX_KEPT_TRIALS,
     SweepPaths,
+    TrialObserver,
     ValidationLogitsStore,
     sweep_command,
     trial_name,
@@ -61,6 +62,7 @@ def run_trials(
     examined: Collection[str] | None = None,
     search_on: bool = False,
     limit: TimeLimit = UNLIMITED,
+    observers: Sequence[TrialObserver] = (),
 ) -> SearchOutcome:
     """Run the trials of the plan that the journal does not record as ended. Ray must be running.
 
@@ -76,6 +78,7 @@ def run_trials(
             now. Other machines get trials once they pass the check.
         search_on: Whether to continue a search that a budget ended in an earlier run.
         limit: When the sweep must end.
+        observers: Observers of the trials, besides those of this room.
 
     Raises:
         RunError: Trials keep failing for one cause, and none finishes a round.
@@ -88,11 +91,20 @@ def run_trials(
         examine=NodeChecker(prepared.config.cache_dir),
         examined=examined,
     )
+    informed: Sequence[TrialObserver] = ()
     while True:
         lifecycle, termination = _run_tune(
-            job, prepared, paths, resources, placement, limit, search_on=search_on
+            job,
+            prepared,
+            paths,
+            resources,
+            placement,
+            limit,
+            search_on=search_on,
+            observers=observers,
+            informed=informed,
         )
-        search_on = False
+        search_on, observers, informed = False, (), (*informed, *observers)
         if termination is Termination.STRANDED:
             _log.warning("a trial waited for machines that left the cluster; Ray Tune restarts")
         elif termination is not Termination.BUDGET_SPENT:  # else repeats may be left to run
@@ -108,6 +120,8 @@ def _run_tune(
     limit: TimeLimit,
     *,
     search_on: bool,
+    observers: Sequence[TrialObserver],
+    informed: Sequence[TrialObserver],
 ) -> tuple[SearchLifecycle, Termination | None]:
     """Run Ray Tune once, from the journal; returns the lifecycle and why the run ended early."""
     # 1. Open the records of earlier runs
@@ -144,7 +158,8 @@ def _run_tune(
             paused,
             paths,
             budget,
-            observers=[curves, leaderboard],
+            observers=[curves, leaderboard, *observers],
+            informed=informed,
         )
         scheduler = stopping_rule(
             prepared.config, job.rounds.per_epoch, journal.could_win, paused.should_go_on
