@@ -69,6 +69,8 @@ def check_mlflow(config: SweepConfig) -> None:
     require_mlflow()
     try:
         _experiment_id(_client(config.mlflow), _experiment_name())
+    except ConfigError:
+        raise
     except Exception as error:  # of the network, a database, or a plug-in of MLflow
         raise ConfigError(
             f"The mlflow {config.mlflow} can't be used ({reason_of(error)}); check the address and "
@@ -77,11 +79,12 @@ def check_mlflow(config: SweepConfig) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """First line of the error that caused ``error``, without the password of an address."""
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if isinstance(cause, Exception):
-        return reason_of(cause)
-    return re.sub(r"://[^/@\s]*@", "://", first_line(error))
+    """First line of ``error``, or of the network error behind it, without a password."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    of_network = [cause for cause in causes if isinstance(cause, OSError)]
+    return re.sub(r"://[^/@\s]*@", "://", first_line(of_network[-1] if of_network else error))
 
 
 @dataclass
@@ -234,9 +237,14 @@ def _experiment_name() -> str:
 def _experiment_id(client: "MlflowClient", name: str) -> str:
     """Id of the experiment called ``name``, which is created if there is none."""
     experiment = client.get_experiment_by_name(name)
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        created: str = client.create_experiment(name)  # its error says how to restore a deleted one
+    if experiment is None:
+        created: str = client.create_experiment(name)
         return created
+    if experiment.lifecycle_stage == "deleted":
+        raise ConfigError(
+            f"MLflow's experiment {name!r} is deleted; restore it, or set MLFLOW_EXPERIMENT_NAME "
+            "to another one."
+        )
     known: str = experiment.experiment_id
     return known
 

@@ -1,4 +1,10 @@
-"""Sweeps that several test modules of `search` look at."""
+"""Sweeps that several test modules of `search` look at, and a database for MLflow."""
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before a test imports MLflow
 
 import pytest
 
@@ -11,3 +17,24 @@ from tests.support.finalizing import finalize_best_two
 def ensemble(sweep: SweepResult, tmp_path_factory: pytest.TempPathFactory) -> SweepPaths:
     """A copy of the sweep whose final model is the mean of its two best trials."""
     return finalize_best_two(sweep.paths, tmp_path_factory.mktemp("sweeps") / "ensemble")
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow, whose tables take seconds to make, with the experiment "test"."""
+    from mlflow import MlflowClient  # takes seconds
+
+    file = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    MlflowClient(f"sqlite:///{file}").create_experiment("unused")
+    return file
+
+
+@pytest.fixture
+def mlflow(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of an empty database of MLflow, in which sweeps belong to the experiment "test"."""
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}"
+    MlflowClient(uri).create_experiment("test", artifact_location=str(tmp_path / "artifacts"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
+    return uri
