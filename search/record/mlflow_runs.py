@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -134,14 +133,17 @@ class MlflowRuns:
         known = {int(run.data.tags[_TRIAL]): _Child.of(run) for run in children}
         return cls(client, parents[0], known, metric=metric)
 
-    def send(self, trial: TrialRecord, *, status: RunStatus) -> None:
-        """Send what the run of a trial lacks: parameters, rounds, and its ``status``."""
+    def send(self, trial: TrialRecord, begun: datetime, *, status: RunStatus) -> None:
+        """Send what the run of a trial lacks: parameters, rounds, and its ``status``.
+
+        ``begun`` is when the trial began, if it has no run yet.
+        """
         from mlflow.entities import Param, RunTag
 
         client = self._client
         child = self._children.get(trial.number)
         if child is None:
-            child = self._children[trial.number] = self._create_child(trial)
+            child = self._children[trial.number] = self._create_child(trial, begun)
         if not child.has_params:
             values = trial.params.model_dump(exclude=set(trial.unused))
             params = [Param(name, str(value)) for name, value in values.items()]
@@ -160,10 +162,10 @@ class MlflowRuns:
             client.update_run(child.run_id, status=status)
         else:
             ended = trial.ended or datetime.now()
-            client.set_terminated(child.run_id, status, int(ended.timestamp() * 1000))
+            client.set_terminated(child.run_id, status, _milliseconds(ended))
         child.status = status
 
-    def _create_child(self, trial: TrialRecord) -> _Child:
+    def _create_child(self, trial: TrialRecord, begun: datetime) -> _Child:
         tags = {
             **_context(),
             _PARENT: self._parent.info.run_id,
@@ -173,14 +175,19 @@ class MlflowRuns:
         }
         if trial.repeat:
             tags[_REPEATS] = trial_name(trial.repeat.of)
-        experiment = self._parent.info.experiment_id
-        return _Child.of(self._client.create_run(experiment, tags=tags, run_name=trial.trial_id))
+        run = self._client.create_run(
+            self._parent.info.experiment_id,
+            start_time=_milliseconds(begun),
+            tags=tags,
+            run_name=trial.trial_id,
+        )
+        return _Child.of(run)
 
     def _metrics(self, trial: TrialRecord, index: int) -> Iterator["Metric"]:
         """Metrics of a round; the step is the number of the round."""
         from mlflow.entities import Metric
 
-        report, now = trial.reports[index], _milliseconds()
+        report, now = trial.reports[index], _milliseconds(datetime.now())
         values = {name: getattr(report, name) for name in ("epoch", *CURVES)}
         best = replace(trial, reports=trial.reports[: index + 1]).best(self._metric)
         if best is not None:
@@ -202,7 +209,7 @@ class MlflowRuns:
 
         run_id, has = self._parent.info.run_id, self._parent.data.metrics
         if final is not None:
-            test, now = _test_metrics(final), _milliseconds()
+            test, now = _test_metrics(final), _milliseconds(datetime.now())
             new = [Metric(name, value, now, 0) for name, value in test if has.get(name) != value]
             self._client.log_batch(run_id, metrics=new, tags=[RunTag(_FINAL_MODEL, final.name)])
         for file in (paths.report, paths.metrics, paths.model_card):
@@ -268,9 +275,9 @@ def _context() -> dict[str, str]:
     return tags
 
 
-def _milliseconds() -> int:
-    """The present time, as MLflow wants it."""
-    return int(time.time() * 1000)
+def _milliseconds(moment: datetime) -> int:
+    """A time of the driver's clock, as MLflow wants it."""
+    return int(moment.timestamp() * 1000)
 
 
 def _test_metrics(final: FinalModel) -> Iterator[tuple[str, float]]:

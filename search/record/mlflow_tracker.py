@@ -58,6 +58,7 @@ class MlflowTracker:
         self._uri, self._metric = config.mlflow, config.metric
         self._paths, self._space = paths, SearchSpace.load(str(paths.space))
         self._trials: dict[int, TrialRecord] = {}
+        self._begun: dict[int, datetime] = {}
         self._changed: set[int] = set()
         """Numbers of the trials of which MLflow may lack something."""
         self._lock = threading.Lock()
@@ -86,6 +87,7 @@ class MlflowTracker:
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
         """Record a trial and the parameters that it uses."""
+        self._begun[number] = datetime.now()
         unused = frozenset(self._space.unused_fields(params))
         self._record(TrialRecord(number, params, "running", (), "", repeat, unused=unused))
 
@@ -147,7 +149,9 @@ class MlflowTracker:
             trials = [self._trials[number] for number in sorted(changed)]
         for trial in trials:
             status = _RUN_STATUS[trial.status]
-            runs.send(trial, status="KILLED" if is_last and status == "RUNNING" else status)
+            if is_last and status == "RUNNING":
+                status = "KILLED"
+            runs.send(trial, self._begun[trial.number], status=status)
         if is_last:
             runs.end(self._end_status)
             if self._end_status == "FINISHED":

@@ -14,7 +14,7 @@ from search.record.mlflow_runs import MlflowRuns
 from spaces import TrialParams
 from tests.support.mlflow_store import curve, runs_at, sweep_of
 from tests.support.round_reports import report
-from tests.support.search_history import trial_of
+from tests.support.search_history import BEGAN, trial_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning")  # of MLflow
 
@@ -78,7 +78,7 @@ def test_a_resume_continues_the_runs_of_an_interrupted_sweep(tmp_path: Path, mlf
 def test_what_a_killed_driver_had_not_sent_is_sent(tmp_path: Path, mlflow: str) -> None:
     config, paths = sweep_of(tmp_path, mlflow)
     killed = MlflowRuns.find(mlflow, paths, metric=config.metric)
-    killed.send(trial_of(0, 0.5, status="running"), status="RUNNING")
+    killed.send(trial_of(0, 0.5, status="running"), BEGAN, status="RUNNING")
     with MlflowTracker(config, paths) as tracker:
         for number in (0, 1):
             tracker.begin(number, PARAMS)
