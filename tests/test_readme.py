@@ -4,7 +4,10 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,6 +16,7 @@ from search import SweepResult
 from search.cli.parser import make_parsers
 from search.config import read_toml
 from spaces import SearchSpace
+from tests.support.simulated_tune import run, simulated_tune
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
@@ -84,6 +88,47 @@ def test_the_points_of_the_documents_are_some() -> None:
         assert space.params(point, native_image_size=dict.fromkeys(space.backbones, 224))
 
 
+class WandbRun:
+    """A run of a small stand-in for W&B."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given, self.summary = given, dict[str, Any]()
+        self.logged: dict[int, dict[str, float]] = {}
+        self.exit_code: int | None = None
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged[step] = values
+
+    def finish(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+def test_the_observer_for_wandb_shows_a_trial_as_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = [code for code in blocks("docs/extending.md", "python") if "import wandb" in code]
+    assert len(block.splitlines()) <= 30
+    runs: list[WandbRun] = []
+
+    def init(**given: Any) -> WandbRun:
+        runs.append(WandbRun(**given))
+        return runs[-1]
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/extending.md", "exec"), names)
+    observer = names["WandbObserver"]("digits", "mine")
+    run(simulated_tune(tmp_path, observers=[observer]), "x", 0.5, 0.9)
+    (shown,) = runs
+    assert {k: shown.given[k] for k in ("id", "group")} == {"id": "mine-0000", "group": "mine"}
+    assert "unfreeze" in shown.given["config"]
+    assert {step: values["val_accuracy"] for step, values in shown.logged.items()} == {
+        1: 0.5,
+        2: 0.9,
+    }
+    assert (shown.summary["status"], shown.exit_code) == ("completed", 0)
+
+
 def test_the_demos_settings_are_valid() -> None:
     from search.config import SweepConfig
 
@@ -117,6 +162,7 @@ def test_the_python_of_a_page_runs(
     shutil.copytree(sweep.paths.root, tmp_path / "results" / "cells")
     Image.open(next(digits.rglob("*.png"))).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace())  # another test runs its observer
     for number, block in enumerate(code):
         exec(compile(block, f"{page}, block {number}", "exec"), {})
         assert len(capsys.readouterr().out.splitlines()) >= block.count("print(")

@@ -94,6 +94,7 @@ def simulated_tune(
     nodes: Sequence[Node] = (HERE,),
     settings: Mapping[str, Any] = MappingProxyType({}),
     observers: Sequence[TrialObserver] = (),
+    informed: Sequence[TrialObserver] = (),
     sampler: SamplerName = "tpe",
     most_paused: int = 0,
 ) -> SimulatedTune:
@@ -117,6 +118,7 @@ def simulated_tune(
         paths,
         budget,
         observers=observers,
+        informed=informed,
     )
     return SimulatedTune(journal, lifecycle, writer)
 

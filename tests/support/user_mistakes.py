@@ -276,6 +276,8 @@ CASES = [
     Case("an unknown sweep to resume", ["resume", "nowhere"]),
     Case("an address to resume from without a sweep", ["resume", "file:///nowhere/photos"]),
     setting("a storage path that is not an address", "--storage-path", "bucket/sweeps"),
+    setting("an MLflow server where nobody answers", "--mlflow", "http://127.0.0.1:9"),
+    setting("a password in the address of MLflow", "--mlflow", "http://me:secret@host:5000"),
     Case("a submission without a command", ["submit", "--address", "http://127.0.0.1:9"]),
     Case(
         "a submission of what needs no cluster",

@@ -42,6 +42,13 @@ def test_a_seed_proposes_the_same_points_twice(tmp_path: Path) -> None:
     assert proposals("c", 4) != proposals("d", 3)
 
 
+def test_informed_observers_hear_only_of_new_events(tmp_path: Path) -> None:
+    run(simulated_tune(tmp_path), "x", 0.5, 0.9)
+    told = Told()
+    run(simulated_tune(tmp_path, informed=[told]), "y", 0.4)
+    assert told.events == [(1, "begins"), (1, 1), (1, "completed")]
+
+
 def test_another_driver_restores_all_trials_and_resumes_interrupted_ones(tmp_path: Path) -> None:
     points = tuple(TrialParams(backbone="a", unfreeze=x) for x in (0.1, 0.2, 0.3))
     first = simulated_tune(tmp_path, points, trials=4)
