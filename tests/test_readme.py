@@ -117,7 +117,7 @@ def test_the_observer_for_wandb_shows_a_trial_as_a_run(
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     names: dict[str, Any] = {}
     exec(compile(block, "docs/extending.md", "exec"), names)
-    observer = names["WandbObserver"]("digits", "mine")
+    observer = names["WandbObserver"]("mine")
     run(simulated_tune(tmp_path, observers=[observer]), "x", 0.5, 0.9)
     (shown,) = runs
     assert {k: shown.given[k] for k in ("id", "group")} == {"id": "mine-0000", "group": "mine"}
