@@ -80,7 +80,8 @@ def retrain_sweep(
             write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))
         final = finalize_model(job, spec, trials, paths, progress, StageClock(), reuse=False)
         report = write_report(paths, trials)
-        with mlflow_of(config, paths) as tracker:
+        again = f"retrain --trial {trial}" if trial else "retrain"
+        with mlflow_of(config, paths, command=again) as tracker:
             if tracker:
                 tracker.complete(final)
     table = trial_table(trials, config.metric)

@@ -23,9 +23,9 @@ class CheckedInputs:
 
 
 def check_launch(config: SweepConfig) -> CheckedInputs:
-    """Check a new sweep: its inputs must be usable, its folder new, its object store writable,
-    and MLflow must answer if it is to show the sweep.
+    """Check a new sweep: inputs, name, object store, MLflow.
 
+    The inputs must be usable, the folder new, the object store writable, and MLflow must answer.
     Raises `UserError`.
     """
     paths = SweepPaths(config.results_dir / config.name)

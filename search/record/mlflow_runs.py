@@ -238,7 +238,7 @@ def _identity(paths: SweepPaths) -> dict[str, str]:
 
 def _experiment_name() -> str:
     """Name of the experiment that a new sweep is logged to."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:

@@ -34,10 +34,10 @@ _RUN_STATUS: dict[Status, RunStatus] = {
 
 
 def mlflow_of(
-    config: SweepConfig, paths: SweepPaths
+    config: SweepConfig, paths: SweepPaths, *, command: str = "resume"
 ) -> "AbstractContextManager[MlflowTracker | None]":
     """The `MlflowTracker` of a sweep; if ``mlflow`` is unset, a context that does nothing."""
-    return MlflowTracker(config, paths) if config.mlflow else nullcontext()
+    return MlflowTracker(config, paths, command=command) if config.mlflow else nullcontext()
 
 
 class MlflowTracker:
@@ -51,12 +51,14 @@ class MlflowTracker:
 
     Args:
         config: Settings of the sweep; ``mlflow`` must be set.
-        paths: Files of the sweep. Its settings and its search space must be written.
+        paths: Files of the sweep. Its search space must be written.
+        command: Command that sends what MLflow still lacks after the end of the block.
     """
 
-    def __init__(self, config: SweepConfig, paths: SweepPaths) -> None:
+    def __init__(self, config: SweepConfig, paths: SweepPaths, *, command: str = "resume") -> None:
         self._uri, self._metric = config.mlflow, config.metric
         self._paths, self._space = paths, SearchSpace.load(str(paths.space))
+        self._command = command
         self._trials: dict[int, TrialRecord] = {}
         self._begun: dict[int, datetime] = {}
         self._changed: set[int] = set()
@@ -160,7 +162,7 @@ class MlflowTracker:
     def _warn(self, reason: str) -> None:
         _log.warning(
             "MLflow lacks a part of the sweep (%s). The sweep goes on, and sends this part when "
-            "MLflow answers; if it has ended by then, resume it:  %s",
+            "MLflow answers; if it has ended by then, this sends it:  %s",
             reason,
-            sweep_command("resume", self._paths),
+            sweep_command(self._command, self._paths),
         )

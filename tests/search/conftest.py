@@ -21,17 +21,17 @@ def ensemble(sweep: SweepResult, tmp_path_factory: pytest.TempPathFactory) -> Sw
 
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of MLflow, whose tables take seconds to make, with the experiment "test"."""
-    from mlflow import MlflowClient  # takes seconds
+    """A new database of MLflow, whose tables take seconds to make."""
+    from mlflow import MlflowClient
 
     file = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    MlflowClient(f"sqlite:///{file}").create_experiment("unused")
+    MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
 
 
 @pytest.fixture
 def mlflow(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address of an empty database of MLflow, in which sweeps belong to the experiment "test"."""
+    """Address of a database of MLflow for one test; its sweeps belong to the experiment "test"."""
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}"

@@ -60,6 +60,7 @@ def test_a_time_budget_in_any_notation_becomes_seconds(
         ({"time_budget": "0m"}, "time_budget: must be a time such as 90m"),
         ({"sensitivity": "crack=1.5"}, "sensitivity: must be CLASS=SHARE"),
         ({"sensitivity": "crack=0.0"}, "sensitivity: must be CLASS=SHARE"),
+        ({"mlflow": "http://me:secret@host"}, "mlflow: must be an address without a password"),
     ],
 )
 def test_an_invalid_value_is_refused(values: dict[str, Any], sentence: str) -> None:
@@ -78,3 +79,10 @@ def test_a_group_of_settings_can_be_used_alone() -> None:
 
 def test_the_size_of_the_cache_is_converted_to_bytes() -> None:
     assert SweepConfig.parse({"data": "d", "cache_gib": 0.5}).cache_bytes == 2**29
+
+
+def test_a_database_of_mlflow_has_an_absolute_path() -> None:
+    here = SweepConfig.parse({"data": "d", "mlflow": "sqlite:///mlflow.db"}).mlflow
+    assert here == f"sqlite:///{Path('mlflow.db').absolute()}"
+    for uri in (here, "http://host:5000", "auto", ""):
+        assert SweepConfig.parse({"data": "d", "mlflow": uri}).mlflow == uri

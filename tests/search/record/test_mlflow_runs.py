@@ -1,4 +1,3 @@
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from search.config import SweepConfig
-from search.record import FinalModel, Repeat, RetrainedTrial, check_mlflow
+from search.record import FinalModel, Repeat, RetrainedTrial, check_mlflow, require_mlflow
 from search.record.mlflow_runs import MlflowRuns, reason_of
 from spaces import ConfigError, TrialParams
 from tests.support.mlflow_store import curve, runs_at, sweep_of
@@ -135,12 +134,15 @@ def test_auto_is_the_address_in_the_environment(
     assert runs_at(mlflow)[0].info.run_name == "cells"
 
 
-def test_mlflow_reports_no_usage_to_its_makers(mlflow: str) -> None:
-    from mlflow.telemetry.utils import is_telemetry_disabled
+def test_mlflow_sends_no_usage_data_to_its_makers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.telemetry import utils
 
-    check_mlflow(SweepConfig.parse({"data": "d", "mlflow": mlflow}))
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    assert is_telemetry_disabled()
+    monkeypatch.setattr(utils, "_IS_IN_CI_ENV_OR_TESTING", False)
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    assert not utils.is_telemetry_disabled()
+    require_mlflow()
+    assert utils.is_telemetry_disabled()
 
 
 def test_a_reason_is_the_error_of_the_network_without_a_password() -> None:
