@@ -244,12 +244,14 @@ def predict(
     if given.files and not any(map(stamp_of, given.files)):
         raise ConfigError(f"The image {str(given.files[0])!r} does not exist.")
     from search.cli.predictions import gap_lines, prediction_lines, write_predictions
+    from search.record import check_export
     from trainables.inference import Predictor
     from trainables.replacement import finish_replacing
 
     for folder in (export, export.parent):
         finish_replacing(folder)
     predictor = Predictor.load(export)
+    check_export(export, predictor)
     if grad_cam and predictor.model is None:
         raise ConfigError(
             "--grad-cam needs the timm folder of an export, which an ensemble or a model with a "

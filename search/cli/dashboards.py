@@ -11,15 +11,17 @@ from spaces import ConfigError, RunError
 
 HOST = "127.0.0.1"
 """Loopback address: other machines can't connect."""
-DASHBOARD_PORT = 8080
-"""Preferred port of optuna-dashboard; a free port is used if another program has this one."""
+TENSORBOARD_PORT, DASHBOARD_PORT = 6006, 8080
+"""Preferred ports, which are the boards' own; the next free port is used if one is taken."""
+_PORTS_TRIED = 100
+"""Number of ports from the preferred one on that are tried, before any other free port."""
 
 
 def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
     """Serve the TensorBoard runs of sweeps until Ctrl-C.
 
     Several sweeps are served from a folder with a link to each, named as the sweep. The flag
-    ``--logdir_spec`` would take paths with commas and colons apart.
+    ``--logdir_spec`` would take paths with commas and colons apart. The server prints its address.
     """
     from tensorboard import program
 
@@ -32,8 +34,10 @@ def serve_tensorboard(sweeps: Sequence[SweepPaths]) -> None:
                 again = f" ({names[:number].count(name) + 1})" if name in names[:number] else ""
                 (logdir / f"{name}{again}").symlink_to(paths.tensorboard)
         board = program.TensorBoard()
-        board.configure(argv=[None, "--logdir", str(logdir), "--host", HOST])
-        board.main()
+        address = ["--host", HOST, "--port", str(_free_port(TENSORBOARD_PORT))]
+        board.configure(argv=[None, "--logdir", str(logdir), *address])
+        if board.main():
+            raise RunError("TensorBoard can't be served; the reason is above.")
 
 
 def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
@@ -53,21 +57,23 @@ def serve_dashboard(sweeps: Sequence[SweepPaths]) -> None:
     from optuna.storages import JournalStorage
 
     optuna_dashboard.run_server(
-        JournalStorage(_ReadOnlyJournal(sweeps[0].journal)), HOST, _free_port()
+        JournalStorage(_ReadOnlyJournal(sweeps[0].journal)), HOST, _free_port(DASHBOARD_PORT)
     )
 
 
-def _free_port(preferred: int = DASHBOARD_PORT) -> int:
-    """The ``preferred`` port, or another if that is taken. Raises `RunError` if no port is free."""
-    for port in (preferred, 0):
+def _free_port(preferred: int) -> int:
+    """The first free port from ``preferred`` on. Raises `RunError` if no port is free.
+
+    A port is free if it can be bound. TensorBoard's own choice asks only whether somebody answers
+    there, and ends the process if the port can't be bound nevertheless.
+    """
+    for port in (*range(preferred, preferred + _PORTS_TRIED), 0):
         try:
             with socket.create_server((HOST, port)) as server:
                 return int(server.getsockname()[1])
         except OSError:
             continue
-    raise RunError(
-        "optuna-dashboard finds no free port on this machine; end a program that uses a port."
-    )
+    raise RunError("No port is free on this machine; end a program that uses one.")
 
 
 class _ReadOnlyJournal(JournalFile):

@@ -15,23 +15,26 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from scipy.special import softmax
 from timm.models import save_for_hf
 from torch import nn
 
 from search.config import Format
 from search.final.model_card import ExportedFormat, model_card
-from search.record import MODEL_CARD, FinalModel, SweepPaths, TrialRecord
+from search.record import (
+    MODEL_CARD,
+    TOLERANCE,
+    FinalModel,
+    SweepPaths,
+    TrialRecord,
+    compare_with_test,
+)
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
-from trainables.evaluation import Predictions
 from trainables.files import save_array
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
 from trainables.replacement import replacing
 
-TOLERANCE = 1e-3
-"""Largest difference from the trained model that is allowed, in a logit or a probability."""
 CHECKED_IMAGES = 16
 """Number of test images on which an export is compared with the model and timed."""
 TIMING_RUNS = 5
@@ -89,7 +92,7 @@ def export_model(
     images = _test_images(dataset, spec, paths)
     with torch.inference_mode():
         expected = model(images).numpy()
-    _compare_with_test(expected, dataset.classes, paths)
+    compare_with_test(expected, final, dataset.classes, paths)
     notes, exported = _notes(final, formats), []
     with replacing(out or paths.export, EXPORTED_FILES) as folder:
         # 2. Write and check each format.
@@ -192,23 +195,6 @@ def _why_not_timm(final: FinalModel) -> str:
         return f"an ensemble of {len(final.members)} trials"
     hidden = final.winner.params.head_hidden
     return f"a head with a hidden layer (head_hidden={hidden})" if hidden else ""
-
-
-def _compare_with_test(logits: np.ndarray, classes: Sequence[str], paths: SweepPaths) -> None:
-    """Raise `RunError` if the model no longer gives the probabilities stored when it was tested.
-
-    ``logits`` are the model's logits of the first test images, ``(n, classes)``.
-    """
-    if not paths.predictions.exists():
-        return
-    tested = Predictions.read(paths.predictions, classes).probabilities[: len(logits)]
-    difference = float(np.abs(softmax(logits, axis=1) - tested).max())
-    if difference > TOLERANCE:
-        raise RunError(
-            f"The model in {paths.final_weights} no longer gives the probabilities in "
-            f"{paths.predictions}, which were stored when it was tested (difference up to "
-            f"{difference:.2g}); run 'finesweep retrain {paths.root.name}' to make both anew."
-        )
 
 
 def _write_timm(

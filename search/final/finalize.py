@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from search.final.export import EXPORTED_FILES, export_model, is_exported
 from search.final.retrain import retrain_final_model
 from search.final.selection import FinalModelSpec
-from search.record import FinalModel, StageClock, SweepPaths, TrialRecord
+from search.record import FinalModel, StageClock, SweepPaths, TrialRecord, is_of_final_model
 from search.trial import TrialJob
+from spaces import ConfigError
+from trainables.inference import Predictor
 from trainables.progress import Progress
 from trainables.replacement import begin_replacing, commit_replacing, finish_replacing
 
@@ -41,7 +43,7 @@ def finalize_model(
         progress: Progress callback.
         clock: Measures the stages ``retrain`` and ``export``.
         reuse: Whether to use an earlier final model of the same ``spec`` instead of retraining. It
-            is exported only if the sweep's export lacks a format.
+            is exported only if the sweep's export lacks a format, or is of another model.
         avoid: Ids of Ray nodes that must not be used.
         deadline: Value of `time.monotonic` when the export should be there.
 
@@ -63,7 +65,7 @@ def finalize_model(
             export_model(final, trials, job.dataset, paths.staged, formats=formats)
         owned = [f"export/{name}" for name in EXPORTED_FILES]
         commit_replacing(paths.root, ["retrained/*", *owned])
-    elif not is_exported(final, formats, paths.export):
+    elif not (is_exported(final, formats, paths.export) and _has_its_export(paths)):
         progress("exporting", 0, 0)
         with clock.stage("export"):
             export_model(final, trials, job.dataset, paths, formats=formats)
@@ -71,6 +73,15 @@ def finalize_model(
         "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
     )
     return final
+
+
+def _has_its_export(paths: SweepPaths) -> bool:
+    """Whether the sweep's export is of its final model. A TorchScript file alone is believed."""
+    try:
+        predictor = Predictor.load(paths.export)
+    except ConfigError:  # nothing there that a predictor opens
+        return True
+    return is_of_final_model(predictor, paths)
 
 
 def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:

@@ -22,7 +22,7 @@ from search.record import (
     program_name,
 )
 from trainables.data import Dataset
-from trainables.evaluation import Predictions, bootstrap_intervals, calibration_curve
+from trainables.evaluation import bootstrap_intervals, calibration_curve
 from trainables.inference import ModelSpec
 from trainables.listing import SPLITS
 from trainables.models import weights_licence
@@ -105,7 +105,7 @@ def _geometry(spec: ModelSpec) -> str:
 
 def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tuple[str, str, str]]:
     """Rows of the table of metrics: name, value, 95% interval."""
-    predictions = Predictions.read(paths.predictions, dataset.classes)
+    predictions = final.predictions(paths, dataset.classes)
     probabilities, labels = predictions.probabilities, predictions.labels
     test, bootstrap = final.test, bootstrap_intervals(probabilities, labels)
     rows = [

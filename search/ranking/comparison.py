@@ -13,7 +13,7 @@ from search.ranking.leaderboard import rank, trial_table
 from search.record import FinalModel, SweepPaths, TrialRecord, load_sweep_config, read_trials
 from spaces import ConfigError
 from trainables.data import Dataset
-from trainables.evaluation import McNemarTest, Predictions
+from trainables.evaluation import McNemarTest
 
 _UNEVALUABLE = (
     ArithmeticError,
@@ -176,7 +176,7 @@ def _mcnemar_tests(sweeps: Sequence[_Launched]) -> tuple[McNemarTest, ...]:
 
 def _correct_by_image(sweep: _Launched) -> pd.Series:
     """Whether the final model is right, indexed by the digest and the label of each test image."""
-    tested = Predictions.read(sweep.paths.predictions, sweep.dataset.classes)
+    tested = FinalModel.read(sweep.paths).predictions(sweep.paths, sweep.dataset.classes)
     labels = np.array(sweep.dataset.classes)[tested.labels]
     index = [sweep.dataset.digests_at(sweep.dataset.rows("test")), labels]
     return pd.Series(tested.correct, index=index).sort_index(kind="stable")

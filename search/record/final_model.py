@@ -4,15 +4,23 @@ Importing it needs no torch; loading the model does.
 """
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter
 
+from search.record.invocation import sweep_command
 from search.record.paths import SweepPaths
-from spaces import TrialParams
-from trainables.evaluation import McNemarTest, SensitivitySpecificity, TestMetrics
+from spaces import RunError, TrialParams
+from trainables.evaluation import (
+    McNemarTest,
+    Predictions,
+    SensitivitySpecificity,
+    TestMetrics,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,13 +50,20 @@ class RetrainedTrial:
         ``classes`` is the number of classes; ``exportable`` chooses timm layers that can be
         exported.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file  # reading the test result needs no torch
 
         from trainables.models import Weights, build_model
 
         untrained = Weights(self.params.backbone, "retrained", None)
         model = build_model(self.params, untrained, classes, exportable=exportable)
-        model.load_state_dict(load_file(file))
+        try:
+            model.load_state_dict(load_file(file))
+        except (RuntimeError, SafetensorError):  # of another model, or cut
+            raise RunError(
+                f"{file} does not hold the weights of {self.params.backbone}, which trial "
+                f"{self.trial_id} was retrained to; restore the file, or run 'finesweep retrain'."
+            ) from None
         return model.eval()
 
 
@@ -121,6 +136,22 @@ class FinalModel:
             TypeAdapter(ProbeBaseline | None).validate_python(values.get("probe")),
             values.get("flips", "none"),
         )
+
+    def predictions(self, paths: SweepPaths, classes: Sequence[str]) -> Predictions:
+        """Read the probabilities of the test images, in the order of ``classes``.
+
+        Raises `RunError` if they don't have the accuracy of this test, as when one of the files
+        was copied from elsewhere.
+        """
+        predictions = Predictions.read(paths.predictions, classes)
+        accuracy = float(predictions.correct.mean())
+        if not math.isclose(accuracy, self.test.accuracy):
+            raise RunError(
+                f"{paths.predictions} has a test accuracy of {accuracy:.4f}, but "
+                f"{paths.metrics} has {self.test.accuracy:.4f}, so they are of different models; "
+                f"restore both, or make both anew with '{sweep_command('retrain', paths)}'."
+            )
+        return predictions
 
     def load(self, paths: SweepPaths, classes: int, *, exportable: bool = False) -> "nn.Module":
         """Load the trained model on the CPU, in eval mode: that of one member, or an `Ensemble`.

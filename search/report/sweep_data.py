@@ -139,7 +139,7 @@ class SweepData:
             dataset=dataset,
             trials=tuple(trials),
             final=final,
-            predictions=Predictions.read(paths.predictions, dataset.classes) if final else None,
+            predictions=final.predictions(paths, dataset.classes) if final else None,
         )
 
     @property

@@ -68,7 +68,7 @@ class Predictor:
     ) -> None:
         self.spec = spec
         self.model = model
-        self._forward = forward
+        self.forward = forward
 
     @classmethod
     def load(cls, export: Path) -> Self:
@@ -209,4 +209,4 @@ class Predictor:
 
     def _logits(self, resized: Sequence[np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
-            return self._forward(self.spec.normalise(resized))
+            return self.forward(self.spec.normalise(resized))
