@@ -7,16 +7,15 @@ import os
 import socket
 
 from ray._private import services
+from ray.exceptions import RayError
 
 from spaces import ConfigError
 from spaces.errors import first_line
 
 _TIMEOUT_SECONDS = 5.0
 
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
-"""A frame of HTTP/2 (RFC 9113, sections 4.1 and 6.5): its length, type, flags and stream."""
-_TYPE_OF_SETTINGS = 4
+_HEALTH_CHECK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+"""A gRPC method that every Ray cluster answers at its address."""
 
 
 def check_address(address: str) -> None:
@@ -41,29 +40,52 @@ def check_address(address: str) -> None:
     host, _, port = found.rpartition(":")
     try:
         place = (host.strip("[]"), int(port))
-        with socket.create_connection(place, _TIMEOUT_SECONDS) as connection:
-            speaks = "RAY_USE_TLS" in os.environ or _speaks_http2(connection)
+        socket.create_connection(place, _TIMEOUT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise no_cluster(address, f"{found}: {error}") from None
-    if not speaks:
-        raise no_cluster(address, f"what listens at {found} is not Ray")
+    if "RAY_USE_TLS" not in os.environ:
+        _check_answer(address, found)
 
 
 def no_cluster(address: str, reason: str) -> ConfigError:
     """The error for an ``address`` that can't be connected to, for a ``reason``."""
     return ConfigError(
         f"No Ray cluster answers at {address!r} ({reason}); start one with "
-        "'ray start --head' or use --address local. A running cluster may require a token: "
-        "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
-        "on the cluster."
+        "'ray start --head' or use --address local."
     )
 
 
-def _speaks_http2(connection: socket.socket) -> bool:
-    """Whether the server greets as one of gRPC does, which Ray is."""
-    connection.sendall(_HTTP2_PREFACE + _EMPTY_SETTINGS)
+def _check_answer(address: str, found: str) -> None:
+    """Raise `ConfigError` unless what listens at ``found``, a HOST:PORT, is Ray and lets us in."""
+    import grpc  # a local cluster does not need it
+
     try:
-        greeting = connection.recv(len(_EMPTY_SETTINGS))
-    except TimeoutError:
-        return False
-    return len(greeting) > 3 and greeting[3] == _TYPE_OF_SETTINGS
+        headers = _authentication()
+    except RayError:
+        raise _token_needed("RAY_AUTH_MODE is token, but no token was found") from None
+    with grpc.insecure_channel(found, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        ask = channel.unary_unary(_HEALTH_CHECK)
+        try:
+            ask(b"", timeout=_TIMEOUT_SECONDS, metadata=tuple(headers.items()))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                fault = "refuses this machine's token" if headers else "requires a token"
+                raise _token_needed(f"The Ray cluster at {address!r} {fault}") from None
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise no_cluster(address, f"what listens at {found} is not Ray") from None
+
+
+def _authentication() -> dict[str, str]:
+    """Headers with this machine's token. Raises `RayError` if Ray should send one and has none."""
+    if "RAY_AUTH_MODE" not in os.environ:
+        return {}
+    from ray._private.authentication import http_token_authentication
+
+    return http_token_authentication.get_auth_headers_if_auth_enabled({})
+
+
+def _token_needed(fault: str) -> ConfigError:
+    return ConfigError(
+        f"{fault}; with RAY_AUTH_MODE=token, set RAY_AUTH_TOKEN to what 'ray get-auth-token' "
+        "prints on the cluster, or RAY_AUTH_TOKEN_PATH to a file that holds it."
+    )

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +105,14 @@ def test_an_interrupt_waits_until_ray_has_started(monkeypatch: pytest.MonkeyPatc
     assert signal.getsignal(signal.SIGINT) is before
 
 
-OLDER = """
+HEAD = """
 import sys
 import ray
 
-ray.__version__ = "2.9.0"
+ray.__version__ = sys.argv[1]
 from ray.scripts.scripts import main
 
-sys.argv = ["ray", "start", "--head", *sys.argv[1:]]
+sys.argv = ["ray", "start", "--head", *sys.argv[2:]]
 main()
 """
 
@@ -120,37 +122,69 @@ def test_a_cluster_of_another_version_is_told_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with tempfile.TemporaryDirectory(prefix="old", dir="/tmp") as folder:  # short, for sockets
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        start = ["--num-cpus=1", f"--port={port}", f"--temp-dir={folder}", "--block"]
-        head = subprocess.Popen(
-            [sys.executable, "-c", OLDER, *start, "--include-dashboard=false"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            said = ""
-            while "Version mismatch" not in said:
-                assert head.poll() is None, said
-                time.sleep(1)
-                said = _connect(f"127.0.0.1:{port}")
-        finally:
-            for process in [*psutil.Process(head.pid).children(recursive=True), head]:
-                process.kill()
-            head.wait()
+    with started_head("2.9.0") as (address, head):
+        said = ""
+        while "Version mismatch" not in said:
+            assert head.poll() is None, said
+            time.sleep(1)
+            said = _connect(address)
     assert said.count("\n") == 1
     assert said.startswith("ConfigError: The Ray cluster at ")
     assert "Ray: 2.9.0" in said
     assert said.endswith("install the same versions on every machine.\n")
 
 
-def _connect(address: str) -> str:
-    """What connecting to a cluster says, in a process of its own."""
-    script = f"""if True:
-        from search.cluster import connect_to_ray
+@pytest.mark.slow
+def test_a_token_that_is_missing_or_wrong_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # without a token in ~/.ray
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "the-cluster's")
+    with started_head(ray.__version__) as (address, head):
+        while said := _connect(address, check="address.check_address"):
+            assert head.poll() is None, said
+            time.sleep(1)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+        wrong = _connect(address, check="address.check_address")
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+        none = _connect(address, check="address.check_address")
+        monkeypatch.delenv("RAY_AUTH_MODE")
+        off = _connect(address, check="address.check_address")
+    cluster = f"ConfigError: The Ray cluster at '{address}'"
+    way_out = "; with RAY_AUTH_MODE=token, set RAY_AUTH_TOKEN to what 'ray get-auth-token' prints "
+    assert wrong.startswith(f"{cluster} refuses this machine's token{way_out}")
+    assert off.startswith(f"{cluster} requires a token{way_out}")
+    assert none.startswith(f"ConfigError: RAY_AUTH_MODE is token, but no token was found{way_out}")
+    assert [said.count("\n") for said in (wrong, none, off)] == [1, 1, 1]
+
+
+@contextmanager
+def started_head(version: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The address of a cluster that calls itself of a version of Ray, and its first process."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # short, for sockets
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        start = ["--num-cpus=1", f"--port={port}", f"--temp-dir={folder}", "--block"]
+        head = subprocess.Popen(
+            [sys.executable, "-c", HEAD, version, *start, "--include-dashboard=false"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            connect_to_ray({address!r})
+            yield f"127.0.0.1:{port}", head
+        finally:
+            for process in [*psutil.Process(head.pid).children(recursive=True), head]:
+                process.kill()
+            head.wait()
+
+
+def _connect(address: str, *, check: str = "connection.connect_to_ray") -> str:
+    """What connecting to a cluster says, in a process of its own; ``check`` may do a part of it."""
+    script = f"""if True:
+        from search.cluster import address, connection
+        try:
+            {check}({address!r})
         except Exception as error:
             print(f"{{type(error).__name__}}: {{error}}")
     """
