@@ -10,8 +10,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,6 +26,10 @@ from trainables.process_limits import available_cpus
 
 TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""
+_PRELOADED = f"finesweep,{TRAINABLE_MODULE}"
+"""``finesweep`` first, which finds our packages also where PYTHONPATH has others of their names."""
+_OUR_FOLDER = Path(__file__).parents[2]
+"""Folder that holds our packages."""
 
 
 def connect_to_ray(address: str) -> None:
@@ -46,7 +51,10 @@ def connect_to_ray(address: str) -> None:
     if address != "local":
         check_address(address)
         try:
-            ray.init(address, **options)
+            # Ray puts the working directory first on the path of the workers, which import our
+            # packages: a user's search.py must not be there.
+            with chdir(_OUR_FOLDER):
+                ray.init(address, **options)
         except (OSError, ValueError) as error:
             raise no_cluster(address, first_line(error)) from None
         except RuntimeError as error:  # another version of Ray or Python
@@ -56,7 +64,7 @@ def connect_to_ray(address: str) -> None:
                 "versions on every machine."
             ) from None
         return
-    os.environ.setdefault("RAY_preload_python_modules", TRAINABLE_MODULE)
+    os.environ.setdefault("RAY_preload_python_modules", _PRELOADED)
     folder = temporary_folder()
     try:
         with _interrupts_held_back():

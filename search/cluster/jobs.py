@@ -69,7 +69,7 @@ def entrypoint_script(arguments: Sequence[str], settings_file: Path | None = Non
     Ray's ``working_dir`` could send the file instead, but each worker would then get a runtime
     environment of its own, which takes several seconds to start.
     """
-    command = f"exec {shlex.join(['python', '-m', 'search', *arguments])}"
+    command = f"exec {shlex.join(['python', '-m', 'finesweep', *arguments])}"
     if settings_file is None:
         return f"cd && {command}"
     text = settings_file.read_text(encoding="utf-8").rstrip("\n")

@@ -14,7 +14,7 @@ def program_name() -> str:
     if shutil.which("finesweep"):
         return "finesweep"
     script = Path(sys.argv[0])
-    return os.path.relpath(script) if script.name == "finesweep" else "python -m search"
+    return os.path.relpath(script) if script.name == "finesweep" else "python -m finesweep"
 
 
 def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:

@@ -36,5 +36,5 @@ fi
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1  # two minutes before the time limit
 srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" -- \
-    python -m search "${sweep[@]}" --results-dir "$RESULTS" --address "$address" &
+    python -m finesweep "${sweep[@]}" --results-dir "$RESULTS" --address "$address" &
 wait $!

@@ -8,12 +8,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from search.final.selection import EnsembleMember
-from search.operations import report_sweep
+from search.operations import export_sweep, report_sweep
 from search.record import FinalModel, SweepPaths, is_of_final_model, read_trials
-from search.result import SweepResult
 from spaces import RunError
 from tests.support.command_line import finesweep
 from tests.support.finalizing import finalize_from_untrained
+from tests.support.shapes import draw_shapes
 from trainables.inference import Predictor
 
 LEFT = Path(__file__).parents[2] / "fixtures" / "sweep_0_1"
@@ -88,16 +88,18 @@ def test_predictions_of_another_model_are_not_reported(old: SweepPaths, tmp_path
 
 @pytest.mark.slow
 def test_a_sweep_that_is_finalized_again_replaces_an_export_of_another_model(
-    sweep: SweepResult, tmp_path: Path
+    old: SweepPaths, tmp_path: Path
 ) -> None:
-    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "sweep")))
-    first = [EnsembleMember(read_trials(paths.journal)[0])]
-    finalize_from_untrained(paths, first)
+    images = draw_shapes(tmp_path / "shapes")
+    old.dataset.write_text(old.dataset.read_text().replace("/data/shapes", str(images)))
+    earlier = shutil.copytree(old.export, tmp_path / "earlier")
+    winner = FinalModel.read(old).winner.trial_id
+    other = next(t for t in read_trials(old.journal) if t.trial_id != winner)
+    finalize_from_untrained(old, [EnsembleMember(other)])
+    export_sweep(old, formats=["timm", "onnx", "pt2"], out=tmp_path / "other")
     for file in ("model.onnx", "model.pt2", ""):
-        assert is_of_final_model(Predictor.load(paths.export / file), paths)
-    shutil.rmtree(paths.export)
-    shutil.copytree(sweep.paths.export, paths.export)
-    for file in ("model.onnx", "model.pt2", ""):
-        assert not is_of_final_model(Predictor.load(paths.export / file), paths)
-    finalize_from_untrained(paths, first, reuse=True)
-    assert is_of_final_model(Predictor.load(paths.export), paths)
+        assert is_of_final_model(Predictor.load(tmp_path / "other" / file), old)
+    shutil.copytree(earlier, old.export, dirs_exist_ok=True)
+    assert not is_of_final_model(Predictor.load(old.export), old)
+    finalize_from_untrained(old, [EnsembleMember(other)], reuse=True)
+    assert is_of_final_model(Predictor.load(old.export), old)

@@ -17,7 +17,7 @@ def test_the_program_is_called_by_its_name_if_the_shell_finds_it(installed: None
 
 @pytest.mark.parametrize(
     ("script", "name"),
-    [("bin/finesweep", "bin/finesweep"), ("search/__main__.py", "python -m search")],
+    [("bin/finesweep", "bin/finesweep"), ("finesweep.py", "python -m finesweep")],
 )
 def test_otherwise_the_program_is_called_as_it_was_started(
     script: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
