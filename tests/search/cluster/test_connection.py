@@ -1,21 +1,17 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import ray
 
 from search.cluster import connect_to_ray
+from tests.support.ray_heads import started_head
 
 SCRIPT = """
 import json, os, subprocess, sys, time
@@ -105,18 +101,6 @@ def test_an_interrupt_waits_until_ray_has_started(monkeypatch: pytest.MonkeyPatc
     assert signal.getsignal(signal.SIGINT) is before
 
 
-HEAD = """
-import sys
-import ray
-
-ray.__version__ = sys.argv[1]
-from ray.scripts.scripts import main
-
-sys.argv = ["ray", "start", "--head", *sys.argv[2:]]
-main()
-"""
-
-
 @pytest.mark.slow
 def test_a_cluster_of_another_version_is_told_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
@@ -157,26 +141,6 @@ def test_a_token_that_is_missing_or_wrong_is_told_in_one_sentence(
     assert off.startswith(f"{cluster} requires a token{way_out}")
     assert none.startswith(f"ConfigError: RAY_AUTH_MODE is token, but no token was found{way_out}")
     assert [said.count("\n") for said in (wrong, none, off)] == [1, 1, 1]
-
-
-@contextmanager
-def started_head(version: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The address of a cluster that calls itself of a version of Ray, and its first process."""
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # short, for sockets
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        start = ["--num-cpus=1", f"--port={port}", f"--temp-dir={folder}", "--block"]
-        head = subprocess.Popen(
-            [sys.executable, "-c", HEAD, version, *start, "--include-dashboard=false"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield f"127.0.0.1:{port}", head
-        finally:
-            for process in [*psutil.Process(head.pid).children(recursive=True), head]:
-                process.kill()
-            head.wait()
 
 
 def _connect(address: str, *, check: str = "connection.connect_to_ray") -> str:
