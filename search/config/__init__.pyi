@@ -9,8 +9,8 @@ from .rounds import Rounds as Rounds
 from .rounds import expected_rounds as expected_rounds
 from .rounds import images_per_epoch as images_per_epoch
 from .sensitivity import positive_class_index as positive_class_index
-from .settings import GROUPS as GROUPS
 from .settings import FREEZE_THAW_EPOCHS as FREEZE_THAW_EPOCHS
+from .settings import GROUPS as GROUPS
 from .settings import MOST_EPOCHS as MOST_EPOCHS
 from .settings import RESUMABLE_SETTINGS as RESUMABLE_SETTINGS
 from .settings import RETRAIN_SETTINGS as RETRAIN_SETTINGS

@@ -203,7 +203,9 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths, max_rounds: int) ->
 
 def _most_paused(config: SweepConfig, resources: Resources) -> int:
     """Largest number of paused trials."""
-    return max(_FEWEST_PAUSED, 2 * resources.concurrent) if config.stopping_rule == "freeze-thaw" else 0
+    if config.stopping_rule != "freeze-thaw":
+        return 0
+    return max(_FEWEST_PAUSED, 2 * resources.concurrent)
 
 
 def _logits_store(
