@@ -42,8 +42,7 @@ def tar_members(file: Path) -> Iterator[TarMember]:
     links: dict[str, str] = {}
     try:
         with tarfile.open(file, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members.clear()  # else a million files take a gigabyte
+            for member in archive:
                 name = _plain(member.name)
                 if member.issparse():
                     raise DataError(f"{file} has sparse files, which have no place; unpack it.")
