@@ -2,15 +2,15 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spaces import DataError
 from spaces.errors import first_line
 from spaces.wording import counted, name_some
-from trainables.archives.samples import Sample, sample_values, samples_of
+from trainables.archives.samples import sample_values, samples_of
 from trainables.archives.shards import Shard, Shards
 from trainables.listing import (
     Listing,
@@ -30,6 +30,9 @@ from trainables.tables import (
     sum_unused,
     without_repeats,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASS_COLUMN = "cls"
 """Column with the labels, by the format's convention."""
@@ -59,38 +62,96 @@ def read_webdataset(shards: Shards, options: ReadOptions) -> Listing:
     if options.image_root:
         raise DataError(f"The images of {shards.root} are inside it; leave out --image-root.")
     by_split = _shards_by_split(shards, options)
-    samples = {shard: samples_of(shard) for shard in shards.shards}
-    image_columns = _image_columns([s for found in samples.values() for s in found])
-    parts = []
-    for split, members in by_split.items():
-        part = {shard: samples[shard] for shard in members}
-        parts.append(_list_part(shards, part, image_columns, split, options))
+    contents = {shard: _read_shard(shards.root, shard) for shard in shards.shards}
+    extensions = sorted({extension for found in contents.values() for extension in found.images})
+    read, images = _with_one_image([found.frame for found in contents.values()], extensions)
+    frames = dict(zip(contents, read, strict=True))
+    parts = [
+        _list_part(shards, [frames[shard] for shard in members], images, split, options)
+        for split, members in by_split.items()
+    ]
     notes = [*shards.notes, *(note for part in parts for note in part.notes)]
     if list(by_split) != [None]:
         notes += eval_notes((shard.folder for shard in shards.shards), options.eval_is)
-    archives = counted(len(shards.shards), "tar archive")
+    passed_over = [pair for found in contents.values() for pair in found.passed_over]
     return Listing(
         shards.root,
-        f"a WebDataset in {archives} ({parts[0].kind})",
+        f"a WebDataset in {counted(len(contents), 'tar archive')} ({parts[0].kind})",
         tuple(row for part in parts for row in part.rows),
-        (*sum_unused([item for part in parts for item in part.unused]), *_unused(shards, samples)),
+        (*sum_unused([u for part in parts for u in part.unused]), *_unused(shards, passed_over)),
         tuple(dict.fromkeys(notes)),
     )
 
 
+@dataclass(frozen=True)
+class _Content:
+    """Samples of one archive, without the contents of images."""
+
+    frame: "pd.DataFrame"
+    """Row of each sample with an image: the image's path below the source in the column of its
+    extension, and what the files beside it say."""
+    images: frozenset[str]
+    """Columns of images."""
+    passed_over: list[tuple[str, str]]
+    """Reason and path of each file and sample that is not used."""
+
+
+def _read_shard(root: Path, shard: Shard) -> _Content:
+    """Samples of an archive. Raises `DataError` if a JSON file is malformed."""
+    import pandas as pd  # slow to import, and most data are folders
+
+    samples = samples_of(shard)
+    used = [sample for sample in samples if sample.images]
+    passed_over = [("samples without an image", shard.join(s.key)) for s in samples if not s.images]
+    passed_over += [
+        ("files that are not images", shard.join(name)) for s in samples for name in s.others
+    ]
+    try:
+        records = [
+            values | {extension: shard.join(name) for extension, name in sample.images.items()}
+            for sample, values in zip(used, sample_values(root / shard.path, used), strict=True)
+        ]
+    except ValueError as error:
+        raise DataError(f"{first_line(error).rstrip('.')}; make its archive again.") from None
+    images = frozenset(extension for sample in used for extension in sample.images)
+    return _Content(pd.DataFrame(records, dtype=object), images, passed_over)
+
+
+def _with_one_image(
+    frames: "Sequence[pd.DataFrame]", extensions: Sequence[str]
+) -> "tuple[list[pd.DataFrame], list[str]]":
+    """Frames and their columns of images: one, called "image", if no sample has several images."""
+    pairs = [(frame, [e for e in extensions if e in frame]) for frame in frames]
+    if len(extensions) < 2 or any((frame[own].count(axis=1) > 1).any() for frame, own in pairs):
+        return list(frames), list(extensions)
+    merged = [
+        frame.drop(columns=own).assign(image=frame[own].bfill(axis=1).iloc[:, 0]) if own else frame
+        for frame, own in pairs
+    ]
+    return merged, ["image"]
+
+
 def _list_part(
     shards: Shards,
-    part: Mapping[Shard, Sequence[Sample]],
-    image_columns: Mapping[str, str],
+    frames: "Sequence[pd.DataFrame]",
+    images: Sequence[str],
     split: SplitName | None,
     options: ReadOptions,
 ) -> Listing:
     """Listing of the archives of one split."""
+    import pandas as pd
+
     source = shards.root
-    table = _table(shards, part, image_columns)
-    chosen = replace(options, image_column=_image_column(table, image_columns, options, source))
-    if options.label_column is None and CLASS_COLUMN in table.frame:
-        chosen = replace(chosen, label_column=CLASS_COLUMN)
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        raise DataError(f"{source} has archives without an image; add images or remove them.")
+    table = Table(pd.concat(filled, ignore_index=True))
+    own = [column for column in images if column in table.frame]
+    image = options.image_column or own[0]
+    if len(own) > 1 and options.image_column is None:
+        raise choice_error("the images", own, "--image-column", source, table)
+    label = options.label_column or (CLASS_COLUMN if CLASS_COLUMN in table.frame else None)
+    chosen = replace(options, image_column=image, label_column=label)
     columns = choose_columns(table, chosen, source, has_split=split is not None)
     table, note = _with_class_names(table, columns.label, shards)
     labelled = labelled_rows(table, columns, source, split=split, eval_is=options.eval_is)
@@ -99,45 +160,6 @@ def _list_part(
     rows, repeated = without_repeats(paths, labelled.rows, source)
     unused = (*labelled.unused, *repeated)
     return Listing(source, describe_columns(columns), tuple(rows), unused, (*labelled.notes, *note))
-
-
-def _table(
-    shards: Shards, part: Mapping[Shard, Sequence[Sample]], image_columns: Mapping[str, str]
-) -> Table:
-    """Table of all samples with an image. Images are given by their paths below the source."""
-    import pandas as pd  # slow to import, and most data are folders
-
-    records: list[dict[str, Any]] = []
-    for shard, samples in part.items():
-        with_images = [sample for sample in samples if sample.images]
-        try:
-            values = sample_values(shards.root / shard.path, with_images)
-            for sample, record in zip(with_images, values, strict=True):
-                images = {image_columns[e]: shard.join(n) for e, n in sample.images.items()}
-                records.append(record | images)
-        except ValueError as error:
-            raise DataError(f"{first_line(error).rstrip('.')}; make its archive again.") from None
-    if not records:
-        raise DataError(f"{shards.root} has archives without an image; add images or remove them.")
-    return Table(pd.DataFrame(records, dtype=object))
-
-
-def _image_columns(samples: Sequence[Sample]) -> dict[str, str]:
-    """Column of the images with each extension: one for all, unless a sample has several images."""
-    extensions = Counter(extension for sample in samples for extension in sample.images)
-    if len(extensions) > 1 and all(len(sample.images) < 2 for sample in samples):
-        return dict.fromkeys(extensions, "image")
-    return {extension: extension for extension in extensions}
-
-
-def _image_column(
-    table: Table, image_columns: Mapping[str, str], options: ReadOptions, source: Path
-) -> str:
-    """Column of the images: the only one, or the one that the user names."""
-    candidates = sorted(set(image_columns.values()) & set(table.frame.columns))
-    if options.image_column or len(candidates) == 1:
-        return options.image_column or candidates[0]
-    raise choice_error("the images", candidates, "--image-column", source, table)
 
 
 def _with_class_names(
@@ -209,16 +231,12 @@ def _shards_by_split(shards: Shards, options: ReadOptions) -> dict[SplitName | N
     return dict(by_split)
 
 
-def _unused(shards: Shards, samples: Mapping[Shard, Sequence[Sample]]) -> list[Unused]:
-    """Samples without an image, files of other kinds, and what was passed over."""
-    reasons = [*shards.beside.skipped, *shards.skipped]
+def _unused(shards: Shards, passed_over: Sequence[tuple[str, str]]) -> list[Unused]:
+    """What was passed over in archives and beside them, by reason."""
     beside = [path for path in shards.beside_paths if path not in (*_NAME_FILES, *_INFO_FILES)]
+    reasons = [*shards.beside.skipped, *shards.skipped]
     reasons += [("files beside the archives", path) for path in beside]
-    for shard, found in samples.items():
-        for sample in found:
-            if not sample.images:
-                reasons.append(("samples without an image", shard.join(sample.key)))
-            reasons += [("files that are not images", shard.join(name)) for name in sample.others]
+    reasons += passed_over
     examples = dict(reversed(reasons))
     counts = Counter(reason for reason, _ in reasons)
     return [Unused(reason, count, examples[reason]) for reason, count in counts.items()]

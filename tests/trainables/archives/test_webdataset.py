@@ -119,8 +119,17 @@ def test_several_images_in_a_sample_need_an_answer(tmp_path: Path) -> None:
 
 
 def test_images_with_different_extensions_are_one_column(tmp_path: Path) -> None:
-    write_tar(tmp_path / "x.tar", {"1.jpg": b"", "1.cls": "0", "2.png": b"", "2.cls": "1"})
-    assert [row.path.name for row in listing(tmp_path).rows] == ["1.jpg", "2.png"]
+    write_tar(tmp_path / "x-00.tar", {"1.jpg": b"", "1.cls": "0", "2.png": b"", "2.cls": "1"})
+    write_tar(tmp_path / "x-01.tar", {"3.jpg": b"", "3.cls": "0"})
+    write_tar(tmp_path / "x-02.tar", {"notes.txt": b""})
+    assert [row.path.name for row in listing(tmp_path).rows] == ["1.jpg", "2.png", "3.jpg"]
+
+
+def test_archives_of_a_split_without_an_image_are_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "train-00.tar", LABELS)
+    write_tar(tmp_path / "val-00.tar", {"1.cls": "0"})
+    with pytest.raises(DataError, match="has archives without an image; add images or remove"):
+        listing(tmp_path)
 
 
 def test_what_is_not_used_is_named(tmp_path: Path) -> None:
