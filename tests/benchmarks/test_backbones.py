@@ -7,7 +7,7 @@ import timm
 
 from tests.benchmarks.backbones.fine_tunes import FineTunes, timm_name
 from tests.benchmarks.backbones.leave_one_out import MEAN_RANK, OURS, PUBLISHED, LeaveOneOut
-from tests.benchmarks.backbones.prior import Constants, Prior
+from tests.benchmarks.backbones.prior import Constants, Effects, Prior, capped
 
 SETS = 16
 CONSTANTS = Constants(depth=30, rank=1, kinship=3)
@@ -22,6 +22,11 @@ def tunes() -> FineTunes:
     accuracy = quality[:, None] + rng.normal(0, 1, (30, SETS))
     accuracy[:10, ::4] += 40
     return FineTunes(models, [f"set {s}" for s in range(SETS)], accuracy)
+
+
+def prior_of(tunes: FineTunes, accuracy: np.ndarray) -> Prior:
+    effects = Effects.of(capped(accuracy, CONSTANTS.depth))
+    return effects.prior(tunes.architectures, CONSTANTS)
 
 
 def test_whole_sets_other_rates_and_lone_tasks_are_no_records(tmp_path: Path) -> None:
@@ -68,14 +73,14 @@ def test_a_model_that_timm_lacks_has_no_name_there(model: str) -> None:
 
 
 def test_a_disappointing_pick_lowers_its_whole_architecture(tunes: FineTunes) -> None:
-    prior = Prior.learn(tunes.accuracy[:, 1:], tunes.architectures, CONSTANTS)
+    prior = prior_of(tunes, tunes.accuracy[:, 1:])
     first, second, *_ = prior.in_turn(tunes.accuracy[:, 0], 3)
     assert tunes.architectures[first] == "vit"
     assert tunes.architectures[second] == "swin"
 
 
 def test_picks_without_a_result_are_of_both_architectures(tunes: FineTunes) -> None:
-    prior = Prior.learn(tunes.accuracy[:, 1:], tunes.architectures, CONSTANTS)
+    prior = prior_of(tunes, tunes.accuracy[:, 1:])
     assert set(tunes.architectures[prior.most_promising(4)]) == {"vit", "swin"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.backbones.fine_tunes import FineTunes
-from tests.benchmarks.backbones.prior import Constants, Prior
+from tests.benchmarks.backbones.prior import Constants, Effects, Prior, capped
 
 GRID = [Constants(*each) for each in product((8, 15, 30), (0, 1, 2, 3), (1, 3, 10))]
 """Constants to choose from."""
@@ -43,6 +43,7 @@ class LeaveOneOut:
     imagenet: np.ndarray
     """``(m,)`` ImageNet accuracy of each model in percent, NaN where unknown."""
 
+    @cache  # noqa: B019 - lives as long as the program
     def family(self, name: str, left_out: int) -> np.ndarray:
         """Models to pick from, of those with a record on the set left out."""
         known = np.flatnonzero(~np.isnan(self.tunes.accuracy[:, left_out]))
@@ -65,11 +66,19 @@ class LeaveOneOut:
             regrets[i, j] = accuracy.max() - np.mean([accuracy[each].max() for each in picks])
         return regrets
 
-    @cache  # noqa: B019 - lives as long as the program
+    @cache  # noqa: B019
+    def _effects(self, left_out: frozenset[int], depth: float) -> Effects:
+        sets = [s for s in range(len(self.tunes.sets)) if s not in left_out]
+        return Effects.of(self._capped(depth)[:, sets])
+
+    @cache  # noqa: B019
+    def _capped(self, depth: float) -> np.ndarray:
+        return capped(self.tunes.accuracy, depth)
+
     def prior(self, left_out: frozenset[int], constants: Constants) -> Prior:
         """What the sets that are not left out say about all models."""
-        accuracy = np.delete(self.tunes.accuracy, sorted(left_out), axis=1)
-        return Prior.learn(accuracy, self.tunes.architectures, constants)
+        effects = self._effects(left_out, constants.depth)
+        return effects.prior(self.tunes.architectures, constants)
 
     def in_turn(self, constants: Constants, *, besides: int | None = None) -> Picker:
         """Each pick is chosen given the accuracies of those before it.
