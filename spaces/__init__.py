@@ -4,7 +4,7 @@ Does not sample: `SearchSpace.draw` asks a sampler for each value, in order of d
 """
 
 from spaces.conditional import SEPARATOR, Case, Conditional
-from spaces.dimension import NATIVE, Choices, Fixed, Range, Value, value_from_text
+from spaces.dimension import NATIVE, Candidates, Choices, Fixed, Range, Value, value_from_text
 from spaces.errors import (
     ConfigError,
     DataError,
@@ -14,6 +14,7 @@ from spaces.errors import (
     WeightsError,
 )
 from spaces.grid import grid_points
+from spaces.known_backbones import KnownBackbone, known_backbones
 from spaces.params import EARLIER_VALUES, Fit, TrialParams
 from spaces.space import SearchSpace
 from spaces.space_file import preset_names
@@ -22,6 +23,7 @@ __all__ = [
     "EARLIER_VALUES",
     "NATIVE",
     "SEPARATOR",
+    "Candidates",
     "Case",
     "Choices",
     "Conditional",
@@ -29,6 +31,7 @@ __all__ = [
     "DataError",
     "Fit",
     "Fixed",
+    "KnownBackbone",
     "Range",
     "RunError",
     "SearchSpace",
@@ -38,6 +41,7 @@ __all__ = [
     "Value",
     "WeightsError",
     "grid_points",
+    "known_backbones",
     "preset_names",
     "value_from_text",
 ]

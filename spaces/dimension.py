@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from spaces.known_backbones import CostBounds
 from spaces.params import TrialParams
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ Value = float | int | bool | str
 
 NATIVE = "native"
 """Value of image_size that stands for each backbone's own input size, as in timm."""
+
+AUTO = "auto"
+"""Value of backbone that stands for the known backbones within some bounds."""
 
 
 class Dimension(BaseModel):
@@ -194,6 +198,10 @@ class Choices(Dimension):
         return chosen
 
 
+class Candidates(Choices):
+    """The backbones that "auto" stands for. A plan keeps the few that promise most."""
+
+
 AnyDimension = Fixed | Range | Choices
 
 
@@ -201,6 +209,10 @@ def dimension_of(field: str, entry: object) -> AnyDimension:
     """Dimension of a field, from its entry in a space's table: a value, or a table of bounds."""
     table = entry if isinstance(entry, dict) else {"value": entry}
     table = {key: to_field_type(value, field) for key, value in table.items()}
+    if field == "backbone" and AUTO in (table.get("value"), table.get("choices")):
+        bounds = {k: v for k, v in table.items() if k not in ("value", "choices", "reason")}
+        names = CostBounds.model_validate(bounds).names()
+        return Candidates(choices=names, reason=str(table.get("reason", "")))
     if "value" in table:
         return Fixed.model_validate(table)
     if "choices" in table:

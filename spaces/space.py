@@ -160,6 +160,13 @@ class SearchSpace:
         ]
         return SearchSpace(decided.dimensions, name=self.name, doc=self.doc, recipes=recipes)
 
+    def with_backbones(self, names: Sequence[str]) -> "SearchSpace":
+        """Copy of this space with these backbones, without the starts of any other."""
+        backbone = dimension_of("backbone", {"choices": list(names)})
+        dimensions = {**self.dimensions, "backbone": backbone}
+        recipes = [each for each in self.recipes if each.get("backbone", names[0]) in names]
+        return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=recipes)
+
     def allows(self, field: str, value: Value) -> bool:
         """Whether some point of the space has this value."""
         cases = cases_of(field, self.dimensions[field])

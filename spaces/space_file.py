@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from spaces.conditional import Condition, Conditional
 from spaces.dimension import AnyDimension, Choices, Range, dimension_of
 from spaces.errors import SpaceError, sentences, unknown
+from spaces.known_backbones import CostBounds
 from spaces.params import TrialParams, batchnorm_of_old
 
 PRESETS = Path(__file__).parent / "presets"
 
-_BOUNDS = [*Range.model_fields, *Choices.model_fields, "value", "when", "cases"]
+_BOUNDS = [*Range.model_fields, *Choices.model_fields, *CostBounds.model_fields]
+_BOUNDS += ["value", "when", "cases"]
 """Keys of a field's table."""
 
 

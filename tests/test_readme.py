@@ -15,7 +15,7 @@ from PIL import Image
 from search import SweepResult
 from search.cli.parser import make_parsers
 from search.config import read_toml
-from spaces import SearchSpace
+from spaces import Candidates, SearchSpace
 from tests.support.simulated_tune import run, simulated_tune
 
 ROOT = Path(__file__).parent.parent
@@ -77,8 +77,9 @@ def test_the_spaces_of_the_documents_are_valid(tmp_path: Path) -> None:
     for block in blocks("docs/spaces.md", "toml"):
         (tmp_path / "mine.toml").write_text(block)
         spaces.append(SearchSpace.load(str(tmp_path / "mine.toml")))
-    plain, conditional = spaces
+    plain, auto, conditional = spaces
     assert set(plain.open) == {"backbone", "unfreeze", "learning_rate"}
+    assert isinstance(auto.dimensions["backbone"], Candidates)
     assert set(conditional.dependencies) == {"learning_rate", "drop_path"}
 
 

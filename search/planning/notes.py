@@ -15,7 +15,7 @@ _DIGITS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 def plan_notes(plan: Plan) -> list[str]:
     """Sentences that a user should read before a sweep runs."""
     advice = [*_on_imbalance(plan), *_on_mirroring(plan), *_on_fit(plan)]
-    return [*plan.survey.notes, *advice]
+    return [*plan.survey.notes, *plan.notes, *advice]
 
 
 def _on_imbalance(plan: Plan) -> list[str]:

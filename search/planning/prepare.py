@@ -7,6 +7,7 @@ from typing import Self, get_args
 import torch
 
 from search.config import SweepConfig
+from search.planning.candidates import keep_most_promising
 from search.planning.checks import (
     CheckedInputs,
     check_data,
@@ -48,6 +49,8 @@ class PreparedPlan:
     preprocessing: dict[str, Preprocessing]
     """Preprocessing by backbone."""
     sampler_seed: int
+    notes: tuple[str, ...]
+    """Sentences about the backbones that "auto" stands for."""
 
     @property
     def native_image_size(self) -> dict[str, int]:
@@ -111,7 +114,9 @@ def prepare_plan(
             "model is trained on them; leave one of the two out."
         )
 
-    # 2. Choose the initial points.
+    # 2. Keep the most promising backbones of "auto", and choose the initial points.
+    kept = keep_most_promising(space, config)
+    space = kept.space
     in_points = [str(point["backbone"]) for point in given_points if "backbone" in point]
     backbones = list(dict.fromkeys([*space.backbones, *in_points]))
     preprocessing = {name: Preprocessing.of(name) for name in backbones}
@@ -141,6 +146,7 @@ def prepare_plan(
         weights,
         {name: preprocessing[name] for name in used},
         recorded.sampler_seed if recorded else config.sampler_seed,
+        kept.notes,
     )
 
 

@@ -65,7 +65,7 @@ class Ours:
     def __init__(self, trials: int, sampler: SamplerName = "mfgp") -> None:
         config = SweepConfig.parse({"data": SCRATCH, "metric": "val_accuracy", "trials": trials})
         native = {name: Preprocessing.of(name) for name in SPACE.backbones}
-        prepared = PreparedPlan(config, SPACE, (), {}, native, config.sampler_seed)
+        prepared = PreparedPlan(config, SPACE, (), {}, native, config.sampler_seed, ())
         paths = SweepPaths(fresh(SCRATCH / "decisions"))
         here = [Node("id", "10.0.0.1", "host", cpus=8, gpus=0)]
         self._sizes = prepared.native_image_size

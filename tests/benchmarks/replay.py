@@ -76,7 +76,7 @@ class Strategy:
         settings = {"data": "nowhere", "trials": trials, "max_epochs": EPOCHS}
         config = SweepConfig.parse({"metric": "val_accuracy", **settings, **self.settings})
         starts = space.initial_points(native_image_size={}) if config.starts else []
-        return PreparedPlan(config, space, (*earlier, *starts), {}, {}, config.sampler_seed)
+        return PreparedPlan(config, space, (*earlier, *starts), {}, {}, config.sampler_seed, ())
 
 
 def of(**settings: Any) -> Strategy:

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from spaces import Choices, Fixed, Range, value_from_text
+from spaces import Candidates, Choices, Fixed, Range, value_from_text
 from spaces.dimension import dimension_of, to_field_type
 
 
@@ -11,6 +11,17 @@ def test_an_entry_of_a_table_becomes_the_dimension_of_its_keys() -> None:
     assert dimension_of("optimizer", {"choices": ["sgd", "adam"]}) == Choices(
         choices=("sgd", "adam")
     )
+
+
+def test_auto_stands_for_the_known_backbones_within_bounds() -> None:
+    everything = dimension_of("backbone", "auto")
+    small = dimension_of("backbone", {"choices": "auto", "max_gmacs": 1, "reason": "phones"})
+    assert isinstance(everything, Candidates)
+    assert isinstance(small, Candidates)
+    assert small.reason == "phones"
+    assert "mobilenetv2_100.ra_in1k" in small.choices
+    assert set(small.choices) < set(everything.choices)
+    assert dimension_of("optimizer", "auto") == Fixed(value="auto"), "only of backbones"
 
 
 def test_numbers_take_the_type_of_their_field() -> None:

@@ -177,6 +177,19 @@ def test_fields_that_lose_their_effect_by_a_fixed_one_no_longer_vary() -> None:
     assert list(made.with_fixed(unfreeze=0).open) == ["backbone"]
 
 
+def test_a_copy_with_fewer_backbones_keeps_their_starts() -> None:
+    starts = [{"backbone": "a", "dropout": 0.2}, {"backbone": "b"}, {"dropout": 0.1}]
+    made = space(dropout={"low": 0, "high": 0.5}, starts=starts).with_backbones(["b"])
+    assert made.backbones == ("b",)
+    assert made.recipes == ({"backbone": "b"}, {"dropout": 0.1})
+
+
+def test_a_preset_can_have_the_backbone_auto() -> None:
+    made = SearchSpace.load("default").with_fixed(backbone="auto")
+    assert len(made.backbones) > 40
+    assert all("backbone" not in recipe for recipe in made.recipes)
+
+
 def test_the_starts_of_other_backbones_than_the_fixed_one_are_dropped() -> None:
     made = space(dropout={"low": 0, "high": 0.5}, starts=[{"dropout": 0.1}, {"backbone": "a"}])
     assert made.with_fixed(backbone="b").recipes == ({"dropout": 0.1},)

@@ -105,7 +105,7 @@ def simulated_tune(
         paths.journal, SPACE, metric="val_accuracy", sampler=sampler, seed=seed, max_rounds=9
     )
     budget = Budget(config, lambda params: 0)
-    prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed)
+    prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed, ())
     queue = TrialQueue(journal, prepared, budget)
     writer = CheckpointWriter(Checkpoints.here(paths.checkpoints, []))
     lifecycle = SearchLifecycle(

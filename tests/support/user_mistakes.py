@@ -180,6 +180,7 @@ CASES = [
     space("a step of zero", "[dropout]\nlow = 0\nhigh = 0.5\nstep = 0\n"),
     space("a list in place of choices", 'backbone = ["test_vit", "test_resnet"]\n'),
     space("a space without a backbone", "unfreeze = 0.5\n"),
+    space("bounds that no backbone meets", '[backbone]\nchoices = "auto"\nmax_gmacs = 0.01\n'),
     Case(
         "a backbone that timm does not have",
         ["plan", "data", "--space", "mine.toml", "--weights", "untrained", "--cache-dir", "cache"],

@@ -71,8 +71,8 @@ class Weights:
         return self.file is None or _stamp(self.file) == self.stamp
 
 
-def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
-    """Find the weights of a timm backbone, and download them if necessary.
+def find_weights(backbone: str, choice: str, *, cache: Path, may_download: bool = True) -> Weights:
+    """Find the weights of a timm backbone, and download them if necessary and allowed.
 
     ``choice`` is "pretrained" (from a package, the Hugging Face cache or the hub, in this order),
     "untrained", or a folder with ``BACKBONE.safetensors`` or ``BACKBONE/model.safetensors``. The
@@ -85,7 +85,7 @@ def find_weights(backbone: str, choice: str, *, cache: Path) -> Weights:
         return Weights(backbone, "none (untrained start)", None)
     if choice != PRETRAINED:
         return _from_folder(backbone, Path(choice))
-    return _from_package(backbone, cache) or _from_hub(backbone)
+    return _from_package(backbone, cache) or _from_hub(backbone, may_download=may_download)
 
 
 def check_backbone(name: str) -> None:
@@ -226,7 +226,7 @@ def _rename_to_timm(state: dict[str, torch.Tensor], backbone: str) -> dict[str, 
     return renamed
 
 
-def _from_hub(backbone: str) -> Weights:
+def _from_hub(backbone: str, *, may_download: bool) -> Weights:
     """Weights from the Hugging Face cache, else the hub. Raises `WeightsError` if both fail."""
     cfg = timm.get_pretrained_cfg(backbone)
     if cfg is None or not cfg.hf_hub_id:
@@ -236,7 +236,10 @@ def _from_hub(backbone: str) -> Weights:
         )
     default_names = ["model.safetensors", "pytorch_model.bin"]
     names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else default_names
-    return _cached(backbone, cfg.hf_hub_id, names) or _download(backbone, cfg.hf_hub_id, names)
+    cached = _cached(backbone, cfg.hf_hub_id, names)
+    if cached is None and not may_download:
+        raise WeightsError(f"The pretrained weights of {backbone} are not on this machine.")
+    return cached or _download(backbone, cfg.hf_hub_id, names)
 
 
 def _cached(backbone: str, repository: str, names: list[str]) -> Weights | None:

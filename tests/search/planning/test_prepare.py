@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,23 @@ def test_missing_weights_are_reported_before_images_are_read(
     values = {**settings, "weights": "pretrained", "data": tmp_path / "data"}
     with pytest.raises(WeightsError, match="can't be downloaded"):
         prepare_plan(SweepConfig.parse(values))
+
+
+def test_a_plan_has_the_backbones_that_auto_keeps_and_says_which(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    text = 'image_size = 32\n[backbone]\nchoices = "auto"\nmax_gmacs = 0.31\n'
+    (tmp_path / "auto.toml").write_text(text)
+    values = {**settings, "space": str(tmp_path / "auto.toml"), "points": None}
+    prepared = prepare_plan(SweepConfig.parse(values))
+    assert set(prepared.weights) == set(prepared.space.backbones)
+    assert "mobilenetv2_100.ra_in1k" in prepared.weights
+    assert prepared.notes[0].startswith('backbone = "auto" keeps')
+    (tmp_path / "space.json").write_text(json.dumps(prepared.space.to_table()))
+    recorded = SearchSpace.load(str(tmp_path / "space.json"))
+    resumed = prepare_plan(SweepConfig.parse(values), RecordedPlan(recorded, [], sampler_seed=0))
+    assert resumed.space.backbones == prepared.space.backbones
+    assert resumed.notes == ()
 
 
 def test_an_image_size_that_a_backbone_can_not_take_is_refused(settings: dict[str, Any]) -> None:
