@@ -9,6 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,17 @@ def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool
 def _test_images(dataset: Dataset, spec: ModelSpec, paths: SweepPaths) -> torch.Tensor:
     """The first `CHECKED_IMAGES` test images, preprocessed.
 
-    The first export keeps them, so that later ones need no files of images.
+    The first export keeps them, so that later ones need no files of images; a sweep on a read-only
+    disk can't keep them.
     """
-    if not paths.checked_images.exists():
-        rows = dataset.rows("test")[:CHECKED_IMAGES]
-        images = [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
-        resized = np.stack([spec.pixel_format.resize(image) for image in images])
+    if paths.checked_images.exists():
+        return spec.normalise(list(np.load(paths.checked_images)))
+    rows = dataset.rows("test")[:CHECKED_IMAGES]
+    images = [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
+    resized = np.stack([spec.pixel_format.resize(image) for image in images])
+    with suppress(OSError):
         save_array(paths.checked_images, resized)
-    return spec.normalise(list(np.load(paths.checked_images)))
+    return spec.normalise(list(resized))
 
 
 def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:

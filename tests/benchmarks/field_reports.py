@@ -25,8 +25,10 @@ from pathlib import Path
 import ray
 from safetensors.torch import load_file, save_file
 
+from search.record import SweepPaths
 from tests.benchmarks.measuring import ROOT, write_table
 from tests.support.ray_heads import started_head
+from tests.support.shapes import draw_shapes
 from tests.support.user_mistakes import pictures
 
 OLD_SWEEP = ROOT / "tests" / "fixtures" / "sweep_0_1"
@@ -127,7 +129,9 @@ def own_modules(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def sweep(folder: Path) -> Iterator[None]:
-    shutil.copytree(OLD_SWEEP, folder / "results" / "shapes")
+    paths = SweepPaths(Path(shutil.copytree(OLD_SWEEP, folder / "results" / "shapes")))
+    images = draw_shapes(folder / "shapes")
+    paths.dataset.write_text(paths.dataset.read_text().replace("/data/shapes", str(images)))
     yield None
 
 
@@ -297,7 +301,8 @@ def answer(condition: Condition) -> Answer | None:
         seconds = time.monotonic() - began
         said = done.stderr or done.stdout
         text = said.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").strip()
-        return Answer(done.returncode, text.replace(str(port), "PORT"), seconds)
+        text = re.sub(r"\.\d+\.partial", ".PID.partial", text.replace(str(port), "PORT"))
+        return Answer(done.returncode, text, seconds)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from search.operations import export_sweep
 from search.record import SweepPaths, read_trials
 from spaces import ConfigError, RunError
 from tests.support.finalizing import finalize_from_untrained
+from tests.support.shapes import draw_shapes
 from trainables.data import Dataset
 from trainables.evaluation import Predictions
 from trainables.images import read_rgb
@@ -241,3 +242,23 @@ def test_a_program_that_finesweep_did_not_export_is_refused(tmp_path: Path) -> N
 def test_an_export_has_the_permissions_of_the_sweep(sweep: SweepResult) -> None:
     made = [*sweep.paths.export.iterdir(), sweep.paths.final_weights, sweep.paths.config]
     assert len({file.stat().st_mode for file in made}) == 1
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a mount needs root and unshare"
+)
+def test_a_sweep_on_a_read_only_disk_is_exported_elsewhere(tmp_path: Path) -> None:
+    left = Path(__file__).parents[2] / "fixtures" / "sweep_0_1"  # without images to compare on
+    paths = SweepPaths(Path(shutil.copytree(left, tmp_path / "shapes")))
+    images = draw_shapes(tmp_path / "images")
+    paths.dataset.write_text(paths.dataset.read_text().replace("/data/shapes", str(images)))
+    script = (
+        f"mount --bind {paths.root} {paths.root} && mount -o remount,ro,bind {paths.root} && "
+        f"{sys.executable} -m search export {paths.root} --out {tmp_path / 'out'}"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "README.md").exists()
+    assert not paths.checked_images.exists()
