@@ -98,7 +98,7 @@ def test_the_dashboard_shows_a_study_and_can_not_change_it(
 ) -> None:
     before = sweep.paths.journal.read_bytes()
     port = dashboards._free_port(DASHBOARD_PORT)
-    monkeypatch.setattr(dashboards, "_free_port", lambda: port)
+    monkeypatch.setattr(dashboards, "_free_port", lambda preferred: port)
     threading.Thread(target=serve_dashboard, args=([sweep.paths],), daemon=True).start()
     address = f"http://{HOST}:{port}/api/studies"
     for _ in range(50):
