@@ -32,7 +32,7 @@ def test_the_script_of_a_job_contains_the_settings_file(tmp_path: Path) -> None:
     done = subprocess.run(line, shell=True, capture_output=True, text=True, env=env, cwd="/")
     printed = done.stdout.splitlines()
     assert printed[0] == str(home)
-    assert printed[1:5] == ["[-m]", "[search]", "[launch]", "[/data/my photos]"]
+    assert printed[1:5] == ["[-m]", "[finesweep]", "[launch]", "[/data/my photos]"]
     assert printed[5] == "[--config]"
     assert printed[7] == file.read_text().rstrip()
 
