@@ -12,6 +12,7 @@ from search.cli.output import print_comparison
 from search.ranking import Comparison, compare_sweeps
 from search.record import SweepPaths
 from spaces import ConfigError
+from trainables.evaluation import Predictions
 
 
 @pytest.fixture
@@ -23,8 +24,17 @@ def other(sweep: SweepResult, tmp_path: Path) -> SweepPaths:
     right = table.index[table["label"] == table["predicted"]][:3]
     columns = [name for name in table if name.startswith("p.")]
     table.loc[right, columns] = np.roll(table.loc[right, columns].to_numpy(), 1, axis=1)
-    table.to_parquet(paths.predictions)
+    write_test(paths, table)
     return paths
+
+
+def write_test(paths: SweepPaths, table: pd.DataFrame) -> None:
+    """Write the predictions of a final model, and their accuracy."""
+    table.to_parquet(paths.predictions)
+    values = json.loads(paths.metrics.read_text())
+    predictions = Predictions.read(paths.predictions, values["test"]["classes"])
+    values["test"]["accuracy"] = predictions.correct.mean()
+    paths.metrics.write_text(json.dumps(values))
 
 
 @pytest.mark.slow
@@ -74,7 +84,7 @@ def test_models_tested_with_other_labels_are_not_compared(
 ) -> None:
     table = pd.read_parquet(other.predictions)
     table.loc[0, "label"] = "seven" if table.loc[0, "label"] == "one" else "one"
-    table.to_parquet(other.predictions)
+    write_test(other, table)
     assert compare_sweeps([sweep.paths, other]).mcnemar_tests == ()
 
 
