@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from spaces.wording import counted, name_some
-from trainables.folders import Folder, Tree, scan_tree
+from trainables.folders import Folder, Tree, is_hidden, scan_tree
 from trainables.images import ARCHIVE_SUFFIX, archive_members
 from trainables.listing import IgnorePatterns, natural_key
 
@@ -97,7 +97,7 @@ def read_shards(root: Path, ignore: Sequence[str] = ()) -> Shards:
         shard = Shard(path, ())
         kept = []
         for name in archive_members(root / path):
-            if name.startswith(("__MACOSX", ".")) or "/." in name:
+            if is_hidden(name):
                 skipped.append(("hidden files", shard.join(name)))
             elif ignore and (
                 patterns.match_within(shard.join(name))

@@ -3,4 +3,5 @@ from .source import FolderSource as FolderSource
 from .tree import Folder as Folder
 from .tree import Tree as Tree
 from .tree import file_suffix as file_suffix
+from .tree import is_hidden as is_hidden
 from .tree import scan_tree as scan_tree

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.folders.tree import file_suffix, scan_tree
+from trainables.folders.tree import file_suffix, is_hidden, scan_tree
 from trainables.images import ARCHIVE_SUFFIX, IMAGE_SUFFIXES, archive_members
 from trainables.listing import Unused
 
@@ -33,7 +33,7 @@ def find_given_files(paths: Sequence[Path]) -> GivenFiles:
         if path.suffix.lower() == ARCHIVE_SUFFIX and path.is_file():
             images, others = _in_archive(path)
             files += images
-            skipped += [("files that are not images", other) for other in others]
+            skipped += others
             continue
         if not path.is_dir():
             files.append(path)
@@ -51,11 +51,22 @@ def find_given_files(paths: Sequence[Path]) -> GivenFiles:
     return GivenFiles(tuple(files), _by_reason(skipped))
 
 
-def _in_archive(archive: Path) -> tuple[list[Path], list[Path]]:
-    """Images and other files in a tar archive, told by their suffixes. Raises `DataError`."""
-    paths = [archive / name for name in archive_members(archive)]
-    images = [path for path in paths if file_suffix(path.name) in IMAGE_SUFFIXES]
-    return images, [path for path in paths if file_suffix(path.name) not in IMAGE_SUFFIXES]
+def _in_archive(archive: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
+    """Images in a tar archive, told by their suffixes, and why each other file is skipped.
+
+    Raises `DataError`.
+    """
+    images: list[Path] = []
+    skipped: list[tuple[str, Path]] = []
+    for name in archive_members(archive):
+        path = archive / name
+        if is_hidden(name):
+            skipped.append(("hidden files", path))
+        elif file_suffix(name) in IMAGE_SUFFIXES:
+            images.append(path)
+        else:
+            skipped.append(("files that are not images", path))
+    return images, skipped
 
 
 def _by_reason(skipped: Sequence[tuple[str, Path]]) -> tuple[Unused, ...]:

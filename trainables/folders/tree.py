@@ -97,6 +97,11 @@ class Tree:
         return self.places.get(path, path)
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a relative path has a part that is hidden, or that macOS adds to archives."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+
+
 def scan_tree(root: Path, ignore: Sequence[str] = ()) -> Tree:
     """Read the names of all files below ``root``.
 
@@ -135,7 +140,7 @@ class _Scan:
         return Folder(path, tuple(folders), tuple(images), tuple(others))
 
     def _reason_to_skip(self, entry: os.DirEntry[str], path: str, above: Sequence[str]) -> str:
-        if entry.name.startswith((".", "__MACOSX")):
+        if is_hidden(entry.name):
             return "hidden folders" if entry.is_dir() else "hidden files"
         if self.ignore.match(path):
             return (

@@ -32,10 +32,15 @@ def test_what_a_file_is_goes_by_its_content(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_replaced_by_its_images(tmp_path: Path) -> None:
-    archive = write_tar(tmp_path / "x.tar", {"b/2.jpg": b"", "1.png": b"", "1.cls": "0"})
+    archive = write_tar(
+        tmp_path / "x.tar", {"b/2.jpg": b"", "1.png": b"", "1.cls": "0", "b/._2.jpg": b""}
+    )
     given = find_given_files([archive])
     assert given.files == (archive / "b/2.jpg", archive / "1.png")
-    assert given.skipped == (Unused("files that are not images", 1, str(archive / "1.cls")),)
+    assert given.skipped == (
+        Unused("files that are not images", 1, str(archive / "1.cls")),
+        Unused("hidden files", 1, str(archive / "b/._2.jpg")),
+    )
     archive.write_bytes(archive.read_bytes()[:600])
     with pytest.raises(DataError, match=r"x\.tar is cut off"):
         find_given_files([archive])
