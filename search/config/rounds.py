@@ -49,7 +49,7 @@ def expected_rounds(config: SweepConfig, rounds_per_epoch: int) -> float:
     stop no trial.
     """
     max_rounds = config.epochs * rounds_per_epoch
-    if config.stopping_rule not in ("asha", "freeze-thaw"):
+    if config.stopping_name not in ("asha", "freeze-thaw"):
         return float(config.trials * max_rounds)
     total, running, rounds_done = 0.0, float(config.trials), 0
     rung = config.asha.grace_rounds(rounds_per_epoch)

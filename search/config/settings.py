@@ -112,7 +112,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
         return self.max_epochs or MOST_EPOCHS
 
     @property
-    def stopping_rule(self) -> str:
+    def stopping_name(self) -> str:
         """Name of the rule that stops weak trials: ``stopping``, or what "auto" stands for."""
         if self.stopping != "auto":
             return self.stopping
@@ -211,7 +211,7 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 "stopping freeze-thaw lets the sampler mfgp choose which trials go on, but the "
                 f"sampler is {self.sampler}; choose mfgp, or stopping asha."
             )
-        if self.stopping_rule != "none" and (self.asha.grace_epochs or 0) > self.epochs:
+        if self.stopping_name != "none" and (self.asha.grace_epochs or 0) > self.epochs:
             yield (
                 f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "
                 f"({self.epochs}); lower grace_epochs, or set stopping to none."

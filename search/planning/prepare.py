@@ -152,12 +152,12 @@ def prepare_plan(
 
 def _warn_if_few_trials_teach(config: SweepConfig) -> None:
     """Warn if the sampler learns only from completed trials, and few trials will complete."""
-    if config.sampler in ("gp", "nsga2") and config.stopping_rule != "none":
+    if config.sampler in ("gp", "nsga2") and config.stopping_name != "none":
         _log.warning(
             "The sampler %s learns only from trials that run to their end, but %s stops most "
             "trials earlier: consider --stopping none.",
             config.sampler,
-            config.stopping_rule,
+            config.stopping_name,
         )
 
 

@@ -211,14 +211,14 @@ def stopping_rule(
     grace_rounds = config.asha.grace_rounds(rounds_per_epoch)
     measure: dict[str, Any] = {"time_attr": "round", "metric": config.metric}
     measure["mode"] = METRICS[config.metric].direction
-    if config.stopping_rule == "none":
+    if config.stopping_name == "none":
         return StoppingRule(could_win)
-    if config.stopping_rule == "median":
+    if config.stopping_name == "median":
         never_pauses: Any = math.inf
         return Median(could_win, grace_period=grace_rounds, min_time_slice=never_pauses, **measure)
     settings = {"max_t": max_rounds, "grace_period": grace_rounds, "reduction_factor": eta}
-    if config.stopping_rule == "freeze-thaw":
+    if config.stopping_name == "freeze-thaw":
         return FreezeThaw(should_go_on, **settings, **measure)
     rungs = 1 + int(math.log(max_rounds / grace_rounds, eta) + 1e-9)
-    brackets = rungs if config.stopping_rule == "hyperband" else 1
+    brackets = rungs if config.stopping_name == "hyperband" else 1
     return Asha(could_win, brackets=brackets, **settings, **measure)

@@ -196,14 +196,14 @@ def _open_journal(prepared: PreparedPlan, paths: SweepPaths, max_rounds: int) ->
         sampler=config.sampler,
         seed=prepared.sampler_seed,
         max_rounds=max_rounds,
-        freeze_thaw=config.stopping_rule == "freeze-thaw",
+        freeze_thaw=config.stopping_name == "freeze-thaw",
         objectives=config.objectives,
     )
 
 
 def _most_paused(config: SweepConfig, resources: Resources) -> int:
     """Largest number of paused trials."""
-    if config.stopping_rule != "freeze-thaw":
+    if config.stopping_name != "freeze-thaw":
         return 0
     return max(_FEWEST_PAUSED, 2 * resources.concurrent)
 

@@ -153,10 +153,10 @@ class Replay:
             sampler=config.sampler,
             seed=seed,
             max_rounds=EPOCHS,
-            freeze_thaw=config.stopping == "freeze-thaw",
+            freeze_thaw=config.stopping_name == "freeze-thaw",
         )
         self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
-        is_freeze_thaw = config.stopping == "freeze-thaw"
+        is_freeze_thaw = config.stopping_name == "freeze-thaw"
         self._paused = PausedTrials(
             self._study,
             self._queue,

@@ -193,7 +193,7 @@ def _best_score(trial: Simulated) -> float:
 def strategy(name: str, world: World, seed: int) -> Strategy:
     """A strategy of `STRATEGIES`."""
     match name:
-        case "ours" if _config(world, "auto").stopping_rule == "freeze-thaw":
+        case "ours" if _config(world, "auto").stopping_name == "freeze-thaw":
             return FreezeThaw(world, seed)
         case "ours" | "ours, asha":
             return SparingAsha(world, seed)

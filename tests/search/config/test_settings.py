@@ -67,7 +67,7 @@ def test_the_resolved_settings_are_read_back_as_they_were() -> None:
 def test_stopped_trials_may_go_on_if_trials_are_long_and_the_sampler_can_choose(
     given: dict[str, Any], rule: str
 ) -> None:
-    assert SweepConfig.parse({"data": "d", **given}).stopping_rule == rule
+    assert SweepConfig.parse({"data": "d", **given}).stopping_name == rule
 
 
 def test_the_image_size_of_an_earlier_version_is_read_as_a_fixed_parameter() -> None:
