@@ -6,16 +6,13 @@ Ray itself tries for 14 minutes, and cannot be interrupted meanwhile.
 import os
 import socket
 
-from ray._private import services
 from ray.exceptions import RayError
 
+from search.cluster.ray_internals import HEALTH_CHECK, authentication_headers, network_address
 from spaces import ConfigError
 from spaces.errors import first_line
 
 _TIMEOUT_SECONDS = 5.0
-
-_HEALTH_CHECK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
-"""A gRPC method that every Ray cluster answers at its address."""
 
 
 def check_address(address: str) -> None:
@@ -33,7 +30,7 @@ def check_address(address: str) -> None:
             "finesweep submit --address http://HEAD:8265 launch ..."
         )
     try:
-        found = services.canonicalize_bootstrap_address(address)
+        found = network_address(address)
     except (OSError, ValueError) as error:
         raise no_cluster(address, first_line(error)) from None
     assert found is not None, "only local has none"
@@ -60,11 +57,11 @@ def _check_answer(address: str, found: str) -> None:
     import grpc  # a local cluster does not need it
 
     try:
-        headers = _authentication()
+        headers = authentication_headers()
     except RayError:
         raise _token_needed("RAY_AUTH_MODE is token, but no token was found") from None
     with grpc.insecure_channel(found, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        ask = channel.unary_unary(_HEALTH_CHECK)
+        ask = channel.unary_unary(HEALTH_CHECK)
         try:
             ask(b"", timeout=_TIMEOUT_SECONDS, metadata=tuple(headers.items()))
         except grpc.RpcError as error:
@@ -73,15 +70,6 @@ def _check_answer(address: str, found: str) -> None:
                 raise _token_needed(f"The Ray cluster at {address!r} {fault}") from None
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise no_cluster(address, f"what listens at {found} is not Ray") from None
-
-
-def _authentication() -> dict[str, str]:
-    """Headers with this machine's token. Raises `RayError` if Ray should send one and has none."""
-    if "RAY_AUTH_MODE" not in os.environ:
-        return {}
-    from ray._private.authentication import http_token_authentication
-
-    return http_token_authentication.get_auth_headers_if_auth_enabled({})
 
 
 def _token_needed(fault: str) -> ConfigError:

@@ -5,7 +5,6 @@ This module imports few others, because every launch imports it first.
 
 import importlib
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 
 from search.cluster.address import check_address, no_cluster
+from search.cluster.ray_internals import import_in_new_workers, keep_working_directory_here
 from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
 from spaces.errors import first_line
@@ -26,7 +25,7 @@ from trainables.process_limits import available_cpus
 
 TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""
-_PRELOADED = f"finesweep,{TRAINABLE_MODULE}"
+_PRELOADED = ("finesweep", TRAINABLE_MODULE)
 """``finesweep`` first, which finds our packages also where PYTHONPATH has others of their names."""
 _OUR_FOLDER = Path(__file__).parents[2]
 """Folder that holds our packages."""
@@ -44,9 +43,7 @@ def connect_to_ray(address: str) -> None:
     """
     if ray.is_initialized():
         return
-    if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
-        # Under "uv run", Ray would upload the working directory, images included.
-        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    keep_working_directory_here()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address != "local":
         check_address(address)
@@ -64,7 +61,7 @@ def connect_to_ray(address: str) -> None:
                 "versions on every machine."
             ) from None
         return
-    os.environ.setdefault("RAY_preload_python_modules", _PRELOADED)
+    import_in_new_workers(*_PRELOADED)
     folder = temporary_folder()
     try:
         with _interrupts_held_back():

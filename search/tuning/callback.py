@@ -12,8 +12,8 @@ from ray.tune.result import NODE_IP
 
 from search.trial import LOGITS_KEY, STATE_KEY, TrialRequest
 from search.tuning.lifecycle import SearchLifecycle
-from search.tuning.ray_internals import error_files, forget_metric_history
 from search.tuning.retries import Failure
+from search.tuning.tune_internals import error_files, forget_metric_history
 from trainables.training import RoundReport
 
 

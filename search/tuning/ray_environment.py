@@ -3,7 +3,7 @@
 import logging
 import os
 
-from search.tuning.ray_internals import kill_trials_that_are_not_needed, reuse_prestarted_workers
+from search.tuning.tune_internals import kill_trials_that_are_not_needed, reuse_prestarted_workers
 
 
 def configure_tune(*, max_pending_trials: int) -> None:

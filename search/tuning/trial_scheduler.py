@@ -15,7 +15,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from search.config import SweepConfig
 from search.record import TrialRecord
 from search.trial import TrialRequest
-from search.tuning.ray_internals import (
+from search.tuning.tune_internals import (
     bracket_probabilities,
     compare_with_several,
     forget_stop,

@@ -1,4 +1,4 @@
-"""Guards: the private parts of Ray that the search uses are still there."""
+"""Guards: the private parts of Ray Tune that the search uses are still there."""
 
 from inspect import signature
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
-from search.tuning.ray_internals import (
+from search.tuning.tune_internals import (
     bracket_probabilities,
     forget_stop,
     put_into_bracket,

@@ -1,6 +1,6 @@
-"""Private or undocumented parts of Ray that the search needs, in one place.
+"""Private or undocumented parts of Ray Tune that the search needs, in one place.
 
-Ray may change any of them without notice. ``tests/search/tuning/test_ray_internals.py`` names the
+Ray may change any of them without notice. ``tests/search/tuning/test_tune_internals.py`` names the
 version that they were tested with.
 """
 

@@ -1,0 +1,47 @@
+"""Private or undocumented parts of Ray that connecting to a cluster needs, in one place.
+
+Ray may change any of them without notice. ``tests/search/cluster/test_ray_internals.py`` names the
+version that they were tested with.
+"""
+
+import os
+
+from ray._private import ray_constants, services
+
+HEALTH_CHECK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+"""A gRPC method that every Ray cluster answers at its address."""
+
+
+def network_address(address: str) -> str | None:
+    """The HOST:PORT that "auto" or a HOST:PORT stands for; None for "local".
+
+    Raises `ValueError` for an address that makes no sense, and `OSError` if "auto" finds nothing.
+    """
+    found: str | None = services.canonicalize_bootstrap_address(address)
+    return found
+
+
+def authentication_headers() -> dict[str, str]:
+    """Headers with this machine's token. Raises `RayError` if Ray should send one and has none."""
+    if "RAY_AUTH_MODE" not in os.environ:
+        return {}
+    from ray._private.authentication import http_token_authentication
+
+    return http_token_authentication.get_auth_headers_if_auth_enabled({})
+
+
+def keep_working_directory_here() -> None:
+    """Keep Ray from uploading the working directory, images included, under ``uv run``.
+
+    RAY_ENABLE_UV_RUN_RUNTIME_ENV in the environment decides, if it is set.
+    """
+    if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+
+
+def import_in_new_workers(*modules: str) -> None:
+    """Let the workers of a cluster that is yet to start import modules before they get work.
+
+    The user's own choice, if there is one, is kept.
+    """
+    os.environ.setdefault("RAY_preload_python_modules", ",".join(modules))
