@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from spaces.wording import counted, name_some
 from trainables.folders import Folder, Tree, is_hidden, scan_tree
-from trainables.images import ARCHIVE_SUFFIX, archive_members
+from trainables.images import ARCHIVE_SUFFIX, open_container
 from trainables.listing import IgnorePatterns, natural_key
 
 _NUMBERED = re.compile(
@@ -96,7 +96,7 @@ def read_shards(root: Path, ignore: Sequence[str] = ()) -> Shards:
     for path in paths:
         shard = Shard(path, ())
         kept = []
-        for name in archive_members(root / path):
+        for name in open_container(root / path).names:
             if is_hidden(name):
                 skipped.append(("hidden files", shard.join(name)))
             elif ignore and (

@@ -101,8 +101,9 @@ class OriginalImages(PixelStore):
         def decode(place: int) -> None:
             pixels[place] = _decode(self.dataset, self.pixel_format, int(rows[place]))
 
+        in_order = np.argsort(rows)  # rows of one Parquet row group follow one another
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(decode, range(len(rows))))
+            list(pool.map(decode, in_order))
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 

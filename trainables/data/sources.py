@@ -79,11 +79,11 @@ def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSourc
             return ArchiveSource(data)
         if is_image(data):
             raise DataError(f"The data {str(data)!r} is one image; give a folder, CSV or Parquet.")
-        return TableSource(data, cache)
+        return TableSource(data)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
         return HuggingFaceSource(data, cache)
-    if find_shards(data):
-        return ParquetFolderSource(data, cache)
+    if find_shards(data, options.ignore):
+        return ParquetFolderSource(data)
     return ArchiveSource(data) if has_archives(data, options.ignore) else FolderSource(data)
 
 
@@ -114,14 +114,12 @@ class ObjectStoreSource(DataSource):
             raise DataError(str(error).replace(str(copy), self._address)) from None
         if isinstance(source, TableSource):
             paths = [row.path for row in listing.rows]
-            extracted = self._cache.absolute() / "parquet"
-            listed = [path for path in paths if not path.is_relative_to(extracted)]
+            listed = [path for path in paths if not path.is_relative_to(copy)]
             self._remote.synchronize_images(listed, progress)
         return listing
 
     def _local_source(self, copy: Path, options: ReadOptions) -> DataSource:
         """Source for the local copy. The images that a table lists are not in it yet."""
-        cache = self._cache.absolute()
         if copy.is_file() and not has_archives(copy):
-            return TableSource(copy, cache, is_remote=True)
-        return _source_of(copy, cache, options)
+            return TableSource(copy, is_remote=True)
+        return _source_of(copy, self._cache.absolute(), options)

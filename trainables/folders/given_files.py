@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces import DataError
+from spaces.wording import name_some
 from trainables.folders.tree import file_suffix, is_hidden, scan_tree
-from trainables.images import ARCHIVE_SUFFIX, IMAGE_SUFFIXES, archive_members
+from trainables.images import IMAGE_SUFFIXES, ImageContainer, ParquetImages, images_within
 from trainables.listing import Unused
 
 
@@ -20,18 +22,22 @@ class GivenFiles:
 
 
 def find_given_files(paths: Sequence[Path]) -> GivenFiles:
-    """Replace each folder and tar archive in ``paths`` by its images; keep all other paths.
+    """Replace each folder, tar archive and Parquet file in ``paths`` by its images.
+
+    All other paths are kept. A path may lead to a folder in an archive, or to one of several
+    columns of images in a Parquet file: "t.parquet/photo".
 
     Folders are walked as for training: hidden files are skipped, links are followed, and what a
     file is goes by its content. Unlike there, masks are kept. A folder that can't be opened stays
     in the list, as a file that can't be read. Nothing is decoded. Raises `DataError` for an archive
-    that is damaged or compressed.
+    or a Parquet file that is damaged, an archive that is compressed, and a Parquet file without a
+    column of images, or with several.
     """
     files: list[Path] = []
     skipped: list[tuple[str, Path]] = []
     for path in paths:
-        if path.suffix.lower() == ARCHIVE_SUFFIX and path.is_file():
-            images, others = _in_archive(path)
+        if (within := images_within(path)) is not None:
+            images, others = _in_container(*within)
             files += images
             skipped += others
             continue
@@ -51,15 +57,20 @@ def find_given_files(paths: Sequence[Path]) -> GivenFiles:
     return GivenFiles(tuple(files), _by_reason(skipped))
 
 
-def _in_archive(archive: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
-    """Images in a tar archive, told by their suffixes, and why each other file is skipped.
+def _in_container(
+    container: ImageContainer, file: Path, names: Sequence[str]
+) -> tuple[list[Path], list[tuple[str, Path]]]:
+    """Images among the files of a container, and why each other file is skipped.
 
-    Raises `DataError`.
+    Files in an archive are told apart by their suffixes. Raises `DataError`.
     """
+    if isinstance(container, ParquetImages):
+        _refuse_columns(container, file, names)
+        return [file / name for name in names], []
     images: list[Path] = []
     skipped: list[tuple[str, Path]] = []
-    for name in archive_members(archive):
-        path = archive / name
+    for name in names:
+        path = file / name
         if is_hidden(name):
             skipped.append(("hidden files", path))
         elif file_suffix(name) in IMAGE_SUFFIXES:
@@ -67,6 +78,20 @@ def _in_archive(archive: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
         else:
             skipped.append(("files that are not images", path))
     return images, skipped
+
+
+def _refuse_columns(table: ParquetImages, file: Path, names: Sequence[str]) -> None:
+    """Raise `DataError` unless images of one column of a Parquet file are given."""
+    if not table.columns:
+        raise DataError(
+            f"{file} has no images inside: its columns {name_some(table.schema.names)} hold no "
+            "bytes; give image files, folders of them, or another file."
+        )
+    if len(table.columns) > 1 and len(names) == len(table.names):
+        given = [str(file / column) for column in table.columns]
+        raise DataError(
+            f"{file} has several columns of images; give one of them: {name_some(given)}."
+        )
 
 
 def _by_reason(skipped: Sequence[tuple[str, Path]]) -> tuple[Unused, ...]:

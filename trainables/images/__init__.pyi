@@ -1,3 +1,4 @@
+from .container import ImageContainer as ImageContainer
 from .decoding import DECODER_VERSION as DECODER_VERSION
 from .decoding import IMAGE_ERRORS as IMAGE_ERRORS
 from .decoding import DecodedImage as DecodedImage
@@ -6,11 +7,14 @@ from .decoding import decode_for_sides as decode_for_sides
 from .decoding import describe_image_error as describe_image_error
 from .decoding import read_rgb as read_rgb
 from .image_file import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
+from .image_file import PARQUET_SUFFIX as PARQUET_SUFFIX
 from .image_file import FileStamp as FileStamp
-from .image_file import archive_members as archive_members
+from .image_file import images_within as images_within
+from .image_file import open_container as open_container
 from .image_file import read_image_file as read_image_file
 from .image_file import read_members as read_members
 from .image_file import stamp_of as stamp_of
 from .image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .image_formats import is_image as is_image
+from .parquet_images import ParquetImages as ParquetImages
 from .pixel_format import PixelFormat as PixelFormat

@@ -1,12 +1,15 @@
 """Members of a tar archive: the name and place of each of its files, which are read there."""
 
+import errno
+import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from spaces import DataError
+from trainables.images.container import ImageContainer
 
 _BLOCK = 512
 """Bytes of a header."""
@@ -30,6 +33,46 @@ class TarMember(NamedTuple):
     """Place of the first byte of its content in the archive."""
     size: int
     """Size of the content in bytes."""
+
+
+class TarArchive(ImageContainer):
+    """Files in a tar archive. Their places are read once, from its headers.
+
+    Raises `DataError` as `tar_members` does, or if two files have the same name.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+        for name, offset, size in tar_members(file):
+            if name in self._places:
+                raise DataError(
+                    f"{file} holds two files called {name!r}; make it again with each file once."
+                )
+            self._places[name] = (offset, size)
+
+    @property
+    def names(self) -> Collection[str]:
+        """See `ImageContainer.names`."""
+        return self._places.keys()
+
+    def size_bytes(self, name: str) -> int:
+        """See `ImageContainer.size_bytes`."""
+        return self._places[name][1]
+
+    def contents(self, names: Iterable[str]) -> Iterator[bytes]:
+        """See `ImageContainer.contents`. The archive is opened once."""
+        descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for name in names:
+                offset, size = self._places[name]
+                content = os.pread(descriptor, size, offset)
+                if len(content) < size:
+                    path = str(self._file / name)
+                    raise OSError(errno.EIO, "its archive is cut off", path)
+                yield content
+        finally:
+            os.close(descriptor)
 
 
 def tar_members(file: Path) -> Iterator[TarMember]:

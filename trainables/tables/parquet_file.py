@@ -1,17 +1,16 @@
-"""Parquet files of the Hugging Face Hub: names of classes, and images inside the table."""
+"""Parquet files, as the Hugging Face Hub has them: their columns, and the names of classes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.images import ParquetImages
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-_ROWS_AT_ONCE = 256
-"""Number of images that are in memory at the same time."""
 
 
 def is_parquet(file: Path) -> bool:
@@ -32,7 +31,7 @@ class ParquetContent:
 
 
 def read_parquet(file: Path) -> ParquetContent:
-    """Read the columns of a Parquet file. Raises `ValueError` or `OSError`.
+    """Read the columns of a Parquet file. Raises `DataError`, `ValueError` or `OSError`.
 
     The numbers of a ``ClassLabel`` column become the names in the file's Hugging Face metadata;
     numbers below 0 become None.
@@ -40,18 +39,17 @@ def read_parquet(file: Path) -> ParquetContent:
     import pandas as pd  # slow to import, as pyarrow is, and most data are folders
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(file)
-    embedded = [field.name for field in schema if _holds_images(field.type)]
-    others = [name for name in schema.names if name not in embedded]
+    images = ParquetImages(file)
+    others = [name for name in images.schema.names if name.strip() not in images.columns]
     frame = pq.read_table(file, columns=others).to_pandas(integer_object_nulls=True)
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()  # a named index, which pandas wrote as a column
     if not others:
         frame = pd.DataFrame(index=range(pq.read_metadata(file).num_rows))
-    by_column = {c: names for c, names in _class_names(schema).items() if c in frame.columns}
+    by_column = {c: names for c, names in _class_names(images.schema).items() if c in frame.columns}
     for column, names in by_column.items():
         frame[column] = class_labels(frame[column].tolist(), names)
-    return ParquetContent(frame, embedded, list(by_column))
+    return ParquetContent(frame, images.columns, list(by_column))
 
 
 def class_labels(numbers: Sequence[Any], names: Sequence[str]) -> list[str | None]:
@@ -68,30 +66,6 @@ def class_labels(numbers: Sequence[Any], names: Sequence[str]) -> list[str | Non
         else:
             labels.append(names[int(number)])
     return labels
-
-
-def embedded_images(file: Path, column: str) -> Iterator[tuple[bytes | None, str | None]]:
-    """Content and path of each row's image in a column with images inside."""
-    import pyarrow.parquet as pq
-
-    names = {name.strip(): name for name in pq.read_schema(file).names}
-    name = names[column]
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=[name]):
-            for value in batch.column(0).to_pylist():
-                if isinstance(value, dict):
-                    yield value.get("bytes"), value.get("path")
-                else:
-                    yield value, None
-
-
-def _holds_images(kind: "pa.DataType") -> bool:
-    """Whether a column's type is bytes, or a struct of bytes and path."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(kind):
-        return "bytes" in {kind.field(k).name for k in range(kind.num_fields)}
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _class_names(schema: "pa.Schema") -> dict[str, list[str]]:

@@ -80,13 +80,12 @@ def labelled_rows(
 
 
 def without_ignored(
-    labelled: LabelledRows, names: Sequence[str], patterns: Sequence[str]
+    labelled: LabelledRows, names: Sequence[str], ignore: IgnorePatterns
 ) -> LabelledRows:
     """Rows whose image's path in the table no pattern of ``--ignore`` matches.
 
-    ``names`` are the paths of all rows of the table. A pattern that matches no row is a note.
+    ``names`` are the paths of all rows of the table.
     """
-    ignore = IgnorePatterns(patterns)
     left_out = [
         row.number
         for row in labelled.rows
@@ -94,11 +93,15 @@ def without_ignored(
     ]
     ignored = set(left_out)
     kept = [row for row in labelled.rows if row.number not in ignored]
-    idle = [f"--ignore {pattern!r} matches nothing." for pattern in ignore.idle]
     unused = list(labelled.unused)
     if left_out:
         unused.append(Unused("rows left out by --ignore", len(left_out), names[left_out[0]]))
-    return LabelledRows(kept, tuple(unused), (*labelled.notes, *idle))
+    return LabelledRows(kept, tuple(unused), labelled.notes)
+
+
+def idle_notes(ignore: IgnorePatterns) -> list[str]:
+    """Note for each pattern that has matched nothing."""
+    return [f"--ignore {pattern!r} matches nothing." for pattern in ignore.idle]
 
 
 def without_repeats(

@@ -7,13 +7,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces import DataError
 from spaces.errors import first_line
+from spaces.wording import name_some
 from trainables.images import IMAGE_SUFFIXES
 from trainables.tables.parquet_file import is_parquet, read_parquet
 
@@ -39,7 +40,7 @@ class Table:
     frame: "pd.DataFrame"
     """All columns but those of `embedded`. Names are text without surrounding spaces."""
     embedded: tuple[str, ...] = ()
-    """Columns that hold encoded images instead of paths."""
+    """Columns that hold encoded images instead of paths. Their values are not read."""
     classes: tuple[str, ...] = ()
     """Columns that are declared to hold classes, whose names replace their numbers."""
     has_header: bool = True
@@ -73,11 +74,8 @@ def read_table(file: Path) -> Table:
     try:
         if is_parquet(file):
             content = read_parquet(file)
-            embedded, classes = (
-                tuple(name.strip() for name in names)
-                for names in (content.embedded, content.classes)
-            )
-            return Table(_with_plain_names(content.frame), embedded, classes)
+            classes = tuple(name.strip() for name in content.classes)
+            return Table(_with_plain_names(content.frame), tuple(content.embedded), classes)
         data = file.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
@@ -93,6 +91,25 @@ def read_table(file: Path) -> Table:
         raise DataError(
             f"{file} can't be read as a table: {reason}; save it again as CSV or Parquet."
         ) from None
+
+
+def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
+    """Table of the rows of all ``tables``, which were read from ``files``.
+
+    Raises `DataError` if their columns differ.
+    """
+    import pandas as pd
+
+    first = tables[0]
+    for table, file in zip(tables, files, strict=True):
+        if (set(table.columns), table.classes) != (set(first.columns), first.classes):
+            raise DataError(
+                f"{files[0]} and {file} differ in their columns ({name_some(first.columns)}; "
+                f"{name_some(table.columns)}) or in which of them are classes; leave one out with "
+                f"--ignore {file.name!r}, or write it again."
+            )
+    frame = pd.concat([table.frame for table in tables], ignore_index=True)
+    return replace(first, frame=frame)
 
 
 def looks_like_image(value: str) -> bool:

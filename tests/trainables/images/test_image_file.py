@@ -5,7 +5,14 @@ import pytest
 
 from spaces import DataError
 from tests.support.archives import write_tar
-from trainables.images.image_file import archive_members, read_image_file, read_members, stamp_of
+from tests.support.parquet import write_shard
+from trainables.images.image_file import (
+    images_within,
+    open_container,
+    read_image_file,
+    read_members,
+    stamp_of,
+)
 
 
 def test_a_path_leads_into_an_archive_or_to_a_file(tmp_path: Path) -> None:
@@ -37,6 +44,23 @@ def test_what_is_missing_is_told_as_of_files(tmp_path: Path) -> None:
         assert stamp_of(path) == ()
 
 
+@pytest.mark.parametrize("suffix", ["tar", "parquet", "PARQUET"])
+def test_a_path_leads_into_any_container(tmp_path: Path, suffix: str) -> None:
+    contents = {"cat/1.jpg": b"one", "cat/2.jpg": b"two", "3.jpg": b"three"}
+    file = tmp_path / f"x.{suffix}"
+    if suffix == "tar":
+        write_tar(file, contents)
+    else:
+        write_shard(file, list(contents.values()), paths=list(contents))
+    assert read_image_file(file / "cat/2.jpg") == b"two"
+    assert [f and f[1:] for f in map(images_within, (file, file / "cat"))] == [
+        (file, list(contents)),
+        (file, ["cat/1.jpg", "cat/2.jpg"]),
+    ]
+    for path in (file / "3.jpg", file / "dog", tmp_path, tmp_path / "3.jpg"):
+        assert images_within(path) is None
+
+
 def test_a_changed_archive_is_read_anew(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "x.tar", {"1.jpg": b"one"})
     before = stamp_of(archive / "1.jpg")
@@ -58,6 +82,6 @@ def test_an_archive_that_is_cut_off_is_refused_or_its_image_unreadable(tmp_path:
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "x.tar", {"1.jpg": b"one", "./1.jpg": b"two"})
     with pytest.raises(DataError, match=r"holds two files called '1\.jpg'; make it again"):
-        archive_members(archive)
+        open_container(archive)
     with pytest.raises(DataError, match=r"y\.tar can't be read \(No such file"):
-        archive_members(tmp_path / "y.tar")
+        open_container(tmp_path / "y.tar")

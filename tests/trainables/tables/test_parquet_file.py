@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.tables.parquet_file import class_labels, embedded_images, is_parquet, read_parquet
+from trainables.tables.parquet_file import class_labels, is_parquet, read_parquet
 
 
 def test_a_table_of_the_hub_has_images_inside_and_names_of_classes(tmp_path: Path) -> None:
@@ -18,13 +18,11 @@ def test_a_table_of_the_hub_has_images_inside_and_names_of_classes(tmp_path: Pat
     assert is_parquet(file) and content.embedded == ["image"] and content.classes == ["label"]
     assert content.frame["label"].isna().tolist() == [False, True]
     assert content.frame["label"][0] == "dog"
-    assert list(embedded_images(file, "image")) == [(b"x", "a.png")] * 2
 
 
-def test_a_column_of_bytes_holds_images(tmp_path: Path) -> None:
+def test_a_table_of_images_alone_has_its_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"photo": [b"x", b"y"]}), tmp_path / "t.parquet")
     assert len(read_parquet(tmp_path / "t.parquet").frame) == 2
-    assert list(embedded_images(tmp_path / "t.parquet", "photo")) == [(b"x", None), (b"y", None)]
 
 
 def test_whole_numbers_stay_whole_beside_missing_ones(tmp_path: Path) -> None:

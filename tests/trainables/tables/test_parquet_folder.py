@@ -6,7 +6,8 @@ import pytest
 
 from spaces import DataError
 from tests.support.images import save_image
-from tests.trainables.tables.test_source import hub_table, listing
+from tests.support.parquet import hub_table
+from tests.trainables.tables.test_source import listing
 from trainables.data import check_source
 from trainables.tables.parquet_folder import find_shards
 

@@ -1,4 +1,3 @@
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -6,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from spaces import DataError
+from tests.support.archives import image_bytes
 from tests.support.images import save_image
+from tests.support.parquet import hub_table, write_shard
 from trainables.data import check_source, read_source
+from trainables.images import read_rgb
 from trainables.listing import ReadOptions
 from trainables.listing.listing import Listing
 
@@ -274,26 +273,47 @@ def test_accents_match_in_either_form(tmp_path: Path, on_disk: Any) -> None:
     assert all(row.path.is_file() for row in listing(file).rows)
 
 
-def hub_table(file: Path, labels: Sequence[int | None], *columns: str) -> Path:
-    """Write a Parquet table as the hub has them, with images inside and names of classes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    data: dict[str, Any] = {"label": labels}
-    for column in columns or ("image",):
-        content = [save_image(file.parent / "x.png", k).read_bytes() for k in range(len(labels))]
-        data[column] = [{"bytes": c, "path": f"{k}.png"} for k, c in enumerate(content)]
-    (file.parent / "x.png").unlink()
-    features = {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(pa.table(data).replace_schema_metadata(metadata), file)
-    return file
-
-
-def test_images_inside_a_parquet_table_are_extracted(tmp_path: Path) -> None:
-    found = listing(hub_table(tmp_path / "t.parquet", [0, 1, 1]))
+def test_images_inside_a_parquet_table_are_read_where_they_lie(tmp_path: Path) -> None:
+    file = hub_table(tmp_path / "t.parquet", [0, 1, 1])
+    found = listing(file)
     assert Counter(row.label for row in found.rows) == {"cat": 1, "dog": 2}
-    assert all(row.path.is_relative_to(tmp_path / "cache") for row in found.rows)
-    with Image.open(found.rows[2].path) as image:
-        assert image.getpixel((0, 0)) == 2
+    assert [row.path for row in found.rows] == [file / f"{k}.png" for k in range(3)]
+    assert read_rgb(found.rows[2].path).getpixel((0, 0)) == (2, 2, 2)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_rows_inside_a_table_are_left_out_by_their_names(tmp_path: Path) -> None:
+    found = listing(hub_table(tmp_path / "t.parquet", [0, 1, 1]), ignore=("1.png", "9.png"))
+    assert [row.path.name for row in found.rows] == ["0.png", "2.png"]
+    assert [str(u) for u in found.unused] == ["rows left out by --ignore: 1, such as 1.png"]
+    assert found.notes == ("--ignore '9.png' matches nothing.",)
+
+
+def test_rows_without_an_image_are_refused_or_left_out(tmp_path: Path) -> None:
+    images = [image_bytes(k) for k in range(6)]
+    file = write_shard(tmp_path / "t.parquet", [*images, None, None], [*"ababab", "a", "b"])
+    assert f"{file} has 2 rows without an image: 6, 7; leave them out with --ignore '6'" in refusal(
+        file
+    )
+    with pytest.raises(DataError, match="2 rows without an image"):
+        check_source(file, cache=tmp_path)
+    assert len(listing(file, ignore=("6", "7")).rows) == 6
+
+
+def test_images_are_read_only_from_files_called_parquet(tmp_path: Path) -> None:
+    file = hub_table(tmp_path / "t.pq", [0, 1])
+    assert "called .parquet; rename it to t.parquet" in refusal(file)
+    file.rename(tmp_path / "t.PARQUET")
+    assert len(listing(tmp_path / "t.PARQUET").rows) == 2
+
+
+def test_a_table_of_images_without_labels_is_refused_by_a_check(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "t.parquet", [image_bytes(0)] * 3)
+    with pytest.raises(DataError, match=r"has the columns image; it needs one called 'label'"):
+        check_source(file, cache=tmp_path)
+    hub_table(file, [0, 1, -1])
+    with pytest.raises(DataError, match="has 1 row without a label; fill or drop them"):
+        check_source(file, cache=tmp_path)
 
 
 def test_two_columns_of_images_inside_a_table_need_a_flag(tmp_path: Path) -> None:

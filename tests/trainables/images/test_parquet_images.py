@@ -1,0 +1,156 @@
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spaces import DataError
+from tests.support.parquet import write_shard
+from trainables.images import parquet_images
+from trainables.images.image_file import read_image_file, stamp_of
+from trainables.images.parquet_images import ParquetImages
+
+IMAGES = [random.Random(k).randbytes(50 + k) for k in range(150)]
+"""Contents that don't compress."""
+
+
+def read(images: ParquetImages, *names: str) -> list[bytes]:
+    return list(images.contents(names))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"row_group_size": 7},
+        {"row_group_size": 1000, "compression": "zstd"},
+        {"compression": "none", "use_dictionary": False, "data_page_size": 256},
+        {"data_page_version": "2.0", "write_statistics": False},
+        {"use_dictionary": False, "column_encoding": {"image.bytes": "DELTA_LENGTH_BYTE_ARRAY"}},
+    ],
+)
+def test_every_row_is_read_however_the_file_is_written(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    images = ParquetImages(write_shard(tmp_path / "x.parquet", IMAGES, **options))
+    assert read(images, *images.names) == IMAGES
+    order = random.Random(0).sample(range(150), 150)
+    assert read(images, *map(str, order)) == [IMAGES[row] for row in order]
+    assert images.empty_rows("image") == []
+
+
+def test_threads_share_what_is_decompressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=50)
+    groups: list[int] = []
+    rows_of = ParquetImages.rows_of
+
+    def counted(images: ParquetImages, column: str, group: int) -> Any:
+        groups.append(group)
+        return rows_of(images, column, group)
+
+    monkeypatch.setattr(ParquetImages, "rows_of", counted)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(read_image_file, [file / str(row) for row in range(150)]))
+    assert found == IMAGES
+    assert groups == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a.jpg", "b/c.jpg", "7"], ["a.jpg", "b/c.jpg", "7"]),
+        (["a.jpg", "a.jpg", "b.jpg"], ["0", "1", "2"]),
+        (["a.jpg", None, "b.jpg"], ["0", "1", "2"]),
+        (["a.jpg", "", "b.jpg"], ["0", "1", "2"]),
+        (["a.jpg", "../b.jpg", "c.jpg"], ["0", "1", "2"]),
+        (["/a.jpg", "/b.jpg", "/c.jpg"], ["0", "1", "2"]),
+        (["a//b.jpg", "a/c.jpg", "d.jpg"], ["0", "1", "2"]),
+    ],
+)
+def test_a_name_is_the_path_in_the_table_or_else_the_row(
+    tmp_path: Path, paths: Sequence[str | None], names: list[str]
+) -> None:
+    images = ParquetImages(write_shard(tmp_path / "x.parquet", IMAGES[:3], paths=paths))
+    assert list(images.names) == names
+    assert read(images, names[1]) == [IMAGES[1]]
+
+
+def test_a_column_of_bytes_holds_images_and_one_of_text_does_not(tmp_path: Path) -> None:
+    table = pa.table({" photo ": [b"x", b"y"], "label": ["a", "b"]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    images = ParquetImages(tmp_path / "x.parquet")
+    assert images.columns == ["photo"] and list(images.names) == ["0", "1"]
+    assert read(images, "1", "0") == [b"y", b"x"]
+
+
+def test_several_columns_are_told_apart_by_the_names_of_images(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "x.parquet", IMAGES[:2], columns=("image", "mask"))
+    assert list(ParquetImages(file).names) == ["image/0", "image/1", "mask/0", "mask/1"]
+    assert read_image_file(file / "mask/1") == IMAGES[1]
+
+
+def test_a_row_without_bytes_is_empty_or_stands_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "beside.jpg").write_bytes(b"file")
+    contents, paths = [b"x", None, None, None], ["a.jpg", "beside.jpg", "lost.jpg", None]
+    file = write_shard(tmp_path / "x.parquet", contents, paths=paths)
+    assert ParquetImages(file).empty_rows("image") == [2, 3]
+    assert read_image_file(file / "1") == b"file"
+    with pytest.raises(ValueError, match="the row holds no image"):
+        read_image_file(file / "3")
+
+
+def test_a_file_that_was_written_again_is_read_anew(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "x.parquet", IMAGES[:3])
+    before = stamp_of(file / "1")
+    assert read_image_file(file / "1") == IMAGES[1]
+    write_shard(file, IMAGES[50:60])
+    assert read_image_file(file / "1") == IMAGES[51]
+    assert stamp_of(file / "1") != before
+    assert stamp_of(file / "10") == ()
+    with pytest.raises(FileNotFoundError):
+        read_image_file(file / "10")
+
+
+def test_what_lies_before_damage_is_read_and_the_rest_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_shard(
+        tmp_path / "x.parquet", IMAGES, row_group_size=1000, use_dictionary=False, data_page_size=64
+    )
+    content = bytearray(file.read_bytes())
+    place = content.index(IMAGES[100])
+    content[place - 600 : place + 600] = b"\xff" * 1200
+    file.write_bytes(content)
+    images = ParquetImages(file)
+    assert read(images, "0", "40") == [IMAGES[0], IMAGES[40]]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a damaged Parquet file: "):
+            read(images, "120")
+    monkeypatch.setattr(ParquetImages, "rows_of", None)  # the damage is remembered
+    with pytest.raises(ValueError, match="a damaged Parquet file: "):
+        read(images, "120")
+
+
+def test_a_file_that_is_no_parquet_is_told_with_the_way_out(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "x.parquet", IMAGES)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"x\.parquet can't be read as Parquet: .*; download it"):
+        ParquetImages(file)
+    assert stamp_of(file / "0") == ()
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DataError, match=r"is a Git LFS pointer, not the table; run git lfs pull"):
+        ParquetImages(file)
+
+
+def test_few_blocks_are_kept(tmp_path: Path) -> None:
+    images = ParquetImages(write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=1000))
+    read(images, *images.names)
+    kept = parquet_images._blocks._kept
+    assert len(kept) <= parquet_images.available_cpus() + 2
+    assert len(parquet_images._blocks._open) <= 2
