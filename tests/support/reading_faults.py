@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.support.reading_case import Case, Truth
 from trainables.data import Survey
-from trainables.images import read_rgb
+from trainables.images import read_image_file, read_rgb
 from trainables.listing import SPLITS
 
 _DARK = 20
@@ -78,13 +78,14 @@ def _real(path: Path) -> Path:
 
 
 def _used(survey: Survey, truth: Truth, cache: Path) -> _Used:
-    """The images of a survey. Those that were extracted from a table go by their bytes."""
+    """The images of a survey. Those inside a table, or extracted from it, go by their bytes."""
     by_content = {_digest(path): path for path in truth}
     used: _Used = defaultdict(list)
     dataset = survey.dataset
     for row in range(len(dataset)):
         path = _real(dataset.file(row))
-        if path.is_relative_to(_real(cache)):
+        is_inside = path not in truth and not path.is_file()
+        if is_inside or path.is_relative_to(_real(cache)):
             path = by_content.get(_digest(path), path)
         label = dataset.classes[int(dataset.labels[row])]
         used[path].append((label, str(dataset.splits[row])))
@@ -92,7 +93,10 @@ def _used(survey: Survey, truth: Truth, cache: Path) -> _Used:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
+    try:
+        return hashlib.sha256(read_image_file(path)).hexdigest()
+    except OSError:
+        return str(path)
 
 
 def _wrong_labels(used: _Used, truth: Truth, *, any_name: bool) -> Iterator[Fault]:

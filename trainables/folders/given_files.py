@@ -66,7 +66,10 @@ def _in_container(
     """
     if isinstance(container, ParquetImages):
         _refuse_columns(container, file, names)
-        return [file / name for name in names], []
+        given = set(names)
+        files = [path for column in container.columns for path in container.files_in(column)]
+        pairs = zip(container.names, files, strict=True)
+        return [path for name, path in pairs if name in given], []
     images: list[Path] = []
     skipped: list[tuple[str, Path]] = []
     for name in names:

@@ -59,7 +59,7 @@ def stamp_of(path: Path) -> FileStamp:
 
 
 def open_container(file: Path) -> ImageContainer:
-    """Open a tar archive or a Parquet file, which its suffix tells apart.
+    """Open a Parquet file, known by its suffix, or else a tar archive.
 
     Raises `DataError` if it can't be read, or an archive holds two files of the same name.
     """
@@ -117,7 +117,7 @@ def _container_at(file: Path) -> tuple[ImageContainer, FileStamp] | None:
 @cache
 def _opened(file: Path, stamp: FileStamp) -> ImageContainer:
     """Container that has this stamp."""
-    return _CONTAINERS[file.suffix.lower()](file)
+    return _CONTAINERS.get(file.suffix.lower(), TarArchive)(file)
 
 
 def _contents(container: ImageContainer, file: Path, names: Iterable[str]) -> Iterator[bytes]:

@@ -37,8 +37,7 @@ class ParquetImages(ImageContainer):
 
     The name of an image is the path that the struct gives it, such as "cat_1.jpg", if all rows have
     different ones that lead to no other folder; otherwise it is the row's number, from 0. If
-    several columns hold images, the column's name comes first: "photo/12". A row without bytes
-    stands for the file beside the table that it names.
+    several columns hold images, the column's name comes first: "photo/12".
 
     Raises `DataError` if the file is damaged, or `OSError`.
     """
@@ -56,6 +55,7 @@ class ParquetImages(ImageContainer):
         self.schema: pa.Schema = schema
         """Names and types of all columns."""
         self._fields = {field.name.strip(): field for field in schema if _holds_images(field.type)}
+        self._missing: dict[str, dict[int, str]] = {}
         groups = range(self._metadata.num_row_groups)
         counts = (self._metadata.row_group(group).num_rows for group in groups)
         self._starts = [0, *accumulate(counts)]
@@ -93,15 +93,36 @@ class ParquetImages(ImageContainer):
                 raise ValueError("the row holds no image")
             yield content
 
-    def empty_rows(self, column: str) -> list[int]:
-        """Rows of a column without an image. Reads the row groups that have missing values."""
-        empty: list[int] = []
+    def missing_in(self, column: str) -> dict[int, str]:
+        """Rows of a column without bytes, and the path that each gives instead; empty if none.
+
+        Reads the row groups that have some missing values, unless all of them are missing.
+        """
+        if column in self._missing:
+            return self._missing[column]
+        missing: list[int] = []
         for group in range(self._metadata.num_row_groups):
+            rows = range(self._starts[group], self._starts[group + 1])
             statistics = self._chunk(column, group).statistics
-            if statistics is None or not statistics.has_null_count or statistics.null_count:
-                rows = range(self._starts[group], self._starts[group + 1])
-                empty += [row for row in rows if self._content(column, row) is None]
-        return empty
+            is_known = statistics is not None and statistics.has_null_count
+            if is_known and statistics.null_count == len(rows):
+                missing += rows
+            elif not is_known or statistics.null_count:
+                missing += [row for row in rows if self._content(column, row) is None]
+        paths = self._paths(column) if missing else []
+        self._missing[column] = {row: paths[row] for row in missing}
+        return self._missing[column]
+
+    def files_in(self, column: str) -> list[Path]:
+        """Path of each row's image: within this file, or that of the file which the row names.
+
+        A row without bytes names a file that may be missing, or none: see `missing_in`.
+        """
+        missing = self.missing_in(column)
+        return [
+            self._file.parent / missing[row] if missing.get(row) else self._file / name
+            for row, name in enumerate(self.names_in(column))
+        ]
 
     def rows_of(self, column: str, group: int) -> "Iterator[pa.Scalar]":
         """Yield the values of a column in a row group, decompressing no more than needed."""
@@ -143,9 +164,6 @@ class ParquetImages(ImageContainer):
         place = _Group(self, column, group)
         value = _blocks.value(place, row - self._starts[group]).as_py()
         content: bytes | None = value["bytes"] if isinstance(value, dict) else value
-        path: str | None = value.get("path") if isinstance(value, dict) else None
-        if content is None and path and (beside := self._file.parent / path).is_file():
-            return beside.read_bytes()
         return content
 
     def _chunk(self, column: str, group: int) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spaces import DataError
-from spaces.wording import counted, name_some
+from spaces.wording import counted, shorten
 from trainables.images import PARQUET_SUFFIX, ParquetImages
 from trainables.listing import (
     DataSource,
@@ -75,16 +75,15 @@ class TableSource(DataSource):
         )
         # 3. Leave out what is to be ignored, by its path in the table.
         is_inside = columns.image in table.embedded
-        names = self._names_inside(columns.image) if is_inside else table.texts(columns.image)
+        inside = [self._open(file) for file in self._files] if is_inside else []
+        names = self._names(inside, columns.image) if inside else table.texts(columns.image)
         labelled = without_ignored(labelled, names, ignore)
         # 4. Find the images.
         if options.image_root and (is_inside or self._is_remote):
             where = "inside it" if is_inside else "in an object store"
             raise DataError(f"The images of {self._data} are {where}; leave out --image-root.")
         if is_inside:
-            self._refuse_empty_rows(columns.image, labelled.rows, names)
-            paths = [self._data / names[row.number] for row in labelled.rows]
-            located = LocatedImages(self._data, paths)
+            located = self._locate_inside(inside, columns.image, labelled.rows, names)
         else:
             located = self._locate(table, columns, options, labelled.rows)
         rows, repeated = without_repeats(located.paths, labelled.rows, self._data)
@@ -96,37 +95,47 @@ class TableSource(DataSource):
             (*labelled.notes, *([located.note] if located.note else [])),
         )
 
-    def _names_inside(self, column: str) -> list[str]:
+    def _open(self, file: Path) -> ParquetImages:
+        """Parquet file with images. Raises `DataError` if its name does not say what it is."""
+        if file.suffix.lower() != PARQUET_SUFFIX:
+            raise DataError(
+                f"{file} has images inside, which are read only from files called "
+                f"{PARQUET_SUFFIX}; rename it to {file.stem}{PARQUET_SUFFIX}."
+            )
+        return ParquetImages(file)
+
+    def _names(self, inside: Sequence[ParquetImages], column: str) -> list[str]:
         """Paths of the images inside the files, relative to ``data``, row by row."""
-        for file in self._files:
-            if file.suffix.lower() != PARQUET_SUFFIX:
-                raise DataError(
-                    f"{file} has images inside, which are read only from files called "
-                    f"{PARQUET_SUFFIX}; rename it to {file.stem}{PARQUET_SUFFIX}."
-                )
         return [
             relative_path(file / name, self._data)
-            for file in self._files
-            for name in ParquetImages(file).names_in(column)
+            for file, images in zip(self._files, inside, strict=True)
+            for name in images.names_in(column)
         ]
 
-    def _refuse_empty_rows(
-        self, column: str, kept: Sequence[LabelledRow], names: Sequence[str]
-    ) -> None:
-        """Raise `DataError` if a labelled row has no image."""
-        empty: set[int] = set()
-        first = 0
-        for file in self._files:
-            images = ParquetImages(file)
-            empty |= {first + row for row in images.empty_rows(column)}
-            first += len(images.names_in(column))
-        lacking = [names[row.number] for row in kept if row.number in empty]
-        if lacking:
+    def _locate_inside(
+        self,
+        inside: Sequence[ParquetImages],
+        column: str,
+        kept: Sequence[LabelledRow],
+        names: Sequence[str],
+    ) -> LocatedImages:
+        """Images inside the files. Raises `DataError` if a labelled row has none."""
+        paths: list[Path] = []
+        missing: dict[int, str] = {}
+        for images in inside:
+            missing |= {len(paths) + row: path for row, path in images.missing_in(column).items()}
+            paths += images.files_in(column)
+        lost = [row.number for row in kept if row.number in missing]
+        lost = [number for number in lost if not (missing[number] and paths[number].is_file())]
+        if lost:
+            named = missing[lost[0]]
+            gone = f", whose file {shorten(named)!r} does not exist" if named else ""
             raise DataError(
-                f"{self._data} has {counted(len(lacking), 'row')} without an image: "
-                f"{name_some(lacking, 3)}; leave them out with --ignore {lacking[0]!r}, or write "
-                "the table without them."
+                f"{self._data} has {counted(len(lost), 'row')} without an image, such as "
+                f"{names[lost[0]]}{gone}; leave them out with --ignore {names[lost[0]]!r}, or "
+                "write the table anew with all images inside."
             )
+        return LocatedImages(self._data, [paths[row.number] for row in kept])
 
     def _locate(
         self, table: Table, columns: Columns, options: ReadOptions, kept: Sequence[LabelledRow]

@@ -15,6 +15,7 @@ from search import SweepResult
 from search.record import program_name, read_trials
 from tests.support.archives import pack
 from tests.support.command_line import finesweep, flags
+from tests.support.parquet import write_shard
 from trainables.inference import Predictor
 
 
@@ -190,11 +191,15 @@ def test_predict_classifies_files_folders_and_archives(
     assert "1 of 2 files without a prediction (not an image" in captured.err
     expected = Predictor.load(sweep.paths.export).probabilities([image])[0]
     archive = pack(digits, tmp_path / "digits.tar")
+    names = [str(file.relative_to(digits)) for file in sorted(digits.glob("*/*"))]
+    images = [(digits / file).read_bytes() for file in names]
+    shard = write_shard(tmp_path / "digits.parquet", images, paths=names)
     for data, name, read in (
         (digits, "p.csv", pd.read_csv),
         (digits, "p.parquet", pd.read_parquet),
         (digits, "p.json", _json),
         (archive, "packed.csv", pd.read_csv),
+        (shard, "rows.csv", pd.read_csv),
     ):
         assert finesweep("predict", sweep.paths.export, data, "--out", tmp_path / name) == 0
         table = read(tmp_path / name)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from spaces import DataError
 from tests.support.archives import write_tar
 from tests.support.images import save_image
+from tests.support.parquet import write_shard
 from trainables.folders import find_given_files
 from trainables.listing import Unused
 
@@ -44,3 +46,26 @@ def test_an_archive_is_replaced_by_its_images(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:600])
     with pytest.raises(DataError, match=r"x\.tar is cut off"):
         find_given_files([archive])
+
+
+def test_a_parquet_file_is_replaced_by_its_images(tmp_path: Path) -> None:
+    beside = save_image(tmp_path / "b.png")
+    file = write_shard(tmp_path / "x.parquet", [b"", None], paths=["a.png", "b.png"])
+    assert find_given_files([file, file / "a.png"]).files == (
+        file / "a.png",
+        beside,
+        file / "a.png",
+    )
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(DataError, match=r"x\.parquet can't be read as Parquet: .*; download it"):
+        find_given_files([file])
+
+
+def test_a_column_of_images_is_chosen_by_its_path(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "x.parquet", [b"", b""], columns=("photo", "mask"))
+    with pytest.raises(DataError, match=r"several columns of images; give one of them: .*/mask\."):
+        find_given_files([file])
+    assert find_given_files([file / "mask"]).files == (file / "mask/0", file / "mask/1")
+    pd.DataFrame({"path": ["a.png"]}).to_parquet(tmp_path / "paths.parquet")
+    with pytest.raises(DataError, match="has no images inside: its columns path hold no bytes"):
+        find_given_files([tmp_path / "paths.parquet"])

@@ -40,10 +40,10 @@ def test_every_row_is_read_however_the_file_is_written(
     assert read(images, *images.names) == IMAGES
     order = random.Random(0).sample(range(150), 150)
     assert read(images, *map(str, order)) == [IMAGES[row] for row in order]
-    assert images.empty_rows("image") == []
+    assert images.missing_in("image") == {}
 
 
-def test_threads_share_what_is_decompressed(
+def test_a_row_group_that_is_read_in_order_is_decompressed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=50)
@@ -55,10 +55,15 @@ def test_threads_share_what_is_decompressed(
         return rows_of(images, column, group)
 
     monkeypatch.setattr(ParquetImages, "rows_of", counted)
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(read_image_file, [file / str(row) for row in range(150)]))
-    assert found == IMAGES
+    assert [read_image_file(file / str(row)) for row in range(150)] == IMAGES
     assert groups == [0, 1, 2]
+
+
+def test_threads_read_the_same_row_groups(tmp_path: Path) -> None:
+    file = write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=50)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_image_file, [file / str(row) for row in range(150)] * 3))
+    assert found == IMAGES * 3
 
 
 @pytest.mark.parametrize(
@@ -95,14 +100,25 @@ def test_several_columns_are_told_apart_by_the_names_of_images(tmp_path: Path) -
     assert read_image_file(file / "mask/1") == IMAGES[1]
 
 
-def test_a_row_without_bytes_is_empty_or_stands_for_a_file(tmp_path: Path) -> None:
-    (tmp_path / "beside.jpg").write_bytes(b"file")
-    contents, paths = [b"x", None, None, None], ["a.jpg", "beside.jpg", "lost.jpg", None]
-    file = write_shard(tmp_path / "x.parquet", contents, paths=paths)
-    assert ParquetImages(file).empty_rows("image") == [2, 3]
-    assert read_image_file(file / "1") == b"file"
-    with pytest.raises(ValueError, match="the row holds no image"):
-        read_image_file(file / "3")
+def test_a_row_without_bytes_stands_for_the_file_that_it_names(tmp_path: Path) -> None:
+    contents, paths = [b"x", None, None, b"y"], ["a.jpg", "beside.jpg", None, None]
+    images = ParquetImages(write_shard(tmp_path / "x.parquet", contents, paths=paths))
+    assert images.missing_in("image") == {1: "beside.jpg", 2: ""}
+    inside = [tmp_path / "x.parquet" / str(row) for row in range(4)]
+    assert images.files_in("image") == [inside[0], tmp_path / "beside.jpg", *inside[2:]]
+    assert read_image_file(inside[3]) == b"y"
+    for path in inside[1:3]:
+        with pytest.raises(ValueError, match="the row holds no image"):
+            read_image_file(path)
+
+
+def test_a_column_of_missing_values_is_known_without_reading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"/set/{k}.jpg" for k in range(30)]
+    images = ParquetImages(write_shard(tmp_path / "x.parquet", [None] * 30, paths=paths))
+    monkeypatch.setattr(ParquetImages, "rows_of", None)
+    assert images.files_in("image") == [Path(path) for path in paths]
 
 
 def test_a_file_that_was_written_again_is_read_anew(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spaces import DataError
+from tests.support.archives import image_bytes
 from tests.support.images import save_image
-from tests.support.parquet import hub_table
+from tests.support.parquet import hub_table, write_shard
 from tests.trainables.tables.test_source import listing
 from trainables.data import check_source
 from trainables.tables.parquet_folder import find_shards
@@ -22,15 +24,15 @@ from trainables.tables.parquet_folder import find_shards
     ],
 )
 def test_a_download_of_the_hub_is_read(tmp_path: Path, names: tuple[str, str]) -> None:
-    hub_table(tmp_path / "set" / names[0], [0, 1, 1])
+    hub_table(tmp_path / "set" / names[0], [0, 1] * 6)
     hub_table(tmp_path / "set" / names[1], [0, 1, -1])
     (tmp_path / "set" / "README.md").write_text("A set.")
     check_source(tmp_path / "set", cache=tmp_path / "cache")
     found = listing(tmp_path / "set")
     counts = Counter((row.split, row.label) for row in found.rows)
     assert counts == {
-        ("train", "cat"): 1,
-        ("train", "dog"): 2,
+        ("train", "cat"): 6,
+        ("train", "dog"): 6,
         ("test", "cat"): 1,
         ("test", "dog"): 1,
     }
@@ -69,3 +71,55 @@ def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         hub_table(tmp_path / "set" / f"train-0000{k}-of-00003.parquet", [k % 2] * (k + 1))
     labels = [row.label for row in listing(tmp_path / "set", **options).rows]
     assert labels == ["cat", "dog", "dog", "cat", "cat", "cat"]
+
+
+def write_shards(folder: Path, labels: Sequence[int], **options: Any) -> Path:
+    """Write shards of two classes without a split, with the labels of each in its own order."""
+    for k in range(2):
+        name = folder / "data" / f"set-0000{k}-of-00002.parquet"
+        images = [image_bytes(10 * k + row) for row in range(len(labels))]
+        write_shard(name, images, labels, classes=("cat", "dog"), **options)
+    return folder
+
+
+def test_shards_that_name_no_split_are_one_dataset(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path / "set", [0, 1] * 5)
+    check_source(folder, cache=tmp_path / "cache")
+    found = listing(folder)
+    assert found.root == folder and not (tmp_path / "cache").exists()
+    assert {row.split for row in found.rows} == {None}
+    assert [row.path for row in found.rows[9:11]] == [
+        folder / "data/set-00000-of-00002.parquet/9",
+        folder / "data/set-00001-of-00002.parquet/0",
+    ]
+
+
+def test_shards_that_are_sorted_by_class_are_read_together(tmp_path: Path) -> None:
+    for k in range(2):
+        name = tmp_path / "set" / f"train-0000{k}-of-00002.parquet"
+        images = [image_bytes(10 * k + row) for row in range(10)]
+        write_shard(name, images, [k] * 10, classes=("cat", "dog"))
+    found = listing(tmp_path / "set")
+    assert Counter(row.label for row in found.rows) == {"cat": 10, "dog": 10}
+
+
+def test_files_and_rows_are_left_out_by_their_names(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path / "set", [0, 1] * 5)
+    found = listing(folder, ignore=("set-00001*", "data/*/3", "none"))
+    assert [row.path.name for row in found.rows] == [*"012456789"]
+    assert [str(unused) for unused in found.unused] == [
+        "rows left out by --ignore: 1, such as data/set-00000-of-00002.parquet/3",
+        "files left out by --ignore: 1, such as data/set-00001-of-00002.parquet",
+    ]
+    assert found.notes == ("--ignore 'none' matches nothing.",)
+
+
+def test_shards_of_other_columns_are_refused(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path / "set", [0, 1] * 5)
+    other = folder / "data" / "set-00001-of-00002.parquet"
+    write_shard(other, [image_bytes(0)] * 2)
+    with pytest.raises(DataError, match=r"differ in their columns \(image, label; image\)"):
+        check_source(folder, cache=tmp_path)
+    other.write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"set-00001-of-00002\.parquet can't be read as Parquet"):
+        check_source(folder, cache=tmp_path)

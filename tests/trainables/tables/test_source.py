@@ -292,12 +292,20 @@ def test_rows_inside_a_table_are_left_out_by_their_names(tmp_path: Path) -> None
 def test_rows_without_an_image_are_refused_or_left_out(tmp_path: Path) -> None:
     images = [image_bytes(k) for k in range(6)]
     file = write_shard(tmp_path / "t.parquet", [*images, None, None], [*"ababab", "a", "b"])
-    assert f"{file} has 2 rows without an image: 6, 7; leave them out with --ignore '6'" in refusal(
-        file
-    )
+    told = f"{file} has 2 rows without an image, such as 6; leave them out with --ignore '6'"
+    assert told in refusal(file)
     with pytest.raises(DataError, match="2 rows without an image"):
         check_source(file, cache=tmp_path)
     assert len(listing(file, ignore=("6", "7")).rows) == 6
+
+
+def test_rows_that_name_files_are_read_from_these(tmp_path: Path) -> None:
+    paths = [str(save_image(tmp_path / "a.png")), "b.png"]
+    save_image(tmp_path / "b.png")
+    file = write_shard(tmp_path / "t.parquet", [None, None], ["x", "y"], paths=paths)
+    assert [row.path for row in listing(file).rows] == [tmp_path / "a.png", tmp_path / "b.png"]
+    (tmp_path / "b.png").unlink()
+    assert "1 row without an image, such as 1, whose file 'b.png' does not exist" in refusal(file)
 
 
 def test_images_are_read_only_from_files_called_parquet(tmp_path: Path) -> None:
