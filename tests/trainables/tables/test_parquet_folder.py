@@ -8,9 +8,17 @@ import pytest
 from spaces import DataError
 from tests.support.archives import image_bytes
 from tests.support.images import save_image
+from tests.support.object_store import below, put
 from tests.support.parquet import hub_table, write_shard
+from tests.trainables.archives.test_source import assert_same_images
 from tests.trainables.tables.test_source import listing
-from trainables.data import check_source
+from trainables.data import (
+    Dataset,
+    check_source,
+    read_source,
+    read_surveyed_image,
+    survey_images,
+)
 from trainables.tables.parquet_folder import find_shards
 
 
@@ -123,3 +131,71 @@ def test_shards_of_other_columns_are_refused(tmp_path: Path) -> None:
     other.write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"set-00001-of-00002\.parquet can't be read as Parquet"):
         check_source(folder, cache=tmp_path)
+
+
+@pytest.fixture
+def shards(digits: Path, tmp_path: Path) -> Path:
+    """The digits as three Parquet files without splits, in the order of the folder."""
+    for number, folder in enumerate(sorted(digits.iterdir())):
+        files = sorted(folder.iterdir())
+        write_shard(
+            tmp_path / "shards" / f"digits-{number:05d}-of-00003.parquet",
+            [file.read_bytes() for file in files],
+            [number] * len(files),
+            classes=sorted(path.name for path in digits.iterdir()),
+            paths=[file.name for file in files],
+        )
+    return tmp_path / "shards"
+
+
+def test_parquet_shards_are_the_same_dataset_as_the_folder(
+    shards: Path, digits: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    check_source(shards, cache=tmp_path)
+    survey = survey_images(shards, cache=tmp_path)
+    assert_same_images(survey.dataset, dataset, tmp_path)
+    names = {path.rpartition("/")[2] for path in dataset.paths}
+    assert {path.rpartition("/")[2] for path in survey.dataset.paths} == names
+    assert survey.dataset.paths[0].startswith("digits-00000-of-00003.parquet/")
+    assert survey.notes == survey_images(digits, cache=tmp_path).notes
+
+
+def test_moved_shards_are_found_again(shards: Path, tmp_path: Path) -> None:
+    before = survey_images(shards, cache=tmp_path).dataset
+    shards.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"parquet/.* is missing .* with --data"):
+        read_surveyed_image(before, 0, side=32)
+    after = survey_images(tmp_path / "elsewhere", cache=tmp_path).dataset
+    assert after.has_same_images(before)
+    assert after.reordered_like(before).digests == before.digests
+
+
+def test_a_changed_image_in_a_shard_is_told(tmp_path: Path) -> None:
+    file = hub_table(tmp_path / "x.parquet", [0, 1] * 20)
+    dataset = survey_images(file, cache=tmp_path / "cache").dataset
+    images = [image_bytes(row + 1) for row in range(40)]
+    write_shard(file, images, [0, 1] * 20, paths=[f"{row}.png" for row in range(40)])
+    with pytest.raises(DataError, match=r"x\.parquet/.* has changed since the data were read"):
+        read_surveyed_image(dataset, 0, side=20)
+    again = survey_images(file, cache=tmp_path / "cache").dataset
+    assert again.digests != dataset.digests
+
+
+def test_an_unreadable_image_in_a_shard_is_left_out_and_named(tmp_path: Path) -> None:
+    images = [*(image_bytes(row) for row in range(40)), b"no image", b""]
+    file = write_shard(tmp_path / "x.parquet", images, [0, 1] * 21, classes=("cat", "dog"))
+    survey = survey_images(file, cache=tmp_path / "cache")
+    assert [issue.path for issue in survey.issues if issue.kind == "bad"] == ["40", "41"]
+    assert len(survey.dataset) == 40
+
+
+def test_shards_in_an_object_store_are_read_from_their_copy(
+    bucket: str, shards: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    put(shards, below(bucket, "shards"))
+    found = survey_images(below(bucket, "shards"), cache=tmp_path).dataset
+    assert_same_images(found, dataset, tmp_path)
+    single = below(bucket, "shards/digits-00001-of-00003.parquet")
+    check_source(single, cache=tmp_path)
+    assert len(read_source(single, cache=tmp_path).rows) == 40
+    assert not list((tmp_path / "copies").rglob("*.png"))
