@@ -1,18 +1,22 @@
-"""Images in a folder and in tar shards: seconds of a scan, and images per second of an epoch.
+"""Images in a folder, tar and Parquet shards: seconds of a scan, and images/s of an epoch.
 
 ``python -m tests.benchmarks.archives`` needs the webdataset library, which is no dependency of
 Finesweep: ``pip install --target DIR webdataset``, and DIR on the PYTHONPATH.
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import webdataset as wds
 from PIL import Image
@@ -34,6 +38,16 @@ from trainables.images import PixelFormat
 BATCH_SIZE = 64
 IMAGES_PER_SHARD = 500
 FORM = PixelFormat(96, "bicubic")
+PARQUET_KINDS: dict[str, dict[str, Any]] = {
+    "Parquet, compressed": {"row_group_size": 100},
+    "Parquet, not compressed": {
+        "compression": "none",
+        "use_dictionary": False,
+        "use_content_defined_chunking": True,
+    },
+}
+"""Options of pyarrow for each kind of shard: as older releases of the datasets library write them,
+with snappy, and as release 5 does."""
 WORKERS = 2
 """DataLoader's processes."""
 
@@ -47,6 +61,22 @@ def write_shards(folder: Path, shards: Path) -> None:
             key = f"{file.parent.name}/{file.stem}".replace(".", "-")
             image = {file.suffix[1:].lower(): file.read_bytes()}
             writer.write({"__key__": key, "cls": classes.index(file.parent.name), **image})
+
+
+def write_parquet(folder: Path, shards: Path, options: dict[str, Any]) -> None:
+    """Write the images of a folder per class as Parquet files, in the folder's order."""
+    classes = sorted(path.name for path in folder.iterdir())
+    files = sorted(folder.glob("*/*"))
+    count = -(-len(files) // IMAGES_PER_SHARD)
+    features = {"label": {"_type": "ClassLabel", "names": classes}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    fresh(shards)
+    for number in range(count):
+        part = files[number * IMAGES_PER_SHARD : (number + 1) * IMAGES_PER_SHARD]
+        images = [{"bytes": file.read_bytes(), "path": file.name} for file in part]
+        labels = [classes.index(file.parent.name) for file in part]
+        table = pa.table({"image": images, "label": labels}).replace_schema_metadata(metadata)
+        pq.write_table(table, shards / f"set-{number:05d}-of-{count:05d}.parquet", **options)
 
 
 def scan_seconds(data: Path) -> float:
@@ -107,16 +137,25 @@ def measure(name: str) -> list[str]:
     """Lines of the table for one image set."""
     folder, shards = ROOT / "data" / name, SCRATCH / f"{name}-shards"
     write_shards(folder, shards)
-    dataset = same_numbers(folder, shards)
+    packed = {"tar": shards}
+    for number, (kind, options) in enumerate(PARQUET_KINDS.items()):
+        packed[kind] = SCRATCH / f"{name}-parquet-{number}"
+        write_parquet(folder, packed[kind], options)
+    for data in packed.values():
+        dataset = same_numbers(folder, data)
     scans = alternate(
-        {"folder": partial(scan_seconds, folder), "tar": partial(scan_seconds, shards)}
+        {label: partial(scan_seconds, data) for label, data in {"folder": folder, **packed}.items()}
     )
     cache = SCRATCH / "archives-cache"
-    packed = survey_images(shards, cache=cache).dataset
     count = len(dataset)
     stores: dict[str, PixelStore] = {
         "folder, decoded at each reading": OriginalImages(dataset, FORM),
-        "tar, decoded at each reading": OriginalImages(packed, FORM),
+        **{
+            f"{label}, decoded at each reading": OriginalImages(
+                survey_images(data, cache=cache).dataset, FORM
+            )
+            for label, data in packed.items()
+        },
         "our store of decoded pixels": build_store(dataset, FORM, cache=cache),
     }
     total = len(list(folder.glob("*/*")))
@@ -139,8 +178,11 @@ def measure(name: str) -> list[str]:
         for label, values in scans.items()
     ]
     lines += [f"| {name} | {label} | {spread(v, 3)} images/s |" for label, v in epochs.items()]
-    ratio = spread(ratios(scans["tar"], scans["folder"]), 3)
-    return [*lines, f"| {name} | scan: tar / folder | {ratio} |"]
+    lines += [
+        f"| {name} | scan: {label} / folder | {spread(ratios(scans[label], scans['folder']), 3)} |"
+        for label in packed
+    ]
+    return lines
 
 
 def main() -> None:
@@ -151,13 +193,16 @@ def main() -> None:
     lines = [line for name in sets for line in measure(name)]
     write_table(
         "archives",
-        "Images in tar shards, read where they lie",
+        "Images in tar and Parquet shards, read where they lie",
         "python -m tests.benchmarks.archives",
         [
             f"webdataset {version('webdataset')}, pillow {version('pillow')}; {FORM.side} px, "
             f"batches of {BATCH_SIZE}, shards of {IMAGES_PER_SHARD} images made by webdataset's "
-            f"writer; {torch.get_num_threads()} threads on {len(os.sched_getaffinity(0))} CPUs. "
-            "Folder and tar gave the same rows, splits, hashes and pixels. An epoch of webdataset "
+            f"writer, and as many in a Parquet file; {torch.get_num_threads()} threads on "
+            f"{len(os.sched_getaffinity(0))} CPUs. "
+            "Folder, tar and Parquet gave the same rows, splits, hashes and pixels. The compressed "
+            "Parquet files have row groups of 100 images, each of which is decompressed from its "
+            "beginning; the others have one group. An epoch of webdataset "
             "shuffles the shards and a buffer of 1,000 samples, decodes with Pillow and resizes as "
             "we do, with one thread a process; ours is a full shuffle with all threads, and leaves "
             "out copies. Files are in the page cache. Where the load is above the number of CPUs, "

@@ -1,35 +1,21 @@
-"""Images inside a Parquet file, as the Hugging Face Hub stores them: read there, row by row.
-
-Parquet has no place for a row: a row group is decompressed from its beginning. Rows are therefore
-kept in blocks as they are passed, so that a row group that is read in order is decompressed once,
-whatever its size. A row out of order costs the decompression of the rows before it in its group.
-"""
+"""Images inside a Parquet file, as the Hugging Face Hub stores them: read there, row by row."""
 
 import posixpath
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from spaces import DataError
 from spaces.errors import first_line
 from trainables.images.container import ImageContainer
 from trainables.images.image_formats import GIT_LFS_POINTER, read_head, sniff_format
-from trainables.process_limits import available_cpus
+from trainables.images.parquet_groups import RowGroup
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_ROWS_PER_BLOCK = 16
-"""Number of rows that are kept together: those that a thread of a scan takes at a time."""
-_OPEN_GROUPS = 2
-"""Number of row groups that are read at the same time: threads may be on both sides of a border."""
-_BUFFER_BYTES = 2**20
-"""Bytes that are read from a file at a time."""
 
 
 class ParquetImages(ImageContainer):
@@ -56,9 +42,13 @@ class ParquetImages(ImageContainer):
         """Names and types of all columns."""
         self._fields = {field.name.strip(): field for field in schema if _holds_images(field.type)}
         self._missing: dict[str, dict[int, str]] = {}
-        groups = range(self._metadata.num_row_groups)
-        counts = (self._metadata.row_group(group).num_rows for group in groups)
-        self._starts = [0, *accumulate(counts)]
+        numbers = range(self._metadata.num_row_groups)
+        counts = (self._metadata.row_group(number).num_rows for number in numbers)
+        self._starts: list[int] = [0, *accumulate(counts)]
+        self._groups = {
+            column: [RowGroup(file, self._metadata, field.name, number) for number in numbers]
+            for column, field in self._fields.items()
+        }
 
     @property
     def columns(self) -> list[str]:
@@ -80,15 +70,16 @@ class ParquetImages(ImageContainer):
     def size_bytes(self, name: str) -> int:
         """Mean size of the images in the row group of an image. See `ImageContainer.size_bytes`."""
         column, row = self._places[name]
-        group = bisect_right(self._starts, row) - 1
-        rows = self._starts[group + 1] - self._starts[group]
-        return int(self._chunk(column, group).total_uncompressed_size // rows)
+        number = bisect_right(self._starts, row) - 1
+        rows = self._starts[number + 1] - self._starts[number]
+        return self._groups[column][number].size_bytes // rows
 
     def contents(self, names: Iterable[str]) -> Iterator[bytes]:
         """See `ImageContainer.contents`."""
         for name in names:
             column, row = self._places[name]
-            content = self._content(column, row)
+            number = bisect_right(self._starts, row) - 1
+            content = self._groups[column][number].content(row - self._starts[number])
             if content is None:
                 raise ValueError("the row holds no image")
             yield content
@@ -101,14 +92,12 @@ class ParquetImages(ImageContainer):
         if column in self._missing:
             return self._missing[column]
         missing: list[int] = []
-        for group in range(self._metadata.num_row_groups):
-            rows = range(self._starts[group], self._starts[group + 1])
-            statistics = self._chunk(column, group).statistics
-            is_known = statistics is not None and statistics.has_null_count
-            if is_known and statistics.null_count == len(rows):
+        for number, group in enumerate(self._groups[column]):
+            rows = range(self._starts[number], self._starts[number + 1])
+            if group.missing_count == len(rows):
                 missing += rows
-            elif not is_known or statistics.null_count:
-                missing += [row for row in rows if self._content(column, row) is None]
+            elif group.missing_count != 0:
+                missing += [r for r in rows if group.content(r - rows.start) is None]
         paths = self._paths(column) if missing else []
         self._missing[column] = {row: paths[row] for row in missing}
         return self._missing[column]
@@ -123,21 +112,6 @@ class ParquetImages(ImageContainer):
             self._file.parent / missing[row] if missing.get(row) else self._file / name
             for row, name in enumerate(self.names_in(column))
         ]
-
-    def rows_of(self, column: str, group: int) -> "Iterator[pa.Scalar]":
-        """Yield the values of a column in a row group, decompressing no more than needed."""
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(
-            self._file, metadata=self._metadata, buffer_size=_BUFFER_BYTES, pre_buffer=False
-        ) as opened:
-            for batch in opened.iter_batches(
-                _ROWS_PER_BLOCK,
-                row_groups=[group],
-                columns=[self._fields[column].name],
-                use_threads=False,
-            ):
-                yield from batch.column(0)
 
     @cached_property
     def _places(self) -> dict[str, tuple[str, int]]:
@@ -157,76 +131,6 @@ class ParquetImages(ImageContainer):
             values = opened.read([f"{name}.path"]) if _has_paths(self._fields[column].type) else []
         rows = values[name].to_pylist() if values else [None] * self._starts[-1]
         return [(row or {}).get("path") or "" for row in rows]
-
-    def _content(self, column: str, row: int) -> bytes | None:
-        """Encoded image of a row; None if it has none. Raises `OSError` or `ValueError`."""
-        group = bisect_right(self._starts, row) - 1
-        place = _Group(self, column, group)
-        value = _blocks.value(place, row - self._starts[group]).as_py()
-        content: bytes | None = value["bytes"] if isinstance(value, dict) else value
-        return content
-
-    def _chunk(self, column: str, group: int) -> Any:
-        """Metadata of a row group's images."""
-        name = self._fields[column].name
-        row_group = self._metadata.row_group(group)
-        chunks = map(row_group.column, range(row_group.num_columns))
-        return next(c for c in chunks if c.path_in_schema in (name, f"{name}.bytes"))
-
-
-class _Group(NamedTuple):
-    """Values of a column in a row group."""
-
-    images: ParquetImages
-    column: str
-    number: int
-
-
-class _Blocks:
-    """Blocks of rows that were read last, and the row groups that are being read, in a process."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._kept: OrderedDict[tuple[_Group, int], list[pa.Scalar]] = OrderedDict()
-        self._open: OrderedDict[_Group, tuple[int, Iterator[pa.Scalar]]] = OrderedDict()
-        """Number of the next block, and the rows from there on, by row group."""
-        self._broken: dict[_Group, tuple[int, str]] = {}
-        """Number of the first block that can't be read, and why, by row group."""
-
-    def value(self, group: _Group, row: int) -> "pa.Scalar":
-        """Value of a row, counted from the beginning of the row group.
-
-        Raises `OSError` or `ValueError` if it can't be read.
-        """
-        number, place = divmod(row, _ROWS_PER_BLOCK)
-        with self._lock:
-            if (group, number) not in self._kept:
-                self._read_to(group, number)
-            self._kept.move_to_end((group, number))
-            return self._kept[group, number][place]
-
-    def _read_to(self, group: _Group, number: int) -> None:
-        """Read the blocks of a row group up to one, from where the last reading ended."""
-        if group in self._broken and self._broken[group][0] <= number:
-            raise ValueError(self._broken[group][1])
-        following, rows = self._open.pop(group, (0, None))
-        if rows is None or following > number:
-            following, rows = 0, group.images.rows_of(group.column, group.number)
-        for passed in range(following, number + 1):
-            try:
-                self._kept[group, passed] = list(islice(rows, _ROWS_PER_BLOCK))
-            except (OSError, ValueError) as error:
-                reason = f"a damaged Parquet file: {first_line(error).rstrip('.')}"
-                self._broken[group] = (passed, reason)
-                raise ValueError(reason) from None
-            if len(self._kept) > available_cpus() + 2:
-                self._kept.popitem(last=False)
-        self._open[group] = (number + 1, rows)
-        if len(self._open) > _OPEN_GROUPS:
-            self._open.popitem(last=False)
-
-
-_blocks = _Blocks()
 
 
 def _holds_images(kind: "pa.DataType") -> bool:

@@ -1,8 +1,5 @@
-import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,60 +7,15 @@ import pytest
 
 from spaces import DataError
 from tests.support.parquet import write_shard
-from trainables.images import parquet_images
 from trainables.images.image_file import read_image_file, stamp_of
+from trainables.images.parquet_groups import RowGroup
 from trainables.images.parquet_images import ParquetImages
 
-IMAGES = [random.Random(k).randbytes(50 + k) for k in range(150)]
-"""Contents that don't compress."""
+IMAGES = [bytes([k]) * (k + 1) for k in range(60)]
 
 
 def read(images: ParquetImages, *names: str) -> list[bytes]:
     return list(images.contents(names))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"row_group_size": 7},
-        {"row_group_size": 1000, "compression": "zstd"},
-        {"compression": "none", "use_dictionary": False, "data_page_size": 256},
-        {"data_page_version": "2.0", "write_statistics": False},
-        {"use_dictionary": False, "column_encoding": {"image.bytes": "DELTA_LENGTH_BYTE_ARRAY"}},
-    ],
-)
-def test_every_row_is_read_however_the_file_is_written(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
-    images = ParquetImages(write_shard(tmp_path / "x.parquet", IMAGES, **options))
-    assert read(images, *images.names) == IMAGES
-    order = random.Random(0).sample(range(150), 150)
-    assert read(images, *map(str, order)) == [IMAGES[row] for row in order]
-    assert images.missing_in("image") == {}
-
-
-def test_a_row_group_that_is_read_in_order_is_decompressed_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=50)
-    groups: list[int] = []
-    rows_of = ParquetImages.rows_of
-
-    def counted(images: ParquetImages, column: str, group: int) -> Any:
-        groups.append(group)
-        return rows_of(images, column, group)
-
-    monkeypatch.setattr(ParquetImages, "rows_of", counted)
-    assert [read_image_file(file / str(row)) for row in range(150)] == IMAGES
-    assert groups == [0, 1, 2]
-
-
-def test_threads_read_the_same_row_groups(tmp_path: Path) -> None:
-    file = write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=50)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(read_image_file, [file / str(row) for row in range(150)] * 3))
-    assert found == IMAGES * 3
 
 
 @pytest.mark.parametrize(
@@ -117,7 +69,7 @@ def test_a_column_of_missing_values_is_known_without_reading_it(
 ) -> None:
     paths = [f"/set/{k}.jpg" for k in range(30)]
     images = ParquetImages(write_shard(tmp_path / "x.parquet", [None] * 30, paths=paths))
-    monkeypatch.setattr(ParquetImages, "rows_of", None)
+    monkeypatch.setattr(RowGroup, "contents", None)
     assert images.files_in("image") == [Path(path) for path in paths]
 
 
@@ -133,26 +85,6 @@ def test_a_file_that_was_written_again_is_read_anew(tmp_path: Path) -> None:
         read_image_file(file / "10")
 
 
-def test_what_lies_before_damage_is_read_and_the_rest_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = write_shard(
-        tmp_path / "x.parquet", IMAGES, row_group_size=1000, use_dictionary=False, data_page_size=64
-    )
-    content = bytearray(file.read_bytes())
-    place = content.index(IMAGES[100])
-    content[place - 600 : place + 600] = b"\xff" * 1200
-    file.write_bytes(content)
-    images = ParquetImages(file)
-    assert read(images, "0", "40") == [IMAGES[0], IMAGES[40]]
-    for _ in range(2):
-        with pytest.raises(ValueError, match="a damaged Parquet file: "):
-            read(images, "120")
-    monkeypatch.setattr(ParquetImages, "rows_of", None)  # the damage is remembered
-    with pytest.raises(ValueError, match="a damaged Parquet file: "):
-        read(images, "120")
-
-
 def test_a_file_that_is_no_parquet_is_told_with_the_way_out(tmp_path: Path) -> None:
     file = write_shard(tmp_path / "x.parquet", IMAGES)
     file.write_bytes(file.read_bytes()[:-100])
@@ -162,11 +94,3 @@ def test_a_file_that_is_no_parquet_is_told_with_the_way_out(tmp_path: Path) -> N
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(DataError, match=r"is a Git LFS pointer, not the table; run git lfs pull"):
         ParquetImages(file)
-
-
-def test_few_blocks_are_kept(tmp_path: Path) -> None:
-    images = ParquetImages(write_shard(tmp_path / "x.parquet", IMAGES, row_group_size=1000))
-    read(images, *images.names)
-    kept = parquet_images._blocks._kept
-    assert len(kept) <= parquet_images.available_cpus() + 2
-    assert len(parquet_images._blocks._open) <= 2
