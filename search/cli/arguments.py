@@ -207,7 +207,11 @@ def _export(arguments: Namespace) -> None:
 def _add_predict(parser: ArgumentParser) -> None:
     parser.add_argument("export", metavar="EXPORT_DIR", type=Path, help="Folder of an export.")
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGES", type=Path, help="Images, folders or tar archives."
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        type=Path,
+        help="Images, folders, tar archives or Parquet files.",
     )
     parser.add_argument(
         "--out",

@@ -229,7 +229,7 @@ def export(
 def predict(
     export: Path, images: Sequence[Path], *, out: Path | None, grad_cam: Path | None, top: int
 ) -> None:
-    """Classify images, given as files, folders or tar archives, with an export.
+    """Classify images, given as files, folders, tar archives or Parquet files, with an export.
 
     Every file has a line or a row. They are written before anything is reported. Raises
     `ConfigError` if no file can be read.

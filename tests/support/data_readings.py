@@ -41,9 +41,9 @@ NOT_YET: dict[str, str] = {}
 LONGEST = 600
 """Largest number of characters of a sentence."""
 _WAY_OUT = re.compile(
-    r"--\w|\b(add|call|check|choose|convert|copy|correct|delete|drop|fill|fix|fetch|give|install|"
-    r"keep|label|leave|log in|make|merge|move|name|needs|pass|point|pull|put|remove|rename|repair|"
-    r"replace|run|save|set|unpack|use|write)\b",
+    r"--\w|\b(add|call|check|choose|convert|copy|correct|delete|download|drop|fill|fix|fetch|give|"
+    r"install|keep|label|leave|log in|make|merge|move|name|needs|pass|point|pull|put|remove|rename|"
+    r"repair|replace|run|save|set|unpack|use|write)\b",
     re.IGNORECASE,
 )
 

@@ -4,10 +4,11 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from tests.support.parquet import write_shard
 from tests.support.reading_case import Case, Truth, classes, images, picture, text
 
 Record = dict[str, object]
@@ -166,6 +167,32 @@ def _parquet_shards(folder: Path) -> Truth:
         pd.DataFrame(rows).to_parquet(folder / "d" / "data" / f"{name}.parquet")
         result |= truth
     return result
+
+
+def _hub_shards(
+    names: Sequence[str], *columns: str, missing: int = 0, cut: bool = False
+) -> Callable[[Path], Truth]:
+    """Parquet files called ``names``, as the hub has them, whose rows have no path.
+
+    With ``missing``, as many rows have no image. With ``cut``, the last file lacks its end.
+    """
+
+    def make(folder: Path) -> Truth:
+        result: Truth = {}
+        for name in names:
+            truth = classes(folder / "originals" / name)
+            contents = [*(path.read_bytes() for path in truth), *[None] * missing]
+            labels = [["cat", "dog"].index(use.label) for use in truth.values()] + [0] * missing
+            file = folder / "d" / "data" / f"{name}.parquet"
+            write_shard(
+                file, contents, labels, classes=("cat", "dog"), columns=columns or ("image",)
+            )
+            result |= truth
+        if cut:
+            file.write_bytes(file.read_bytes()[:-100])
+        return result
+
+    return make
 
 
 def _metadata(file: str, to: Callable[[list[Record], Path], object]) -> Callable[[Path], Truth]:
@@ -694,6 +721,7 @@ def _split_cases() -> list[Case]:
 
 
 def _hub_cases() -> list[Case]:
+    ask: dict[str, Any] = {"answer": "ask", "says": "download"}
     pets, other = ["cat", "dog"], ["animal", "plant"]
     return [
         Case("a Parquet table of paths", lambda f: _parquet_paths(f), "d/t.parquet"),
@@ -708,6 +736,34 @@ def _hub_cases() -> list[Case]:
             answer="either",
         ),
         Case("a folder of Parquet shards, as the hub has it", _parquet_shards, "d"),
+        Case(
+            "a folder of Parquet shards without splits",
+            _hub_shards(["set-00000-of-00002", "set-00001-of-00002"]),
+        ),
+        Case("a Parquet shard of the hub", _hub_shards(["set-00000-of-00001"]), "d/data"),
+        Case("a hub download that lacks a shard", _hub_shards(["train-00000-of-00002"]), **ask),
+        Case(
+            "a hub download of which a shard is cut off",
+            _hub_shards(["train-00000-of-00002", "train-00001-of-00002"], cut=True),
+            **ask,
+        ),
+        Case(
+            "Parquet shards with an image and a mask in each row",
+            _hub_shards(["train-00000-of-00001"], "image", "mask"),
+            answer="ask",
+            says="--image-column",
+        ),
+        Case(
+            "Parquet shards with masks, and the column of the images",
+            _hub_shards(["train-00000-of-00001"], "image", "mask"),
+            "d --image-column image",
+        ),
+        Case(
+            "Parquet shards of which two rows have no image",
+            _hub_shards(["train-00000-of-00001"], missing=2),
+            answer="ask",
+            says="without an image",
+        ),
         Case(
             "a broken Parquet file",
             lambda f: text(f / "d" / "t.parquet", b"PAR1"),

@@ -29,9 +29,9 @@ def read_source(
 ) -> Listing:
     """List the images of ``data`` without opening them.
 
-    A `Path` is a folder, a table, tar archives or a saved Hugging Face dataset. A string is an
-    address: ``hf://OWNER/NAME`` on the Hugging Face Hub, or ``s3://BUCKET/PREFIX`` in an object
-    store.
+    A `Path` is a folder, a table, tar archives, Parquet files or a saved Hugging Face dataset. A
+    string is an address: ``hf://OWNER/NAME`` on the Hugging Face Hub, or ``s3://BUCKET/PREFIX`` in
+    an object store.
     Images from Hugging Face datasets and object stores are copied below ``cache``; every call
     updates the copy.
 
@@ -51,8 +51,9 @@ def check_source(
 ) -> None:
     """Raise the errors of `survey_images` that can be found without opening images.
 
-    A folder and a table are read as a whole, which takes about a second for 60,000 files. Of other
-    sources, nothing is copied or extracted: mistakes in their labels and splits are not found.
+    A folder, a table, archives and Parquet files are read as a whole, except images, which takes
+    about a second for 60,000 files. Of other sources, nothing is copied or extracted: mistakes in
+    their labels and splits are not found.
 
     Raises `DataError`, or `ConfigError` if an address is malformed.
     """
@@ -88,7 +89,7 @@ def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSourc
 
 
 class ObjectStoreSource(DataSource):
-    """A folder, a table or tar archives in an object store, copied below the cache and read there.
+    """A folder, table, archives or Parquet files in an object store: read from a local copy.
 
     Raises `ConfigError` if the address is malformed.
     """

@@ -1,5 +1,6 @@
 """One image file: its format by content, its pixels as eight-bit RGB, and the input made of them.
 
+A file may lie in a container: a tar archive or a Parquet file, which a path leads into.
 Knows nothing of labels, splits or datasets.
 """
 

@@ -1,6 +1,6 @@
 """Tables of images: CSV, Excel, JSON Lines, Parquet and Hugging Face datasets.
 
-Chooses columns, finds the files of rows, and extracts images that lie inside a table.
+Chooses columns, and finds the files of rows, or their images inside the table.
 """
 
 import lazy_loader
