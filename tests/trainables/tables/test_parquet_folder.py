@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spaces import DataError
+from spaces import DataError, TrialParams
 from tests.support.archives import image_bytes
 from tests.support.images import save_image
 from tests.support.object_store import below, put
@@ -14,12 +14,17 @@ from tests.trainables.archives.test_source import assert_same_images
 from tests.trainables.tables.test_source import listing
 from trainables.data import (
     Dataset,
+    ImageSet,
+    OriginalImages,
     check_source,
     read_source,
     read_surveyed_image,
     survey_images,
 )
+from trainables.images import PixelFormat
+from trainables.models import Weights
 from trainables.tables.parquet_folder import find_shards
+from trainables.training import FineTuneSettings, FineTuning
 
 
 @pytest.mark.parametrize(
@@ -158,6 +163,23 @@ def test_parquet_shards_are_the_same_dataset_as_the_folder(
     assert {path.rpartition("/")[2] for path in survey.dataset.paths} == names
     assert survey.dataset.paths[0].startswith("digits-00000-of-00003.parquet/")
     assert survey.notes == survey_images(digits, cache=tmp_path).notes
+
+
+def test_the_first_epoch_on_shards_has_the_scores_of_that_on_the_folder(
+    shards: Path, dataset: Dataset, params: TrialParams, untrained: Weights, tmp_path: Path
+) -> None:
+    def first_epoch(images: Dataset) -> tuple[float, float, float]:
+        store = OriginalImages(images, PixelFormat(32, "bicubic"))
+        train, val = (ImageSet.of(images, store, split) for split in ("train", "val"))
+        settings = FineTuneSettings(max_epochs=1)
+        fine_tuning = FineTuning(
+            params, untrained, num_classes=3, train=train, val=val, settings=settings
+        )
+        report = fine_tuning.run_round()
+        return report.train_loss, report.val_loss, report.val_accuracy
+
+    in_shards = survey_images(shards, cache=tmp_path).dataset
+    assert first_epoch(in_shards) == first_epoch(dataset)
 
 
 def test_moved_shards_are_found_again(shards: Path, tmp_path: Path) -> None:
