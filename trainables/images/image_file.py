@@ -1,7 +1,7 @@
-"""Image files by their path, which may lead into a tar archive: "shards/train-0001.tar/cat/1.jpg".
+"""Image files by their path, which may lead into a container, and are read where they lie.
 
-A path may lead into a Parquet file as well: "data/train-00000-of-00002.parquet/12". The contents of
-such containers are read where they lie. A process reads once what a container holds.
+A container is a tar archive or a Parquet file: "train-0001.tar/cat/1.jpg", "train.parquet/12". What
+it holds is listed once in a process.
 """
 
 import errno
