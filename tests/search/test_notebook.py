@@ -10,40 +10,53 @@ from typing import Any
 import psutil
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
 CELLS = [
     """
 from search import Sweep, SweepConfig
+from search.record import SweepPaths
 
 def launch(name, **changes):
     return Sweep(SweepConfig.parse({**settings, "name": name, **changes})).run()
 """,
     'print("before")\nfirst = launch("first")\nprint(first.unfinished, first.final)',
-    'second = launch("second", trials=1, max_epochs=1, sampler="tpe")\nprint(second.unfinished)',
     "again = Sweep.existing(first.paths).resume()\nprint(again.unfinished, *again.trials.epochs)",
+    'launch("second", trials=1, max_epochs=15, sampler="tpe", retrain=True)',
+    """
+second = Sweep.existing(SweepPaths(first.paths.root.parent / "second")).resume()
+print(second.unfinished, second.final.name, second.export.name, second.report.name)
+""",
 ]
 
 
 @pytest.mark.slow
-def test_a_kernel_shows_progress_and_goes_on_after_an_interrupt(
+def test_a_kernel_shows_progress_and_goes_on_after_interrupts(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     values = {**settings, "results_dir": tmp_path, "points": None, "trials": 2, "max_epochs": 30}
-    given = json.dumps({**values, "stopping": "none", "retrain": False}, default=str)
+    values |= {"stopping": "none", "retrain": False, "export": {"formats": ["timm"]}}
+    given = json.dumps(values, default=str)
     setup = f"import json\nsettings = json.loads({given!r})\n{CELLS[0]}"
     notebook = new_notebook(cells=[new_code_cell(code) for code in [setup, *CELLS[1:]]])
     client = NotebookClient(notebook, timeout=500)
-    with client.setup_kernel():
+    with client.setup_kernel(), ThreadPoolExecutor(1) as pool:
         client.execute_cell(notebook.cells[0], 0)
-        with ThreadPoolExecutor(1) as pool:
-            interrupted = pool.submit(_interrupt_at_the_first_round, client, tmp_path / "first")
-            client.execute_cell(notebook.cells[1], 1)
-            interrupted.result()
+        interrupted = pool.submit(_interrupt_when, " epoch 1: ", client, tmp_path / "first")
+        client.execute_cell(notebook.cells[1], 1)
+        interrupted.result()
         kernel = psutil.Process(client.km.provisioner.pid)
         _wait_for_trials_to_end(kernel)
         client.execute_cell(notebook.cells[2], 2)
-        client.execute_cell(notebook.cells[3], 3)
+        retraining = "retraining trial 0000, epoch 1 of "
+        interrupted = pool.submit(_interrupt_when, retraining, client, tmp_path / "second")
+        with pytest.raises(CellExecutionError, match="KeyboardInterrupt"):
+            client.execute_cell(notebook.cells[3], 3)
+        assert time.monotonic() - interrupted.result() < 10
+        _wait_for_trials_to_end(kernel)
+        assert not (tmp_path / "second" / "retrained").exists()
+        client.execute_cell(notebook.cells[4], 4)
         processes = kernel.children(recursive=True)
     assert psutil.wait_procs(processes, timeout=30)[1] == []
 
@@ -54,18 +67,22 @@ def test_a_kernel_shows_progress_and_goes_on_after_an_interrupt(
     assert "0 of 2 trials done; 0 running, 2 waiting" in table
     assert "val_accuracy" in table
     printed, _, tables = _outputs(notebook.cells[2])
-    assert printed == "0\n"
-    assert ["1 of 1 trials done" in table for table in tables] == [True]
-    printed, _, tables = _outputs(notebook.cells[3])
     assert printed == "0 30 30\n"
     assert ["2 of 2 trials done" in table for table in tables] == [True]
+    printed, _, tables = _outputs(notebook.cells[3])
+    assert printed == ""
+    assert ["1 of 1 trials done" in table for table in tables] == [True]
+    printed, _, _ = _outputs(notebook.cells[4])
+    assert printed == "0 trial 0000 export report.html\n"
 
 
-def _interrupt_at_the_first_round(client: NotebookClient, sweep: Path) -> None:
+def _interrupt_when(logged: str, client: NotebookClient, sweep: Path) -> float:
+    """Interrupt the kernel when a sweep has logged this; the time of `time.monotonic` then."""
     log = sweep / "sweep.log"
-    while not (log.exists() and " epoch 1: " in log.read_text()):
+    while not (log.exists() and logged in log.read_text()):
         time.sleep(0.05)
     asyncio.run(client.km.interrupt_kernel())
+    return time.monotonic()
 
 
 def _wait_for_trials_to_end(kernel: psutil.Process) -> None:
@@ -95,6 +112,6 @@ def _outputs(cell: Any) -> tuple[str, str, list[str]]:
     for output in cell.outputs:
         if output.output_type == "stream":
             streams[output.name] += output.text
-        else:
+        elif output.output_type == "display_data":
             tables.append(output.data["text/html"])
     return streams["stdout"], streams["stderr"], tables
