@@ -27,12 +27,16 @@ from safetensors.torch import load_file, save_file
 
 from search.record import SweepPaths
 from tests.benchmarks.measuring import ROOT, write_table
+from tests.support.gated_hub import gated_hub
 from tests.support.ray_heads import started_head
 from tests.support.shapes import draw_shapes
 from tests.support.user_mistakes import pictures
 
 OLD_SWEEP = ROOT / "tests" / "fixtures" / "sweep_0_1"
 FULL_DISKS = "mount -t tmpfs -o size=1m none /tmp && mount -t tmpfs -o size=1m none /var/tmp"
+SMALL_DISK = "mount -t tmpfs -o size=2m none results"
+LONG = "x" * 108
+"""Name of a folder whose path is longer than a socket's may be."""
 READ_ONLY = "mount --bind results results && mount -o remount,ro,bind results"
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "the-cluster's"}
 
@@ -53,6 +57,9 @@ class Condition:
     made: Callable[[Path], AbstractContextManager[int | None]] = no_more
     """Makes the condition in the folder where the command runs, and yields a port or None."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables; in their values, {folder} is that folder, and {port} the port."""
+    runner: str = ""
+    """Program that runs the command. The row is left out where it is not installed."""
     mounts: str = ""
     """Shell command that mounts what the condition needs, in a namespace of its own."""
 
@@ -76,6 +83,36 @@ def web(folder: Path) -> Iterator[int]:
         server.timeout = 30
         threading.Thread(target=server.handle_request, daemon=True).start()
         yield server.server_port
+
+
+@contextmanager
+def gated(folder: Path) -> Iterator[int]:
+    with gated_hub() as port:
+        yield port
+
+
+@contextmanager
+def long_folder(folder: Path) -> Iterator[None]:
+    (folder / LONG).mkdir()
+    yield None
+
+
+@contextmanager
+def large_file(folder: Path) -> Iterator[None]:
+    """More than Ray uploads (512 MiB), in the working directory, which Ray uploads under uv."""
+    with (folder / "large").open("wb") as file:
+        file.truncate(600 * 2**20)
+    yield None
+
+
+@contextmanager
+def small_results(folder: Path) -> Iterator[None]:
+    (folder / "results").mkdir()
+    (folder / "space.toml").write_text(
+        'image_size = 32\nbatch_size = 4\nbackbone = "test_efficientnet"\nunfreeze = 1.0\n'
+        "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n"
+    )
+    yield None
 
 
 @contextmanager
@@ -191,7 +228,7 @@ CONDITIONS = [
         "preflight --address auto",
         "cluster/test_address.py",
         stale_address,
-        {"RAY_TMPDIR": "."},
+        {"RAY_TMPDIR": "{folder}"},
     ),
     Condition("a cluster of Ray 2.9.0", _ADDRESS, "cluster/test_connection.py", other_version),
     Condition(
@@ -209,6 +246,28 @@ CONDITIONS = [
         "preflight --address local",
         "cluster/test_temporary_folder.py",
         mounts=FULL_DISKS,
+    ),
+    Condition(
+        "TMPDIR of more than 107 bytes",
+        "preflight --address local",
+        "cluster/test_connection.py",
+        long_folder,
+        {"TMPDIR": f"{{folder}}/{LONG}"},
+    ),
+    Condition(
+        "`uv run` in a folder of 600 MiB",
+        "preflight --address local",
+        "cluster/test_connection.py",
+        large_file,
+        runner="uv run --no-project",
+    ),
+    Condition(
+        "a disk that fills during a sweep",
+        "launch data --space space.toml --weights untrained --trials 8 --name shapes "
+        "--cache-dir cache",
+        "tuning/test_faults.py",
+        small_results,
+        mounts=SMALL_DISK,
     ),
     Condition(
         "results below a file",
@@ -246,6 +305,13 @@ CONDITIONS = [
         weights_file(b"<!DOCTYPE html><html>"),
     ),
     Condition("a backbone with a typing mistake", f"{_PLAN}resnet5O", "models/test_weights.py"),
+    Condition(
+        "a gated model",
+        f"{_PLAN}resnet18.a1_in1k",
+        "models/test_weights.py",
+        gated,
+        {"HF_ENDPOINT": "http://127.0.0.1:{port}"},
+    ),
     Condition(
         "HF_ENDPOINT without https://",
         f"{_PLAN}resnet18.a1_in1k",
@@ -285,6 +351,10 @@ def answer(condition: Condition) -> Answer | None:
         port = stack.enter_context(condition.made(folder))
         words = condition.words.format(port=port).split()
         command = [sys.executable, "-m", "finesweep", *words]
+        if condition.runner:
+            if not shutil.which(condition.runner.split()[0]):
+                return None
+            command = [*condition.runner.split(), *command]
         if condition.mounts:
             if os.geteuid() != 0 or not shutil.which("unshare"):
                 return None
@@ -292,8 +362,7 @@ def answer(condition: Condition) -> Answer | None:
             command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_HUB", "RAY_"))}
         own = {"PYTHONPATH": str(ROOT), "HF_HOME": str(folder / "hub"), **condition.environment}
-        if own.get("RAY_TMPDIR") == ".":
-            own["RAY_TMPDIR"] = name
+        own = {key: text.format(folder=name, port=port) for key, text in own.items()}
         began = time.monotonic()
         done = subprocess.run(
             command, cwd=folder, env=clean | own, capture_output=True, text=True, check=False

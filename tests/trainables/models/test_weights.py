@@ -2,9 +2,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
+from tests.support.gated_hub import gated_hub
 from trainables.models import build_model, check_weights, find_weights, weights_licence
 from trainables.models.weights import WEIGHT_PACKAGES, check_backbone
 
@@ -199,35 +198,19 @@ def test_the_reason_why_the_hub_was_not_asked_is_told(
     assert re.search(f"WeightsError .*{said}", done.stdout), done.stdout
 
 
-def test_a_gated_model_says_where_a_token_goes(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the answer of the hub for a model whose terms were not accepted."""
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(403)
-            self.send_header("X-Error-Code", "GatedRepo")
-            self.send_header("X-Error-Message", "Access to this model is restricted.")
-            self.end_headers()
-
-        def log_message(self, *given: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+def test_a_gated_model_says_where_a_token_goes(cache: Path) -> None:
+    with gated_hub() as port:
         done = subprocess.run(
             [sys.executable, "-c", ASKING, str(cache)],
             env={
                 **{k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
-                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_ENDPOINT": f"http://127.0.0.1:{port}",
                 "HF_HOME": str(cache),
             },
             capture_output=True,
             text=True,
             check=True,
         )
-        server.shutdown()
     assert "(Access to this model is restricted. Accept its terms there" in done.stdout
     assert "put a token into HF_TOKEN" in done.stdout
 
