@@ -85,15 +85,22 @@ def _has_its_export(paths: SweepPaths) -> bool:
 
 
 def reusable_final_model(spec: FinalModelSpec, paths: SweepPaths) -> FinalModel | None:
-    """The final model on disk if an earlier run made it from the same ``spec``, else None."""
+    """The final model on disk if an earlier run made it from the same ``spec``, else None.
+
+    A model of a trial that has gone on since, as after a retraining during the search, is another.
+    """
     if not paths.metrics.exists():
         return None
     final = FinalModel.read(paths)
     on_disk = [(member.trial_id, member.weight, member.temperature) for member in final.members]
     wanted = [(m.trial.trial_id, m.weight, m.temperature) for m in spec.members]
+    has_gone_on = any(
+        member.trial_rounds not in (None, len(m.trial.reports))
+        for member, m in zip(final.members, spec.members, strict=False)
+    )
     point = final.rates.point if final.rates else None
     probe = final.probe.trial_id if final.probe else None
     wanted_probe = spec.probe.trial.trial_id if spec.probe else None
     found = (on_disk, point, probe, final.flips)
     is_same = found == (wanted, spec.operating_point, wanted_probe, spec.flips)
-    return final if is_same else None
+    return final if is_same and not has_gone_on else None

@@ -314,4 +314,5 @@ def _member(job: TrialJob, member: EnsembleMember, epochs: float) -> RetrainedTr
         member.trial.params,
         member.weight,
         member.temperature,
+        len(member.trial.reports),
     )

@@ -43,6 +43,8 @@ class RetrainedTrial:
     """Weight of the trial's probabilities in the ensemble; the weights of all members sum to 1."""
     temperature: float = 1.0
     """Temperature that divides the logits. The last layer is stored already divided by it."""
+    trial_rounds: int | None = None
+    """Rounds that the trial had when it was retrained; None in files of earlier versions."""
 
     def load(self, file: Path, classes: int, *, exportable: bool = False) -> "nn.Module":
         """Load the trained model from its weights ``file``, on the CPU, in eval mode.

@@ -50,6 +50,10 @@ def test_a_final_model_is_reused_only_if_its_spec_is_the_same(sweep: SweepResult
     assert reusable_final_model(FinalModelSpec((winner,)), sweep.paths) == final
     cooler = replace(winner, temperature=2.0)
     assert reusable_final_model(FinalModelSpec((cooler,)), sweep.paths) is None
+    went_on = EnsembleMember(
+        replace(winner.trial, reports=(*winner.trial.reports, winner.trial.reports[-1]))
+    )
+    assert reusable_final_model(FinalModelSpec((went_on,)), sweep.paths) is None
     assert reusable_final_model(FinalModelSpec((winner,)), SweepPaths(Path("nowhere"))) is None
 
 
