@@ -246,8 +246,11 @@ def predict(
     from search.cli.predictions import gap_lines, prediction_lines, write_predictions
     from search.record import check_export
     from trainables.inference import Predictor
+    from trainables.process import configure_process
+    from trainables.process_limits import available_cpus
     from trainables.replacement import finish_replacing
 
+    configure_process(threads=available_cpus())  # torch itself heeds no quota of a container
     for folder in (export, export.parent):
         finish_replacing(folder)
     predictor = Predictor.load(export)

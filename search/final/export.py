@@ -34,6 +34,8 @@ from trainables.data import Dataset, read_surveyed_image
 from trainables.files import save_array
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
+from trainables.process import configure_process
+from trainables.process_limits import available_cpus
 from trainables.replacement import replacing
 
 CHECKED_IMAGES = 16
@@ -86,6 +88,7 @@ def export_model(
     or an export's logits from the model's, by more than `TOLERANCE`.
     """
     check_export_packages(formats)
+    configure_process(threads=available_cpus())  # as the card says of its timings
     # 1. Load the model, and check that it gives the probabilities stored when it was tested.
     point = final.rates.point if final.rates else None
     spec = ModelSpec.of(final.winner.params, dataset.classes, point, final.flips)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from search import SweepResult
@@ -206,6 +207,16 @@ def test_predict_classifies_files_folders_and_archives(
         assert len(table) == 120
         row = table[table["path"] == str(data / "one" / image.name)].filter(like="p.").to_numpy()[0]
         assert row == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_predict_uses_as_many_threads_as_its_job_has_cpus(
+    sweep: SweepResult, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    torch.set_num_threads(2)
+    assert finesweep("predict", sweep.paths.export, digits / "one") == 0
+    assert torch.get_num_threads() == 1
 
 
 @pytest.mark.slow
