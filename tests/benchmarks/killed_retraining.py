@@ -69,6 +69,14 @@ def run(*words: object, log: Path | None = None) -> subprocess.Popen[bytes]:
         )
 
 
+def run_whole(*words: object) -> float:
+    """Run a command to its end; its seconds."""
+    log, began = FOLDER / "whole.err", time.monotonic()
+    log.unlink(missing_ok=True)
+    assert run(*words, log=log).wait() == 0, log.read_text()
+    return time.monotonic() - began
+
+
 def make_sweep(name: str) -> tuple[SweepPaths, subprocess.Popen[bytes]]:
     """Launch the sweep."""
     (FOLDER / "space.toml").write_text(SPACE)
@@ -146,11 +154,7 @@ def kill_retrainings(finished: SweepPaths, kills: int, chance: random.Random) ->
     paths = copy(finished, "retrained")
     words = [["retrain", paths.root, "--trial", "0001"]]
     words += [["export", paths.root], ["retrain", paths.root, "--trial", "0003"]]
-    seconds = []
-    for each in words:  # how long each takes
-        began = time.monotonic()
-        assert run(*each).wait() == 0
-        seconds.append(time.monotonic() - began)
+    seconds = [run_whole(*each) for each in words]
     faults, models = [], []
     for number in range(kills):
         which = number % len(words)
@@ -221,7 +225,7 @@ def bases_of_resumes(finished: SweepPaths) -> list[SweepPaths]:
     bases = [begun, searched]
     for base in (begun, searched):
         bases.append(copy(base, f"{base.root.name}-with-model"))
-        assert run("retrain", bases[-1].root, "--trial", "0000").wait() == 0
+        run_whole("retrain", bases[-1].root, "--trial", "0000")
     return bases
 
 
@@ -315,11 +319,8 @@ def main() -> None:
     assert launch.wait() == 0, (FOLDER / "undisturbed.err").read_text()
     chance = random.Random(args.seed)
     bases = bases_of_resumes(finished)
-    seconds = []
-    for base in bases[:2]:
-        began, timed = time.monotonic(), copy(base, f"{base.root.name}-timed")
-        assert run("resume", timed.root).wait() == 0
-        seconds.append(time.monotonic() - began)
+    timed = [copy(base, f"{base.root.name}-timed") for base in bases[:2]]
+    seconds = [run_whole("resume", each.root) for each in timed]
     resumed = kill_resumes(bases, finished, args.resume_kills, chance, [*seconds, *seconds])
     retrained = kill_retrainings(finished, args.kills, chance)
     write_table(
