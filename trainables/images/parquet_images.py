@@ -41,6 +41,7 @@ class ParquetImages(ImageContainer):
         self.schema: pa.Schema = schema
         """Names and types of all columns."""
         self._fields = {field.name.strip(): field for field in schema if _holds_images(field.type)}
+        self._names: dict[str, list[str]] = {}
         self._missing: dict[str, dict[int, str]] = {}
         numbers = range(self._metadata.num_row_groups)
         counts = (self._metadata.row_group(number).num_rows for number in numbers)
@@ -61,11 +62,14 @@ class ParquetImages(ImageContainer):
         return self._places.keys()
 
     def names_in(self, column: str) -> list[str]:
-        """Names of the images of a column, row by row."""
-        paths = self._paths(column)
-        if len(set(paths)) < len(paths) or not all(map(_is_plain, paths)):
-            paths = [str(row) for row in range(self._starts[-1])]
-        return [f"{column}/{path}" for path in paths] if len(self._fields) > 1 else paths
+        """Names of the images of a column, row by row. They are read once."""
+        if column not in self._names:
+            paths = self._paths(column)
+            if len(set(paths)) < len(paths) or not all(map(_is_plain, paths)):
+                paths = [str(row) for row in range(self._starts[-1])]
+            several = len(self._fields) > 1
+            self._names[column] = [f"{column}/{path}" for path in paths] if several else paths
+        return self._names[column]
 
     def size_bytes(self, name: str) -> int:
         """Mean size of the images in the row group of an image. See `ImageContainer.size_bytes`."""
