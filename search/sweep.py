@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from search.config import UNLIMITED_TRIALS, SweepConfig, images_per_epoch
+from search.config import UNLIMITED_TRIALS, SweepConfig, Validation, images_per_epoch
 from search.final import (
     FinalizationTime,
     check_export_packages,
@@ -228,11 +228,11 @@ class Sweep:
         resources = self._measure_shares(job, prepared)
         self._log_beginning(job, resources)
         deadline = self._clock.deadline(self.config.time_budget)
-        finalization = FinalizationTime(job, resources.cpus)
+        finalization, validation = FinalizationTime(job, resources.cpus), job.validation
 
         def seconds_after_search(trials: Sequence[TrialRecord]) -> float:
-            repeats = seconds_of_pending_repeats(trials, self.config) / resources.concurrent
-            return repeats + finalization.seconds(trials)
+            repeats = seconds_of_pending_repeats(trials, self.config, validation)
+            return repeats / resources.concurrent + finalization.seconds(trials)
 
         with self._clock.stage("search"):
             outcome = run_trials(
@@ -248,7 +248,7 @@ class Sweep:
         trials = read_trials(self.paths.journal)
         table = write_tables(self.paths, trials, self.config.metric, self.config.objectives)
         unfinished = self._count_unfinished(trials, outcome.ended_by)
-        unconfirmed = 0 if unfinished else self._count_unconfirmed(trials)
+        unconfirmed = 0 if unfinished else self._count_unconfirmed(trials, validation)
         is_complete = unfinished == unconfirmed == 0
         final = None
         if is_complete and self.config.retrain:
@@ -305,10 +305,10 @@ class Sweep:
             _log.info("stopped: %d of %d trials are done", done, self.config.trials)
         return self.config.trials - done
 
-    def _count_unconfirmed(self, trials: Sequence[TrialRecord]) -> int:
+    def _count_unconfirmed(self, trials: Sequence[TrialRecord], validation: Validation) -> int:
         """Count the repeats of the best trials that are running or have not started."""
         running = sum(trial.status == "running" for trial in trials)
-        return running + len(pending_repeats(trials, self.config))
+        return running + len(pending_repeats(trials, self.config, validation))
 
     def _finalize(
         self, job: TrialJob, trials: Sequence[TrialRecord], avoid: Sequence[str], deadline: float

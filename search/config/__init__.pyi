@@ -18,3 +18,4 @@ from .settings import UNLIMITED_TRIALS as UNLIMITED_TRIALS
 from .settings import Setting as Setting
 from .settings import SweepConfig as SweepConfig
 from .settings import all_settings as all_settings
+from .validation import Validation as Validation

@@ -209,8 +209,10 @@ class SearchSettings(SettingGroup):
     mfgp and a trial has 20 epochs or more, and asha otherwise."""
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
-    """Number of best trials that are trained again with other seeds before the winner is named;
-    unset is 3, or fewer if 3 would add more than a tenth to the search time."""
+    """Number of best trials that are trained again, twice, before the winner is named: with other
+    seeds and, if the validation images were drawn at random, validated on other images. Unset, it
+    is as many as are within a standard error of the best: 5 at most, and so few that they add a
+    quarter to the search time at most."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the sampler and every trial."""
 

@@ -1,4 +1,4 @@
-"""Ranks trials: tables, repeats of the best with other seeds, and comparisons between sweeps.
+"""Ranks trials: tables, repeats of the best, and comparisons between sweeps.
 
 It reads records and runs nothing.
 """

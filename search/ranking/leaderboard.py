@@ -19,8 +19,7 @@ def trial_table(trials: Sequence[TrialRecord], metric: str) -> pd.DataFrame:
     """One row per trial of the search, ranked by `rank`; repeats have no rows of their own.
 
     ``confirmed_mean`` and ``confirmed_sd`` are the mean and the sample standard deviation (n - 1)
-    of a trial's own score and the scores of its ``repeats`` with other seeds. The cell of a
-    parameter that a trial does not use is empty.
+    of the scores of its ``repeats``. The cell of a parameter that a trial does not use is empty.
     """
     confirmed = confirmed_scores(trials, metric)
     table = pd.DataFrame(
@@ -47,7 +46,7 @@ def _row(trial: TrialRecord, metric: str, confirmed: Sequence[float]) -> dict[st
     row |= {
         "confirmed_mean": float(np.mean(confirmed)) if confirmed else None,
         "confirmed_sd": float(np.std(confirmed, ddof=1)) if confirmed else None,
-        "repeats": len(confirmed) - 1 if confirmed else 0,
+        "repeats": len(confirmed),
     }
     row |= {"seconds": trial.seconds, "error": trial.error}
     if trial.model_cost is not None:

@@ -1,27 +1,30 @@
-"""Repeats of the best trials with other seeds, so that the winner is named by a mean over seeds.
+"""Repeats of the best trials with other seeds and other images: the best mean wins.
 
 The maximum of many noisy scores is biased upwards, most of all with few validation images. A trial
 whose repeats have all finished is called confirmed. Unless the setting `confirm` says how many
-trials to confirm, repeats are planned only if they cost little time.
+trials to confirm, they are those that can't be told from the best one: whose score is within a
+standard error of the best score.
 """
 
 import math
 from collections.abc import Sequence
 
-from search.config import SweepConfig
+from search.config import SweepConfig, Validation
 from search.record import Repeat, TrialRecord
 from spaces import TrialParams
-from trainables.training import METRICS, merit
+from trainables.training import METRICS, RoundReport, is_as_good, merit
 
 EXTRA_SEEDS = 2
 """Number of repeats of each trial that is to be confirmed, each with another seed."""
-MAX_CONFIRMED_TRIALS = 3
+MAX_CONFIRMED_TRIALS = 5
 """Largest number of trials to confirm when `confirm` is unset."""
-MAX_SHARE_OF_SEARCH = 0.1
+MAX_SHARE_OF_SEARCH = 0.25
 """Largest time of all repeats, as a share of the time of the search, when `confirm` is unset."""
 
 
-def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[Repeat]:
+def pending_repeats(
+    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation
+) -> list[Repeat]:
     """Repeats that are still to be run before a winner is named.
 
     Empty if fewer than two trials are to be confirmed. Also empty if the setting `confirm` is unset
@@ -29,31 +32,39 @@ def pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> list[
     """
     if config.confirm is None and not config.retrain:
         return []
-    to_confirm = _trials_to_confirm(trials, config)
+    to_confirm = _trials_to_confirm(trials, config, validation)
     if len(to_confirm) < 2:
         return []
     begun = {(trial.repeat.of, trial.repeat.seed) for trial in trials if trial.repeat}
     return [
-        Repeat(trial.number, config.seed + offset, _best_round(trial, config.metric))
+        Repeat(
+            trial.number,
+            config.seed + offset,
+            _best_round(trial, config.metric),
+            (offset - 1) % validation.parts if validation.parts else None,
+        )
         for offset in range(1, EXTRA_SEEDS + 1)
         for trial in to_confirm
         if (trial.number, config.seed + offset) not in begun
     ]
 
 
-def seconds_of_pending_repeats(trials: Sequence[TrialRecord], config: SweepConfig) -> float:
+def seconds_of_pending_repeats(
+    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation
+) -> float:
     """Expected time of the `pending_repeats`, one after the other."""
     by_number = {trial.number: trial for trial in trials}
     return sum(
         _repeat_seconds(by_number[repeat.of], config.metric)
-        for repeat in pending_repeats(trials, config)
+        for repeat in pending_repeats(trials, config, validation)
     )
 
 
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
-    """Scores of each confirmed trial, by number: first its own, then those of its repeats.
+    """Scores of the repeats of each confirmed trial, by its number.
 
-    A repeat ends at the best round of the trial that it repeats. Its score is the score of its last
+    A trial's own score is not among them: it was chosen as one of the best, so it is too high. A
+    repeat ends at the best round of the trial that it repeats. Its score is the score of its last
     round, or NaN if it diverged. A trial is left out until all of its repeats have finished, and
     for good if one of them failed without diverging.
     """
@@ -65,28 +76,23 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
         if last.diverged or len(trial.reports) == trial.repeat.rounds:
             score = math.nan if last.diverged else METRICS[metric].of(last)
             repeat_scores.setdefault(trial.repeat.of, []).append(score)
-    own_scores = {
-        trial.number: METRICS[metric].of(best)
-        for trial in trials
-        if trial.number in repeat_scores and (best := trial.best(metric))
-    }
-    return {
-        number: [own_scores[number], *scores]
-        for number, scores in repeat_scores.items()
-        if len(scores) == EXTRA_SEEDS
-    }
+    return {number: each for number, each in repeat_scores.items() if len(each) == EXTRA_SEEDS}
 
 
-def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> list[TrialRecord]:
-    """The best trials: as many as `confirm` says or, if unset, as `MAX_SHARE_OF_SEARCH` allows.
+def _trials_to_confirm(
+    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation
+) -> list[TrialRecord]:
+    """The best trials: as many as `confirm` says or, if unset, all that are as good as the best.
 
-    Linear probes are left out: another seed does not change a head that is solved to its end.
+    `MAX_CONFIRMED_TRIALS` and `MAX_SHARE_OF_SEARCH` limit them. Linear probes are left out if the
+    images stay the same: another seed does not change a head that is solved to its end.
     """
     ranked = _distinct_best_first(trials, config.metric)
-    ranked = [trial for trial in ranked if trial.params.head == "trained"]
+    if not validation.parts:
+        ranked = [trial for trial in ranked if trial.params.head == "trained"]
     if config.confirm is not None:
         return ranked[: config.confirm]
-    ranked = ranked[:MAX_CONFIRMED_TRIALS]
+    ranked = _as_good_as_first(ranked, config.metric, validation.images)[:MAX_CONFIRMED_TRIALS]
     search_seconds = sum(trial.seconds for trial in trials if trial.repeat is None)
     while ranked and (
         EXTRA_SEEDS * sum(_repeat_seconds(trial, config.metric) for trial in ranked)
@@ -94,6 +100,18 @@ def _trials_to_confirm(trials: Sequence[TrialRecord], config: SweepConfig) -> li
     ):
         ranked.pop()
     return ranked
+
+
+def _as_good_as_first(ranked: Sequence[TrialRecord], metric: str, images: int) -> list[TrialRecord]:
+    """Trials whose best score is within a standard error of the first one's; all, of losses."""
+    if METRICS[metric].direction == "min":
+        return list(ranked)
+    best = [_best_report(trial, metric) for trial in ranked]
+    return [
+        trial
+        for trial, report in zip(ranked, best, strict=True)
+        if is_as_good(report, best[0], metric, images)
+    ]
 
 
 def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
@@ -110,9 +128,13 @@ def _distinct_best_first(trials: Sequence[TrialRecord], metric: str) -> list[Tri
 
 
 def _best_round(trial: TrialRecord, metric: str) -> int:
+    return _best_report(trial, metric).round
+
+
+def _best_report(trial: TrialRecord, metric: str) -> RoundReport:
     best = trial.best(metric)
     assert best is not None, "only trials with a finite round are confirmed"
-    return best.round
+    return best
 
 
 def _repeat_seconds(trial: TrialRecord, metric: str) -> float:

@@ -77,4 +77,4 @@ def _record(trial: FrozenTrial) -> TrialRecord:
 def _repeat(values: Mapping[str, int]) -> Repeat:
     """A recorded repeat. Earlier versions had one round in each epoch, and recorded ``epochs``."""
     rounds = values["rounds"] if "rounds" in values else values["epochs"]
-    return Repeat(values["of"], values["seed"], rounds)
+    return Repeat(values["of"], values["seed"], rounds, values.get("part"))

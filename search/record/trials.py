@@ -25,7 +25,7 @@ def trial_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Repeat:
-    """How a trial repeats an earlier trial: the parameters are the same, the seed is another.
+    """How a trial repeats an earlier trial: with the same parameters, but another seed.
 
     Repeats measure the spread of scores.
     """
@@ -36,6 +36,9 @@ class Repeat:
     rounds: int
     """Number of rounds to run. The learning-rate schedule is the one of the repeated trial, and may
     span more rounds."""
+    part: int | None = None
+    """Part of the training images (`Validation`) that scores the repeat, which trains on the
+    validation images in return; None if these score it, as in earlier versions."""
 
 
 @dataclass(frozen=True)

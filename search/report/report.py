@@ -81,8 +81,8 @@ def _leaderboard(data: SweepData) -> Table:
     confirmed = ""
     if "confirmed_mean" in table:
         confirmed = (
-            " Trials that were repeated with other seeds are ranked among themselves by their mean "
-            "over three seeds (confirmed_mean)."
+            " Trials that were repeated are ranked among themselves by the mean score of their "
+            "repeats (confirmed_mean)."
         )
     return Table(
         f"The best trials by {metric}{more}.{confirmed}",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from search.cluster import DriverMachine
-from search.config import WHOLE_EPOCHS, Rounds, SweepConfig
+from search.config import WHOLE_EPOCHS, Rounds, SweepConfig, Validation
 from search.record import Repeat
 from spaces import DataError, TrialParams
 from trainables.data import (
@@ -58,6 +58,11 @@ class TrialJob:
         if self.config.features == "off":
             return None
         return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
+
+    @property
+    def validation(self) -> Validation:
+        """The images that score trials and repeats."""
+        return Validation.of(self.config, self.dataset, self.rounds)
 
     def memory_case(self, params: TrialParams) -> str:
         """Key of a trial's kind in the `MemoryTable` of measured peaks.
@@ -127,14 +132,12 @@ class TrialJob:
         """Set up a trial on this process's device, with ``images`` images of each split, or all."""
         config, patience = self.config, None if repeat else self.config.patience
         store = self.store_for(params)
-        rows = self.rounds.validation_rows(config, self.dataset)
-        all_validated = ImageSet.of(self.dataset, store, *config.validation_splits)
-        if len(rows) < len(all_validated):
-            all_validated = all_validated.subset(np.isin(all_validated.rows, rows))
-        validated = all_validated.take(images)
         if not config.folds:
-            train = ImageSet.of(self.dataset, store, "train").take(images)
-            return self._tune(params, train, validated, repeat, patience)
+            train, val = self._train_and_val(store, repeat.part if repeat else None)
+            return self._tune(params, train.take(images), val.take(images), repeat, patience)
+        all_validated = self._validated(store)
+        validated = all_validated.take(images)
+        rows = all_validated.rows
         numbers = fold_numbers(
             all_validated.labels,
             config.folds,
@@ -156,6 +159,25 @@ class TrialJob:
             metric=config.metric,
             patience=None if patience is None else patience * self.rounds.per_epoch,
         )
+
+    def _validated(self, store: PixelStore) -> ImageSet:
+        """Images that score a trial."""
+        rows = self.rounds.validation_rows(self.config, self.dataset)
+        images = ImageSet.of(self.dataset, store, *self.config.validation_splits)
+        return images.subset(np.isin(images.rows, rows)) if len(rows) < len(images) else images
+
+    def _train_and_val(self, store: PixelStore, part: int | None) -> tuple[ImageSet, ImageSet]:
+        """Images to train on, and those that score: the validation images, or a part of the others.
+
+        If repeats have other images, all these sets are parts of one: they share kept features.
+        """
+        if not self.validation.parts:
+            return ImageSet.of(self.dataset, store, "train"), self._validated(store)
+        images, rows = ImageSet.of(self.dataset, store, "train", "val"), self.dataset.rows("val")
+        if part is not None:
+            rows = self.validation.rows_of_part(part, self.dataset, self.config.seed)
+        is_val = np.isin(images.rows, rows)
+        return images.subset(~is_val), images.subset(is_val)
 
     def _tune(
         self,

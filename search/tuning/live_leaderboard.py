@@ -139,7 +139,7 @@ class LiveLeaderboard:
         """Text of the time left, estimated from the pace of trials, within the time budget."""
         done, left = self._done - self._done_before, self._budget.seconds_left
         if self._repeats:
-            return "repeating the best trials with other seeds"
+            return "repeating the best trials"
         if done and self._trials != UNLIMITED_TRIALS:
             pace = (time.monotonic() - self._began) / done
             left = min(left, pace * (self._trials - self._done))

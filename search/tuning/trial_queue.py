@@ -1,7 +1,7 @@
 """`TrialQueue`: the order in which the trials of a sweep begin.
 
 The planned initial points come first, then points that the sampler proposes, and finally repeats of
-the best trials with other seeds. Initial points that differ only in backbone and image
+the best trials with other seeds and images. Initial points that differ only in backbone and image
 size are tried in the order of their linear probes.
 """
 
@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
+from search.config import Validation
 from search.planning import PreparedPlan
 from search.ranking import pending_repeats
 from search.record import Repeat, TrialRecord, trial_name
@@ -25,8 +26,15 @@ _log = logging.getLogger("finesweep")
 class TrialQueue:
     """Begins the trials that the journal does not have yet."""
 
-    def __init__(self, journal: StudyJournal, prepared: PreparedPlan, budget: Budget) -> None:
+    def __init__(
+        self,
+        journal: StudyJournal,
+        prepared: PreparedPlan,
+        budget: Budget,
+        validation: Validation,
+    ) -> None:
         self._journal, self._prepared, self._budget = journal, prepared, budget
+        self._validation = validation
         self.params = {record.number: record.params for record in journal.records}
         """Parameters of every trial that has begun."""
         self.repeats = {r.number: r.repeat for r in journal.records if r.repeat}
@@ -158,10 +166,13 @@ class TrialQueue:
     def _repeats_to_begin(self, unfinished: Iterable[int]) -> deque[Repeat]:
         """Repeats that have not begun; none while a trial of the search is unfinished."""
         if self._pending_repeats is None and not self.without_repeats(unfinished):
-            repeats = pending_repeats(self._journal.trials(), self._prepared.config)
+            repeats = pending_repeats(
+                self._journal.trials(), self._prepared.config, self._validation
+            )
             if repeats:
                 best = dict.fromkeys(trial_name(repeat.of) for repeat in repeats)
-                _log.info("trials %s are run again with other seeds", ", ".join(best))
+                seeds = "other seeds and images" if self._validation.parts else "other seeds"
+                _log.info("trials %s are run again with %s", ", ".join(best), seeds)
             self._pending_repeats = deque(repeats)
         return self._pending_repeats or deque()
 

@@ -142,7 +142,7 @@ def _run_tune(
         LiveLeaderboard(prepared.config, budget) as leaderboard,
     ):
         # 2. Restore the lifecycle and the scheduler from the records
-        queue = TrialQueue(journal, prepared, budget)
+        queue = TrialQueue(journal, prepared, budget, job.validation)
         paused = PausedTrials(
             journal,
             queue,

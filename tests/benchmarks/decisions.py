@@ -25,7 +25,7 @@ from ray.tune.result import NODE_IP
 from ray.tune.search.optuna import OptunaSearch
 
 from search.cluster import Node
-from search.config import SamplerName, SweepConfig
+from search.config import SamplerName, SweepConfig, Validation
 from search.planning import PreparedPlan
 from search.record import SweepPaths, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
@@ -42,7 +42,7 @@ from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 from trainables.models import Preprocessing
 from trainables.training import RoundReport
 
-EPOCHS, WINDOW = 3, 50
+EPOCHS, WINDOW, VAL_IMAGES = 3, 50, 1000
 SPACE = SearchSpace.load("default")
 
 
@@ -73,7 +73,7 @@ class Ours:
         journal = StudyJournal.open(
             paths.journal, SPACE, metric=config.metric, sampler=sampler, seed=0, max_rounds=EPOCHS
         )
-        self._queue = TrialQueue(journal, prepared, budget)
+        self._queue = TrialQueue(journal, prepared, budget, Validation(VAL_IMAGES))
         lifecycle = SearchLifecycle(
             journal,
             CheckpointWriter(Checkpoints(paths.checkpoints, driver=None)),  # type: ignore[arg-type]

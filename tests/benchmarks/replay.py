@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from search.config import SweepConfig, expected_rounds
+from search.config import SweepConfig, Validation, expected_rounds
 from search.planning import PreparedPlan
 from search.planning.initial_points import best_points, interleave
 from search.ranking import pending_repeats, select_winner
@@ -155,7 +155,9 @@ class Replay:
             max_rounds=EPOCHS,
             freeze_thaw=config.stopping_name == "freeze-thaw",
         )
-        self._queue = TrialQueue(self._study, prepared, Budget(config, lambda params: 0.0))
+        self._validation = Validation(on.images)
+        budget = Budget(config, lambda params: 0.0)
+        self._queue = TrialQueue(self._study, prepared, budget, self._validation)
         is_freeze_thaw = config.stopping_name == "freeze-thaw"
         self._paused = PausedTrials(
             self._study,
@@ -249,7 +251,7 @@ class Replay:
             return self._world.best - self._world.typical
         repeated = [
             self._again(ENDLESS + place, repeat)
-            for place, repeat in enumerate(pending_repeats(trials, self._config))
+            for place, repeat in enumerate(pending_repeats(trials, self._config, self._validation))
         ]
         chosen = select_winner([*trials, *repeated], metric)
         best = chosen.best(metric)

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.result import NODE_IP
 
 from search.cluster import Node
-from search.config import SamplerName, SweepConfig, expected_rounds
+from search.config import SamplerName, SweepConfig, Validation, expected_rounds
 from search.planning import PreparedPlan
 from search.record import SweepPaths, TrialObserver, ValidationLogitsStore
 from search.trial import Checkpoints, CheckpointWriter, TrialRequest
@@ -106,7 +106,7 @@ def simulated_tune(
     )
     budget = Budget(config, lambda params: 0)
     prepared = PreparedPlan(config, SPACE, points, {}, {"a": STATED, "b": STATED}, seed, ())
-    queue = TrialQueue(journal, prepared, budget)
+    queue = TrialQueue(journal, prepared, budget, Validation(100))
     writer = CheckpointWriter(Checkpoints.here(paths.checkpoints, []))
     lifecycle = SearchLifecycle(
         journal,

@@ -34,6 +34,9 @@ class Dataset:
     units: tuple[str, ...] = ()
     """Unit of each image: images of one unit, such as near copies or a patient's images, must be in
     one fold. Without units the digests are taken, which keep exact copies together."""
+    val_is_drawn: bool = False
+    """Whether the validation images were drawn at random, all others of that draw being training
+    images; False if the data source gave them."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -91,6 +94,7 @@ class Dataset:
             splits=other.splits,
             digests=tuple(self.digests[row] for row in rows),
             units=other.units,
+            val_is_drawn=other.val_is_drawn,
             fingerprint=other.fingerprint,
         )
 
@@ -111,6 +115,7 @@ class Dataset:
             "fingerprint": self.fingerprint,
             "classes": list(self.classes),
             "counts": {split: self.counts(split) for split in SPLITS},
+            "val_is_drawn": self.val_is_drawn,
         }
         write_json(manifest, facts)
 
@@ -130,6 +135,7 @@ class Dataset:
             digests=tuple(frame["digest"]),
             fingerprint=facts["fingerprint"],
             units=tuple(frame["unit" if "unit" in frame else "digest"]),
+            val_is_drawn=facts.get("val_is_drawn", False),  # earlier versions did not record it
         )
 
 

@@ -27,6 +27,13 @@ class SplitSpec:
         wanted: dict[SplitName, float] = {"test": self.test_fraction, "val": self.val_fraction}
         return {split: fraction for split, fraction in wanted.items() if split not in given}
 
+    def draws_val_from_train(self, given: Collection[SplitName | None]) -> bool:
+        """Whether any training image might as well have been drawn as a validation image.
+
+        It is not so if the source gives some training images, and draws concern only the others.
+        """
+        return "val" in self.drawn(given) and not {None, "train"} <= set(given)
+
 
 def drawn_from(given: Collection[SplitName | None]) -> SplitName | None:
     """Split of the images that are drawn from: None for those without one, else train."""

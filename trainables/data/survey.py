@@ -107,7 +107,7 @@ def survey_of(
     issues += near_copy_issues(readable, units.near_pairs, listing.root)
     splits, split_description = assign_splits(readable, units, split)
     # 5. Assemble the dataset.
-    dataset = _dataset(listing.root, classes, readable, splits, units)
+    dataset = _dataset(listing.root, classes, readable, splits, units, split)
     _refuse_empty_classes(dataset)
     notes = (*listing.notes, *_notes_on_units(readable, units, dataset))
     return Survey(
@@ -174,6 +174,7 @@ def _dataset(
     readable: ReadableImages,
     splits: Sequence[SplitName],
     units: Units,
+    spec: SplitSpec,
 ) -> Dataset:
     number = {name: k for k, name in enumerate(classes)}
     return Dataset(
@@ -185,6 +186,7 @@ def _dataset(
         digests=tuple(image.digest for _, image in readable),
         fingerprint=_fingerprint(readable, splits),
         units=units.names,
+        val_is_drawn=spec.draws_val_from_train([row.split for row, _ in readable]),
     )
 
 

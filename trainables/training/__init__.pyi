@@ -9,6 +9,7 @@ from .gpu_memory import MemoryTable as MemoryTable
 from .gradient_graph import STEPS_BEFORE_RECORDING as STEPS_BEFORE_RECORDING
 from .metric import METRICS as METRICS
 from .metric import best_of as best_of
+from .metric import is_as_good as is_as_good
 from .metric import last_as_good as last_as_good
 from .metric import merit as merit
 from .round_report import RoundReport as RoundReport

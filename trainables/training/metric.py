@@ -73,14 +73,21 @@ def last_as_good(reports: Iterable[RoundReport], metric: str, images: int) -> Ro
     """The last report whose metric is within a standard error of the best one's.
 
     The best of a trial's scores is in part luck, and later rounds, at lower learning rates, are
-    mostly as good or better: results/benchmarks/retraining_length.md has what this gains. The
-    standard error is that of a share of ``images`` validation images; of losses, the best report is
-    taken. None if there is no report that has not diverged.
+    mostly as good or better: results/benchmarks/retraining_length.md has what this gains. Of
+    losses, the best report is taken. None if there is no report that has not diverged.
     """
     best = best_of(kept := tuple(reports), metric)
     if best is None or METRICS[metric].direction == "min":
         return best
-    share = METRICS[metric].of(best)
-    worst = share - math.sqrt(share * (1 - share) / images)
-    good = [r for r in kept if not r.diverged and METRICS[metric].of(r) >= worst]
+    good = [r for r in kept if not r.diverged and is_as_good(r, best, metric, images)]
     return max(good, key=lambda report: report.round)
+
+
+def is_as_good(report: RoundReport, best: RoundReport, metric: str, images: int) -> bool:
+    """Whether a report's metric is within a standard error of the best one's.
+
+    The metric must be one that is maximized. The standard error is that of a share of ``images``
+    validation images.
+    """
+    share = METRICS[metric].of(best)
+    return METRICS[metric].of(report) >= share - math.sqrt(share * (1 - share) / images)

@@ -144,7 +144,8 @@ class World:
         )
         self.space = _space(name)
         """`SPACE` with starting points learnt from the other image sets, like a preset's."""
-        self._images = images_of(table["val_accuracy"].to_numpy())
+        self.images = images_of(table["val_accuracy"].to_numpy())
+        """Number of validation images."""
         first = np.flatnonzero(heads["seed"] == 0)
         at = coordinates(heads.iloc[first])
         self.points = len(first)
@@ -172,7 +173,7 @@ class World:
         luck, reached = self._luck[one], self._repeated[one] + self._luck[one]
         had = np.minimum(mean + luck, np.maximum(mean, reached))
         return Curve(
-            val_accuracy=np.round(expit(had[VAL]) * self._images) / self._images,
+            val_accuracy=np.round(expit(had[VAL]) * self.images) / self.images,
             val_loss=np.exp(-had[LOSS]),
             test_accuracy=expit(mean[TEST]),
             seconds=np.exp(self._pace.at(at)[0]),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
+from search.config import Validation
 from search.ranking import (
     pending_repeats,
     seconds_of_pending_repeats,
@@ -17,6 +18,8 @@ from spaces import ConfigError, TrialParams
 from tests.support.round_reports import report
 
 ACCURACY = "val_accuracy"
+SAME = Validation(images=100)
+"""Of repeats on the images of the trial."""
 
 
 def trial(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
@@ -40,44 +43,66 @@ FOUR = [trial(0, 0.7, 0.9), trial(1, 0.5, 0.8), trial(2, 0.6), trial(3, 0.95, st
 
 
 def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() -> None:
-    assert pending_repeats(FOUR, config(confirm=2, seed=7)) == [
+    assert pending_repeats(FOUR, config(confirm=2, seed=7), SAME) == [
         Repeat(0, 8, 2),
         Repeat(1, 8, 2),
         Repeat(0, 9, 2),
         Repeat(1, 9, 2),
     ]
     begun = repeat_of(4, 0, 8, 0.1, status="running")
-    assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7))
-    assert seconds_of_pending_repeats(FOUR, config(confirm=2)) == 2 * (4 + 4)
-    assert seconds_of_pending_repeats(FOUR, config(confirm=0)) == 0
+    assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7), SAME)
+    assert seconds_of_pending_repeats(FOUR, config(confirm=2), SAME) == 2 * (4 + 4)
+    assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME) == 0
 
 
-@pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (20, 0), (40, 2), (70, 3)])
-def test_unset_confirm_costs_a_tenth_of_the_search_at_most(bad: int, repeated: int) -> None:
+@pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (12, 0), (13, 2), (20, 2), (21, 3)])
+def test_unset_confirm_costs_a_quarter_of_the_search_at_most(bad: int, repeated: int) -> None:
     """Three good trials of one epoch, and ``bad`` worse ones."""
     trials = [trial(n, 0.9 - n / 100) for n in range(3)] + [trial(3 + n, 0.1) for n in range(bad)]
-    assert len({repeat.of for repeat in pending_repeats(trials, config())}) == repeated
+    assert len({repeat.of for repeat in pending_repeats(trials, config(), SAME)}) == repeated
 
 
-def test_linear_probes_are_not_repeated_because_other_seeds_give_the_same_head() -> None:
+@pytest.mark.parametrize(("images", "repeated"), [(36, 5), (100, 4), (900, 2), (10_000, 0)])
+def test_the_more_images_validate_the_fewer_trials_are_as_good_as_the_best(
+    images: int, repeated: int
+) -> None:
+    trials = [trial(n, 0.9 - n / 100) for n in range(10)] + [trial(n, 0.1) for n in range(10, 99)]
+    validation = Validation(images)
+    assert len({repeat.of for repeat in pending_repeats(trials, config(), validation)}) == repeated
+
+
+def test_repeats_are_scored_on_other_images_where_there_are_any() -> None:
+    repeats = pending_repeats(FOUR, config(confirm=2), Validation(images=20, parts=4))
+    assert [(repeat.of, repeat.seed, repeat.part) for repeat in repeats] == [
+        (0, 1, 0),
+        (1, 1, 0),
+        (0, 2, 1),
+        (1, 2, 1),
+    ]
+
+
+def test_linear_probes_are_repeated_on_other_images_only() -> None:
+    """Another seed gives the same head."""
     probe = replace(FOUR[0], params=TrialParams(backbone="a", head="solved", unfreeze=0, augment=0))
-    repeats = pending_repeats([probe, *FOUR[1:]], config(confirm=2, seed=7))
-    assert {repeat.of for repeat in repeats} == {1, 2}
+    trials = [probe, *FOUR[1:]]
+    for validation, repeated in ((SAME, {1, 2}), (Validation(images=20, parts=4), {0, 1})):
+        repeats = pending_repeats(trials, config(confirm=2, seed=7), validation)
+        assert {repeat.of for repeat in repeats} == repeated
 
 
 def test_nothing_is_repeated_without_a_winner_to_choose() -> None:
-    assert pending_repeats(FOUR, config(confirm=0)) == []
-    assert pending_repeats(FOUR[:1], config(confirm=2)) == []
+    assert pending_repeats(FOUR, config(confirm=0), SAME) == []
+    assert pending_repeats(FOUR[:1], config(confirm=2), SAME) == []
     many = [trial(n, n / 100) for n in range(80)]
-    assert pending_repeats(many, config())
-    assert pending_repeats(many, config(retrain=False)) == [], "nobody waits for a winner"
-    assert pending_repeats(many, config(retrain=False, confirm=2))
+    assert pending_repeats(many, config(), SAME)
+    assert pending_repeats(many, config(retrain=False), SAME) == [], "nobody waits for a winner"
+    assert pending_repeats(many, config(retrain=False, confirm=2), SAME)
 
 
 def test_the_same_parameters_are_confirmed_once() -> None:
     first = trial(0, 0.9)
     trials = [first, replace(trial(1, 0.9), params=first.params), trial(2, 0.8)]
-    assert {repeat.of for repeat in pending_repeats(trials, config(confirm=2))} == {0, 2}
+    assert {repeat.of for repeat in pending_repeats(trials, config(confirm=2), SAME)} == {0, 2}
 
 
 def test_a_single_trial_can_not_be_confirmed() -> None:
@@ -85,17 +110,17 @@ def test_a_single_trial_can_not_be_confirmed() -> None:
         config(confirm=1)
 
 
-def test_the_winner_has_the_best_mean_over_its_seeds() -> None:
+def test_the_winner_has_the_best_mean_of_its_repeats() -> None:
     lucky = [repeat_of(4, 0, 1, 0.5, 0.6), repeat_of(5, 0, 2, 0.5, 0.6)]
     sound = [repeat_of(6, 1, 1, 0.5, 0.8), repeat_of(7, 1, 2, 0.5, 0.82)]
     trials = [*FOUR, *sound, *lucky]
     scores = confirmed_scores(trials, ACCURACY)
-    assert scores == {0: [0.9, 0.6, 0.6], 1: [0.8, 0.8, 0.82]}
+    assert scores == {0: [0.6, 0.6], 1: [0.8, 0.82]}
     assert select_winner(trials, ACCURACY).number == 1
     table = trial_table(trials, ACCURACY)
     assert table["trial_id"].tolist() == ["0001", "0000", "0002", "0003"]
-    assert table["confirmed_mean"].tolist()[:2] == pytest.approx([0.8067, 0.7], abs=1e-4)
-    assert table["confirmed_sd"].tolist()[0] == pytest.approx(0.0115, abs=1e-4)
+    assert table["confirmed_mean"].tolist()[:2] == pytest.approx([0.81, 0.6])
+    assert table["confirmed_sd"].tolist()[0] == pytest.approx(0.0141, abs=1e-4)
 
 
 SOUND = [repeat_of(6, 1, 1, 0.5, 0.8), repeat_of(7, 1, 2, 0.5, 0.82)]
@@ -148,6 +173,7 @@ def test_a_sweep_repeats_its_best_trials_and_finalizes_the_best_mean(repeated: S
         assert [r.epoch for r in again.reports] == list(range(1, again.repeat.rounds + 1))
         first = [r.train_loss for r in original.reports[: again.repeat.rounds]]
         assert [r.train_loss for r in again.reports] != first, "another seed"
+    assert {again.repeat.part for again in repeats if again.repeat} == {0, 1}
     assert repeated.final is not None
     best = repeated.trials.iloc[0]
     assert (
@@ -156,7 +182,7 @@ def test_a_sweep_repeats_its_best_trials_and_finalizes_the_best_mean(repeated: S
         == select_winner(trials, ACCURACY).trial_id
     )
     assert best["confirmed_mean"] == repeated.trials["confirmed_mean"].max()
-    assert "are run again with other seeds" in repeated.paths.log.read_text()
+    assert "are run again with other seeds and images" in repeated.paths.log.read_text()
 
 
 def test_a_resume_repeats_only_what_is_missing(repeated: SweepResult, tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from typing import Any
 import ray
 
 from search.config import SweepConfig
+from search.record import Repeat
 from search.trial import TrialJob
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
+from trainables.data import Dataset, build_store
+from trainables.images import PixelFormat
 from trainables.models import Weights
 
 
@@ -45,3 +48,30 @@ def test_a_cross_validated_trial_has_its_own_memory_measurements(
         for k in (0, 3, 5)
     ]
     assert len({job.memory_case(params) for job in jobs}) == 3
+
+
+def test_a_repeat_is_validated_on_a_part_of_the_training_images(
+    dataset: Dataset,
+    settings: dict[str, Any],
+    params: TrialParams,
+    untrained: Weights,
+    cache: Path,
+) -> None:
+    form = PixelFormat(32, "bicubic")
+    job = TrialJob(
+        SweepConfig.parse({**settings, "metric": "val_accuracy"}),
+        dataset,
+        {form: build_store(dataset, form, cache=cache)},
+        {params.backbone: untrained},
+        on_gpu=False,
+    )
+    rows = [job.validation.rows_of_part(part, dataset, job.config.seed) for part in range(4)]
+    for part in (0, 3):
+        repeat = job.begin(params, Repeat(0, 1, rounds=1, part=part))
+        assert repeat.run_round().is_last
+        assert repeat.best_logits is not None
+        assert len(repeat.best_logits) == len(rows[part]) == 21
+    again = job.begin(params, Repeat(0, 1, rounds=1))
+    again.run_round()
+    assert again.best_logits is not None
+    assert len(again.best_logits) == len(dataset.rows("val")) == 18

@@ -20,6 +20,15 @@ def test_images_without_a_split_are_drawn_from_else_those_of_train() -> None:
     assert drawn_from({"train", "test"}) == "train"
 
 
+def test_validation_images_are_like_training_images_only_if_all_were_drawn_together() -> None:
+    spec = SplitSpec()
+    assert spec.draws_val_from_train([None, None])
+    assert spec.draws_val_from_train(["train", "test"])
+    assert not spec.draws_val_from_train(["train", "val", "test"])
+    assert not spec.draws_val_from_train(["train", "val"])
+    assert not spec.draws_val_from_train([None, "train"]), "val is drawn from the others alone"
+
+
 def test_a_class_needs_an_image_for_each_split_that_is_filled() -> None:
     labels = ["a"] * 3 + ["b"] * 2
     rows = [Row(Path(f"{k}.png"), label) for k, label in enumerate(labels)]
