@@ -36,7 +36,7 @@ from trainables.data import Dataset, build_store, survey_images
 from trainables.models import Preprocessing, find_weights
 from trainables.process import configure_process
 
-METRIC, EPOCHS, MOST_TESTED, WORKERS = "val_accuracy", 6, 800, 2
+METRIC, EPOCHS, MOST_TESTED, WORKERS = "val_accuracy", 6, 500, 2
 WAYS = {
     "best score": None,
     "other seeds": False,
@@ -111,6 +111,8 @@ class SmallSweep:
             },
             on_gpu=False,
         )
+        self._tested: dict[int, float] = {}
+        """Test accuracies by the number of the trial."""
         rng = np.random.default_rng(seed)
         self.trials = [self._run(number, random_point(rng)) for number in range(trials)]
 
@@ -123,12 +125,18 @@ class SmallSweep:
             best = winner.best(METRIC)
             assert best is not None
             scores = confirmed_scores(trials, METRIC).get(winner.number, [best.val_accuracy])
-            member = retrain_member(self.job, EnsembleMember(winner), threads=1)
-            test = self.job.dataset.labels[self.job.dataset.rows("test")]
-            accuracy = float((member.probabilities.argmax(axis=1) == test).mean())
             seconds = sum(trial.seconds for trial in repeats)
             share = seconds / sum(trial.seconds for trial in self.trials)
-            yield Winner(float(np.mean(scores)), accuracy, share)
+            yield Winner(float(np.mean(scores)), self._test_accuracy(winner), share)
+
+    def _test_accuracy(self, winner: TrialRecord) -> float:
+        """Test accuracy of a trial's point, retrained on all other images."""
+        if winner.number not in self._tested:
+            member = retrain_member(self.job, EnsembleMember(winner), threads=1)
+            labels = self.job.dataset.labels[self.job.dataset.rows("test")]
+            right = member.probabilities.argmax(axis=1) == labels
+            self._tested[winner.number] = float(right.mean())
+        return self._tested[winner.number]
 
     def _repeats(self, has_other_images: bool) -> list[TrialRecord]:
         validation = self.job.validation
