@@ -119,6 +119,10 @@ class Budget:
         needed = median(self._first_rounds) if self._first_rounds else 0.0
         return self._reached or (self._no_time if self.seconds_left <= needed else None)
 
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether a round of so many seconds that begins now ends before the search must."""
+        return self._reached is None and (not self._is_scored or self.seconds_left >= seconds)
+
     @property
     def spent(self) -> str | None:
         """Reason why the trials of the search must end, as text for users; else None."""

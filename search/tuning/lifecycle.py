@@ -95,6 +95,8 @@ class SearchLifecycle:
         """Whether a round was recorded since no paused trial was found worth going on with."""
         self._silent: dict[int, tuple[str, ...]] = {}
         """For each trial without a report since it was handed out: ids of machines to avoid."""
+        self._cut_short: set[int] = set()
+        """Numbers of the trials that ended because another round would not have ended in time."""
         self._interrupted = self._stranded = False
         self.disk_error: OSError | None = None
         """Error of a failed write to the sweep's folder. Tune would hide it in a `TuneError`."""
@@ -134,9 +136,18 @@ class SearchLifecycle:
     def ended_by(self) -> str | None:
         """Reason why the budget ended the search while trials were left; None if it did not."""
         searching = bool(self._searching())
-        if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
-            return None
-        return self._budget.closed
+        all_ended = self._queue.is_search_begun and not searching and not self._cut_short
+        return None if all_ended or (self._interrupted and searching) else self._budget.closed
+
+    def may_go_on(self, number: int, last: RoundReport) -> bool:
+        """Whether there is time for another round of a trial; one that is cut short ends for good.
+
+        So the worker is free for a repeat when the search ends, and no round runs in vain.
+        """
+        if number in self._queue.repeats or last.is_last or self._budget.has_time_for(last.seconds):
+            return True
+        self._cut_short.add(number)
+        return False
 
     def interrupt(self) -> None:
         """End the search now. Running trials stay "running" in the journal, for a resume."""
@@ -251,7 +262,7 @@ class SearchLifecycle:
     def _conclude(self, number: int, last: RoundReport) -> None:
         """End a trial with the status of its last round; pause it instead if it was stopped."""
         status, error = outcome_of(last)
-        if status != "stopped" or not self.pauses:
+        if status != "stopped" or not self.pauses or number in self._cut_short:
             self.end(number, status, error=error)
             return
         _log.info("trial %s waits after epoch %.4g", trial_name(number), last.epoch)

@@ -36,6 +36,7 @@ from search.tuning.tensorboard import TensorBoardWriter
 from search.tuning.trial_queue import TrialQueue
 from search.tuning.trial_scheduler import StoppingRule, stopping_rule
 from spaces import RunError
+from trainables.training import RoundReport
 
 _log = logging.getLogger("finesweep")
 
@@ -273,14 +274,15 @@ def _fit(tuner: tune.Tuner, lifecycle: SearchLifecycle) -> None:
 
 
 class _Stopper(tune.Stopper):
-    """Ends Tune's run when the lifecycle gives a reason."""
+    """Ends a trial, or Tune's run, when the lifecycle says so."""
 
     def __init__(self, lifecycle: SearchLifecycle) -> None:
         self._lifecycle = lifecycle
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Never stop a single trial."""
-        return False
+        """Whether a trial has no time for another round."""
+        number = TrialRequest.from_ray(result["config"]).number
+        return not self._lifecycle.may_go_on(number, RoundReport.from_dict(result))
 
     def stop_all(self) -> bool:
         """Whether to end the run."""

@@ -84,6 +84,15 @@ def test_no_trial_begins_that_could_not_finish_a_round(clock: SimpleNamespace) -
     assert hour.spent is None, "trials that run have a second left"
 
 
+def test_no_round_begins_that_would_not_end_in_time(clock: SimpleNamespace) -> None:
+    hour = budget(TimeLimit(1000 + 3600, lambda trials: 0.0), time_budget="1h", retrain=False)
+    hour.begin(0, PARAMS)
+    assert hour.has_time_for(9999), "no trial has a score yet"
+    hour.report(0, report(1, 0.5))
+    assert hour.has_time_for(3600)
+    assert not hour.has_time_for(3601)
+
+
 def test_gpu_hours_count_each_trial_once_by_its_gpu_share() -> None:
     held = budget(gpu_hours=5 / 3600)
     for number in (0, 1, 1):  # the second is told of anew, as after a search that began anew
