@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from trainables.data import Dataset
 
 
+_FEWEST_PARTS = 3
+
+
 @dataclass(frozen=True)
 class Validation:
     """How many images score a trial, and on how many other parts of the images it may be repeated.
@@ -27,7 +30,8 @@ class Validation:
     parts: int = 0
     """Number of parts of the training images. 0 if repeats are scored on the images of the trial:
     because the data source chose these (they may come from another place or time), because they are
-    all images already (``folds``), or because an epoch has several rounds: then they are many."""
+    all images already (``folds``), because an epoch has several rounds (then they are many), or
+    because repeats would train on far fewer images than the trial."""
 
     @classmethod
     def of(cls, config: SweepConfig, dataset: "Dataset", rounds: Rounds) -> Self:
@@ -39,7 +43,7 @@ class Validation:
         units = set(zip(dataset.labels[rows].tolist(), dataset.units_at(rows), strict=True))
         fewest = min(Counter(label for label, _ in units).values())
         parts = min(len(rows) // images, fewest)  # each part has every class
-        return cls(images, parts if parts > 1 else 0)
+        return cls(images, parts if parts >= _FEWEST_PARTS else 0)
 
     def rows_of_part(self, part: int, dataset: "Dataset", seed: int) -> "np.ndarray":
         """Rows of the training images of a part, ascending, ``(m,)`` int64."""

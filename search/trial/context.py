@@ -171,11 +171,12 @@ class TrialJob:
 
         If repeats have other images, all these sets are parts of one: they share kept features.
         """
-        if not self.validation.parts:
+        validation = self.validation
+        if not validation.parts:
             return ImageSet.of(self.dataset, store, "train"), self._validated(store)
         images, rows = ImageSet.of(self.dataset, store, "train", "val"), self.dataset.rows("val")
         if part is not None:
-            rows = self.validation.rows_of_part(part, self.dataset, self.config.seed)
+            rows = validation.rows_of_part(part, self.dataset, self.config.seed)
         is_val = np.isin(images.rows, rows)
         return images.subset(~is_val), images.subset(is_val)
 

@@ -42,9 +42,13 @@ def test_images_of_a_unit_are_in_one_part() -> None:
 
 
 def test_there_are_no_more_parts_than_units_of_a_class() -> None:
-    images = dataset(train=80, val=10, units=20)
-    assert Validation.of(config(), images, WHOLE_EPOCHS).parts == 2
-    assert Validation.of(config(), dataset(train=30, val=20), WHOLE_EPOCHS).parts == 0
+    images = dataset(train=80, val=10, units=10)
+    assert Validation.of(config(), images, WHOLE_EPOCHS).parts == 4
+
+
+@pytest.mark.parametrize("images", [dataset(train=80, val=10, units=20), dataset(50, val=20)])
+def test_repeats_have_the_same_images_if_parts_would_leave_few_to_train_on(images: Dataset) -> None:
+    assert Validation.of(config(), images, WHOLE_EPOCHS).parts == 0
 
 
 @pytest.mark.parametrize(
