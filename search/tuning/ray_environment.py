@@ -3,7 +3,11 @@
 import logging
 import os
 
-from search.tuning.tune_internals import kill_trials_that_are_not_needed, reuse_prestarted_workers
+from search.tuning.tune_internals import (
+    keep_actors_for_later_trials,
+    kill_trials_that_are_not_needed,
+    reuse_prestarted_workers,
+)
 
 
 def configure_tune(*, max_pending_trials: int) -> None:
@@ -16,6 +20,7 @@ def configure_tune(*, max_pending_trials: int) -> None:
     os.environ["RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE"] = "1"  # else Tune retries by itself
     reuse_prestarted_workers()
     kill_trials_that_are_not_needed()
+    keep_actors_for_later_trials()
 
 
 def silence_tune() -> None:

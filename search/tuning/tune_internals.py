@@ -4,7 +4,7 @@ Ray may change any of them without notice. ``tests/search/tuning/test_tune_inter
 version that they were tested with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
+from ray.tune.utils.object_cache import _ObjectCache
 
 
 def reuse_prestarted_workers() -> None:
@@ -37,6 +38,33 @@ def kill_trials_that_are_not_needed() -> None:
 
 def _kill_actor(controller: Any, tracked_actor: Any) -> None:
     controller._actor_manager.remove_actor(tracked_actor, kill=True)
+
+
+def keep_actors_for_later_trials() -> None:
+    """Let Tune keep the actors of ended trials as long as no trial waits for an actor.
+
+    By default Tune keeps one of them and kills the others, even if the searcher has more trials
+    later. So all workers but one imported torch again before the repeats at the end of a search.
+    """
+    _ObjectCache.cache_object = _keep_actor  # type: ignore[assignment, method-assign]
+    _ObjectCache.flush_cached_objects = _actors_to_kill  # type: ignore[assignment, method-assign]
+
+
+_KEEP_ACTOR, _ACTORS_TO_KILL = _ObjectCache.cache_object, _ObjectCache.flush_cached_objects
+"""Ray's own methods."""
+
+
+def _keep_actor(cache: Any, resources: Any, actor: Any) -> bool:
+    if cache.total_max_objects:  # trials wait for actors
+        return bool(_KEEP_ACTOR(cache, resources, actor))
+    cache._cached_objects[resources].append(actor)
+    cache._num_cached_objects += 1
+    return True
+
+
+def _actors_to_kill(cache: Any, force_all: bool = False) -> Iterator[Any]:
+    if force_all or cache.total_max_objects:
+        yield from _ACTORS_TO_KILL(cache, force_all)
 
 
 def forget_metric_history(trial: Trial) -> None:
