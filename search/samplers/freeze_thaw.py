@@ -3,18 +3,23 @@
 A free worker can begin a new point or go on with a trial that has begun, and what it gains depends
 on how long it is given. So for every decision a number of rounds is drawn, at random on a log scale
 between a few and a whole trial, and the choice is what promises the largest improvement after that.
+The new point is the one whose last round promises most, whatever the horizon: within a few rounds
+no new point beats a trained one, and what seems to is only the least certain.
+
 Drawing the horizon follows ifBO (Rakotoarison et al. 2024, "In-Context Freeze-Thaw Bayesian
 Optimization").
 """
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
+from scipy.spatial.distance import cdist
 
 from search.samplers.curve_kernel import NO_TRIAL, CurveKernel, Rounds
 from search.samplers.curve_posterior import CurvePosterior, expected_improvement, fidelity
@@ -37,6 +42,24 @@ PERTURBED_CANDIDATES = 80
 """Candidate points drawn near the best trials."""
 SHORTEST_HORIZON = 3
 """Rounds of the shortest horizon."""
+SPACING = 0.5
+"""Distance that a new point keeps from others, as a share of that of points that fill the cube.
+
+With n points in p dimensions, the latter is n to the power of -1/p. A point next to one that was
+tried tells little but noise.
+"""
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What a worker may run: a trial that has begun, or a new point."""
+
+    params: Mapping[str, Any]
+    """Parameter values, by name."""
+    rounds: int
+    """Rounds that are done."""
+    number: int
+    """Number of the trial, or `NO_TRIAL`."""
 
 
 class FreezeThawSampler(MultiFidelitySampler):
@@ -142,56 +165,73 @@ class FreezeThawSampler(MultiFidelitySampler):
         The returned point is empty if every candidate was tried. A worker that may not ``or_begin``
         a point gets a paused trial.
         """
-        # 1. Fit the Gaussian process, and draw candidates.
+        # 1. Fit the Gaussian process.
         running = {n: c for n, c in self._curves.running_curves().items() if n not in paused}
         ranked = sorted(running.values(), key=best_first)
         curves = [*self._subset(self._curves.finished), *self._subset(ranked), *paused.values()]
         curves.sort(key=best_first)
         cube = UnitCube(self._curves.space, self._names_at)
         posterior = self._conditioned(cube, curves)
-        best_tried = cube.encode([curve.params for curve in curves[:PERTURBED_TRIALS]])
-        perturbed = cube.perturb(self._rng, best_tried, PERTURBED_CANDIDATES)
-        codes = np.vstack([cube.sample(self._rng, UNIFORM_CANDIDATES), perturbed])
-        # 2. How far does each of them come within the horizon?
-        points, horizon = cube.embed(codes), self._draw_rounds()
-
-        def reached(done: Sequence[int]) -> np.ndarray:
-            """Fidelities after the horizon, given the rounds that are done."""
-            rounds = np.minimum(np.asarray(done) + horizon, self._max_rounds)
-            return fidelity(rounds, self._max_rounds)
-
-        candidates = Rounds(
-            np.vstack([points, _embedded(cube, [curve.params for curve in paused.values()])]),
-            reached([*[0] * len(points), *(curve.rounds[-1] for curve in paused.values())]),
-            np.array([*[NO_TRIAL] * len(points), *paused]),
-        )
-        # 3. Rank them by expected improvement over the best score, and over what runs will have.
-        pending = {n: trial for n, trial in self._curves.running.items() if n not in paused}
-        believing = posterior.believing(
-            Rounds(
-                _embedded(cube, [trial.params for trial in pending.values()]),
-                reached([running[n].rounds[-1] if n in running else 0 for n in pending]),
-                np.array([*pending], dtype=int),
-            )
-        )
+        # 2. Believe what running trials will have within a horizon.
+        horizon = self._draw_rounds()
+        pending = [
+            _Use(trial.params, running[n].rounds[-1] if n in running else 0, n)
+            for n, trial in self._curves.running.items()
+            if n not in paused
+        ]
+        believing = posterior.believing(self._after(horizon, cube, pending))
+        # 3. A worker can go on with a paused trial, or begin the best new point.
+        begun = [_Use(curve.params, curve.rounds[-1], curve.number) for curve in curves]
+        uses = [use for use in begun if use.number in paused]
+        if or_begin and (point := self._best_new_point(cube, believing, begun, pending)):
+            uses.append(_Use(point, 0, NO_TRIAL))
+        if not uses:
+            return {}
+        # 4. Which improves most on the best score, and on what running trials will have?
         expected = believing.scores[len(posterior.rounds) :]
         best = float(np.concatenate([posterior.at_rounds(), expected]).max())
-        mean, std = believing.predict(candidates)
-        gains = expected_improvement(mean, std, best)
-        # 4. Take the first that is a paused trial or a point that no trial has.
-        known = [
-            {name: params[name] for name in self._curves.space if name in params}
-            for params in [*(c.params for c in curves), *(t.params for t in pending.values())]
-        ]
-        numbers = [*paused]
-        if not or_begin:
-            gains[: len(codes)] = -1
-        for place in map(int, np.lexsort((mean, gains))[::-1]):
-            if place >= len(codes):
-                return numbers[place - len(codes)]
-            if (point := cube.decode(codes[place])) not in known:
+        mean, std = believing.predict(self._after(horizon, cube, uses))
+        chosen = uses[np.lexsort((mean, expected_improvement(mean, std, best)))[-1]]
+        return dict(chosen.params) if chosen.number == NO_TRIAL else chosen.number
+
+    def _best_new_point(
+        self,
+        cube: UnitCube,
+        posterior: CurvePosterior,
+        begun: Sequence[_Use],
+        pending: Sequence[_Use],
+    ) -> dict[str, Any]:
+        """The candidate whose last round promises most; empty if every candidate was tried.
+
+        It is compared to the best last round that is expected of the trials that have ``begun``,
+        best score first. Points near one that was tried come last (`SPACING`).
+        """
+        tried = [use.params for use in [*begun, *pending]]
+        near_best = cube.encode([use.params for use in begun[:PERTURBED_TRIALS]])
+        perturbed = cube.perturb(self._rng, near_best, PERTURBED_CANDIDATES)
+        codes = np.vstack([cube.sample(self._rng, UNIFORM_CANDIDATES), perturbed])
+        points, numbers = cube.embed(codes), np.full(len(codes), NO_TRIAL)
+        at_end = fidelity(np.full(len(codes), self._max_rounds), self._max_rounds)
+        mean, std = posterior.predict(Rounds(points, at_end, numbers))
+        last, _ = posterior.predict(self._after(self._max_rounds, cube, begun))
+        gains = expected_improvement(mean, std, float(last.max()))
+        distance = cdist(points, _embedded(cube, tried)).min(axis=1)
+        is_apart = distance >= SPACING * len(tried) ** (-1 / len(cube.space))
+        known = [{name: params[name] for name in cube.space if name in params} for params in tried]
+        for place in np.lexsort((gains, is_apart))[::-1]:
+            point = cube.decode(codes[place])
+            if point not in known:
                 return point
         return {}
+
+    def _after(self, horizon: float, cube: UnitCube, uses: Sequence[_Use]) -> Rounds:
+        """The rounds that ``n`` trials reach within a horizon."""
+        done = np.array([use.rounds for use in uses])
+        return Rounds(
+            _embedded(cube, [use.params for use in uses]),
+            fidelity(np.minimum(done + horizon, self._max_rounds), self._max_rounds),
+            np.array([use.number for use in uses], dtype=int),
+        )
 
     def _draw_rounds(self) -> float:
         """Rounds that a horizon lasts, drawn uniformly on a log scale."""

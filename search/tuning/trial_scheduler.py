@@ -31,6 +31,9 @@ CouldWin = Callable[[int, RoundReport], bool]
 ShouldGoOn = Callable[[int, RoundReport], bool | None]
 """Function of a trial's number and latest round: whether it goes on; None if it can't be told."""
 
+_FIRST_ASKED = 3
+"""Rounds after which `FreezeThaw` first asks about every trial, in grace rounds."""
+
 _NO_CONTROLLER: Any = None
 """Placeholder for Ray's ``TuneController``, which none of these schedulers uses."""
 
@@ -140,10 +143,11 @@ class Asha(StoppingRule, _ReproducibleBrackets):
 
 
 class FreezeThaw(Asha):
-    """Asks ``should_go_on`` after the grace rounds and each time that a trial's rounds double.
+    """Asks ``should_go_on`` about trials that ASHA would stop, and at rounds that double.
 
-    Where this can't be told, as before several trials have a score, the rule is ASHA. A trial that
-    it stops may be taken up again (`search.tuning.paused_trials`).
+    These rounds begin at `_FIRST_ASKED` times the grace rounds. Where this can't be told, as before
+    several trials have a score, the rule is ASHA. A trial that it stops may be taken up again
+    (`search.tuning.paused_trials`).
     """
 
     def __init__(self, should_go_on: ShouldGoOn, *, grace_period: int, **settings: Any) -> None:
@@ -171,7 +175,7 @@ class FreezeThaw(Asha):
 
     def _is_asked_after(self, rounds: int) -> bool:
         """Whether a trial may be stopped after so many rounds."""
-        times, remainder = divmod(rounds, self._grace_rounds)
+        times, remainder = divmod(rounds, _FIRST_ASKED * self._grace_rounds)
         return remainder == 0 and times.bit_count() == 1
 
 

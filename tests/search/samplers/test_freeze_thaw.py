@@ -1,8 +1,11 @@
 from typing import Any
 
+import numpy as np
 import optuna
+from optuna.distributions import FloatDistribution
 
 from search.samplers import FreezeThawSampler
+from search.samplers.freeze_thaw import SPACING
 from search.samplers.multi_fidelity_gp import STARTUP_TRIALS
 from tests.search.samplers.test_multi_fidelity_gp import SPACE, learn, score, slow_or_fast
 
@@ -56,6 +59,36 @@ def test_a_point_that_is_better_than_every_paused_trial_comes_next() -> None:
     bad = begun_at(study, backbone="a", unfreeze=1.0)
     assert sampler.trial_to_resume(study, [bad.number]) is None
     assert score(study.ask(SPACE)) > score(bad)
+
+
+def test_new_points_keep_a_distance_from_those_that_were_tried() -> None:
+    square = {name: FloatDistribution(0, 1) for name in ("x", "y")}
+    study = optuna.create_study(sampler=FreezeThawSampler(seed=0, max_rounds=4))
+    points: list[list[float]] = []
+    for n in range(30):
+        trial = study.ask(square)
+        point = [trial.params["x"], trial.params["y"]]
+        if n > STARTUP_TRIALS:
+            nearest = np.linalg.norm(np.array(points) - point, axis=1).min()
+            assert nearest >= SPACING / np.sqrt(n)
+        points.append(point)
+        trial.report(float(np.hypot(point[0] - 0.3, point[1] - 0.6)), 1)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+
+
+def test_a_point_is_proposed_next_to_a_tried_one_if_all_are() -> None:
+    """A new value counts as new even where the space has no room for `SPACING`."""
+    study = optuna.create_study(sampler=FreezeThawSampler(seed=0, max_rounds=4))
+    proposed = []
+    for _ in range(STARTUP_TRIALS + 20):
+        trial = study.ask({"k": optuna.distributions.IntDistribution(1, 60)})
+        proposed.append(trial.params["k"])
+        trial.report(abs(proposed[-1] - 20), 1)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    after = proposed[STARTUP_TRIALS:]
+    assert len(set(after)) == len(after)
+    assert not set(after) & set(proposed[:STARTUP_TRIALS])
+    assert 20 in after
 
 
 def test_a_worker_that_may_not_begin_a_point_gets_the_best_paused_trial() -> None:

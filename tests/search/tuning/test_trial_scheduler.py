@@ -215,18 +215,20 @@ def test_a_resume_also_spares_a_weak_trial_that_could_still_win(records: list[Tr
         assert rule.remember(again) is not spared
 
 
-def test_a_sampler_that_can_tell_decides_whenever_the_rounds_have_doubled() -> None:
+def test_a_sampler_that_can_tell_decides_after_three_rounds_and_when_they_have_doubled() -> None:
     asked = []
 
     def should_go_on(number: int, told: RoundReport) -> bool:
         asked.append(told.round)
-        return told.round < 4
+        return told.round < 6
 
     rule = freeze_thaw(should_go_on)
-    assert len(live(rule, 0, [0.5] * 9, "").reports) == 4
-    assert asked == [1, 2, 4]
+    assert len(live(rule, 0, [0.5] * 9, "").reports) == 6
+    assert asked == [3, 6]
     for number in range(1, 9):  # ASHA alone would stop these after their third epoch
-        assert len(live(rule, number, [0.1] * 9, "").reports) == 4
+        assert len(live(rule, number, [0.1] * 9, "").reports) == 6
+    live(rule, 9, [0.05] * 9, "")
+    assert asked[-3:] == [1, 3, 6], "ASHA would stop the weakest after its first epoch"
 
 
 def test_where_the_sampler_cannot_tell_the_rule_is_asha(records: list[TrialRecord]) -> None:
@@ -243,8 +245,8 @@ def test_a_resume_tells_a_trial_that_may_have_been_stopped_from_one_between_rung
         record = TrialRecord(0, TrialParams(backbone="a"), status, reports, "")
         return freeze_thaw(_unasked).remember(record)
 
-    assert [remembered(rounds) for rounds in range(6)] == [False, True, True, False, True, False]
-    assert not remembered(2, "stopped")
+    assert [remembered(rounds) for rounds in range(6)] == [False, False, False, True, False, False]
+    assert not remembered(3, "stopped")
 
 
 def test_linear_probes_are_neither_compared_nor_stopped(records: list[TrialRecord]) -> None:
