@@ -23,7 +23,13 @@ _SCALES = 6
 """Number of hyperparameters beside one length for each coordinate of a point."""
 _POINTS, _POINTS_LENGTH, _TRIAL, _TRIAL_LENGTH, _COMMON, _NOISE = range(_SCALES)
 _PRIOR_MEAN = np.log([1.0, 1.0, 0.1, 1.0, 1.0, 0.01])
-_PRIOR_STD = np.array([1.0, 0.5, 1.0, 0.5, 1.0, 1.0])
+_PRIOR_STD = np.array([0.4, 0.2, 0.4, 0.2, 0.4, 0.4])
+_LENGTH_STD = 0.4
+"""Standard deviation of the logarithm of a coordinate's length.
+
+The priors are narrow: rounds of one trial are much alike, so the likelihood is surer of the
+hyperparameters than its number of trials allows.
+"""
 _SQRT5 = math.sqrt(5)
 _JITTER = 1e-6
 
@@ -66,7 +72,7 @@ class CurveKernel:
     @property
     def prior_std(self) -> np.ndarray:
         """Standard deviations of the priors of ``theta``."""
-        return np.concatenate([_PRIOR_STD, np.ones(len(self.theta) - _SCALES)])
+        return np.concatenate([_PRIOR_STD, np.full(len(self.theta) - _SCALES, _LENGTH_STD)])
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
