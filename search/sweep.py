@@ -231,8 +231,9 @@ class Sweep:
         finalization, validation = FinalizationTime(job, resources.cpus), job.validation
 
         def seconds_after_search(trials: Sequence[TrialRecord]) -> float:
-            repeats = seconds_of_pending_repeats(trials, self.config, validation)
-            return repeats / resources.concurrent + finalization.seconds(trials)
+            workers = resources.concurrent
+            repeats = seconds_of_pending_repeats(trials, self.config, validation, workers=workers)
+            return repeats + finalization.seconds(trials)
 
         with self._clock.stage("search"):
             outcome = run_trials(

@@ -56,7 +56,7 @@ class FinalizationTime:
         best = scored[merits.index(max(merits))]
         images = len(dataset.rows("train", "val"))
         validated = len(self.job.rounds.validation_rows(config, dataset))
-        last = last_as_good(best.reports, config.metric, validated)
+        last = last_as_good(best.reports, config.metric, self.job.validation.images)
         assert last is not None, "a scored trial has a finite round"
         folds = config.folds or 1
         more_images = images / (images_per_epoch(config, dataset) * folds)

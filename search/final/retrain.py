@@ -300,8 +300,7 @@ def _baseline(
 
 def _last_round(job: TrialJob, member: EnsembleMember) -> RoundReport:
     """Round of the trial at which its retraining ends."""
-    images = len(job.rounds.validation_rows(job.config, job.dataset))
-    last = last_as_good(member.trial.reports, job.config.metric, images)
+    last = last_as_good(member.trial.reports, job.config.metric, job.validation.images)
     assert last is not None, "only a trial with a finite round can be a member"
     return last
 

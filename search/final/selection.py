@@ -94,8 +94,8 @@ def _best_probe(
     trials: Sequence[TrialRecord], members: Sequence[EnsembleMember], metric: str
 ) -> EnsembleMember | None:
     """The linear probe with the best score, unless it is the only one of ``members``."""
-    probes = [t for t in trials if t.params.head == "solved" and t.status != "failed"]
-    probes = [probe for probe in probes if probe.best(metric)]
+    searched = [t for t in trials if t.repeat is None and t.status != "failed"]
+    probes = [t for t in searched if t.params.head == "solved" and t.best(metric)]
     if not probes:
         return None
     sign, of = METRICS[metric].sign, METRICS[metric].of

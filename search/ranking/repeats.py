@@ -14,7 +14,7 @@ from search.record import Repeat, TrialRecord
 from spaces import TrialParams
 from trainables.training import METRICS, RoundReport, is_as_good, merit
 
-EXTRA_SEEDS = 2
+REPEATS_PER_TRIAL = 2
 """Number of repeats of each trial that is to be confirmed, each with another seed."""
 MAX_CONFIRMED_TRIALS = 5
 """Largest number of trials to confirm when `confirm` is unset."""
@@ -41,23 +41,24 @@ def pending_repeats(
             trial.number,
             config.seed + offset,
             _best_round(trial, config.metric),
-            (offset - 1) % validation.parts if validation.parts else None,
+            offset - 1 if validation.parts else None,
         )
-        for offset in range(1, EXTRA_SEEDS + 1)
+        for offset in range(1, REPEATS_PER_TRIAL + 1)
         for trial in to_confirm
         if (trial.number, config.seed + offset) not in begun
     ]
 
 
 def seconds_of_pending_repeats(
-    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation
+    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation, *, workers: int
 ) -> float:
-    """Expected time of the `pending_repeats`, one after the other."""
+    """Expected time in which so many workers run the `pending_repeats`."""
     by_number = {trial.number: trial for trial in trials}
-    return sum(
+    seconds = [
         _repeat_seconds(by_number[repeat.of], config.metric)
         for repeat in pending_repeats(trials, config, validation)
-    )
+    ]
+    return max(sum(seconds) / workers, max(seconds, default=0.0))
 
 
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:
@@ -76,7 +77,9 @@ def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, li
         if last.diverged or len(trial.reports) == trial.repeat.rounds:
             score = math.nan if last.diverged else METRICS[metric].of(last)
             repeat_scores.setdefault(trial.repeat.of, []).append(score)
-    return {number: each for number, each in repeat_scores.items() if len(each) == EXTRA_SEEDS}
+    return {
+        number: each for number, each in repeat_scores.items() if len(each) == REPEATS_PER_TRIAL
+    }
 
 
 def _trials_to_confirm(
@@ -95,15 +98,20 @@ def _trials_to_confirm(
     ranked = _as_good_as_first(ranked, config.metric, validation.images)[:MAX_CONFIRMED_TRIALS]
     search_seconds = sum(trial.seconds for trial in trials if trial.repeat is None)
     while ranked and (
-        EXTRA_SEEDS * sum(_repeat_seconds(trial, config.metric) for trial in ranked)
+        REPEATS_PER_TRIAL * sum(_repeat_seconds(trial, config.metric) for trial in ranked)
         > MAX_SHARE_OF_SEARCH * search_seconds
     ):
         ranked.pop()
     return ranked
 
 
-def _as_good_as_first(ranked: Sequence[TrialRecord], metric: str, images: int) -> list[TrialRecord]:
-    """Trials whose best score is within a standard error of the first one's; all, of losses."""
+def _as_good_as_first(
+    ranked: Sequence[TrialRecord], metric: str, images: float
+) -> list[TrialRecord]:
+    """Trials whose best score is within a standard error of the first one's.
+
+    If the metric is a loss, these are all trials.
+    """
     if METRICS[metric].direction == "min":
         return list(ranked)
     best = [_best_report(trial, metric) for trial in ranked]

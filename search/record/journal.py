@@ -8,6 +8,7 @@ TensorBoard files can be rebuilt from the journal.
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -74,7 +75,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def _repeat(values: Mapping[str, int]) -> Repeat:
+def _repeat(values: Mapping[str, Any]) -> Repeat:
     """A recorded repeat. Earlier versions had one round in each epoch, and recorded ``epochs``."""
     rounds = values["rounds"] if "rounds" in values else values["epochs"]
     return Repeat(values["of"], values["seed"], rounds, values.get("part"))

@@ -3,6 +3,7 @@
 import os
 import socket
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class TrialJob:
             return None
         return FeatureStore(self.config.cache_dir, self.config.cache_bytes, self.config.features)
 
-    @property
+    @cached_property
     def validation(self) -> Validation:
         """The images that score trials and repeats."""
         return Validation.of(self.config, self.dataset, self.rounds)
@@ -167,17 +168,16 @@ class TrialJob:
         return images.subset(np.isin(images.rows, rows)) if len(rows) < len(images) else images
 
     def _train_and_val(self, store: PixelStore, part: int | None) -> tuple[ImageSet, ImageSet]:
-        """Images to train on, and those that score: the validation images, or a part of the others.
+        """Training and validation images of a trial or, with a ``part``, of a repeat.
 
-        If repeats have other images, all these sets are parts of one: they share kept features.
+        If repeats have other images, both are subsets of one image set, so that trials and repeats
+        share stored features.
         """
-        validation = self.validation
-        if not validation.parts:
+        parts = self.validation.parts
+        if not parts:
             return ImageSet.of(self.dataset, store, "train"), self._validated(store)
-        images, rows = ImageSet.of(self.dataset, store, "train", "val"), self.dataset.rows("val")
-        if part is not None:
-            rows = validation.rows_of_part(part, self.dataset, self.config.seed)
-        is_val = np.isin(images.rows, rows)
+        images = ImageSet.of(self.dataset, store, "train", "val")
+        is_val = np.isin(images.rows, self.dataset.rows("val") if part is None else parts[part])
         return images.subset(~is_val), images.subset(is_val)
 
     def _tune(

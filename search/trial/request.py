@@ -18,7 +18,7 @@ class TrialRequest:
     """Number of the trial in the study."""
     params: TrialParams
     repeat: Repeat | None = None
-    """The trial that this one repeats, and the other seed; None for a trial of the search."""
+    """The trial that this one repeats, and how; None for a trial of the search."""
     from_checkpoint: bool = False
     """Whether to resume the trial from its last checkpoint, if it has one."""
     excluded_nodes: tuple[str, ...] = ()

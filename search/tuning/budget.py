@@ -57,7 +57,7 @@ class Budget:
     ) -> None:
         self._config, self._gpus = config, gpus
         self.ended_by: str | None = None
-        """Reason why an earlier run of the sweep ended the search; None if no earlier run did."""
+        """Reason why the search has ended before all trials had begun; None if it has not."""
         self._limit, self._trials = limit, trials
         self._reserve, self._next_estimate_at = self._least_reserve, -math.inf
         self._is_estimate_old = False

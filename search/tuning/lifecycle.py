@@ -136,18 +136,22 @@ class SearchLifecycle:
     def ended_by(self) -> str | None:
         """Reason why the budget ended the search while trials were left; None if it did not."""
         searching = bool(self._searching())
-        all_ended = self._queue.is_search_begun and not searching and not self._cut_short
-        return None if all_ended or (self._interrupted and searching) else self._budget.closed
+        if (self._queue.is_search_begun and not searching) or (self._interrupted and searching):
+            return None
+        return self._budget.closed
 
-    def may_go_on(self, number: int, last: RoundReport) -> bool:
-        """Whether there is time for another round of a trial; one that is cut short ends for good.
+    def cut_short(self, number: int, last: RoundReport) -> bool:
+        """End a trial for good if another round would not end in time; returns whether it ends.
 
-        So the worker is free for a repeat when the search ends, and no round runs in vain.
+        So no round runs in vain, and the worker is free for a repeat when the search ends. Another
+        round is expected to take as long as the last, also if that was the first, which may have
+        computed features that later rounds read.
         """
         if number in self._queue.repeats or last.is_last or self._budget.has_time_for(last.seconds):
-            return True
+            return False
         self._cut_short.add(number)
-        return False
+        _log.info("trial %s ends: another round would end too late", trial_name(number))
+        return True
 
     def interrupt(self) -> None:
         """End the search now. Running trials stay "running" in the journal, for a resume."""

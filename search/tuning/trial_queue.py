@@ -107,7 +107,8 @@ class TrialQueue:
         alike = [p for p in self._points if _recipe(p) == _recipe(first)]
         if first.head == "solved" or len(alike) == 1:
             return self._points.pop(0)
-        probes = [t for t in self._journal.trials() if t.params.head == "solved"]
+        searched = [t for t in self._journal.trials() if t.repeat is None]
+        probes = [t for t in searched if t.params.head == "solved"]
         point = max(alike, key=lambda each: self._probe_merit(each, probes))
         self._points.remove(point)
         return point
@@ -164,8 +165,16 @@ class TrialQueue:
         }
 
     def _repeats_to_begin(self, unfinished: Iterable[int]) -> deque[Repeat]:
-        """Repeats that have not begun; none while a trial of the search is unfinished."""
+        """Repeats that have not begun; none while a trial of the search is unfinished.
+
+        Once they are known, the search has ended, whatever time a later estimate leaves.
+        """
         if self._pending_repeats is None and not self.without_repeats(unfinished):
+            if not self.is_search_begun:
+                reason = self._budget.closed
+                if reason is None:  # an estimate has just left more time
+                    return deque()
+                self._journal.ended_by = self._budget.ended_by = reason
             repeats = pending_repeats(
                 self._journal.trials(), self._prepared.config, self._validation
             )

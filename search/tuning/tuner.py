@@ -282,7 +282,7 @@ class _Stopper(tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a trial has no time for another round."""
         number = TrialRequest.from_ray(result["config"]).number
-        return not self._lifecycle.may_go_on(number, RoundReport.from_dict(result))
+        return self._lifecycle.cut_short(number, RoundReport.from_dict(result))
 
     def stop_all(self) -> bool:
         """Whether to end the run."""

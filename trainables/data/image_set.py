@@ -31,6 +31,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def sharing_rows(self) -> np.ndarray:
+        """Rows of the images that share a block of stored features with these, these included."""
+        return self.rows if self.parent_rows is None else self.parent_rows
+
     def take(self, count: int | None) -> "ImageSet":
         """First ``count`` images, cycling if there are fewer; all images if ``count`` is None."""
         if count is None:
@@ -40,7 +45,7 @@ class ImageSet:
 
     def subset(self, positions: np.ndarray) -> "ImageSet":
         """Subset at ``positions``: indices, ``(m,)`` int64, or a mask, ``(n,)`` bool."""
-        parent = self.rows if self.parent_rows is None else self.parent_rows
+        parent = self.sharing_rows
         return ImageSet(self.store, self.rows[positions], self.labels[positions], parent)
 
     def images(self, positions: np.ndarray) -> torch.Tensor:

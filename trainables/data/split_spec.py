@@ -27,7 +27,7 @@ class SplitSpec:
         wanted: dict[SplitName, float] = {"test": self.test_fraction, "val": self.val_fraction}
         return {split: fraction for split, fraction in wanted.items() if split not in given}
 
-    def draws_val_from_train(self, given: Collection[SplitName | None]) -> bool:
+    def val_is_drawn(self, given: Collection[SplitName | None]) -> bool:
         """Whether any training image might as well have been drawn as a validation image.
 
         It is not so if the source gives some training images, and draws concern only the others.

@@ -186,7 +186,7 @@ def _dataset(
         digests=tuple(image.digest for _, image in readable),
         fingerprint=_fingerprint(readable, splits),
         units=units.names,
-        val_is_drawn=spec.draws_val_from_train([row.split for row, _ in readable]),
+        val_is_drawn=spec.val_is_drawn([row.split for row, _ in readable]),
     )
 
 

@@ -55,7 +55,7 @@ class FeatureLoader:
         self.images, self.split = images, split
         self._preprocessing, self._device, self._autocast = preprocessing, device, autocast
         self._store = store
-        self._block_rows = images.rows if images.parent_rows is None else images.parent_rows
+        self._block_rows = images.sharing_rows
         """Dataset rows of a block's images. A subset (e.g. a fold) uses the block of its parent."""
         self._block_positions = np.arange(len(images))
         """``(n,)`` position of each image in a block."""

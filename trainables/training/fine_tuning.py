@@ -150,8 +150,8 @@ class FineTuning:
         compute: ComputeSettings,
     ) -> FeatureLoader:
         """Feature loader of ``images``; uses the store if that admits ``views`` views per image."""
-        store = compute.store
-        if store is not None and not store.admits(split, len(images), views, self.device):
+        store, stored = compute.store, len(images.sharing_rows)
+        if store is not None and not store.admits(split, stored, views, self.device):
             store = None
         preprocessing = Preprocessing.of(self.params.backbone)
         return FeatureLoader(

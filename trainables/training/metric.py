@@ -69,12 +69,12 @@ def best_of(reports: Iterable[RoundReport | None], metric: str) -> RoundReport |
     return max(candidates, key=lambda report: merit(report, metric), default=None)
 
 
-def last_as_good(reports: Iterable[RoundReport], metric: str, images: int) -> RoundReport | None:
+def last_as_good(reports: Iterable[RoundReport], metric: str, images: float) -> RoundReport | None:
     """The last report whose metric is within a standard error of the best one's.
 
     The best of a trial's scores is in part luck, and later rounds, at lower learning rates, are
-    mostly as good or better: results/benchmarks/retraining_length.md has what this gains. Of
-    losses, the best report is taken. None if there is no report that has not diverged.
+    mostly as good or better: results/benchmarks/retraining_length.md has what this gains. If the
+    metric is a loss, it is the best report. None if there is no report that has not diverged.
     """
     best = best_of(kept := tuple(reports), metric)
     if best is None or METRICS[metric].direction == "min":
@@ -83,11 +83,13 @@ def last_as_good(reports: Iterable[RoundReport], metric: str, images: int) -> Ro
     return max(good, key=lambda report: report.round)
 
 
-def is_as_good(report: RoundReport, best: RoundReport, metric: str, images: int) -> bool:
+def is_as_good(report: RoundReport, best: RoundReport, metric: str, images: float) -> bool:
     """Whether a report's metric is within a standard error of the best one's.
 
     The metric must be one that is maximized. The standard error is that of a share of ``images``
-    validation images.
+    validation images, after two right and two wrong images are added (Agresti and Coull 1998): so
+    it is not 0 if all are right.
     """
     share = METRICS[metric].of(best)
-    return METRICS[metric].of(report) >= share - math.sqrt(share * (1 - share) / images)
+    typical = (share * images + 2) / (images + 4)
+    return METRICS[metric].of(report) >= share - math.sqrt(typical * (1 - typical) / images)

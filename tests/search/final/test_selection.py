@@ -1,5 +1,5 @@
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from search import Sweep
 from search.config import SweepConfig
 from search.final import select_final_model
 from search.final.selection import EnsembleMember, FinalModelSpec, pick_members
-from search.record import ResolvedSettings, SweepPaths, TrialRecord
+from search.record import Repeat, ResolvedSettings, SweepPaths, TrialRecord
 from spaces import ConfigError
 from tests.support.validation_logits import (
     METRIC,
@@ -146,5 +146,8 @@ def test_the_best_linear_probe_is_the_baseline_unless_it_is_the_final_model(
     settings = config(ensemble=1)
     spec = select_final_model(winner, trials, paths, dataset, settings)
     assert spec.probe == EnsembleMember(better)
+    repeat = replace(trial_with_logits(3, right, labels, **probe), repeat=Repeat(1, 1, 1, part=0))
+    trials.append(repeat)
+    assert select_final_model(winner, trials, paths, dataset, settings).probe == spec.probe
     assert select_final_model(better, trials, paths, dataset, settings).probe is None
     assert select_final_model(winner, [winner], paths, dataset, settings).probe is None

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search import Sweep, SweepConfig, SweepResult
@@ -19,7 +21,9 @@ from tests.support.round_reports import report
 
 ACCURACY = "val_accuracy"
 SAME = Validation(images=100)
-"""Of repeats on the images of the trial."""
+"""Validation of a sweep whose repeats have the images of their trials."""
+OTHERS = Validation(images=20, parts=[np.arange(20)] * 4)
+"""Validation of a sweep whose repeats are validated on other images."""
 
 
 def trial(number: int, *accuracies: float, status: Status = "completed") -> TrialRecord:
@@ -51,8 +55,11 @@ def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() 
     ]
     begun = repeat_of(4, 0, 8, 0.1, status="running")
     assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7), SAME)
-    assert seconds_of_pending_repeats(FOUR, config(confirm=2), SAME) == 2 * (4 + 4)
-    assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME) == 0
+    seconds = partial(seconds_of_pending_repeats, FOUR, config(confirm=2), SAME)
+    assert seconds(workers=1) == 2 * (4 + 4)
+    assert seconds(workers=2) == 4 + 4
+    assert seconds(workers=8) == 4, "no repeat is faster with more workers"
+    assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME, workers=1) == 0
 
 
 @pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (12, 0), (13, 2), (20, 2), (21, 3)])
@@ -72,7 +79,7 @@ def test_the_more_images_validate_the_fewer_trials_are_as_good_as_the_best(
 
 
 def test_repeats_are_scored_on_other_images_where_there_are_any() -> None:
-    repeats = pending_repeats(FOUR, config(confirm=2), Validation(images=20, parts=4))
+    repeats = pending_repeats(FOUR, config(confirm=2), OTHERS)
     assert [(repeat.of, repeat.seed, repeat.part) for repeat in repeats] == [
         (0, 1, 0),
         (1, 1, 0),
@@ -85,7 +92,7 @@ def test_linear_probes_are_repeated_on_other_images_only() -> None:
     """Another seed gives the same head."""
     probe = replace(FOUR[0], params=TrialParams(backbone="a", head="solved", unfreeze=0, augment=0))
     trials = [probe, *FOUR[1:]]
-    for validation, repeated in ((SAME, {1, 2}), (Validation(images=20, parts=4), {0, 1})):
+    for validation, repeated in ((SAME, {1, 2}), (OTHERS, {0, 1})):
         repeats = pending_repeats(trials, config(confirm=2, seed=7), validation)
         assert {repeat.of for repeat in repeats} == repeated
 

@@ -89,18 +89,17 @@ def test_a_trial_without_time_for_another_round_ends_for_good_and_repeats_go_on(
     search = simulated_tune(tmp_path, trials=3, settings=settings, most_paused=8)
     lifecycle = search.lifecycle
     lifecycle._budget.has_time_for = lambda seconds: seconds < 5  # type: ignore[method-assign]
-    for name, seconds, may_go_on in (("x", 2, True), ("y", 5, False), ("z", 9, False)):
+    for name, seconds, is_cut in (("x", 2, False), ("y", 5, True), ("z", 9, True)):
         number, last = search.begin(name).number, replace(report(1, 0.5), seconds=seconds)
-        assert lifecycle.may_go_on(number, last) is may_go_on
-        assert lifecycle.may_go_on(number, replace(last, is_last=True)), "it ends anyway"
+        assert lifecycle.cut_short(number, last) is is_cut
+        assert not lifecycle.cut_short(number, replace(last, is_last=True)), "it ends anyway"
     search.complete("x", 1, 0.5, is_last=True)
     for name, accuracy in (("y", 0.6), ("z", 0.95)):
         search.complete(name, 1, accuracy, is_last=False)
     assert [t.status for t in search.journal.trials()] == ["completed", "stopped", "stopped"]
-    assert lifecycle.ended_by == "a trial reached the target, val_accuracy 0.9"
     repeat = search.begin("again")
     assert repeat.repeat is not None
-    assert lifecycle.may_go_on(repeat.number, replace(report(1, 0.5), seconds=9))
+    assert not lifecycle.cut_short(repeat.number, replace(report(1, 0.5), seconds=9))
 
 
 def test_a_lost_worker_does_not_count_as_a_failure_of_its_trial(tmp_path: Path) -> None:

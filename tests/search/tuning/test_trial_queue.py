@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.record import TrialRecord, read_trials
 from search.samplers import BASELINE
+from search.tuning.budget import Budget
 from search.tuning.lifecycle import Termination
 from tests.support.simulated_tune import SIZES, SPACE, simulated_tune
 
@@ -93,3 +95,23 @@ def test_repeats_run_after_the_search_and_no_budget_ends_them(tmp_path: Path) ->
     lifecycle.interrupt()
     assert lifecycle.termination is Termination.INTERRUPTED
     assert search.suggest("no more") == "FINISHED"
+
+
+def test_a_search_that_has_ended_stays_so_if_a_later_estimate_leaves_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str | None] = ["no time is left"]
+    monkeypatch.setattr(Budget, "closed", property(lambda self: self.ended_by or closed[-1]))
+    search = simulated_tune(tmp_path, trials=9, settings={"confirm": 2})
+    closed.append(None)
+    for name in ("x", "y"):
+        search.begin(name)
+    search.complete("x", 1, 0.5, is_last=False)
+    closed.append("no time is left")
+    search.complete("y", 1, 0.6, is_last=False)
+    assert search.begin("again").repeat is not None
+    closed.append(None)
+    assert search.begin("once more").repeat is not None
+    assert search.journal.ended_by == search.lifecycle.ended_by == "no time is left"
+    resumed = simulated_tune(tmp_path, trials=9, settings={"confirm": 2})
+    assert resumed.journal.ended_by == "no time is left", "a resume has repeats to run, no trials"

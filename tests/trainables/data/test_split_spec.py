@@ -22,11 +22,11 @@ def test_images_without_a_split_are_drawn_from_else_those_of_train() -> None:
 
 def test_validation_images_are_like_training_images_only_if_all_were_drawn_together() -> None:
     spec = SplitSpec()
-    assert spec.draws_val_from_train([None, None])
-    assert spec.draws_val_from_train(["train", "test"])
-    assert not spec.draws_val_from_train(["train", "val", "test"])
-    assert not spec.draws_val_from_train(["train", "val"])
-    assert not spec.draws_val_from_train([None, "train"]), "val is drawn from the others alone"
+    assert spec.val_is_drawn([None, None])
+    assert spec.val_is_drawn(["train", "test"])
+    assert not spec.val_is_drawn(["train", "val", "test"])
+    assert not spec.val_is_drawn(["train", "val"])
+    assert not spec.val_is_drawn([None, "train"]), "val is drawn from the others alone"
 
 
 def test_a_class_needs_an_image_for_each_split_that_is_filled() -> None:

@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 from tests.support.round_reports import report
 from trainables.evaluation import Scores
-from trainables.training import METRICS, RoundReport, best_of, last_as_good, merit
+from trainables.training import METRICS, RoundReport, best_of, is_as_good, last_as_good, merit
 
 NAN = float("nan")
 
@@ -60,8 +60,14 @@ def test_a_diverged_or_unmeasured_epoch_is_not_the_best() -> None:
 def test_the_last_round_as_good_as_the_best_is_within_a_standard_error() -> None:
     reports = [report(k, score) for k, score in enumerate((0.5, 0.9, 0.87, 0.86, 0.8), start=1)]
     ends = {images: last_as_good(reports, "val_accuracy", images) for images in (10, 50, 80, 10**6)}
-    assert [last.round for last in ends.values() if last] == [4, 4, 3, 2]
+    assert [last.round for last in ends.values() if last] == [5, 4, 3, 2]
     assert last_as_good(reports, "val_loss", 10) == best_of(reports, "val_loss")
     diverged = replace(report(6, 0.9), diverged=True)
     assert last_as_good([*reports, diverged], "val_accuracy", 50) == reports[3]
     assert last_as_good([diverged], "val_accuracy", 50) is None
+
+
+def test_a_perfect_score_on_few_images_is_uncertain_too() -> None:
+    best, others = report(1, 1.0), [report(2, 0.95), report(3, 0.9)]
+    assert [is_as_good(each, best, "val_accuracy", 20) for each in others] == [True, False]
+    assert not is_as_good(others[0], best, "val_accuracy", 500)
