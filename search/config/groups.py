@@ -210,9 +210,9 @@ class SearchSettings(SettingGroup):
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
     """Number of best trials that are trained again, twice, before the winner is named: with other
-    seeds and, if the validation images were drawn at random, validated on other images. Unset, it
-    is as many as are within a standard error of the best: 5 at most, and so few that they add a
-    quarter to the search time at most."""
+    seeds and, if the validation images were drawn at random, mostly validated on other images.
+    Unset, it is as many as are within a standard error of the best: 5 at most, and so few that they
+    add a quarter to the search time at most."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the sampler and every trial."""
 

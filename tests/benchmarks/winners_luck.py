@@ -141,7 +141,7 @@ class SmallSweep:
     def _repeats(self, has_other_images: bool) -> list[TrialRecord]:
         validation = self.job.validation
         if not has_other_images:
-            validation = replace(validation, parts=0)
+            validation = replace(validation, parts=())
         pending = pending_repeats(self.trials, self.job.config, validation)
         return [
             self._run(len(self.trials) + place, self.trials[repeat.of].params, repeat)
