@@ -8,6 +8,7 @@ standard error of the best score.
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from search.config import SweepConfig, Validation
 from search.record import Repeat, TrialRecord
@@ -146,5 +147,9 @@ def _best_report(trial: TrialRecord, metric: str) -> RoundReport:
 
 
 def _repeat_seconds(trial: TrialRecord, metric: str) -> float:
-    """Expected wall time of a repeat, which ends at the trial's best round."""
-    return sum(report.seconds for report in trial.reports[: _best_round(trial, metric)])
+    """Expected wall time of a repeat, which ends at the trial's best round.
+
+    The trial's first round may have computed features that the repeat reads, so later ones tell.
+    """
+    rounds = trial.reports[1:] or trial.reports
+    return _best_round(trial, metric) * median(report.seconds for report in rounds)

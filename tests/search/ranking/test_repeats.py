@@ -62,6 +62,12 @@ def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() 
     assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME, workers=1) == 0
 
 
+def test_a_repeat_takes_no_time_for_what_the_first_round_left_to_be_read() -> None:
+    slow = [replace(t, reports=(replace(t.reports[0], seconds=90), *t.reports[1:])) for t in FOUR]
+    seconds = seconds_of_pending_repeats(slow, config(confirm=2), SAME, workers=1)
+    assert seconds == 2 * (4 + 4)
+
+
 @pytest.mark.parametrize(("bad", "repeated"), [(9, 0), (12, 0), (13, 2), (20, 2), (21, 3)])
 def test_unset_confirm_costs_a_quarter_of_the_search_at_most(bad: int, repeated: int) -> None:
     """Three good trials of one epoch, and ``bad`` worse ones."""
