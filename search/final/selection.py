@@ -53,7 +53,7 @@ class FinalModelSpec:
     """Decision threshold for the class in the setting `sensitivity`; None if that is unset."""
     probe: EnsembleMember | None = None
     """The best linear probe, retrained and tested as a baseline; None if the search had none, or
-    if it is the only member."""
+    if the only member is a probe."""
     flips: Flips = "none"
     """Mirror images whose probabilities are averaged with those of the image."""
 
@@ -93,15 +93,20 @@ def select_final_model(
 def _best_probe(
     trials: Sequence[TrialRecord], members: Sequence[EnsembleMember], metric: str
 ) -> EnsembleMember | None:
-    """The linear probe with the best score, unless it is the only one of ``members``."""
+    """The linear probe with the best score; None if the only one of ``members`` is a probe.
+
+    That one need not have the best score: repeats may have named it.
+    """
+    if [member.trial.params.head for member in members] == ["solved"]:
+        return None
     searched = [t for t in trials if t.repeat is None and t.status != "failed"]
     probes = [t for t in searched if t.params.head == "solved" and t.best(metric)]
     if not probes:
         return None
     sign, of = METRICS[metric].sign, METRICS[metric].of
-    probe = max(probes, key=lambda each: sign * of(EnsembleMember(each).best(metric)))
-    is_final = [member.trial.number for member in members] == [probe.number]
-    return None if is_final else EnsembleMember(probe)
+    return EnsembleMember(
+        max(probes, key=lambda each: sign * of(EnsembleMember(each).best(metric)))
+    )
 
 
 def _select_members(
