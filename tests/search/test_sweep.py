@@ -11,6 +11,7 @@ from search.record import FinalModel, read_trials
 from search.tuning import fit_resources
 from spaces import ConfigError, TrialParams
 from trainables.data import Dataset
+from trainables.training import last_as_good
 
 pytestmark = pytest.mark.slow
 
@@ -92,12 +93,20 @@ def test_the_test_result_agrees_with_the_saved_predictions(sweep: SweepResult) -
     assert metrics["members"][0]["weight"] == 1
 
 
-def test_the_winner_is_retrained_for_its_best_number_of_epochs(sweep: SweepResult) -> None:
+def test_the_winner_is_retrained_up_to_its_last_epoch_as_good_as_the_best(
+    sweep: SweepResult,
+) -> None:
     assert sweep.final is not None
     assert sweep.final == FinalModel.read(sweep.paths)
-    best = sweep.trials.iloc[0]
-    winner = sweep.final.winner
-    assert (winner.trial_id, winner.epochs) == (best["trial_id"], best["best_epoch"])
+    winner, images = (
+        sweep.final.winner,
+        len(Dataset.read(sweep.paths.dataset, sweep.paths.split).rows("val")),
+    )
+    assert winner.trial_id == sweep.trials["trial_id"].iloc[0]
+    (trial,) = [t for t in read_trials(sweep.paths.journal) if t.trial_id == winner.trial_id]
+    last = last_as_good(trial.reports, "val_accuracy", images)
+    assert last is not None
+    assert winner.epochs == last.epoch
 
 
 def test_the_split_that_was_used_is_written_down(sweep: SweepResult) -> None:
