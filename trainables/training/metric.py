@@ -90,6 +90,6 @@ def is_as_good(report: RoundReport, best: RoundReport, metric: str, images: floa
     validation images, after two right and two wrong images are added (Agresti and Coull 1998): so
     it is not 0 if all are right.
     """
-    share = METRICS[metric].of(best)
-    typical = (share * images + 2) / (images + 4)
-    return METRICS[metric].of(report) >= share - math.sqrt(typical * (1 - typical) / images)
+    share, more = METRICS[metric].of(best), images + 4
+    typical = (share * images + 2) / more
+    return METRICS[metric].of(report) >= share - math.sqrt(typical * (1 - typical) / more)
