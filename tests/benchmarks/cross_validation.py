@@ -27,6 +27,15 @@ SETS = ("elpv", "fashion", "emoji")
 IMAGES, FOLDS, EPOCHS = 240, 5, 6
 
 
+def draw(labels: np.ndarray, images: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Rows of so many of the ``(n,)`` labels to train (4 in 5) and validate on, and the others."""
+    learn, others = train_test_split(
+        np.arange(len(labels)), train_size=images, stratify=labels, random_state=seed
+    )
+    train, val = train_test_split(learn, test_size=0.2, stratify=labels[learn], random_state=seed)
+    return train, val, others
+
+
 def few_images(name: str, seed: int, work: Path) -> Path:
     """Write a CSV with `IMAGES` training and validation images (4:1) and all others as test."""
     dataset = survey_images(ROOT / "data" / name, cache=SCRATCH / "survey").dataset
@@ -37,12 +46,7 @@ def few_images(name: str, seed: int, work: Path) -> Path:
             "split": "test",
         }
     )
-    learn, _ = train_test_split(
-        table.index, train_size=IMAGES, stratify=table["label"], random_state=seed
-    )
-    train, val = train_test_split(
-        learn, test_size=0.2, stratify=table["label"][learn], random_state=seed
-    )
+    train, val, _ = draw(dataset.labels, IMAGES, seed)
     table.loc[train, "split"], table.loc[val, "split"] = "train", "val"
     file = work / f"{name}-{seed}.csv"
     table.to_csv(file, index=False)

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+import optuna
 
 from search.config import SweepConfig
 from search.final.retrain import retrain_member
@@ -28,8 +28,7 @@ from search.ranking.repeats import confirmed_scores
 from search.record import Repeat, TrialRecord
 from search.trial import TrialJob
 from spaces import SearchSpace, TrialParams
-from spaces.conditional import Case
-from spaces.dimension import Choices, Range
+from tests.benchmarks.cross_validation import draw
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import SCRATCH, write_table
 from trainables.data import Dataset, build_store, survey_images
@@ -61,28 +60,10 @@ class Winner:
 def few_images(folder: Path, images: int, seed: int) -> Dataset:
     """So many images to train (4 in 5) and validate on, and the others to test on."""
     whole = survey_images(folder, cache=SCRATCH / "survey").dataset
-    drawn = partial(train_test_split, random_state=seed)
-    learn, others = drawn(
-        range(len(whole)), train_size=min(images, len(whole) // 2), stratify=whole.labels
-    )
-    train, val = drawn(learn, test_size=0.2, stratify=whole.labels[learn])
+    train, val, others = draw(whole.labels, min(images, len(whole) // 2), seed)
     splits = np.full(len(whole), "", dtype="<U5")
     splits[train], splits[val], splits[others[:MOST_TESTED]] = "train", "val", "test"
     return replace(whole, splits=splits, val_is_drawn=True)
-
-
-def random_point(rng: np.random.Generator) -> TrialParams:
-    """A point of `SPACE`."""
-
-    def choose(case: Case, dimension: Range | Choices) -> object:
-        if isinstance(dimension, Choices):
-            return dimension.choices[rng.integers(len(dimension.choices))]
-        low, high = dimension.low, dimension.high
-        if dimension.log:
-            return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        return float(rng.uniform(low, high))
-
-    return SPACE.params(SPACE.draw(choose), native_image_size={})  # type: ignore[arg-type]
 
 
 class SmallSweep:
@@ -113,8 +94,8 @@ class SmallSweep:
         )
         self._tested: dict[int, float] = {}
         """Test accuracies by the number of the trial."""
-        rng = np.random.default_rng(seed)
-        self.trials = [self._run(number, random_point(rng)) for number in range(trials)]
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        self.trials = [self._run(number, _point_of(study.ask())) for number in range(trials)]
 
     def winners(self) -> Iterator[Winner]:
         """The winner in each of the `WAYS`."""
@@ -153,6 +134,12 @@ class SmallSweep:
         while not tuning.ended:
             reports.append(tuning.run_round())
         return TrialRecord(number, params, "completed", tuple(reports), "", repeat)
+
+
+def _point_of(trial: optuna.Trial) -> TrialParams:
+    """The point of `SPACE` that a sampler proposes."""
+    drawn = SPACE.draw(lambda case, dimension: dimension.suggest(trial, case.name))
+    return SPACE.params(drawn, native_image_size={})
 
 
 def winners_of(task: tuple[Path, int, int, int]) -> list[Winner]:

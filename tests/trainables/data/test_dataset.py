@@ -14,6 +14,7 @@ def test_a_manifest_is_read_back_as_it_was_written(dataset: Dataset, tmp_path: P
     assert (again.labels == dataset.labels).all()
     assert (again.splits == dataset.splits).all()
     assert again.fingerprint == dataset.fingerprint
+    assert again.val_is_drawn
 
 
 def test_renamed_images_are_put_in_the_recorded_order(
