@@ -17,7 +17,11 @@ from typing import Any
 import ray
 
 from search.cluster.address import check_address, no_cluster
-from search.cluster.ray_internals import import_in_new_workers, keep_working_directory_here
+from search.cluster.ray_internals import (
+    import_in_new_workers,
+    keep_idle_workers,
+    keep_working_directory_here,
+)
 from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
 from spaces.errors import first_line
@@ -27,6 +31,10 @@ TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""
 _PRELOADED = ("finesweep", TRAINABLE_MODULE)
 """``finesweep`` first, which finds our packages also where PYTHONPATH has others of their names."""
+_IDLE_SECONDS = 60
+"""Seconds that a worker of a local cluster waits for work, even if no CPU is free.
+
+Reading the images takes less unless they are many, and then new workers delay the trials little."""
 _OUR_FOLDER = Path(__file__).parents[2]
 """Folder that holds our packages."""
 
@@ -62,6 +70,7 @@ def connect_to_ray(address: str) -> None:
             ) from None
         return
     import_in_new_workers(*_PRELOADED)
+    keep_idle_workers(_IDLE_SECONDS)
     folder = temporary_folder()
     try:
         with _interrupts_held_back():

@@ -45,3 +45,13 @@ def import_in_new_workers(*modules: str) -> None:
     The user's own choice, if there is one, is kept.
     """
     os.environ.setdefault("RAY_preload_python_modules", ",".join(modules))
+
+
+def keep_idle_workers(seconds: int) -> None:
+    """Let a cluster that is yet to start keep workers that have been without work for so long.
+
+    By default Ray ends a worker after 1 s without work if no CPU is free. Tune reserves the CPUs of
+    its trials before it starts their actors, so Ray often ended the workers that had just imported
+    torch, and started others. The user's own choice, if there is one, is kept.
+    """
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(1000 * seconds))

@@ -92,6 +92,7 @@ def test_an_interrupt_waits_until_ray_has_started(monkeypatch: pytest.MonkeyPatc
         started.append(arguments)
 
     monkeypatch.setenv("RAY_preload_python_modules", "")
+    monkeypatch.setenv("RAY_idle_worker_killing_time_threshold_ms", "")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", start)
     before = signal.getsignal(signal.SIGINT)

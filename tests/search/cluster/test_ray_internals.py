@@ -13,6 +13,7 @@ from ray._private.workers import default_worker
 from search.cluster.ray_internals import (
     authentication_headers,
     import_in_new_workers,
+    keep_idle_workers,
     keep_working_directory_here,
     network_address,
 )
@@ -22,6 +23,7 @@ MOVED = (
     f"a private part of Ray that Finesweep uses (tried with {TRIED}) has moved in {ray.__version__}"
 )
 SWITCH, PRELOAD = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_preload_python_modules"
+IDLE = "RAY_idle_worker_killing_time_threshold_ms"
 
 
 def test_ray_says_which_network_address_is_meant() -> None:
@@ -60,3 +62,15 @@ def test_workers_import_what_they_are_told_unless_the_user_decides(
     monkeypatch.delenv(PRELOAD)
     import_in_new_workers("json", "csv")
     assert os.environ.pop(PRELOAD) == "json,csv"
+
+
+def test_idle_workers_are_kept_as_long_as_told_unless_the_user_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert IDLE.encode() in Path(ray._raylet.__file__).read_bytes(), MOVED
+    monkeypatch.setitem(os.environ, IDLE, "5")
+    keep_idle_workers(60)
+    assert os.environ[IDLE] == "5"
+    monkeypatch.delenv(IDLE)
+    keep_idle_workers(60)
+    assert os.environ.pop(IDLE) == "60000"
