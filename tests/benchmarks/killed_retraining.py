@@ -299,7 +299,7 @@ def rows_of_resumes(found: Sequence[Kill], differences: Sequence[str]) -> list[s
         f"| final models that differ from the undisturbed sweep's | {len(changed)} |",
         f"| how they differ | {'; '.join(changed) or 'not at all: weights are equal bit by bit'} |",
         f"| longest time until Ray had ended by itself, when the driver alone was killed | "
-        f"{max(alone):.1f} s |",
+        f"{max(alone, default=0):.1f} s |",
     ]
 
 
