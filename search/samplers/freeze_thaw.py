@@ -42,7 +42,7 @@ PERTURBED_CANDIDATES = 80
 """Candidate points drawn near the best trials."""
 SHORTEST_HORIZON = 3
 """Rounds of the shortest horizon."""
-SPACING = 0.5
+SPACING = 0.8
 """Distance that a new point keeps from others, as a share of that of points that fill the cube.
 
 With n points in p dimensions, the latter is n to the power of -1/p. A point next to one that was
