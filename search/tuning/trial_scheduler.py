@@ -145,14 +145,14 @@ class Asha(StoppingRule, _ReproducibleBrackets):
 class FreezeThaw(Asha):
     """Asks ``should_go_on`` about trials that ASHA would stop, and at rounds that double.
 
-    These rounds begin at `_FIRST_ASKED` times the grace rounds. Where this can't be told, as before
-    several trials have a score, the rule is ASHA. A trial that it stops may be taken up again
-    (`search.tuning.paused_trials`).
+    These rounds begin at `_FIRST_ASKED` times the grace rounds; an earlier one stops no trial.
+    Where this can't be told, as before several trials have a score, the rule is ASHA. A trial that
+    it stops may be taken up again (`search.tuning.paused_trials`).
     """
 
     def __init__(self, should_go_on: ShouldGoOn, *, grace_period: int, **settings: Any) -> None:
         super().__init__(_never, grace_period=grace_period, **settings)
-        self._should_go_on, self._grace_rounds = should_go_on, grace_period
+        self._should_go_on, self._first_asked = should_go_on, _FIRST_ASKED * grace_period
 
     def remember(self, record: TrialRecord) -> bool:
         """Replay a recorded trial; returns whether the trial is running and was perhaps stopped."""
@@ -171,11 +171,11 @@ class FreezeThaw(Asha):
         goes_on = self._should_go_on(TrialRequest.from_ray(trial.config).number, report)
         if goes_on is None:
             return decision
-        return self.CONTINUE if goes_on else self.STOP
+        return self.CONTINUE if goes_on or report.round < self._first_asked else self.STOP
 
     def _is_asked_after(self, rounds: int) -> bool:
         """Whether a trial may be stopped after so many rounds."""
-        times, remainder = divmod(rounds, _FIRST_ASKED * self._grace_rounds)
+        times, remainder = divmod(rounds, self._first_asked)
         return remainder == 0 and times.bit_count() == 1
 
 

@@ -231,6 +231,13 @@ def test_a_sampler_that_can_tell_decides_after_three_rounds_and_when_they_have_d
     assert asked[-3:] == [1, 3, 6], "ASHA would stop the weakest after its first epoch"
 
 
+def test_no_trial_is_stopped_before_a_sampler_that_can_tell_is_first_asked_about_every_one() -> (
+    None
+):
+    rule = freeze_thaw(lambda number, told: False)
+    assert [len(live(rule, n, [0.9 - n / 10] * 9, "").reports) for n in range(6)] == [3] * 6
+
+
 def test_where_the_sampler_cannot_tell_the_rule_is_asha(records: list[TrialRecord]) -> None:
     rule = freeze_thaw(lambda number, told: None)
     assert isinstance(rule, FreezeThaw)
