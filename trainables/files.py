@@ -1,13 +1,17 @@
 """Atomic file writes: a file is complete or absent, even after a power cut."""
 
+import errno
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -15,19 +19,43 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     ``write`` receives the temporary file's path. The folder of ``path`` is created if necessary.
     ``path`` is unchanged until the rename. If ``write`` raises, the temporary file is deleted.
+    Raises `OSError` with the name of a file if the disk is full or fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.touch()
         mode = partial.stat().st_mode
-        write(partial)
+        with disk_errors_named(path):
+            write(partial)
         partial.chmod(mode)  # safetensors leaves files readable by their owner alone
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Let every error of the disk in the block be an `OSError` that names a file or folder.
+
+    ``path`` is named if the error names none: Python does not say to which file it could not write,
+    and safetensors has an exception of its own.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        code = error.errno or errno.EIO
+        raise OSError(code, error.strerror or str(error), str(path)) from error
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from search.config import RETRAIN_SETTINGS, Format, Objective, SweepConfig, over
 from search.record import SweepPaths
 from spaces import ConfigError, RunError
 from spaces.errors import unknown
+from trainables.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def compare(
         print(warning, file=sys.stderr)
     table, rows = comparison.trials, top or len(comparison.trials)
     if csv:
-        table.to_csv(csv, index=False)
+        write_atomically(csv, lambda partial: table.to_csv(partial, index=False))
     if as_json:
         print(table.head(rows).to_json(orient="records", indent=2, double_precision=15))
     else:

@@ -47,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         sys.exit(FAULT)
     except OSError as error:
-        if error.filename is None:
+        if error.strerror is None:
             raise
+        file = error.filename or "A file"
         print(
-            f"{error.filename} can't be read or written ({error.strerror}). Make room, or get "
+            f"{file} can't be read or written ({error.strerror}). Make room, or get "
             "permission there; report, export and predict also write to --out.",
             file=sys.stderr,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.files import printable
+from trainables.files import printable, write_atomically
 
 if TYPE_CHECKING:
     from trainables.inference import FilePredictions, ModelSpec
@@ -59,12 +59,14 @@ def write_predictions(predictions: "FilePredictions", spec: "ModelSpec", out: Pa
         }
         | probability_columns(probabilities, labels)
     )
-    if out.suffix.lower() == ".csv":
-        table.to_csv(out, index=False)
-    elif out.suffix.lower() == ".json":
-        table.to_json(out, orient="records", indent=2, force_ascii=False)
-    else:
-        table.to_parquet(out, index=False)
+    write = {
+        ".csv": lambda partial: table.to_csv(partial, index=False),
+        ".json": lambda partial: table.to_json(
+            partial, orient="records", indent=2, force_ascii=False
+        ),
+        ".parquet": lambda partial: table.to_parquet(partial, index=False),
+    }
+    write_atomically(out, write[out.suffix.lower()])
 
 
 def gap_lines(predictions: "FilePredictions", skipped: "Sequence[Unused]") -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from search.cluster.address import check_address, no_cluster
+from search.cluster.address import check_address
 from search.cluster.ray_internals import (
     import_in_new_workers,
     keep_idle_workers,
@@ -25,7 +25,7 @@ from search.cluster.ray_internals import (
 from search.cluster.temporary_folder import temporary_folder
 from spaces import ConfigError
 from spaces.errors import first_line
-from trainables.process_limits import available_cpus
+from trainables.process_limits import available_cpus, available_memory_bytes
 
 TRAINABLE_MODULE = "search.trial.trainable"
 """Module that workers of a local cluster import when they start; importing it takes seconds."""
@@ -61,7 +61,11 @@ def connect_to_ray(address: str) -> None:
             with chdir(_OUR_FOLDER):
                 ray.init(address, **options)
         except (OSError, ValueError) as error:
-            raise no_cluster(address, first_line(error)) from None
+            raise ConfigError(
+                f"The Ray cluster at {address!r} answers, but this machine can't work with it "
+                f"({first_line(error)}); run 'ray start --address={address}' here, or the command "
+                "on a machine of the cluster."
+            ) from None
         except RuntimeError as error:  # another version of Ray or Python
             reason = " ".join(str(error).split())
             raise ConfigError(
@@ -77,6 +81,7 @@ def connect_to_ray(address: str) -> None:
             ray.init(
                 "local",
                 num_cpus=available_cpus(),
+                _memory=available_memory_bytes(),
                 include_dashboard=False,
                 _temp_dir=str(folder),
                 **options,

@@ -4,6 +4,7 @@ Each file is loaded again and compared with the model. Then all replace an earli
 """
 
 import importlib.util
+import io
 import json
 import logging
 import time
@@ -31,7 +32,7 @@ from search.record import (
 )
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
-from trainables.files import save_array
+from trainables.files import disk_errors_named, save_array
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
 from trainables.process import configure_process
@@ -56,6 +57,9 @@ EXPORTED_FILES = {
     MODEL_CARD,
 }
 """Names of all files that an export may contain."""
+
+_CARD_TITLE = ", fine-tuned on "
+"""Part of the first line of every model card."""
 
 _CROP_MODES: dict[Fit, str] = {"squash": "squash", "letterbox": "border", "crop": "center"}
 """timm's names of the fits."""
@@ -83,11 +87,14 @@ def export_model(
     """Write to ``out`` the model in each of ``formats``, ``labels.txt``, and the model card.
 
     ``out`` is the sweep's export folder unless given; other files in it stay. The card needs all
-    ``trials`` of the sweep. Raises `ConfigError` if a format needs a package
-    that is not installed. Raises `RunError` if the model's outputs differ from those of its test,
-    or an export's logits from the model's, by more than `TOLERANCE`.
+    ``trials`` of the sweep. Raises `ConfigError` if a format needs a package that is not installed,
+    or if ``out`` has files of others (`_check_folder`). Raises `OSError` if a disk is full or
+    fails. Raises `RunError` if the model's outputs differ from those of its test, or an export's
+    logits from the model's, by more than `TOLERANCE`.
     """
     check_export_packages(formats)
+    if out is not None:
+        _check_folder(out)
     configure_process(threads=available_cpus())  # as the card says of its timings
     # 1. Load the model, and check that it gives the probabilities stored when it was tested.
     point = final.rates.point if final.rates else None
@@ -103,7 +110,8 @@ def export_model(
         (folder / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
         for name in _possible(final, formats):
             size_before = _size_mib(folder)
-            run = _WRITERS[name](model, final, spec, images, folder)
+            with disk_errors_named(out or paths.export):
+                run = _WRITERS[name](model, final, spec, images, folder)
             size_mib = _size_mib(folder) - size_before
             backbone = final.winner.params.backbone
             exported.append(_check(name, backbone, run, images, expected, size_mib))
@@ -116,6 +124,25 @@ def export_model(
         for file in folder.iterdir():
             file.chmod(mode)  # safetensors writes files that only their owner can read
     return tuple(exported)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise `ConfigError` if an export would replace files in ``out`` that are not of an export.
+
+    The folder of an export has ``labels.txt``, and a model card with its usual first line.
+    """
+    files = sorted(name for name in EXPORTED_FILES if (out / name).exists())
+    if not files:
+        return
+    card = out / MODEL_CARD
+    if "labels.txt" in files and card.exists():
+        with card.open(encoding="utf-8", errors="replace") as opened:
+            if _CARD_TITLE in opened.readline():
+                return
+    raise ConfigError(
+        f"{out.absolute()} has {' and '.join(files)}, which an export would replace, and is not "
+        "the folder of an export; give --out another folder."
+    )
 
 
 def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool:
@@ -261,7 +288,9 @@ def _write_pt2(
 ) -> Run:
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(model, (images[:2],), dynamic_shapes=shapes)
-    torch.export.save(program, out / "model.pt2", extra_files={SIDECAR: spec.to_json()})
+    written = io.BytesIO()  # given a path, torch ends the process when the disk is full
+    torch.export.save(program, written, extra_files={SIDECAR: spec.to_json()})
+    (out / "model.pt2").write_bytes(written.getbuffer())
     loaded = torch.export.load(out / "model.pt2").module()
     return lambda x: np.asarray(loaded(x).detach().numpy())
 
@@ -269,12 +298,13 @@ def _write_pt2(
 def _write_torchscript(
     model: nn.Module, final: FinalModel, spec: ModelSpec, images: torch.Tensor, out: Path
 ) -> Run:
-    file = str(out / "model.torchscript")
+    file, written = out / "model.torchscript", io.BytesIO()
     with warnings.catch_warnings():  # TorchScript is deprecated, but the user asked for it
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(model, images[:2])  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, file, _extra_files={SIDECAR: spec.to_json()})
-        loaded = torch.jit.load(file)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, written, _extra_files={SIDECAR: spec.to_json()})
+        file.write_bytes(written.getbuffer())
+        loaded = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
     return lambda x: np.asarray(loaded(x).detach().numpy())
 
 

@@ -22,12 +22,12 @@ _COMPARED_INPUTS = 2
 def check_export(export: Path, predictor: Predictor) -> None:
     """Raise `ConfigError` if a sweep's export is not of the sweep's final model.
 
-    ``predictor`` was loaded from ``export``, a folder or a file in it. An export that lies
-    elsewhere than in its sweep's folder, or whose sweep has no final model, is not checked.
+    ``predictor`` was loaded from ``export``, a folder or a file in it. An export that lies in
+    another folder than its sweep's, or whose sweep has no final model, is not checked.
     """
     folder = (export if export.is_dir() else export.parent).absolute()
     paths = SweepPaths(folder.parent)
-    if folder == paths.export and paths.config.exists() and not is_of_final_model(predictor, paths):
+    if paths.config.exists() and not is_of_final_model(predictor, paths):
         raise ConfigError(
             f"The export {export} is not of {FinalModel.read(paths).name}, the final model of its "
             f"sweep according to {paths.metrics}; write it anew with "

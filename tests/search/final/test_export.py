@@ -189,6 +189,35 @@ def test_an_export_goes_into_a_disk_of_its_own(sweep: SweepResult, tmp_path: Pat
     assert "model.safetensors" in done.stdout.split()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="a mount needs root and unshare"
+)
+@pytest.mark.parametrize("name", ["timm", "onnx", "pt2", "torchscript"])
+def test_an_export_to_a_full_disk_is_told_in_a_sentence(
+    sweep: SweepResult, tmp_path: Path, name: str
+) -> None:
+    words = f"export {sweep.paths.root} --formats {name} --out {tmp_path}"
+    export = f"{sys.executable} -m search {words}; echo $?; ls -A {tmp_path}"
+    script = f"mount -t tmpfs -o size=64k none {tmp_path}; {export}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "1\n", "nothing is left on the disk"
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_export_replaces_no_files_of_others(sweep: SweepResult, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# My project")
+    (tmp_path / "model.safetensors").write_text("mine")
+    said = r"has README\.md and model\.safetensors, which an export would replace, and is not"
+    with pytest.raises(ConfigError, match=said):
+        export_sweep(sweep.paths, formats=["pt2"], out=tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"README.md", "model.safetensors"}
+    assert (tmp_path / "README.md").read_text() == "# My project"
+
+
 def test_a_missing_package_is_reported_before_a_sweep_starts(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

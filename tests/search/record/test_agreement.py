@@ -45,6 +45,8 @@ def test_predict_refuses_an_export_of_another_model_than_its_sweeps(
     assert f"The export {old.export} is not of {name}, the final model of its sweep" in said.err
     assert f"export shapes --results-dir {old.root.parent}'" in said.err
     assert not said.out
+    beside = shutil.copytree(old.export, old.root / "handed-over")
+    assert finesweep("predict", beside, digits / "one") == 2
     moved = shutil.copytree(old.export, tmp_path / "export")
     assert finesweep("predict", moved, digits / "one") == 0
 

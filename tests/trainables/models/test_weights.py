@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
-from tests.support.gated_hub import gated_hub
+from tests.support.gated_hub import gated_hub, refusing_hub
 from trainables.models import build_model, check_weights, find_weights, weights_licence
 from trainables.models.weights import WEIGHT_PACKAGES, check_backbone
 
@@ -157,6 +157,9 @@ def test_names_of_models_that_are_not_timms_or_cannot_classify_are_told() -> Non
         check_backbone("hf-hub:me/mine")
     with pytest.raises(WeightsError, match="qwen3_vit_88m_enc has no classifier in timm"):
         check_backbone("qwen3_vit_88m_enc")
+    with pytest.raises(WeightsError, match="gemma4_vit_167m_enc has no classifier in timm"):
+        check_backbone("gemma4_vit_167m_enc")
+    check_backbone("vit_small_patch14_dinov2")  # its weights have none, the model itself does
     with pytest.raises(WeightsError, match="Unknown backbone 'zzzzqq'; did you mean") as told:
         check_backbone("zzzzqq")
     assert str(told.value).count(" or ") == 4, "five names of more than a thousand"
@@ -198,21 +201,38 @@ def test_the_reason_why_the_hub_was_not_asked_is_told(
     assert re.search(f"WeightsError .*{said}", done.stdout), done.stdout
 
 
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_hub_that_refuses_is_told_from_one_that_does_not_answer(
+    status: int, tmp_path: Path
+) -> None:
+    with refusing_hub(status, {}) as port:
+        said = _asked(port, tmp_path)
+    assert re.search(rf"WeightsError .*{status}", said), said
+    assert "can't be reached" not in said
+    assert "put a token into HF_TOKEN" in said
+
+
 def test_a_gated_model_says_where_a_token_goes(cache: Path) -> None:
     with gated_hub() as port:
-        done = subprocess.run(
-            [sys.executable, "-c", ASKING, str(cache)],
-            env={
-                **{k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
-                "HF_ENDPOINT": f"http://127.0.0.1:{port}",
-                "HF_HOME": str(cache),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert "(Access to this model is restricted. Accept its terms there" in done.stdout
-    assert "put a token into HF_TOKEN" in done.stdout
+        said = _asked(port, cache)
+    assert "(Access to this model is restricted. Accept its terms there" in said
+    assert "put a token into HF_TOKEN" in said
+
+
+def _asked(port: int, home: Path) -> str:
+    """What is said of weights that only a hub at ``port`` could have."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, str(home)],
+        env={
+            **{k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
+            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            "HF_HOME": str(home),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def test_missing_weights_are_refused_with_a_remedy(tmp_path: Path, cache: Path) -> None:
