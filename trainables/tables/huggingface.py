@@ -82,7 +82,7 @@ class HuggingFaceSource(DataSource):
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # hides a line per retry
         try:
             return self._library().load_dataset(name, revision=revision or None)
-        except (OSError, ValueError) as error:  # missing, gated, offline, or ambiguous
+        except Exception as error:  # missing, gated, offline, ambiguous; or of the HTTP library
             raise DataError(
                 f"The dataset {self._data} can't be loaded ({first_line(error)}); check its name, "
                 "log in if it is private, or save it with save_to_disk and give that folder."

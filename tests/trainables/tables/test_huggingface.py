@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,27 @@ def test_a_dataset_that_can_not_be_loaded_is_refused_with_its_address(tmp_path: 
         DataError, match=r"is hf://OWNER/NAME or hf://OWNER/NAME@REVISION, not 'hf://'"
     ):
         check_source("hf://", cache=tmp_path)
+
+
+def test_a_hub_without_https_is_told(tmp_path: Path) -> None:
+    script = f"""if True:
+        from pathlib import Path
+        from trainables.data import read_source
+        try:
+            read_source("hf://nobody/nothing", cache=Path({str(tmp_path)!r}))
+        except Exception as error:
+            print(type(error).__name__, error)
+    """
+    variables = {"HF_ENDPOINT": "hf-mirror.com", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("DataError The dataset hf://nobody/nothing can't be loaded (")
+    assert "https://" in done.stdout
 
 
 def test_columns_of_a_hugging_face_dataset_are_chosen_by_flags(tmp_path: Path) -> None:
