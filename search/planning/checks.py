@@ -9,7 +9,7 @@ from search.config import SweepConfig
 from search.record import SweepPaths, check_mlflow
 from spaces import ConfigError, SearchSpace
 from trainables.data import check_source
-from trainables.files import check_writable
+from trainables.files import check_writable, printable
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,16 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
 
 
 def check_folder(setting: str, folder: Path) -> None:
-    """Make the folder that a setting names, and try to write to it. Raises `ConfigError`."""
+    """Make the folder that a setting names, and try to write to it. Raises `ConfigError`.
+
+    Its path must be UTF-8: Ray and TensorBoard take no other bytes.
+    """
+    path = str(folder.absolute())
+    if printable(path) != path:
+        raise ConfigError(
+            f"The path of the {setting} {printable(path)} is not UTF-8, which Ray and TensorBoard "
+            "need; name another folder, or work in another one."
+        )
     try:
         check_writable(folder)
     except OSError as error:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +108,12 @@ def test_results_that_could_not_be_written_are_told_before_anything_is_spent(
     (tmp_path / "file").touch()
     config = new_sweep(settings, tmp_path / results)
     with pytest.raises(ConfigError, match=r"results_dir .* can't be written \(.*\); name another"):
+        check_launch(config)
+
+
+def test_results_below_a_path_that_is_not_utf8_are_told(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = new_sweep(settings, tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(ConfigError, match=r"results_dir .*/caf\\xe9 is not UTF-8"):
         check_launch(config)
