@@ -1,6 +1,5 @@
 """Atomic file writes: a file is complete or absent, even after a power cut."""
 
-import errno
 import json
 import os
 import re
@@ -46,10 +45,9 @@ def disk_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno is None:  # or not of the disk
             raise
-        code = error.errno or errno.EIO
-        raise OSError(code, error.strerror or str(error), str(path)) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
         if found is None:
