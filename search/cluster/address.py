@@ -1,6 +1,7 @@
 """Check that a Ray cluster answers at an address, before Ray tries to connect to it.
 
-Ray itself tries for 14 minutes, and cannot be interrupted meanwhile.
+Ray itself tries for 14 minutes, and cannot be interrupted meanwhile. On a machine that does not
+belong to the cluster, it waits for a minute, or ends the process.
 """
 
 import os
@@ -8,7 +9,12 @@ import socket
 
 from ray.exceptions import RayError
 
-from search.cluster.ray_internals import HEALTH_CHECK, authentication_headers, network_address
+from search.cluster.ray_internals import (
+    HEALTH_CHECK,
+    authentication_headers,
+    network_address,
+    socket_of_local_node,
+)
 from spaces import ConfigError
 from spaces.errors import first_line
 
@@ -16,10 +22,10 @@ _TIMEOUT_SECONDS = 5.0
 
 
 def check_address(address: str) -> None:
-    """Raise `ConfigError` unless a Ray cluster seems to answer at ``address``.
+    """Raise `ConfigError` unless a Ray cluster that this machine belongs to answers at ``address``.
 
     The address is "local", "auto" or HOST:PORT. The error comes after `_TIMEOUT_SECONDS` for each
-    network address of the host at most.
+    network address of the host at most, and twice that if this machine does not belong to it.
     """
     if address == "local":
         return
@@ -42,6 +48,7 @@ def check_address(address: str) -> None:
         raise no_cluster(address, f"{found}: {error}") from None
     if "RAY_USE_TLS" not in os.environ:
         _check_answer(address, found)
+    _check_membership(address, found)
 
 
 def no_cluster(address: str, reason: str) -> ConfigError:
@@ -70,6 +77,19 @@ def _check_answer(address: str, found: str) -> None:
                 raise _token_needed(f"The Ray cluster at {address!r} {fault}") from None
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise no_cluster(address, f"what listens at {found} is not Ray") from None
+
+
+def _check_membership(address: str, found: str) -> None:
+    """Raise `ConfigError` unless a node of the cluster at ``found`` runs on this machine."""
+    try:
+        is_here = socket_of_local_node(found, _TIMEOUT_SECONDS).exists()
+    except RuntimeError:
+        is_here = False
+    if not is_here:
+        raise ConfigError(
+            f"The Ray cluster at {address!r} answers, but this machine does not belong to it; run "
+            f"'ray start --address={found}' here, or the command on a machine of the cluster."
+        )
 
 
 def _token_needed(fault: str) -> ConfigError:

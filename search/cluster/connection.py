@@ -60,17 +60,11 @@ def connect_to_ray(address: str) -> None:
             # packages: a user's search.py must not be there.
             with chdir(_OUR_FOLDER):
                 ray.init(address, **options)
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"The Ray cluster at {address!r} answers, but this machine can't work with it "
-                f"({first_line(error)}); run 'ray start --address={address}' here, or the command "
-                "on a machine of the cluster."
-            ) from None
-        except RuntimeError as error:  # another version of Ray or Python
+        except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(
-                f"The Ray cluster at {address!r} can't be used ({reason}); install the same "
-                "versions on every machine."
+                f"The Ray cluster at {address!r} can't be used ({reason}); if the "
+                "versions differ, install the same on every machine."
             ) from None
         return
     import_in_new_workers(*_PRELOADED)

@@ -5,8 +5,10 @@ version that they were tested with.
 """
 
 import os
+from pathlib import Path
 
 from ray._private import ray_constants, services
+from ray._raylet import GcsClient
 
 HEALTH_CHECK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A gRPC method that every Ray cluster answers at its address."""
@@ -19,6 +21,17 @@ def network_address(address: str) -> str | None:
     """
     found: str | None = services.canonicalize_bootstrap_address(address)
     return found
+
+
+def socket_of_local_node(address: str, seconds: float) -> Path:
+    """Socket of the node of the cluster at HOST:PORT that runs on this machine.
+
+    Raises `RuntimeError` if none does, after so many ``seconds``: it may be about to start.
+    """
+    node = services.get_node_to_connect_for_driver(
+        GcsClient(address=address), timeout_seconds=seconds
+    )
+    return Path(node.raylet_socket_name)
 
 
 def authentication_headers() -> dict[str, str]:

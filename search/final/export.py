@@ -10,7 +10,6 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from search.record import (
 )
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
-from trainables.files import disk_errors_named, save_array
+from trainables.files import disk_errors_named
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import timm_model_args
 from trainables.process import configure_process
@@ -154,17 +153,13 @@ def is_exported(final: FinalModel, formats: Sequence[Format], out: Path) -> bool
 def _test_images(dataset: Dataset, spec: ModelSpec, paths: SweepPaths) -> torch.Tensor:
     """The first `CHECKED_IMAGES` test images, preprocessed.
 
-    The first export keeps them, so that later ones need no files of images; a sweep on a read-only
-    disk can't keep them.
+    Retraining keeps them, so that exports need no files of images; earlier versions did not.
     """
     if paths.checked_images.exists():
         return spec.normalise(list(np.load(paths.checked_images)))
     rows = dataset.rows("test")[:CHECKED_IMAGES]
     images = [read_surveyed_image(dataset, row, side=spec.image_size) for row in rows]
-    resized = np.stack([spec.pixel_format.resize(image) for image in images])
-    with suppress(OSError):
-        save_array(paths.checked_images, resized)
-    return spec.normalise(list(resized))
+    return spec.normalise([spec.pixel_format.resize(image) for image in images])
 
 
 def _possible(final: FinalModel, formats: Sequence[Format]) -> list[Format]:

@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from search.cluster import selector_excluding
 from search.final.duration import export_seconds
+from search.final.export import CHECKED_IMAGES
 from search.final.retrain_team import run_in_team, team_size
 from search.final.selection import EnsembleMember, FinalModelSpec
 from search.record import FinalModel, ProbeBaseline, RetrainedTrial, SweepPaths, sweep_command
@@ -223,12 +224,14 @@ def _write(
     job: TrialJob,
     paths: SweepPaths,
 ) -> None:
-    """Write weights, predictions and features, then ``metrics.json``, which marks them complete."""
+    """Write what the model is and what it was tested on; ``metrics.json``, last, completes it."""
     for number, member in enumerate(retrained):
         write_atomically(paths.member_weights(number), partial(save_file, member.state_dict))
-    test_images = [job.dataset.paths[row] for row in job.dataset.rows("test")]
-    predictions.write(paths.predictions, test_images)
+    rows = job.dataset.rows("test")
+    predictions.write(paths.predictions, [job.dataset.paths[row] for row in rows])
     save_array(paths.features, retrained[0].features)
+    resized = job.store_for(final.winner.params).read(rows[:CHECKED_IMAGES])
+    save_array(paths.checked_images, resized.permute(0, 2, 3, 1).numpy())
     write_json(paths.metrics, final.to_dict())
 
 

@@ -23,14 +23,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import ray
-from safetensors.torch import load_file, save_file
+import timm
+import torch
+from safetensors.torch import load_file, save, save_file
 
 from search.record import SweepPaths
 from tests.benchmarks.measuring import ROOT, write_table
-from tests.support.gated_hub import gated_hub
+from tests.support.gated_hub import gated_hub, refusing_hub
 from tests.support.ray_heads import started_head
 from tests.support.shapes import draw_shapes
 from tests.support.user_mistakes import pictures
+from trainables.files import printable
 
 OLD_SWEEP = ROOT / "tests" / "fixtures" / "sweep_0_1"
 FULL_DISKS = "mount -t tmpfs -o size=1m none /tmp && mount -t tmpfs -o size=1m none /var/tmp"
@@ -130,6 +133,12 @@ def other_version(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
+def head(folder: Path) -> Iterator[int]:
+    with ready_head(ray.__version__, {"RAY_AUTH_MODE": "disabled"}) as port:
+        yield port
+
+
+@contextmanager
 def head_with_token(folder: Path) -> Iterator[int]:
     with ready_head(ray.__version__, TOKEN) as port:
         yield port
@@ -191,6 +200,51 @@ def other_predictions(folder: Path) -> Iterator[None]:
         yield None
 
 
+@contextmanager
+def moved_images(folder: Path) -> Iterator[None]:
+    with sweep(folder):
+        shutil.rmtree(folder / "shapes")
+        yield None
+
+
+@contextmanager
+def project(folder: Path) -> Iterator[None]:
+    """A sweep, in a folder with files of the user's own."""
+    with sweep(folder):
+        (folder / "README.md").write_text("# My project")
+        (folder / "model.safetensors").write_text("mine")
+        yield None
+
+
+@contextmanager
+def copied_export(folder: Path) -> Iterator[None]:
+    """An export that was put into another folder of its sweep, whose model is another since."""
+    with stale_export(folder):
+        shapes = folder / "results" / "shapes"
+        shutil.copytree(shapes / "export", shapes / "handed-over")
+        yield None
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    with sweep(folder):
+        (folder / "disk").mkdir()
+        yield None
+
+
+@contextmanager
+def refusing(folder: Path) -> Iterator[int]:
+    with refusing_hub(500, {}) as port:
+        yield port
+
+
+@contextmanager
+def pickled_model(folder: Path) -> Iterator[None]:
+    (folder / "w").mkdir()
+    torch.save(timm.create_model("test_efficientnet"), folder / "w" / "test_efficientnet.pth")
+    yield None
+
+
 def weights_file(content: bytes) -> Callable[[Path], AbstractContextManager[None]]:
     @contextmanager
     def made(folder: Path) -> Iterator[None]:
@@ -204,6 +258,8 @@ def weights_file(content: bytes) -> Callable[[Path], AbstractContextManager[None
 _ADDRESS = "preflight --address 127.0.0.1:{port}"
 _WEIGHTS = "plan data --fix backbone=test_efficientnet,image_size=32 --cache-dir cache --weights w"
 _PLAN = "plan data --cache-dir cache --space edge --fix backbone="
+_FULL_DISK = "mount -t tmpfs -o size=16k none disk; cat /dev/zero >disk/zeros 2>/dev/null; true"
+_LATIN_1 = os.fsdecode(b"caf\xe9")
 _LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
 
 CONDITIONS = [
@@ -229,6 +285,13 @@ CONDITIONS = [
         "cluster/test_address.py",
         stale_address,
         {"RAY_TMPDIR": "{folder}"},
+    ),
+    Condition(
+        "a machine outside the cluster",
+        _ADDRESS,
+        "cluster/test_connection.py",
+        head,
+        runner="unshare --pid --fork --mount-proc",
     ),
     Condition("a cluster of Ray 2.9.0", _ADDRESS, "cluster/test_connection.py", other_version),
     Condition(
@@ -296,6 +359,48 @@ CONDITIONS = [
         "record/test_agreement.py",
         other_predictions,
     ),
+    Condition(
+        "an old export in another folder of its sweep",
+        "predict results/shapes/handed-over data",
+        "record/test_agreement.py",
+        copied_export,
+    ),
+    Condition(
+        "an export to a folder of the user's files",
+        "export shapes --out .",
+        "final/test_export.py",
+        project,
+    ),
+    *(
+        Condition(
+            f"a full disk, {words.split()[0]}",
+            words,
+            test,
+            small_disk,
+            mounts=_FULL_DISK,
+        )
+        for words, test in (
+            ("export shapes --formats pt2 --out disk", "final/test_export.py"),
+            ("report shapes --out disk/report.html", "trainables/test_files.py"),
+            ("predict results/shapes/export data --out disk/a.parquet", "trainables/test_files.py"),
+            ("compare shapes --csv disk/a.csv", "trainables/test_files.py"),
+        )
+    ),
+    Condition("images that were deleted", "retrain shapes", "test_resume.py", moved_images),
+    Condition(
+        "results in a folder that is not UTF-8",
+        f"launch data --space edge --cache-dir cache --results-dir {_LATIN_1}",
+        "planning/test_checks.py",
+    ),
+    Condition(
+        "weights that were cut",
+        _WEIGHTS,
+        "models/test_weights.py",
+        weights_file(save(timm.create_model("test_efficientnet").state_dict())[:-100]),
+    ),
+    Condition(
+        "weights that are a pickled model", _WEIGHTS, "models/test_weights.py", pickled_model
+    ),
     Condition("weights that are empty", _WEIGHTS, "models/test_weights.py", weights_file(b"")),
     Condition("weights that Git LFS left", _WEIGHTS, "models/test_weights.py", weights_file(_LFS)),
     Condition(
@@ -311,6 +416,25 @@ CONDITIONS = [
         "models/test_weights.py",
         gated,
         {"HF_ENDPOINT": "http://127.0.0.1:{port}"},
+    ),
+    Condition("a name of the hub's pages", f"{_PLAN}hf-hub:timm/zzz", "models/test_weights.py"),
+    Condition(
+        "a backbone without a classifier",
+        f"{_PLAN}gemma4_vit_167m_enc",
+        "models/test_weights.py",
+    ),
+    Condition(
+        "a hub that fails",
+        f"{_PLAN}resnet18.a1_in1k",
+        "models/test_weights.py",
+        refusing,
+        {"HF_ENDPOINT": "http://127.0.0.1:{port}"},
+    ),
+    Condition(
+        "HF_ENDPOINT without https://, for images",
+        "plan hf://nobody/nothing --cache-dir cache --space edge --weights untrained",
+        "tables/test_huggingface.py",
+        environment={"HF_ENDPOINT": "hf-mirror.com"},
     ),
     Condition(
         "HF_ENDPOINT without https://",
@@ -388,7 +512,7 @@ def main() -> None:
         if (found := answer(condition)) is None:
             continue
         said = re.sub(r"\s*\n\s*", "<br>", found.text).replace("|", "\\|")
-        command = condition.words.format(port="PORT")
+        command = printable(condition.words.format(port="PORT"))
         rows.append(
             f"| {condition.name} | `{command}` | {said} | {found.status} | {found.seconds:.1f} | "
             f"`{condition.test}` |"

@@ -64,6 +64,15 @@ def test_a_retraining_takes_the_images_from_where_they_are_now(
         retrain_sweep(copied, changes={"data": there})
 
 
+def test_a_retraining_needs_no_files_of_images_that_are_kept_decoded(copied: SweepPaths) -> None:
+    root = str(Dataset.read(copied.dataset, copied.split).root)
+    copied.dataset.write_text(copied.dataset.read_text().replace(root, "/gone"))
+    shutil.rmtree(copied.retrained)
+    shutil.rmtree(copied.export)
+    retrain_sweep(copied)
+    assert (copied.export / "README.md").exists()
+
+
 @pytest.mark.parametrize("name", ["5", "0005", "best"])
 def test_an_unknown_trial_is_refused_with_a_list_of_the_trials(
     name: str, copied: SweepPaths

@@ -1,9 +1,12 @@
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +119,37 @@ def test_a_cluster_of_another_version_is_told_in_one_sentence(
     assert said.count("\n") == 1
     assert said.startswith("ConfigError: The Ray cluster at ")
     assert "Ray: 2.9.0" in said
-    assert said.endswith("install the same versions on every machine.\n")
+    assert said.endswith("if the versions differ, install the same on every machine.\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="namespaces need root and unshare"
+)
+@pytest.mark.parametrize(
+    "outside",
+    [
+        ["unshare", "--pid", "--fork", "--mount-proc"],
+        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /tmp && exec "$@"', "sh"],
+    ],
+    ids=["no-node", "a-node-in-another-container"],
+)
+def test_a_machine_outside_the_cluster_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, outside: list[str]
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with started_head(ray.__version__) as (address, head):
+        while said := _connect(address):
+            assert head.poll() is None, said
+            time.sleep(1)
+        said = _connect(address, outside)
+    port = address.rpartition(":")[2]
+    assert re.fullmatch(
+        f"ConfigError: The Ray cluster at '{address}' answers, but this machine does not belong to "
+        rf"it; run 'ray start --address=[\d.]+:{port}' here, or the command on a machine of the "
+        r"cluster\.\n",
+        said,
+    )
 
 
 @pytest.mark.slow
@@ -144,8 +177,13 @@ def test_a_token_that_is_missing_or_wrong_is_told_in_one_sentence(
     assert [said.count("\n") for said in (wrong, none, off)] == [1, 1, 1]
 
 
-def _connect(address: str, *, check: str = "connection.connect_to_ray") -> str:
-    """What connecting to a cluster says, in a process of its own; ``check`` may do a part of it."""
+def _connect(
+    address: str, place: Sequence[str] = (), *, check: str = "connection.connect_to_ray"
+) -> str:
+    """What connecting to a cluster says, in a process of its own that a command may ``place``.
+
+    ``check`` may do a part of it.
+    """
     script = f"""if True:
         from search.cluster import address, connection
         try:
@@ -153,7 +191,6 @@ def _connect(address: str, *, check: str = "connection.connect_to_ray") -> str:
         except Exception as error:
             print(f"{{type(error).__name__}}: {{error}}")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [*place, sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private.authentication import http_token_authentication
 from ray._private.workers import default_worker
 
@@ -29,6 +29,11 @@ IDLE = "RAY_idle_worker_killing_time_threshold_ms"
 def test_ray_says_which_network_address_is_meant() -> None:
     assert network_address("198.51.100.7:6379") == "198.51.100.7:6379", MOVED
     assert network_address("local") is None, MOVED
+
+
+def test_ray_looks_for_the_node_of_this_machine_as_long_as_it_is_told() -> None:
+    look = services.get_node_to_connect_for_driver
+    assert {"gcs_client", "timeout_seconds"} <= set(signature(look).parameters), MOVED
 
 
 def test_no_token_is_sent_unless_ray_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
