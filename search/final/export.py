@@ -104,13 +104,13 @@ def export_model(
         expected = model(images).numpy()
     compare_with_test(expected, final, dataset.classes, paths)
     notes, exported = _notes(final, formats), []
-    with replacing(out or paths.export, EXPORTED_FILES) as folder:
+    place = out or paths.export
+    with disk_errors_named(place), replacing(place, EXPORTED_FILES) as folder:
         # 2. Write and check each format.
         (folder / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
         for name in _possible(final, formats):
             size_before = _size_mib(folder)
-            with disk_errors_named(out or paths.export):
-                run = _WRITERS[name](model, final, spec, images, folder)
+            run = _WRITERS[name](model, final, spec, images, folder)
             size_mib = _size_mib(folder) - size_before
             backbone = final.winner.params.backbone
             exported.append(_check(name, backbone, run, images, expected, size_mib))

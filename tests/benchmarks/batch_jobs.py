@@ -1,8 +1,8 @@
-"""CPUs that a sweep takes where it may use few of a machine's, as in a batch job or a container.
+"""CPUs and memory that a sweep takes where it may use a part of a machine: batch jobs, containers.
 
     python -m tests.benchmarks.batch_jobs      (as root, on Linux with cgroups of version 1)
 
-Each condition is made for real: the scheduler's affinity, a quota of a cgroup, SLURM's variable,
+Each condition is made for real: the scheduler's affinity, limits of cgroups, SLURM's variable,
 and a machine of 64 CPUs, which a mount namespace pretends. A whole small sweep runs under each,
 then `finesweep predict`. Threads are counted in /proc, by the CPU time that each has used.
 """
@@ -24,7 +24,11 @@ from search.record import SweepPaths
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, write_table
 
 FOLDER = SCRATCH / "batch_jobs"
-CGROUP = Path("/sys/fs/cgroup/cpu/finesweep-batch-jobs")
+CGROUPS = {
+    "cpu.cfs_quota_us": Path("/sys/fs/cgroup/cpu/finesweep-batch-jobs"),
+    "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory/finesweep-batch-jobs"),
+}
+"""Cgroup of each limit, by the file that holds the limit."""
 ONLINE = "/sys/devices/system/cpu/online"
 """File that `os.cpu_count` reads, through the C library."""
 BUSY = 0.2
@@ -57,22 +61,33 @@ atexit.register(at_end)
 
 @dataclass(frozen=True)
 class Condition:
-    """What limits the CPUs of a command."""
+    """What limits the CPUs or the memory of a command."""
 
     name: str
     affinity: int = 0
     """Number of CPUs that the process may run on; 0 for all."""
     quota: int = 0
     """CPUs of the cgroup's quota; 0 for none."""
+    memory_gib: int = 0
+    """GiB of memory that the cgroup may use; 0 for no limit."""
     machine: int = 0
     """CPUs that the machine pretends to have; 0 for the truth."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """Values of the files of `CGROUPS`."""
+        values = {
+            "cpu.cfs_quota_us": self.quota * 100_000,
+            "memory.limit_in_bytes": self.memory_gib * 2**30,
+        }
+        return {file: value for file, value in values.items() if value}
+
     def command(self, words: Sequence[str]) -> list[str]:
         """The command ``words`` in this condition."""
         steps = ['exec "$@"']
-        if self.quota:
-            steps.insert(0, f"echo $$ > {CGROUP}/cgroup.procs")
+        for file in self.limits:
+            steps.insert(0, f"echo $$ > {CGROUPS[file]}/cgroup.procs")
         if self.affinity:
             steps[-1] = f'exec taskset --cpu-list 0-{self.affinity - 1} "$@"'
         if self.machine:
@@ -85,6 +100,7 @@ CONDITIONS = [
     Condition("none"),
     Condition("affinity of 1", affinity=1),
     Condition("quota of 1", quota=1),
+    Condition("3 GiB of memory", memory_gib=3),
     Condition("SLURM_CPUS_PER_TASK=1", environment={"SLURM_CPUS_PER_TASK": "1"}),
     Condition("64 CPUs, affinity of 2", machine=64, affinity=2),
     Condition("64 CPUs, quota of 1", machine=64, quota=1),
@@ -98,20 +114,21 @@ CONDITIONS = [
 
 
 @contextmanager
-def cgroup(quota: int) -> Iterator[None]:
-    """A cgroup with a quota of CPUs, if one is given."""
-    if not quota:
-        yield
-        return
-    CGROUP.mkdir()
+def cgroups(limits: Mapping[str, int]) -> Iterator[None]:
+    """Cgroups with these limits, by file of `CGROUPS`."""
+    folders = [CGROUPS[file] for file in limits]
+    for folder in folders:
+        folder.mkdir()
     try:
-        (CGROUP / "cpu.cfs_quota_us").write_text(str(quota * 100_000))
+        for file, value in limits.items():
+            (CGROUPS[file] / file).write_text(str(value))
         yield
     finally:
         until = time.monotonic() + 30
-        while (CGROUP / "cgroup.procs").read_text() and time.monotonic() < until:
-            time.sleep(0.1)
-        CGROUP.rmdir()
+        for folder in folders:
+            while (folder / "cgroup.procs").read_text() and time.monotonic() < until:
+                time.sleep(0.1)
+            folder.rmdir()
 
 
 Seconds = dict[tuple[str, str, int, int], tuple[float, float]]
@@ -161,7 +178,7 @@ def measure(condition: Condition, number: int) -> str:
     launch += ["--cache-dir", str(FOLDER / f"cache-{number}")]
     path = os.pathsep.join([str(FOLDER / "recorder"), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": path, "THREADS_LOG": str(log)} | condition.environment
-    with cgroup(condition.quota):
+    with cgroups(condition.limits):
         with (FOLDER / f"sweep-{number}.err").open("wb") as said:
             sweep = subprocess.Popen(
                 condition.command(launch), cwd=ROOT, env=environment, stdout=said, stderr=said
@@ -176,7 +193,7 @@ def measure(condition: Condition, number: int) -> str:
         )
         predict = [json.loads(line) for line in log.read_text().splitlines()]
     said_by_sweep = paths.log.read_text()
-    declared = re.search(r"machine \S+: (\d+) CPUs", said_by_sweep)
+    declared = re.search(r"machine \S+: (\d+) CPUs, (\S+) GiB of memory", said_by_sweep)
     each = re.search(r"(\d+) at a time, each with (\S+) CPUs", said_by_sweep)
     assert declared and each
     pools = sorted({line["pool"] for line in driver + predict if "pool" in line})
@@ -185,6 +202,7 @@ def measure(condition: Condition, number: int) -> str:
         [
             f"| {condition.name}",
             declared[1],
+            declared[2],
             f"{each[1]}, {each[2]}",
             str(busy_threads(seconds, "search", "trial")),
             str(busy_threads(seconds, "retrain", "driver")),
@@ -210,6 +228,7 @@ def main() -> None:
     columns = [
         "limit",
         "CPUs that Ray declares",
+        "GiB of memory that the sweep counts on",
         "trials at a time, CPUs of each",
         "threads of a trial",
         "threads of the retraining",
@@ -218,7 +237,7 @@ def main() -> None:
     ]
     write_table(
         "batch_jobs",
-        "CPUs that a sweep takes in batch jobs and containers",
+        "CPUs and memory that a sweep takes in batch jobs and containers",
         "python -m tests.benchmarks.batch_jobs",
         [
             "A sweep of two trials over 1,797 digits and `predict` under each limit. 64 CPUs are "

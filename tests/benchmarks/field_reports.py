@@ -386,7 +386,7 @@ CONDITIONS = [
             ("compare shapes --csv disk/a.csv", "trainables/test_files.py"),
         )
     ),
-    Condition("images that were deleted", "retrain shapes", "test_resume.py", moved_images),
+    Condition("images that were deleted", "retrain shapes", "test_operations.py", moved_images),
     Condition(
         "results in a folder that is not UTF-8",
         f"launch data --space edge --cache-dir cache --results-dir {_LATIN_1}",

@@ -1,6 +1,7 @@
 """Hugging Face image datasets, from disk or from the Hub. Needs ``finesweep[hf]``."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,9 +84,12 @@ class HuggingFaceSource(DataSource):
         try:
             return self._library().load_dataset(name, revision=revision or None)
         except Exception as error:  # missing, gated, offline, ambiguous; or of the HTTP library
+            mirror = os.environ.get("HF_ENDPOINT")
+            reason = first_line(error).rstrip(".")
+            hub = f", where HF_ENDPOINT is {mirror!r}" if mirror else ""
             raise DataError(
-                f"The dataset {self._data} can't be loaded ({first_line(error)}); check its name, "
-                "log in if it is private, or save it with save_to_disk and give that folder."
+                f"The dataset {self._data} can't be loaded ({reason}{hub}); check its "
+                "name, log in if it is private, or save it with save_to_disk and give that folder."
             ) from None
 
     def _list_part(self, part: Any, split: SplitName | None, options: ReadOptions) -> Listing:

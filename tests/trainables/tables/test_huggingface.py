@@ -78,6 +78,7 @@ def test_a_hub_without_https_is_told(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("DataError The dataset hf://nobody/nothing can't be loaded (")
     assert "https://" in done.stdout
+    assert ", where HF_ENDPOINT is 'hf-mirror.com'); check its name" in done.stdout
 
 
 def test_columns_of_a_hugging_face_dataset_are_chosen_by_flags(tmp_path: Path) -> None:
