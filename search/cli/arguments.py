@@ -130,7 +130,12 @@ def _add_compare(parser: ArgumentParser) -> None:
         help='Show only trials for which EXPR is true, such as "unfreeze > 0.5 and '
         "status == 'completed'\".",
     )
-    parser.add_argument("--csv", metavar="FILE", type=Path, help="Write all trials to a CSV file.")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="Write the trials to a CSV file: all, or those of --where; --top does not limit them.",
+    )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     board = parser.add_mutually_exclusive_group()
     board.add_argument(
@@ -174,7 +179,11 @@ def _report(arguments: Namespace) -> None:
 
 def _add_retrain(parser: ArgumentParser) -> None:
     _add_sweep(parser)
-    parser.add_argument("--trial", metavar="ID", help="Trial to retrain in place of the winner.")
+    parser.add_argument(
+        "--trial",
+        metavar="ID",
+        help="Trial to retrain in place of the winner, alone: --ensemble does not apply.",
+    )
     add_setting_flags(parser, shown=RETRAIN_SETTINGS, without=("results_dir",))
 
 
@@ -205,7 +214,12 @@ def _export(arguments: Namespace) -> None:
 
 
 def _add_predict(parser: ArgumentParser) -> None:
-    parser.add_argument("export", metavar="EXPORT_DIR", type=Path, help="Folder of an export.")
+    parser.add_argument(
+        "export",
+        metavar="EXPORT_DIR",
+        type=Path,
+        help="Folder of an export, or its .onnx or .pt2 file.",
+    )
     parser.add_argument(
         "images",
         nargs="+",

@@ -80,9 +80,9 @@ class DataSettings(SettingGroup):
     TITLE = "Data"
 
     data: Path | str
-    """Images: a folder per class (flat, or under train/val/test), a CSV or Parquet table, or a
-    Hugging Face dataset; on a disk, or at an address such as s3://BUCKET/PREFIX or
-    hf://OWNER/NAME."""
+    """Images: a folder (one for each class, or another layout), a CSV, JSON Lines or Parquet table,
+    tar archives, Parquet files with images inside, or a Hugging Face dataset; on a disk, or at an
+    address such as s3://BUCKET/PREFIX or hf://OWNER/NAME."""
     layout: str | None = None
     """Layout of a folder that can be read in several ways; finesweep plan names the layouts."""
     ignore: tuple[str, ...] = ()
@@ -178,8 +178,8 @@ class SearchSettings(SettingGroup):
     TITLE = "Search"
 
     trials: int = Field(16, ge=1)
-    """Number of trials, each at one parameter point; if only a budget is given, as many as the
-    budget allows."""
+    """Total number of trials, each at one parameter point; if only a budget is given, as many as
+    the budget allows."""
     time_budget: float | None = None
     """Time until the final model is exported, such as 90m, 2h or 3600 (seconds): the search ends in
     time for the retraining and the export. Without retraining, the time until the search ends. A
@@ -209,10 +209,10 @@ class SearchSettings(SettingGroup):
     mfgp and a trial has 20 epochs or more, and asha otherwise."""
     asha: AshaSettings = AshaSettings()
     confirm: int | None = Field(None, ge=0)
-    """Number of best trials that are trained again, twice, before the winner is named: with other
-    seeds and, if the validation images were drawn at random, mostly validated on other images.
-    Unset, it is as many as are within a standard error of the best: 5 at most, and so few that they
-    add a quarter to the search time at most."""
+    """Number of best trials that are repeated twice, with other seeds, before the winner is named.
+    If the validation images were drawn at random, repeats are mostly validated on other images. The
+    best mean wins. Unset: the trials within a standard error of the best, at most 5, and only as
+    many as add a quarter to the search time."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the sampler and every trial."""
 
@@ -235,11 +235,12 @@ class TrainingSettings(SettingGroup):
 
     max_epochs: int | None = Field(None, ge=1)
     """Epochs of a trial that is not stopped early; also the length of its learning-rate schedule.
-    Unset is 10 or, with a time budget, at most as many as leave time for a whole trial on each
-    worker and for retraining it."""
+    Unset is 10, or fewer if a time budget is too short for that: a whole trial on each worker and
+    its retraining must fit."""
     round_images: int | Literal["auto"] = "auto"
     """Training images of a round. After each round a trial validates, is recorded and may be
-    stopped. auto is 10 to 20 seconds of training, or an epoch of at most 5,000 images."""
+    stopped. auto is a whole epoch up to 5,000 training images, and 10 to 20 seconds of training in
+    larger sets."""
     val_images: int | Literal["auto"] = "auto"
     """Number of validation images that score a round, each class with its share. auto is all of
     them or, if an epoch has several rounds, about 0.3 for each training image of a round. With

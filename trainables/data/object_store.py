@@ -133,7 +133,7 @@ class RemoteData:
             info = self._store.get_file_info(self._path)
             if info.type == FileType.NotFound:
                 raise DataError(
-                    f"There is nothing at {self._address}; give a folder, CSV or Parquet."
+                    f"There is nothing at {self._address}; give a folder, a table or an archive."
                 )
         return info
 

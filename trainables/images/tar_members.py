@@ -88,7 +88,7 @@ def tar_members(file: Path) -> Iterator[TarMember]:
             for member in archive:
                 name = _plain(member.name)
                 if member.issparse():
-                    raise DataError(f"{file} has sparse files, which have no place; unpack it.")
+                    raise DataError(f"{file} has sparse files, which can't be read within an archive; unpack it.")
                 if member.isreg():
                     places[name] = TarMember(name, member.offset_data, member.size)
                     yield places[name]
@@ -112,8 +112,8 @@ def _refusal(file: Path) -> DataError:
     for begin, command in _COMPRESSED.items():
         if head.startswith(begin):
             return DataError(
-                f"{file} is compressed, so its images have no place that they could be read from; "
-                f"run {command} on it, or unpack it."
+                f"{file} is compressed, and images are read from uncompressed archives only; run "
+                f"{command} on it, or unpack it."
             )
     try:
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Tables of images: CSV, Excel, JSON Lines, Parquet and Hugging Face datasets.
+"""Tables of images: CSV, JSON Lines, Parquet and Hugging Face datasets.
 
 Chooses columns, and finds the files of rows, or their images inside the table.
 """
