@@ -22,12 +22,14 @@ from search.record import (
     SweepPaths,
     TrialRecord,
     check_weights_unchanged,
+    is_driver_running,
     load_sweep_config,
     log_to_file,
     mirror_of,
     mlflow_of,
     read_trials,
     requested_config,
+    sweep_command,
 )
 from search.result import SweepResult
 from search.trial import TrialJob
@@ -80,7 +82,7 @@ def retrain_sweep(
             write_json(paths.config, requested_config(paths, changes).model_dump(mode="json"))
         final = finalize_model(job, spec, trials, paths, progress, StageClock(), reuse=False)
         report = write_report(paths, trials)
-        again = f"retrain --trial {trial}" if trial else "retrain"
+        again = ("retrain", "--trial", trial) if trial else ("retrain",)
         with mlflow_of(config, paths, command=again) as tracker:
             if tracker:
                 tracker.complete(final)
@@ -127,13 +129,14 @@ def report_sweep(paths: SweepPaths, *, out: Path | None = None) -> Path:
     """Write the report of a sweep (see `search.report`), even while the sweep runs.
 
     Also updates the mirror in an object store, unless ``out`` is given. While a driver runs the
-    sweep, that driver updates the mirror.
+    sweep, that driver updates the mirror. Raises `ConfigError` if it runs elsewhere, or if the
+    sweep was continued there.
     """
     from search.report import write_report
 
     finish_replacing(paths.root)
     trials = read_trials(paths.journal)
-    if out is not None or paths.driver.exists():
+    if out is not None or is_driver_running(paths):
         return write_report(paths, trials, out)
     with mirror_of(load_sweep_config(paths), paths):
         return write_report(paths, trials)
@@ -153,10 +156,12 @@ def export_sweep(
         if paths.staged.metrics.exists():
             raise ConfigError(
                 f"The retrained model of the sweep {name!r} waits for its export, which failed; "
-                f"run 'finesweep resume {name}', with other --export.formats if one fails."
+                f"run '{sweep_command('resume', paths)}', with other --export.formats if one "
+                "fails."
             )
         raise ConfigError(
-            f"The sweep {name!r} has no retrained model; run 'finesweep retrain {name}' first."
+            f"The sweep {name!r} has no retrained model; run '{sweep_command('retrain', paths)}' "
+            "first."
         )
     config = load_sweep_config(paths)
     with mirror_of(config, paths):

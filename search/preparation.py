@@ -131,7 +131,7 @@ def _with_length_of_trials(
         left = deadline - time.monotonic() - probing - export
         epochs = choose_epochs(config, dataset, speed(), left)
         if epochs < config.epochs:
-            _log.info("a trial has %d epochs, as the time budget leaves no time for more", epochs)
+            _log.info("max_epochs is %d, as the time budget leaves no time for more", epochs)
     return replace(plan, config=config.model_copy(update={"max_epochs": epochs}), rounds=rounds)
 
 

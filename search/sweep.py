@@ -141,20 +141,23 @@ class Sweep:
         self._check_packages()
         with self._explaining_disk_errors(), hold_driver_lock(self.paths):
             check_storage(self.config, self.paths)
-            before = read_trials(self.paths.journal)
-            begun = sum(not trial.repeat for trial in before)
-            if begun > self.config.trials:
-                raise ConfigError(
-                    f"trials is {self.config.trials}, but {begun} have begun; give {begun} or more."
-                )
-            prepared = self._prepare(recorded_in=self.paths)
-            dataset = prepared.plan.survey.dataset
-            dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
             log_to_file(self.paths.log)
-            _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
-            record_settings(self.paths, prepared.plan, self._asked)
             with mirror_of(self.config, self.paths):
-                return self._search(prepared, before)
+                return self._continue()
+
+    def _continue(self) -> SweepResult:
+        before = read_trials(self.paths.journal)
+        begun = sum(not trial.repeat for trial in before)
+        if begun > self.config.trials:
+            raise ConfigError(
+                f"trials is {self.config.trials}, but {begun} have begun; give {begun} or more."
+            )
+        prepared = self._prepare(recorded_in=self.paths)
+        dataset = prepared.plan.survey.dataset
+        dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
+        _log.info("resumed: %d of %d trials had begun", begun, self.config.trials)
+        record_settings(self.paths, prepared.plan, self._asked)
+        return self._search(prepared, before)
 
     # Before the first trial
 

@@ -1,6 +1,7 @@
 """Text that the commands print: tables, a plan, a comparison, a result."""
 
 import itertools
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -268,7 +269,7 @@ def _file_lines(result: "SweepResult") -> list[str]:
         lines.append(f"Report        {result.report}")
     has_trained = result.profile is None or result.profile.worker_seconds.train > 0
     if not (has_trained or result.unfinished or result.unconfirmed or result.ended_by):
-        more = sweep_command("resume", paths, "--trials N")
+        more = sweep_command("resume", paths, "--trials", "N")
         lines.append(f"No trial was left to run. To run more:  {more}")
     lines.append(f"Leaderboard   {paths.leaderboard}")
     lines.append(f"TensorBoard   {paths.tensorboard}")
@@ -287,6 +288,7 @@ def _next_lines(result: "SweepResult", config: SweepConfig) -> list[str]:
     lines = ["Next:", f"  {sweep_command('compare', paths, '--tensorboard')}"]
     if result.export is not None:
         if {"timm", "pt2", "onnx"} & set(config.export.formats):  # formats that predict loads
-            lines.append(f"  {program_name()} predict {result.export} IMAGES --top 3")
-        lines.append(f"  {sweep_command('retrain', paths, '--trial ID')}")
+            words = shlex.join(["predict", str(result.export), "IMAGES", "--top", "3"])
+            lines.append(f"  {program_name()} {words}")
+        lines.append(f"  {sweep_command('retrain', paths, '--trial', 'ID')}")
     return lines

@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             raise
         file = error.filename or "A file"
         print(
-            f"{file} can't be read or written ({error.strerror}). Make room, or get "
-            "permission there; report, export and predict also write to --out.",
+            f"{file} can't be read or written ({error.strerror}). Free disk space or "
+            "fix the permissions; report, export and predict can write elsewhere with --out.",
             file=sys.stderr,
         )
         sys.exit(FAULT)

@@ -18,7 +18,7 @@ from search.cluster.ray_internals import (
 from spaces import ConfigError
 from spaces.errors import first_line
 
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5
 
 
 def check_address(address: str) -> None:

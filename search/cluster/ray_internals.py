@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from ray._private import ray_constants, services
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 HEALTH_CHECK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A gRPC method that every Ray cluster answers at its address."""
@@ -23,7 +23,7 @@ def network_address(address: str) -> str | None:
     return found
 
 
-def socket_of_local_node(address: str, seconds: float) -> Path:
+def socket_of_local_node(address: str, seconds: int) -> Path:
     """Socket of the node of the cluster at HOST:PORT that runs on this machine.
 
     Raises `RuntimeError` if none does, after so many ``seconds``: it may be about to start.

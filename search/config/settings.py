@@ -55,7 +55,7 @@ FINAL_MODEL_SETTINGS = (
 )
 """Settings that a retraining may change: they determine how the final model is made from trials."""
 
-RETRAIN_SETTINGS = ("data", "weights", *FINAL_MODEL_SETTINGS)
+RETRAIN_SETTINGS = ("data", "weights", *FINAL_MODEL_SETTINGS, "export.formats")
 """Settings that `retrain` may change. ``data`` and ``weights`` may name another location, but the
 contents must be the same."""
 

@@ -192,8 +192,8 @@ def _check(
         if difference > TOLERANCE:
             raise RunError(
                 f"The logits of the {name} export of {backbone} differ from the trained model's by "
-                f"up to {difference:.2g}, and {TOLERANCE:g} is allowed; leave {name} out of "
-                "--export.formats."
+                f"up to {difference:.2g}, and {TOLERANCE:g} is allowed; leave {name} out of the "
+                "formats."
             )
         return ExportedFormat(
             format=name,
@@ -318,6 +318,6 @@ def check_export_packages(formats: Sequence[Format]) -> None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"The ONNX export needs {', '.join(missing)}; pip install 'finesweep[onnx]', or choose "
-            "--export.formats timm,pt2."
+            f"The ONNX export needs {', '.join(missing)}; pip install 'finesweep[onnx]', or leave "
+            "onnx out of the formats."
         )

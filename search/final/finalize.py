@@ -5,9 +5,17 @@ import math
 from collections.abc import Sequence
 
 from search.final.export import EXPORTED_FILES, export_model, is_exported
-from search.final.retrain import retrain_final_model
+from search.final.retrain import last_round, retrain_final_model
 from search.final.selection import FinalModelSpec
-from search.record import FinalModel, StageClock, SweepPaths, TrialRecord, is_of_final_model
+from search.record import (
+    FinalModel,
+    StageClock,
+    SweepPaths,
+    TrialRecord,
+    hold_final_model_lock,
+    is_of_final_model,
+    sweep_command,
+)
 from search.trial import TrialJob
 from spaces import ConfigError
 from trainables.inference import Predictor
@@ -33,7 +41,8 @@ def finalize_model(
 
     The new final model and its export replace the old ones at once, when both are complete. Until
     then, and if one of them fails, the old ones stay. What was retrained stays too, and is used if
-    the same model is to be made again.
+    the same model is to be made again. If another process makes a final model of the sweep, this
+    waits until it has ended.
 
     Args:
         job: Settings, images and weights that all trials share.
@@ -50,6 +59,37 @@ def finalize_model(
     Raises `RunError` if training diverges, if its Ray task fails, or if an export differs from the
     model. Raises `ConfigError` if a format needs a package that is not installed.
     """
+    with hold_final_model_lock(paths):
+        final = _finalize(job, spec, trials, paths, progress, clock, reuse, avoid, deadline)
+    for member, retrained in zip(spec.members, final.members, strict=True):
+        wanted = last_round(job, member).epoch
+        if retrained.epochs < wanted:
+            _log.warning(
+                "the time budget ended the retraining of trial %s after %.4g of %.4g epochs; to "
+                "train it to the end:  %s",
+                retrained.trial_id,
+                retrained.epochs,
+                wanted,
+                sweep_command("retrain", paths),
+            )
+    _log.info(
+        "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
+    )
+    return final
+
+
+def _finalize(
+    job: TrialJob,
+    spec: FinalModelSpec,
+    trials: Sequence[TrialRecord],
+    paths: SweepPaths,
+    progress: Progress,
+    clock: StageClock,
+    reuse: bool,
+    avoid: Sequence[str],
+    deadline: float,
+) -> FinalModel:
+    """The work of `finalize_model`."""
     finish_replacing(paths.root)
     formats = job.config.export.formats
     final = reusable_final_model(spec, paths) if reuse else None
@@ -69,9 +109,6 @@ def finalize_model(
         progress("exporting", 0, 0)
         with clock.stage("export"):
             export_model(final, trials, job.dataset, paths, formats=formats)
-    _log.info(
-        "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
-    )
     return final
 
 

@@ -80,7 +80,7 @@ def retrain_member(
     ``seconds``. Raises `RunError` if training diverges.
     """
     return _log_rounds(
-        _retrain_steps(ALONE, job, member, threads, seconds), member, _last_round(job, member)
+        _retrain_steps(ALONE, job, member, threads, seconds), member, last_round(job, member)
     )
 
 
@@ -105,7 +105,7 @@ def _retrain_steps(
         settings=FineTuneSettings(
             max_epochs=job.config.epochs,
             rounds_per_epoch=job.rounds.per_epoch,
-            stop_after=_last_round(job, member).round,
+            stop_after=last_round(job, member).round,
             seed=job.config.seed,
             plateau_losses=[report.val_loss for report in trial.reports],
         ),
@@ -160,13 +160,6 @@ def _log_rounds(
                 step.seconds,
             )
     assert isinstance(step, RetrainedMember)
-    if step.epochs < last.epoch:
-        _log.warning(
-            "the time budget ended the retraining of trial %s after %.4g of %.4g epochs",
-            member.trial.trial_id,
-            step.epochs,
-            last.epoch,
-        )
     return step
 
 
@@ -251,7 +244,7 @@ def _retrain_somewhere(
         return retrain_member(job, member, threads=cores, seconds=seconds)
     threads = 1 if job.on_gpu else max(1, cores // size)
     given: dict[str, Any] = {"job": job, "member": member, "threads": threads, "seconds": seconds}
-    log = partial(_log_rounds, member=member, last=_last_round(job, member))
+    log = partial(_log_rounds, member=member, last=last_round(job, member))
     try:
         if size > 1:
             steps = partial(_retrain_steps, **given)
@@ -278,7 +271,7 @@ def _team_size(job: TrialJob, member: EnsembleMember) -> int:
     params = member.trial.params
     if params.head == "solved":
         return 1
-    images = len(job.dataset.rows("train", "val")) * _last_round(job, member).epoch
+    images = len(job.dataset.rows("train", "val")) * last_round(job, member).epoch
     return team_size(job.config.retrain_workers, images / params.batch_size)
 
 
@@ -301,7 +294,7 @@ def _baseline(
     return ProbeBaseline(probe.trial.trial_id, float(also_right.mean()), comparison)
 
 
-def _last_round(job: TrialJob, member: EnsembleMember) -> RoundReport:
+def last_round(job: TrialJob, member: EnsembleMember) -> RoundReport:
     """Round of the trial at which its retraining ends."""
     last = last_as_good(member.trial.reports, job.config.metric, job.validation.images)
     assert last is not None, "only a trial with a finite round can be a member"

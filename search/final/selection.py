@@ -13,7 +13,13 @@ import numpy as np
 from scipy.special import softmax
 
 from search.config import SweepConfig, positive_class_index
-from search.record import ResolvedSettings, SweepPaths, TrialRecord, read_validation_logits
+from search.record import (
+    ResolvedSettings,
+    SweepPaths,
+    TrialRecord,
+    read_validation_logits,
+    sweep_command,
+)
 from spaces import ConfigError
 from trainables.data import Dataset
 from trainables.evaluation import OperatingPoint, fold_numbers, scores_of
@@ -172,7 +178,7 @@ def _check_needs_no_logits(winner: TrialRecord, paths: SweepPaths, config: Sweep
         raise ConfigError(
             f"Trial {winner.trial_id} has no saved validation logits (only the best trials keep "
             f"them), so it can't {' or '.join(refused)}. Choose another trial with "
-            f"'finesweep retrain {paths.root.name} --trial ID', or retrain this one with "
+            f"'{sweep_command('retrain', paths, '--trial', 'ID')}', or retrain this one with "
             f"{' '.join(ways_out)}."
         )
 

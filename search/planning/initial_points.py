@@ -108,12 +108,14 @@ def best_points(
 ) -> list[TrialParams]:
     """The `POINTS_PER_SWEEP` best points of a sweep, each replaced by the nearest in ``space``.
 
-    Failed trials are left out, and so are points whose backbone is not in ``space``.
+    Failed trials and those without a score are left out, and so are points whose backbone is not in
+    ``space``.
     """
     params = {trial.trial_id: trial.params for trial in trials}
     table = trial_table(trials, metric)
-    not_failed = table[table["status"] != "failed"] if len(table) else table
-    best = [params[i] for i in not_failed["trial_id"]] if len(not_failed) else []
+    if len(table):
+        table = table[(table["status"] != "failed") & table[metric].notna()]
+    best = [params[i] for i in table["trial_id"]] if len(table) else []
     nearest = [space.nearest(point, native_image_size=native_sizes) for point in best]
     return list(dict.fromkeys(point for point in nearest if point))[:POINTS_PER_SWEEP]
 

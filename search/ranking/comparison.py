@@ -134,8 +134,9 @@ def _filter(trials: pd.DataFrame, where: str) -> pd.DataFrame:
     except _UNEVALUABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"--where {where!r} can't be evaluated ({reason}); {example}") from None
-    if not isinstance(holds, pd.Series) or holds.dtype != bool:
+    if not (isinstance(holds, pd.Series) and pd.api.types.is_bool_dtype(holds)):
         raise ConfigError(f"--where {where!r} gives neither true nor false for a trial; {example}")
+    holds = holds.fillna(value=False).astype(bool)  # a trial without a score has no best epoch
     if not holds.any():
         raise ConfigError(f"--where {where!r} is true for no trial; relax the expression.")
     return trials[holds].reset_index(drop=True)

@@ -23,6 +23,8 @@ from .journal import read_trials as read_trials
 from .journal import trial_records as trial_records
 from .journal_file import JournalFile as JournalFile
 from .lock import hold_driver_lock as hold_driver_lock
+from .lock import hold_final_model_lock as hold_final_model_lock
+from .lock import is_driver_running as is_driver_running
 from .log import log_to_file as log_to_file
 from .mirror import Mirror as Mirror
 from .mirror import download_sweep as download_sweep

@@ -72,5 +72,5 @@ def compare_with_test(
         raise RunError(
             f"The model in {paths.final_weights} no longer gives the probabilities in "
             f"{paths.predictions}, which were stored when it was tested (difference up to "
-            f"{difference:.2g}); run 'finesweep retrain {paths.root.name}' to make both anew."
+            f"{difference:.2g}); run '{sweep_command('retrain', paths)}' to make both anew."
         )

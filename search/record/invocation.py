@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def sweep_command(name: str, paths: SweepPaths, *arguments: str) -> str:
     """
     default = paths.root.parent == Path("results").absolute()
     location = [] if default else ["--results-dir", str(paths.root.parent)]
-    return " ".join([program_name(), name, paths.root.name, *arguments, *location])
+    return f"{program_name()} {shlex.join([name, paths.root.name, *arguments, *location])}"
 
 
 def package_version(package: str) -> str | None:

@@ -1,6 +1,7 @@
-"""Lock of a sweep: one driver process at a time may run it."""
+"""Locks of a sweep: one process at a time runs it, and one at a time makes its final model."""
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from filelock import FileLock, Timeout
 from search.record.paths import SweepPaths
 from spaces import ConfigError
 from trainables.files import write_json
+
+_log = logging.getLogger("finesweep")
 
 
 @contextmanager
@@ -38,4 +41,30 @@ def hold_driver_lock(paths: SweepPaths) -> Iterator[None]:
         yield
     finally:
         paths.driver.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_driver_running(paths: SweepPaths) -> bool:
+    """Whether a process holds the sweep's lock. ``driver.json`` stays where one was killed."""
+    if not paths.driver_lock.exists():
+        return False
+    try:
+        FileLock(paths.driver_lock).acquire(timeout=0).lock.release()
+    except Timeout:
+        return True
+    return False
+
+
+@contextmanager
+def hold_final_model_lock(paths: SweepPaths) -> Iterator[None]:
+    """Wait until no other process makes the sweep's final model; meanwhile, others wait."""
+    lock = FileLock(paths.final_model_lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("waiting for another process, which makes a final model of this sweep")
+        lock.acquire()
+    try:
+        yield
+    finally:
         lock.release()

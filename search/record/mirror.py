@@ -8,7 +8,9 @@ original. Each upload keeps the mirror consistent at any moment:
 3. It uploads all other files. ``sweep.json`` comes last, because it marks the mirror as a sweep.
 4. It deletes objects whose files have been deleted from the folder.
 
-A lease, the object ``driver.sign``, names the driver that keeps the mirror up to date.
+A lease, the object ``driver.sign``, names the process that keeps the mirror up to date. Every such
+process first adds a line to ``mirrored_by.txt``, a file like others. So a folder is older than its
+mirror, and must not overwrite it, if it lacks a line of the mirror's journal or of this file.
 """
 
 import json
@@ -97,6 +99,8 @@ class Mirror:
         """Size in bytes and modification time in ns of each mirrored file, by its path."""
         self._renewed = 0.0
         """Time of the last renewal of the lease, in seconds of the monotonic clock."""
+        self._has_begun = False
+        """Whether the store could be reached, and the folder was not older than the mirror."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._upload_until_ended, daemon=True)
         self._failure = ""
@@ -106,20 +110,13 @@ class Mirror:
         """Raises `ConfigError` if this process can't keep the mirror up to date.
 
         This is so if the store can't be written, if another driver holds the lease, or if the
-        mirror's journal has lines that the folder's journal lacks.
+        folder is older than the mirror.
         """
         with self._errors_explained():
             self._put(_CLOCK, b"")
             self._check_lease()
             self._delete(_CLOCK)
-            mirrored = self._read(self._paths.journal.name) or b""
-            local = self._paths.journal.read_bytes() if self._paths.journal.exists() else b""
-            if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
-                raise ConfigError(
-                    f"The journal at {self.uri} has lines that the journal in the folder "
-                    f"{self._paths.root} lacks. Move this folder away and run "
-                    f"'finesweep resume {self.uri}', or choose another --name."
-                )
+            self._check_age()
 
     def download(self) -> None:
         """Download the sweep to its folder, which must not exist, and take the lease.
@@ -149,10 +146,13 @@ class Mirror:
             partial.rename(root)
 
     def __enter__(self) -> Self:
-        with suppress(OSError, ConfigError):  # the first upload will log the error
-            self._uploaded = {name: (-1, -1) for name in self._list() if name != _LEASE}
+        """Take the lease.
+
+        Raises `ConfigError` if another driver holds it, or if the folder is older than the mirror.
+        """
+        with suppress(OSError):  # the first upload will log the error
             self._check_lease()
-            self._renew_lease()
+            self._begin()
         self._thread.start()
         return self
 
@@ -162,6 +162,16 @@ class Mirror:
         self._try_upload(last=True)
         if self._failure:
             _log.warning("the copy at %s is incomplete: %s", self.uri, self._failure)
+
+    def _begin(self) -> None:
+        """Take the lease, and read what the mirror has. Raises the error of `_check_age`."""
+        self._check_age()
+        self._renew_lease()
+        self._uploaded = {name: (-1, -1) for name in self._list() if name != _LEASE}
+        now = datetime.now().isoformat(timespec="seconds")
+        with self._paths.mirrored_by.open("a", encoding="utf-8") as file:
+            file.write(f"{now} process {os.getpid()} of {platform.node()}, {_TOKEN}\n")
+        self._has_begun = True
 
     def upload(self) -> None:
         """Upload the changed files, in the order that the module's docstring describes.
@@ -217,11 +227,13 @@ class Mirror:
             if self._lease().get("token", _TOKEN) != _TOKEN:
                 self._failure = "another driver has taken over the lease"
             else:
+                if not self._has_begun:
+                    self._begin()
                 self.upload()
                 self._failure = ""
                 if last:
                     self._delete(_LEASE)
-        except OSError as error:
+        except (OSError, ConfigError) as error:
             self._failure = first_line(error)
         if self._failure and not failed_before:
             _log.warning("nothing is copied to %s for now: %s", self.uri, self._failure)
@@ -245,8 +257,26 @@ class Mirror:
                     yield str(PurePosixPath(file.relative_to(paths.root))), file
 
     def _upload_order(self, name: str) -> int:
-        """Sort key: the journal first, ``sweep.json`` last."""
-        return {self._paths.journal.name: 0, self._paths.config.name: 2}.get(name, 1)
+        """Sort key: the files that tell the folder's age first, ``sweep.json`` last."""
+        first = {file.name: 0 for file in self._append_only}
+        return {**first, self._paths.config.name: 2}.get(name, 1)
+
+    @property
+    def _append_only(self) -> tuple[Path, ...]:
+        """The files that tell which of two copies of a sweep is older: it lacks lines."""
+        return self._paths.journal, self._paths.mirrored_by
+
+    def _check_age(self) -> None:
+        """Raises `ConfigError` if the folder is older than the mirror."""
+        for file in self._append_only:
+            mirrored = self._read(file.name) or b""
+            local = file.read_bytes() if file.exists() else b""
+            if not local.startswith(mirrored[: mirrored.rfind(b"\n") + 1]):
+                raise ConfigError(
+                    f"The sweep at {self.uri} was continued elsewhere: its {file.name} has lines "
+                    f"that the folder {self._paths.root} lacks. Move this folder away and run "
+                    f"'finesweep resume {self.uri}', or choose another --name."
+                )
 
     def _renew_lease(self) -> None:
         lease = {"token": _TOKEN, "host": platform.node(), "pid": os.getpid()}

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -34,7 +35,7 @@ _RUN_STATUS: dict[Status, RunStatus] = {
 
 
 def mlflow_of(
-    config: SweepConfig, paths: SweepPaths, *, command: str = "resume"
+    config: SweepConfig, paths: SweepPaths, *, command: Sequence[str] = ("resume",)
 ) -> "AbstractContextManager[MlflowTracker | None]":
     """The `MlflowTracker` of a sweep; if ``mlflow`` is unset, a context that does nothing."""
     return MlflowTracker(config, paths, command=command) if config.mlflow else nullcontext()
@@ -52,10 +53,13 @@ class MlflowTracker:
     Args:
         config: Settings of the sweep; ``mlflow`` must be set.
         paths: Files of the sweep. Its search space must be written.
-        command: Command that sends what MLflow still lacks after the end of the block.
+        command: Command, with its arguments, that sends what MLflow still lacks after the end of
+            the block.
     """
 
-    def __init__(self, config: SweepConfig, paths: SweepPaths, *, command: str = "resume") -> None:
+    def __init__(
+        self, config: SweepConfig, paths: SweepPaths, *, command: Sequence[str] = ("resume",)
+    ) -> None:
         self._uri, self._metric = config.mlflow, config.metric
         self._paths, self._space = paths, SearchSpace.load(str(paths.space))
         self._command = command
@@ -164,5 +168,5 @@ class MlflowTracker:
             "MLflow lacks a part of the sweep (%s). The sweep goes on, and sends this part when "
             "MLflow answers; if it has ended by then, this sends it:  %s",
             reason,
-            sweep_command(self._command, self._paths),
+            sweep_command(self._command[0], self._paths, *self._command[1:]),
         )

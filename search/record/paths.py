@@ -88,6 +88,11 @@ class SweepPaths:
         return self.root / "study.journal"
 
     @property
+    def mirrored_by(self) -> Path:
+        """A line for every process that has kept the copy in an object store up to date."""
+        return self.root / "mirrored_by.txt"
+
+    @property
     def driver(self) -> Path:
         """Id and host of the process that runs the sweep.
 
@@ -99,6 +104,11 @@ class SweepPaths:
     def driver_lock(self) -> Path:
         """Lock file of the process that runs the sweep."""
         return self.root / "driver.lock"
+
+    @property
+    def final_model_lock(self) -> Path:
+        """Lock file of the process that makes a final model."""
+        return self.root / "final_model.lock"
 
     @property
     def mlflow(self) -> Path:

@@ -1,11 +1,13 @@
 """Charts of scores against the parameters of the search space."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import optuna
 from matplotlib.collections import LineCollection
 
+from search.record import TrialRecord
 from search.report.charts import COLOUR_MAP, COLOURS, GREY, MARKERS, Chart, shorten
 from search.report.html import Picture
 from search.report.sweep_data import SearchHistory
@@ -183,12 +185,16 @@ def _importances(history: SearchHistory) -> list[Picture]:
     """Chart of parameter importances by fANOVA, for the score after an early round.
 
     Nine in ten trials have reached this round, whereas early stopping ends most trials before their
-    last round. The list is empty if there are too few trials, or if all have the same score.
+    last round. Linear probes are left out: they have one round, and most parameters mean nothing to
+    them. The list is empty if there are too few trials, or if all have the same score.
     """
-    lengths = [sum(not r.diverged for r in trial.reports) for trial in history.trials]
+    trials = [trial for trial in history.trials if trial.params.head == "trained"]
+    lengths = [sum(not r.diverged for r in trial.reports) for trial in trials]
+    if not any(lengths):
+        return []
     rounds = max(1, int(np.percentile(lengths, 10)))
-    epoch = next(t.reports[rounds - 1].epoch for t in history.trials if len(t.reports) >= rounds)
-    study = _importance_study(history, lengths, rounds)
+    epoch = next(t.reports[rounds - 1].epoch for t in trials if len(t.reports) >= rounds)
+    study = _importance_study(history, trials, lengths, rounds)
     values = [trial.value for trial in study.trials]
     if len(values) < MIN_IMPORTANCE_TRIALS or len(set(values)) < 2:
         return []
@@ -209,14 +215,17 @@ def _importances(history: SearchHistory) -> list[Picture]:
         chart.picture(
             f"Importance of the parameters: {listed}.",
             "Importance of the parameters by fANOVA (Hutter et al. 2014) for the score after epoch "
-            f"{epoch:.4g}, over {len(values)} of {len(lengths)} trials. It is only a hint: the "
-            "sampler prefers good regions, and early scores need not predict final ones.",
+            f"{epoch:.4g}, over {len(values)} of {counted(len(lengths), 'fine-tune')}. It is only "
+            "a hint: the sampler prefers good regions, and early scores need not predict final "
+            "ones.",
         )
     ]
 
 
-def _importance_study(history: SearchHistory, lengths: list[int], rounds: int) -> optuna.Study:
-    """Optuna study of at most `MAX_IMPORTANCE_TRIALS` random trials.
+def _importance_study(
+    history: SearchHistory, trials: Sequence[TrialRecord], lengths: Sequence[int], rounds: int
+) -> optuna.Study:
+    """Optuna study of at most `MAX_IMPORTANCE_TRIALS` of the trials, drawn at random.
 
     Trials with fewer ``rounds``, or that have values outside the space, are left out. A
     parameter that a trial does not use has the nearest value to the default.
@@ -227,7 +236,7 @@ def _importance_study(history: SearchHistory, lengths: list[int], rounds: int) -
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study, rng = optuna.create_study(direction="maximize"), np.random.default_rng(0)
     for i in rng.permutation(len(lengths))[:MAX_IMPORTANCE_TRIALS].tolist():
-        trial = history.trials[i]
+        trial = trials[i]
         params = {
             field: space[field].nearest(value) if field in trial.unused else value
             for field, value in history.open_values(trial).items()

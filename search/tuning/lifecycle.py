@@ -229,15 +229,16 @@ class SearchLifecycle:
         self._running.remove(number)
         self._silent.pop(number, None)
         name, file = trial_name(number), self._paths.traceback(trial_name(number))
-        file.parent.mkdir(exist_ok=True)
-        with file.open("a", encoding="utf-8") as log:
-            log.write(failure.text.rstrip() + "\n\n")
-        own_fault = not failure.ip or self._placement.failed(failure.ip, number, failure.cause)
-        if self._retries.retry(number, failure, own_fault=own_fault):
-            _log.warning("trial %s is retried: %s", name, failure.cause)
-            self._interrupted_trials.append(number)
-        else:
-            self.end(number, "failed", error=f"{failure.cause}; see {file}")
+        with self._keeping_disk_error():
+            file.parent.mkdir(exist_ok=True)
+            with file.open("a", encoding="utf-8") as log:
+                log.write(failure.text.rstrip() + "\n\n")
+            own_fault = not failure.ip or self._placement.failed(failure.ip, number, failure.cause)
+            if self._retries.retry(number, failure, own_fault=own_fault):
+                _log.warning("trial %s is retried: %s", name, failure.cause)
+                self._interrupted_trials.append(number)
+            else:
+                self.end(number, "failed", error=f"{failure.cause}; see {file}")
 
     def keep_state(self, number: int, state: np.ndarray) -> None:
         """Store the packed state of a running trial. The state's round must already be recorded."""

@@ -212,7 +212,7 @@ def stopping_rule(
     Freeze-thaw asks ``should_go_on``, the others ask ``could_win`` whom to spare.
     """
     max_rounds, eta = config.epochs * rounds_per_epoch, config.asha.reduction_factor
-    grace_rounds = config.asha.grace_rounds(rounds_per_epoch)
+    grace_rounds = min(config.asha.grace_rounds(rounds_per_epoch), max_rounds)
     measure: dict[str, Any] = {"time_attr": "round", "metric": config.metric}
     measure["mode"] = METRICS[config.metric].direction
     if config.stopping_name == "none":

@@ -19,6 +19,9 @@ from trainables.tables import (
     find_shards,
 )
 
+_GIVE = "give a folder, a table or an archive."
+"""End of the errors about data that are none of these."""
+
 
 def read_source(
     data: Path | str,
@@ -74,12 +77,12 @@ def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSourc
             return HuggingFaceSource(data, cache)
         return ObjectStoreSource(data, cache)
     if not data.exists():
-        raise DataError(f"The data {str(data)!r} does not exist; give a folder, a table or an archive.")
+        raise DataError(f"The data {str(data)!r} does not exist; {_GIVE}")
     if data.is_file():
         if has_archives(data):
             return ArchiveSource(data)
         if is_image(data):
-            raise DataError(f"The data {str(data)!r} is one image; give a folder, a table or an archive.")
+            raise DataError(f"The data {str(data)!r} is one image; {_GIVE}")
         return TableSource(data)
     if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
         return HuggingFaceSource(data, cache)

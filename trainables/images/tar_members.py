@@ -88,7 +88,9 @@ def tar_members(file: Path) -> Iterator[TarMember]:
             for member in archive:
                 name = _plain(member.name)
                 if member.issparse():
-                    raise DataError(f"{file} has sparse files, which can't be read within an archive; unpack it.")
+                    raise DataError(
+                        f"{file} has sparse files, which can't be read in an archive; unpack it."
+                    )
                 if member.isreg():
                     places[name] = TarMember(name, member.offset_data, member.size)
                     yield places[name]

@@ -28,7 +28,7 @@ from trainables.inference import Predictor
         (["launch"], "The setting 'data' is missing"),
         (["launch", "d", "--config", "no.toml"], "The config file no.toml does not exist."),
         (["launch", "data", "--space", "dmo"], "Unknown space preset 'dmo'; did you mean 'demo'?"),
-        (["launch", "nowhere", "--space", "demo"], "does not exist; give a folder, a table or an archive"),
+        (["launch", "nowhere", "--space", "demo"], "does not exist; give a folder, a table or an"),
         (["plan", "data", "--weights", "x", "--space", "demo"], "The weights 'x' are not a folder"),
         (["compare", "nowhere"], "No sweep 'nowhere'"),
         (["export", "nowhere", "--formats", "onx"], "No sweep 'nowhere'"),

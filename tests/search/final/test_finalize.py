@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -22,6 +23,7 @@ from search.record import (
     load_sweep_config,
     read_trials,
     read_validation_logits,
+    sweep_command,
 )
 from spaces import ConfigError, RunError
 from tests.support.finalizing import finalize_from_untrained
@@ -55,6 +57,21 @@ def test_a_final_model_is_reused_only_if_its_spec_is_the_same(sweep: SweepResult
     )
     assert reusable_final_model(FinalModelSpec((went_on,)), sweep.paths) is None
     assert reusable_final_model(FinalModelSpec((winner,)), SweepPaths(Path("nowhere"))) is None
+
+
+def test_a_final_model_that_a_time_budget_cut_short_comes_with_the_command_that_trains_it_on(
+    sweep: SweepResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copied = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "cut")))
+    facts = json.loads(copied.metrics.read_text())
+    facts["members"][0]["epochs"] = 0.5
+    copied.metrics.write_text(json.dumps(facts))
+    name = FinalModel.read(copied).winner.trial_id
+    (winner,) = (t for t in read_trials(copied.journal) if t.trial_id == name)
+    with caplog.at_level("INFO", logger="finesweep"):
+        finalize_from_untrained(copied, [EnsembleMember(winner)], reuse=True)
+    assert f"ended the retraining of trial {name} after 0.5 of" in caplog.text
+    assert f"to train it to the end:  {sweep_command('retrain', copied)}" in caplog.text
 
 
 @pytest.fixture(scope="module")

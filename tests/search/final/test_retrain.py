@@ -56,7 +56,7 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     job = TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=False)
     with caplog.at_level("INFO", logger="finesweep"):
         retrained = retrain_member(job, member, threads=1)
-    epochs = retrain._last_round(job, member).epoch
+    epochs = retrain.last_round(job, member).epoch
     assert f"retraining trial {trial.trial_id}, epoch {epochs} of {epochs}" in caplog.text
     tests = len(dataset.rows("test"))
     assert retrained.probabilities.shape == (tests, 3)
@@ -64,8 +64,6 @@ def test_a_member_is_retrained_to_its_best_epoch_and_tested(
     assert retrained.probabilities == pytest.approx(1 / 3, abs=0.05), "the temperature is high"
     assert retrained.epochs == epochs > 1
     assert retrain_member(job, member, threads=1, seconds=0).epochs == 1
-    ended = f"the time budget ended the retraining of trial {trial.trial_id} after 1 of {epochs}"
-    assert ended in caplog.text
 
 
 def test_workers_that_retrain_together_make_a_model_that_is_tested(

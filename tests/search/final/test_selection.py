@@ -111,7 +111,7 @@ def test_a_winner_without_saved_logits_stays_alone(paths: SweepPaths, dataset: D
     assert spec == alone(winner)
     refusal = (
         r"Trial 0000 has no saved validation logits \(only the best trials keep them\), so it "
-        r"can't be calibrated. Choose another trial with 'finesweep retrain .* --trial ID', or "
+        r"can't be calibrated. Choose another trial with '.*finesweep retrain .* --trial ID.*', or "
         r"retrain this one with --no-calibrate."
     )
     with pytest.raises(ConfigError, match=refusal):

@@ -25,8 +25,8 @@ SPACE = SearchSpace.from_table(
 SIZES = {"a": 32, "b": 64}
 
 
-def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]) -> None:
-    """A sweep of trials of one epoch."""
+def earlier(results: Path, name: str, *trials: tuple[TrialParams, float | None, Status]) -> None:
+    """A sweep of trials of one epoch, or of none where there is no accuracy."""
     paths = SweepPaths(results / name)
     paths.root.mkdir(parents=True)
     config = SweepConfig.parse({"data": "d", "name": name, "metric": "val_accuracy"})
@@ -37,7 +37,8 @@ def earlier(results: Path, name: str, *trials: tuple[TrialParams, float, Status]
     for params, accuracy, status in trials:
         number = journal.ask_at({})
         journal.begin(number, params)
-        journal.report(number, report(1, accuracy))
+        if accuracy is not None:
+            journal.report(number, report(1, accuracy))
         journal.end(number, status)
 
 
@@ -55,6 +56,7 @@ def test_the_best_points_of_earlier_sweeps_alternate_and_are_within_the_bounds(
         (point("b", 0.9, optimizer="adam"), 0.9, "completed"),
         (point("other", 0.2), 0.99, "completed"),
         (point("a", 0.4), 0.95, "failed"),
+        (point("a", 0.3), None, "stopped"),
     )
     earlier(tmp_path, "two", (point("a", 0.2, optimizer="sgd"), 0.6, "completed"))
     found = prior_points([Path("one"), tmp_path / "two"], SPACE, SIZES, results_dir=tmp_path)

@@ -112,6 +112,7 @@ def test_trials_are_filtered_by_an_expression_and_a_wrong_one_is_refused(
     found = kept("status == 'completed' and unfreeze > 0.1").trials
     assert 0 < len(found) <= 5
     assert set(found["status"]) == {"completed"}
+    assert set(kept("best_epoch > 1").trials["best_epoch"]) >= {2}
     with pytest.raises(ConfigError, match="'unfreeze > 2' is true for no trial"):
         kept("unfreeze > 2")
     for wrong in ("unfrozen > 1", "unfreeze >", "1 +", "1 / 0", "lambda: 1"):

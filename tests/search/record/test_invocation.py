@@ -38,6 +38,9 @@ def test_a_command_names_the_results_folder_unless_it_is_the_default(
     elsewhere = SweepPaths(tmp_path / "other" / "photos")
     expected = f"finesweep resume photos --results-dir {tmp_path / 'other'}"
     assert sweep_command("resume", elsewhere) == expected
+    spaced = SweepPaths(tmp_path / "my results" / "photos")
+    expected = f"finesweep resume photos --results-dir '{tmp_path / 'my results'}'"
+    assert sweep_command("resume", spaced) == expected
 
 
 def test_a_package_that_is_not_installed_has_no_version() -> None:

@@ -2,11 +2,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from search.record import SweepPaths, hold_driver_lock
+from search.record import (
+    SweepPaths,
+    hold_driver_lock,
+    hold_final_model_lock,
+    is_driver_running,
+)
 from spaces import ConfigError
 
 HOLD_AND_DIE = """
@@ -46,3 +53,34 @@ def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
     assert paths.driver.exists(), "nobody was left to delete it"
     with hold_driver_lock(paths):
         assert json.loads(paths.driver.read_text())["pid"] == os.getpid()
+
+
+def test_a_killed_driver_runs_no_more(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path)
+    assert not is_driver_running(paths)
+    subprocess.run([sys.executable, "-c", HOLD_AND_DIE, str(tmp_path)], check=False)
+    assert paths.driver.exists()
+    assert not is_driver_running(paths)
+    with hold_driver_lock(paths):
+        assert is_driver_running(paths)
+
+
+def test_final_models_are_made_one_after_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths, made = SweepPaths(tmp_path), []
+
+    def make_second() -> None:
+        with hold_final_model_lock(paths):
+            made.append("second")
+
+    second = threading.Thread(target=make_second)
+    with caplog.at_level("INFO", logger="finesweep"), hold_final_model_lock(paths):
+        second.start()
+        until = time.monotonic() + 20
+        while "waiting for another process" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.01)
+        made.append("first")
+    second.join()
+    assert made == ["first", "second"]
+    assert "waiting for another process" in caplog.text

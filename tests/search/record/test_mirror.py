@@ -135,10 +135,54 @@ def test_a_mirror_with_a_longer_journal_is_not_overwritten(
     Mirror(paths, uri).check()
     with (tmp_path / "store" / "photos" / "study.journal").open("ab") as far:
         far.write(b"three\nhalf a li")
-    with pytest.raises(ConfigError, match="has lines that the journal in the folder"):
-        Mirror(paths, uri).check()
+    for refused in (Mirror(paths, uri).check, Mirror(paths, uri).__enter__):
+        with pytest.raises(ConfigError, match=r"its study\.journal has lines that the folder"):
+            refused()
     paths.journal.write_bytes(b"one\ntwo\nthree\nfour\n")
     Mirror(paths, uri).check()
+
+
+def test_a_folder_older_than_its_mirror_removes_nothing_there(
+    paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, far = f"file://{tmp_path}/store", tmp_path / "store" / "photos"
+    with Mirror(paths, uri):
+        pass
+    monkeypatch.setattr(mirror, "_TOKEN", "another machine")
+    there, _ = download_sweep(f"{uri}/photos", tmp_path / "there")
+    with Mirror(there, uri):
+        there.metrics.parent.mkdir()
+        there.metrics.write_text("{}")
+    assert (far / "retrained" / "metrics.json").exists()
+    monkeypatch.setattr(mirror, "_TOKEN", "the first machine again")
+    with (
+        pytest.raises(ConfigError, match=r"its mirrored_by\.txt has lines that the folder"),
+        Mirror(paths, uri),
+    ):
+        pass
+    assert (far / "retrained" / "metrics.json").exists()
+    assert len((far / "mirrored_by.txt").read_text().splitlines()) == 2
+
+
+def test_a_folder_that_proves_older_when_its_store_answers_again_removes_nothing_there(
+    paths: SweepPaths, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tmp_path / "store"
+    with Mirror(paths, f"file://{store}"):
+        pass
+    store.rename(tmp_path / "away")
+    store.write_text("a file where the folder should be")
+    with (
+        caplog.at_level(logging.WARNING, logger="finesweep"),
+        Mirror(paths, f"file://{store}"),
+    ):
+        store.unlink()
+        (tmp_path / "away").rename(store)
+        (store / "photos" / "README.md").write_text("of another machine")
+        with (store / "photos" / "mirrored_by.txt").open("a") as lines:
+            lines.write("another machine\n")
+    assert "was continued elsewhere" in caplog.text
+    assert (store / "photos" / "README.md").exists()
 
 
 def test_files_of_a_deleted_folder_stay_in_the_mirror(paths: SweepPaths, tmp_path: Path) -> None:
@@ -172,9 +216,7 @@ def test_one_driver_at_a_time_holds_the_lease(
     paths: SweepPaths,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.WARNING, logger="finesweep")
     uri = f"file://{tmp_path}/store"
     first = Mirror(paths, uri)
     first.upload()
@@ -186,11 +228,23 @@ def test_one_driver_at_a_time_holds_the_lease(
     back, _ = download_sweep(f"{uri}/photos", tmp_path / "there")
     assert back.journal.exists()
     monkeypatch.setattr(mirror, "LEASE_SECONDS", 60.0)
-    monkeypatch.setattr(mirror, "_TOKEN", "the first one, which slept")
-    paths.journal.write_bytes(b"one\ntwo\nof the first\n")
-    with first:
+    monkeypatch.setattr(mirror, "_TOKEN", "the first one, which is late")
+    with pytest.raises(ConfigError, match=r"its driver renewed its lease \d+ s ago"), first:
         pass
-    assert (tmp_path / "store" / "photos" / "study.journal").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_driver_that_slept_while_another_took_over_uploads_nothing_more(
+    paths: SweepPaths, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = tmp_path / "store" / "photos"
+    with (
+        caplog.at_level(logging.WARNING, logger="finesweep"),
+        Mirror(paths, f"file://{tmp_path}/store") as slept,
+    ):
+        slept.upload()
+        (far / "driver.sign").write_text('{"token": "another", "host": "there", "pid": 1}')
+        paths.journal.write_bytes(b"one\ntwo\nof the one that slept\n")
+    assert (far / "study.journal").read_bytes() == b"one\ntwo\n"
     assert "another driver has taken over the lease" in caplog.text
 
 

@@ -37,6 +37,17 @@ def test_importance_is_estimated_from_ten_trials_at_an_epoch_that_most_have() ->
     assert not any("Importance" in alt for alt in alts(trials[:9]))
 
 
+def test_linear_probes_do_not_count_in_the_importance_of_parameters() -> None:
+    trials = [trial_of(k, 0.3 + k / 50) for k in range(12)]
+    probes = [
+        replace(trial, params=trial.params.model_copy(update={"head": "solved"}))
+        for trial in (trial_of(k, 0.1) for k in range(12, 16))
+    ]
+    (alone,) = (alt for alt in alts(trials) if "Importance" in alt)
+    assert alone in alts([*trials, *probes])
+    assert not any("Importance" in alt for alt in alts(probes))
+
+
 @pytest.mark.parametrize("accuracies", [(0.5,), (0.5, float("nan"))])
 def test_one_trial_is_enough_for_three_charts(accuracies: tuple[float, ...]) -> None:
     assert len(alts([trial_of(0, *accuracies)])) == 3

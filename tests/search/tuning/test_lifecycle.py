@@ -1,6 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from search.record import Repeat, Status, read_trials
 from search.trial.checkpoints import pack
 from search.tuning.retries import MAX_FAILURES
@@ -123,3 +125,14 @@ def test_a_sweep_ends_if_its_first_trials_all_fail_in_the_same_way(tmp_path: Pat
         search.fail(str(k), BUG)
     assert search.lifecycle.systematic_failure == "ValueError: boom"
     assert search.suggest("more") == "FINISHED"
+
+
+def test_a_disk_that_fails_while_a_failure_is_recorded_is_not_the_trials_fault(
+    tmp_path: Path,
+) -> None:
+    search = simulated_tune(tmp_path, trials=1)
+    search.suggest("first")
+    (tmp_path / "failures").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="failures"):
+        search.fail("first", BUG)
+    assert isinstance(search.lifecycle.disk_error, OSError)

@@ -88,6 +88,16 @@ def test_rungs_are_rounds_where_an_epoch_has_several(
     assert rule._max_t == 36
 
 
+def test_a_grace_period_longer_than_a_trial_stops_none() -> None:
+    """A time budget may leave a trial fewer epochs than the settings' grace period."""
+    config = SweepConfig.parse({**GIVEN, "asha": {"grace_epochs": 3}, "max_epochs": None})
+    short = config.model_copy(update={"max_epochs": 2})
+    rule = stopping_rule(short, 1, lambda number, report: False, _unasked)
+    falling = [[0.9 - number / 10] * 2 for number in range(5)]
+    records = [live(rule, number, curve, f"ray {number}") for number, curve in enumerate(falling)]
+    assert [len(record.reports) for record in records] == [2] * 5
+
+
 def test_rungs_restored_from_the_journal_equal_those_of_the_sweep(
     records: list[TrialRecord],
 ) -> None:
