@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from trainables.data.scan_results import ScannedImage
 from trainables.listing import Row, SplitName, natural_key, relative_path
@@ -108,17 +110,38 @@ def near_copy_notes(readable: ReadableImages, near_pairs: np.ndarray, root: Path
         f"recompressed or brightened), such as {first} and {second}; where splits or folds are "
         "drawn, near copies stay together."
     ]
-    splits = [row.split for row, _ in readable]
-    both_ways = [*near_pairs.tolist(), *near_pairs[:, ::-1].tolist()]
+    splits, components = splits_to_be(readable), component_numbers(len(readable), near_pairs)
     for split, other in _LEAKS:
-        shared = {a: b for a, b in both_ways if (splits[a], splits[b]) == (split, other)}
+        there: dict[int, int] = {}
+        for k in reversed(range(len(readable))):
+            if splits[k] == other:
+                there[components[k]] = k
+        shared = [k for k, name in enumerate(splits) if name == split and components[k] in there]
         if shared:
-            a = min(shared)
-            share = len(shared) / splits.count(split)
+            examples = (shared[0], there[components[shared[0]]])
+            first, second = (relative_path(readable[k][0].path, root) for k in examples)
             notes.append(
-                f"{share:.0%} of the {split} images ({len(shared)} of {splits.count(split)}) have "
-                f"a near copy in {other}, such as {relative_path(readable[a][0].path, root)} and "
-                f"{relative_path(readable[shared[a]][0].path, root)}; results on {split} will be "
-                f"too good. Move or remove them, or let the splits be drawn."
+                f"{len(shared) / splits.count(split):.0%} of the {split} images ({len(shared)} of "
+                f"{splits.count(split)}) have a near copy in {other}, such as {first} and "
+                f"{second}; results on {split} will be too good. Move or remove them, or let the "
+                "splits be drawn."
             )
     return notes
+
+
+def splits_to_be(readable: ReadableImages) -> list[SplitName | None]:
+    """Given split of each image; train, from which others are drawn, where only others are given.
+
+    All are None if no split is given.
+    """
+    given = [row.split for row, _ in readable]
+    return [split or "train" for split in given] if any(given) else given
+
+
+def component_numbers(count: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> list[int]:
+    """Number of the connected component of each of ``count`` images that ``pairs`` connect."""
+    edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    ones = np.ones(len(edges), dtype=bool)
+    graph = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
+    numbers: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return numbers

@@ -27,8 +27,10 @@ _HASHED_SIDE_PX = 4 * _HASH_SIDE
 _THUMBNAIL_SIDE_PX = 8
 _MIN_CONTRAST = 4.0
 """Standard deviation that a channel of the thumbnail must have; below, the image is too plain."""
-_MAX_BUCKET = 32
-"""Images with one value of a band above which the band says nothing about them."""
+_WINDOW = 32
+"""Largest number of earlier images with one value of a band that an image is compared with.
+
+So many copies of one picture are a chain, and a value that all images have costs little."""
 _HASHES_PER_PART = 50_000
 """Number of hashes that are looked up at a time, to bound the memory of their candidates."""
 _ORIENTATIONS = 8
@@ -83,7 +85,8 @@ def close_hashes(hashes: np.ndarray) -> np.ndarray:
 
     ``hashes`` is ``(n, 32)`` uint8: 16 x 16 bits. Returns ``(m, 2)`` indices, ascending. The hashes
     are indexed by 16 bands of 16 bits (multi-index hashing, Norouzi et al. 2012). A pair is found
-    if one band is equal; of pairs that differ in 20 random bits, 1 in 100 is missed.
+    if one band is equal, and at most `_WINDOW` hashes between the two have its value; of other
+    pairs that differ in 20 random bits, 1 in 100 is missed.
     """
     parts = [slice(k, k + _HASHES_PER_PART) for k in range(0, len(hashes), _HASHES_PER_PART)]
     words = np.ascontiguousarray(hashes).view(np.uint64)
@@ -94,11 +97,11 @@ def close_hashes(hashes: np.ndarray) -> np.ndarray:
         for turned in _orientations(_bits(hashes[part])):
             turned_words = _words(turned)
             for band, keys in zip(index, _bands(turned), strict=True):
-                left, right = band.candidates(keys)
+                left, right = band.candidates(keys, part.start)
                 for used in (1, 4):  # most candidates already differ in the first of 4 words
                     differences = words[left, :used] ^ turned_words[right, :used]
                     distances = np.bitwise_count(differences).sum(axis=1, dtype=np.int64)
-                    keep = (left < right + part.start) & (distances <= MAX_HASH_DISTANCE)
+                    keep = distances <= MAX_HASH_DISTANCE
                     left, right = left[keep], right[keep]
                 found.append(np.stack([left, right + part.start], axis=1))
         found = [np.unique(np.concatenate(found), axis=0)]
@@ -110,24 +113,34 @@ class _BandIndex:
     """Hashes by their value of one band."""
 
     hashes: np.ndarray
-    """Indices of all hashes in the order of their values, ``(n,)`` int64."""
-    starts: np.ndarray
-    """Where the hashes of each value start in ``hashes``, ``(2**16 + 1,)`` int64."""
+    """Indices of all hashes, by value and then ascending, ``(n,)`` int64."""
+    keys: np.ndarray
+    """`_key` of each of ``hashes``, ascending, ``(n,)`` int64."""
 
     @classmethod
     def of(cls, values: np.ndarray) -> Self:
         """Index of ``(n,)`` uint16 values."""
-        counts = np.bincount(values, minlength=2**16)
-        return cls(np.argsort(values, kind="stable"), np.concatenate([[0], np.cumsum(counts)]))
+        order = np.argsort(values, kind="stable")
+        return cls(order, _key(values[order], order, len(values)))
 
-    def candidates(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of an indexed hash, and the position of a value that is equal in this band."""
-        first = self.starts[values]
-        counts = self.starts[values.astype(np.int64) + 1] - first
-        counts[counts > _MAX_BUCKET] = 0
-        right = np.repeat(np.arange(len(values)), counts)
+    def candidates(self, values: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of an indexed hash, and the position of a value that is equal in this band.
+
+        The value at position k is of hash ``start`` + k: it is paired with the last `_WINDOW`
+        indexed hashes before that one.
+        """
+        positions, n = np.arange(len(values)), len(self.hashes)
+        first = np.searchsorted(self.keys, _key(values, 0, n))
+        end = np.searchsorted(self.keys, _key(values, start + positions, n))
+        counts = np.minimum(end - first, _WINDOW)
+        right = np.repeat(positions, counts)
         within = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.hashes[first[right] + within], right
+        return self.hashes[(end - counts)[right] + within], right
+
+
+def _key(values: np.ndarray, indices: np.ndarray | int, n: int) -> np.ndarray:
+    """Numbers that order the values of a band, and equal ones by their indices below ``n``."""
+    return np.asarray(values.astype(np.int64) * n + indices)
 
 
 def correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ def assign_splits(
     for position, name in draw(readable, units, positions, fractions, spec.seed).items():
         splits[position] = name
     drawn = " and ".join(f"{name} {fraction:.0%}" for name, fraction in fractions.items())
-    origin = "all images" if source is None else "the given train images"
+    drawn_once = "the images without a split" if any(given) else "all images"
+    origin = drawn_once if source is None else "the given train images"
     together = "" if units.only_exact_copies else "groups and near copies together, "
     if not any(units.groups):
         together = together.replace("groups and ", "")

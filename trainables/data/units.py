@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from spaces.wording import counted
-from trainables.data.copies import ReadableImages
+from trainables.data.copies import ReadableImages, component_numbers, splits_to_be
 from trainables.data.groups import groups_of_rows
 from trainables.data.near_copies import near_copies
 from trainables.listing import SPLITS, ReadOptions, SplitName, natural_key
@@ -54,9 +52,9 @@ def find_units(readable: ReadableImages, root: Path, options: ReadOptions) -> Un
 def group_notes(readable: ReadableImages, units: Units) -> list[str]:
     """Notes on the number of groups, on images without one, and on groups in two given splits."""
     splits_of: dict[str, set[SplitName]] = defaultdict(set)
-    for (row, _), group in zip(readable, units.groups, strict=True):
-        if group is not None and row.split is not None:
-            splits_of[group].add(row.split)
+    for split, group in zip(splits_to_be(readable), units.groups, strict=True):
+        if group is not None and split is not None:
+            splits_of[group].add(split)
     groups = {group for group in units.groups if group is not None}
     alone = units.groups.count(None)
     notes = [
@@ -86,11 +84,8 @@ def _equal_pairs(values: Sequence[Hashable]) -> list[list[int]]:
 
 def _component_names(digests: Sequence[str], pairs: Iterable[Sequence[int]]) -> tuple[str, ...]:
     """Least digest of each image's component, when ``pairs`` and equal digests are connected."""
-    edges = np.array([*pairs, *_equal_pairs(digests)], dtype=np.int64).reshape(-1, 2)
-    shape = (len(digests), len(digests))
-    graph = coo_matrix((np.ones(len(edges), dtype=bool), (edges[:, 0], edges[:, 1])), shape=shape)
-    _, component = connected_components(graph, directed=False)
+    components = component_numbers(len(digests), [*pairs, *_equal_pairs(digests)])
     least: dict[int, str] = {}
-    for digest, number in zip(digests, component.tolist(), strict=True):
+    for digest, number in zip(digests, components, strict=True):
         least[number] = min(least.get(number, digest), digest)
-    return tuple(least[number] for number in component.tolist())
+    return tuple(least[number] for number in components)

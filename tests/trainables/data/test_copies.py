@@ -44,3 +44,16 @@ def test_the_share_of_test_images_with_a_near_copy_in_train_is_told() -> None:
     readable = [image("a", split="train"), *(image(name, split="test") for name in names)]
     _, note = near_copy_notes(readable, np.array([[0, 2]]), ROOT)
     assert note.startswith("25% of the test images (1 of 4) have a near copy in train, such as t1")
+
+
+def test_images_from_which_train_will_be_drawn_count_as_train() -> None:
+    readable = [image("a"), image("b", split="test"), image("c", split="test")]
+    _, note = near_copy_notes(readable, np.array([[0, 1]]), ROOT)
+    assert note.startswith("50% of the test images (1 of 2) have a near copy in train, such as b")
+
+
+def test_a_chain_of_near_copies_counts_as_a_whole() -> None:
+    """Of many copies of one picture, not every pair is looked at."""
+    readable = [image("a", split="train"), *(image(name, split="test") for name in "bcd")]
+    _, note = near_copy_notes(readable, np.array([[0, 1], [1, 2], [2, 3]]), ROOT)
+    assert note.startswith("100% of the test images (3 of 3) have a near copy in train")

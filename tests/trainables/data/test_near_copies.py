@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from trainables.data.copies import component_numbers
 from trainables.data.near_copies import UNKNOWN, appearance_of, close_hashes, near_copies
 
 
@@ -62,3 +63,13 @@ def test_close_hashes_are_found_in_any_orientation_and_others_are_not() -> None:
     bits[399] = bits[0].T ^ flips.reshape(16, 16)
     hashes = np.packbits(bits.reshape(400, 256), axis=1)
     assert close_hashes(hashes).tolist() == [[0, 399]]
+
+
+def test_any_number_of_copies_of_one_picture_is_connected() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.random((4, 256)) < 0.5
+    frames = np.repeat(bits, 100, axis=0) ^ (rng.random((400, 256)) < 0.02)
+    pairs = close_hashes(np.packbits(frames, axis=1))
+    numbers = component_numbers(400, pairs)
+    assert [len(set(numbers[k : k + 100])) for k in range(0, 400, 100)] == [1, 1, 1, 1]
+    assert len(set(numbers)) == 4

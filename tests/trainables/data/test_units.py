@@ -37,6 +37,12 @@ def test_groups_across_given_splits_are_named_with_their_number() -> None:
     assert "1 of 1 groups have images in several of the given splits" in second
 
 
+def test_a_group_of_test_images_and_of_images_without_a_split_is_in_several_splits() -> None:
+    readable = [image("p1_a"), image("p1_b", split="test")]
+    units = find_units(readable, Path("/root"), ReadOptions(group_by="p[0-9]"))
+    assert "such as 'p1' in train and test" in group_notes(readable, units)[1]
+
+
 def test_an_expression_that_matches_no_path_is_refused() -> None:
     with pytest.raises(DataError, match="matches none of the 1 paths"):
         find_units([image("a")], Path("/root"), ReadOptions(group_by="dog"))
