@@ -20,7 +20,12 @@ def check_space(space: "SearchSpace") -> None:
     for field in ("backbone", "image_size"):  # a sweep prepares every value before it starts
         if any(isinstance(c.dimension, Range) for c in cases_of(field, space.dimensions[field])):
             raise SpaceError(f"{field} needs choices or a value, not a range.")
-    problems = [*_wrong_values(space), *_without_effect(space), *_wrong_starts(space)]
+    problems = [
+        *_wrong_values(space),
+        *_impossible_probes(space),
+        *_without_effect(space),
+        *_wrong_starts(space),
+    ]
     if problems:
         raise SpaceError.of(dict.fromkeys(problems))
 
@@ -49,6 +54,26 @@ def _problems_of(field: str, dim: AnyDimension, start: Mapping[str, object]) -> 
             TrialParams.parse({**start, "image_size": 224, field: value})
         except SpaceError as error:
             yield from (line for line in str(error).splitlines() if line.startswith(field))
+
+
+def _impossible_probes(space: "SearchSpace") -> Iterator[str]:
+    """Fields that must be 0 where the head is solved, but may differ in a space whose head varies.
+
+    A space of probes alone has its values checked one by one.
+    """
+    heads = {v for c in cases_of("head", space.dimensions["head"]) for v in c.dimension.extremes}
+    if not {"trained", "solved"} <= heads:
+        return
+    for field in ("unfreeze", "augment", "head_hidden"):
+        for case in cases_of(field, space.dimensions[field]):
+            heads_of_case = case.when.allowed.get("head") if case.when else None
+            is_for_probes = heads_of_case is None or heads_of_case.contains("solved")
+            if is_for_probes and set(case.dimension.extremes) != {0}:
+                yield (
+                    f"{field} must be 0 where head is solved; give it the condition when = "
+                    '{ head = "trained" }, or fix head and write a start with head = "solved".'
+                )
+                break
 
 
 def _without_effect(space: "SearchSpace") -> Iterator[str]:

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from spaces import SearchSpace, SpaceError
@@ -57,3 +59,28 @@ def test_a_probe_may_start_a_space_but_is_no_choice() -> None:
     assert space(starts=[{"head": "solved"}]).recipes == ({"head": "solved"},)
     with pytest.raises(SpaceError, match="head can be solved only with unfreeze, augment and"):
         space(head={"choices": ["trained", "solved"]})
+
+
+def test_a_head_that_varies_needs_fields_that_are_zero_where_it_is_solved() -> None:
+    table: dict[str, object] = {
+        "backbone": "test_efficientnet",
+        "head": {"choices": ["trained", "solved"]},
+        "unfreeze": {"choices": [0.0, 0.5]},
+        "augment": 0,
+    }
+    with pytest.raises(SpaceError, match=r"^unfreeze must be 0 where head is solved; give it"):
+        SearchSpace.from_table(table, name="mine")
+    table["unfreeze"] = {"choices": [0.0, 0.5], "when": {"head": "trained"}}
+    conditional, rng = SearchSpace.from_table(table, name="mine"), random.Random(0)
+    points = [
+        conditional.params(
+            conditional.draw(lambda case, dim: rng.choice(dim.choices)),  # type: ignore[union-attr]
+            native_image_size={"test_efficientnet": 32},
+        )
+        for _ in range(40)
+    ]
+    assert {(point.head, point.unfreeze) for point in points} == {
+        ("trained", 0.0),
+        ("trained", 0.5),
+        ("solved", 0.0),
+    }

@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
+from spaces.errors import first_line
 from trainables.images.dicom import read_dicom
 from trainables.images.image_file import read_image_file
 from trainables.images.image_formats import GIT_LFS_POINTER, HEAD_BYTES, sniff_format
@@ -90,7 +91,19 @@ def decode(content: bytes, *, side: int | None = None) -> DecodedImage:
 
 
 def decode_for_sides(content: bytes, sides: Sequence[int | None]) -> list[DecodedImage]:
-    """What `decode` gives for each of ``sides``; decodes once where that is the same image."""
+    """What `decode` gives for each of ``sides``; decodes once where that is the same image.
+
+    Raises one of `IMAGE_ERRORS`, whatever the library of a format raises.
+    """
+    try:
+        return _decode_for_sides(content, sides)
+    except (*IMAGE_ERRORS, MemoryError):
+        raise
+    except Exception as error:  # such as RuntimeError of AVIF, and zlib.error of DICOM
+        raise ValueError(first_line(error)) from error
+
+
+def _decode_for_sides(content: bytes, sides: Sequence[int | None]) -> list[DecodedImage]:
     file_format = sniff_format(content[:HEAD_BYTES])
     if file_format == "DICOM":
         pixels, frames = read_dicom(content)

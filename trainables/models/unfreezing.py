@@ -22,8 +22,7 @@ def backbone_groups(model: nn.Module) -> list[list[str]]:
     """
     head = head_names(model)
     if hasattr(model, "group_matcher"):
-        matcher: Any = model.group_matcher
-        by_number = group_parameters(model, matcher(coarse=False))
+        by_number = group_parameters(model, _matcher_without_heads(model, head))
         groups = [by_number[number] for number in sorted(by_number)]
     else:
         number_of = auto_group_layers(model)
@@ -31,6 +30,22 @@ def backbone_groups(model: nn.Module) -> list[list[str]]:
         groups = [[name for name in number_of if number_of[name] == k] for k in numbers]
     without_head = [[name for name in group if not is_inside(name, head)] for group in groups]
     return [group for group in without_head if group]
+
+
+def _matcher_without_heads(model: nn.Module, head: Iterable[str]) -> Any:
+    """The model's ``group_matcher``, made while single layers stand in for its heads.
+
+    Those of Inception look for a head of one layer, and fail where we have added a hidden one.
+    """
+    heads = {name: model.get_submodule(name) for name in head}
+    for name in heads:
+        model.set_submodule(name, nn.Identity())
+    try:
+        matcher: Any = model.group_matcher
+        return matcher(coarse=False)
+    finally:
+        for name, layer in heads.items():
+            model.set_submodule(name, layer)
 
 
 def unfrozen_group_count(model: nn.Module, unfreeze: float) -> int:

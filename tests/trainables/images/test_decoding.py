@@ -78,6 +78,30 @@ def test_a_truncated_file_raises_an_error(photo: Image.Image, cut: int) -> None:
         read_rgb(saved(photo)[:cut])
 
 
+@pytest.mark.parametrize("kind", ["avif", "heif"])
+def test_a_damaged_file_of_a_newer_format_raises_an_error_that_readers_expect(
+    photo: Image.Image, kind: str
+) -> None:
+    """Decoders of these formats raise errors of many kinds."""
+    if kind == "heif":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    content, failures = saved(photo.resize((64, 64)), kind), 0
+    for start in range(0, len(content), max(1, len(content) // 20)):
+        damaged = content[:start] + bytes(64) + content[start + 64 :]
+        try:
+            decode(damaged)
+        except IMAGE_ERRORS:
+            failures += 1
+    assert failures > 0
+
+
+def test_a_deflated_dicom_file_that_was_cut_raises_an_error_that_readers_expect() -> None:
+    pydicom = pytest.importorskip("pydicom")
+    content = Path(pydicom.data.get_testdata_file("image_dfl.dcm")).read_bytes()
+    with pytest.raises(IMAGE_ERRORS):
+        decode(content[: len(content) // 2])
+
+
 def test_a_twelve_bit_image_is_not_black() -> None:
     levels = np.linspace(0, 4095, 400).reshape(20, 20).astype(np.uint16)
     for kind in ("png", "tiff"):

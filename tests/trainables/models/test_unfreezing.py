@@ -3,10 +3,13 @@ import pytest
 import torch
 from torch import nn
 
+from spaces import TrialParams
 from tests.support.models import untrained_model
 from trainables.models import (
     Preprocessing,
+    Weights,
     backbone_groups,
+    build_model,
     head_names,
     set_train_mode,
     trainable_share,
@@ -44,6 +47,20 @@ def test_groups_and_head_cover_every_parameter_once(family: nn.Module) -> None:
     assert len(grouped) == len(set(grouped))
     assert rest
     assert all(name.startswith(head) for name in rest)
+
+
+@pytest.mark.parametrize("backbone", ["inception_v3", "inception_resnet_v2"])
+def test_a_hidden_layer_in_the_head_leaves_the_groups_of_the_backbone(backbone: str) -> None:
+    plain, hidden = (
+        build_model(
+            TrialParams(backbone=backbone, image_size=299, head_hidden=width),
+            Weights(backbone, "none", None),
+            3,
+        )
+        for width in (0, 8)
+    )
+    assert backbone_groups(hidden) == backbone_groups(plain)
+    assert isinstance(hidden.get_submodule(head_names(hidden)[0]), nn.Sequential)
 
 
 def test_unfreeze_fractions_range_from_the_head_alone_to_the_whole_model(family: nn.Module) -> None:
