@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from spaces import DataError
+from spaces.wording import counted
 from trainables.archives import ArchiveSource, has_archives
 from trainables.data.classes import class_names
 from trainables.data.groups import groups_of_rows
 from trainables.data.split_spec import SplitSpec, refuse_small_classes
+from trainables.files import printable
 from trainables.folders import FolderSource
 from trainables.images import is_image
 from trainables.listing import DataSource, Listing, ReadOptions, reconcile_labels
@@ -42,6 +44,7 @@ def read_source(
     """
     source = _source_of(data.absolute() if isinstance(data, Path) else data, cache, options)
     listing = source.read(options, progress)
+    _refuse_names_that_are_not_utf8(listing)
     return reconcile_labels(listing, merge=options.merge_labels)
 
 
@@ -63,11 +66,22 @@ def check_source(
     listing = _source_of(data, cache, options).check(options)
     if listing is None:
         return
+    _refuse_names_that_are_not_utf8(listing)
     rows = reconcile_labels(listing, merge=options.merge_labels).rows
     class_names(rows)
     groups = groups_of_rows(rows, listing.root, options)
     units = [row.path if group is None else group for row, group in zip(rows, groups, strict=True)]
     refuse_small_classes(rows, units, split, has_groups=any(groups))
+
+
+def _refuse_names_that_are_not_utf8(listing: Listing) -> None:
+    """Raise `DataError` if the tables of a sweep could not hold the path or label of an image."""
+    named = ((str(row.path), f"{row.path} {row.label}") for row in listing.rows)
+    if wrong := [path for path, names in named if printable(names) != names]:
+        raise DataError(
+            f"The paths or classes of {counted(len(wrong), 'image')} are not UTF-8, such as "
+            f"{printable(wrong[0])}; rename them, or leave them out with --ignore."
+        )
 
 
 def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSource:

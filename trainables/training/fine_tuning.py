@@ -1,7 +1,6 @@
 """`FineTuning`: one fine-tune, round by round. Does not need Ray."""
 
 import gc
-import logging
 import math
 import resource
 import sys
@@ -35,15 +34,13 @@ from trainables.models import (
 from trainables.training.early_stopping import EarlyStopping
 from trainables.training.evaluate import logits_of, to_float16
 from trainables.training.head_start import HeadStart, head_of, set_head
-from trainables.training.linear_probe import NoLinearProbeError, fit_probe
+from trainables.training.linear_probe import fit_probe
 from trainables.training.loss import Loss
 from trainables.training.lr_schedule import LearningRate
 from trainables.training.round_report import RoundReport
 from trainables.training.settings import ComputeSettings, FineTuneSettings
 from trainables.training.team import ALONE, Team
 from trainables.training.training_steps import TrainingSteps
-
-_log = logging.getLogger("finesweep")
 
 _STEPS_BETWEEN_LOSS_CHECKS = 16
 """Optimizer steps between two checks that the loss is finite: each check waits for the GPU."""
@@ -295,12 +292,8 @@ class FineTuning:
                     settings=FineTuneSettings(max_epochs=1),
                     compute=start.compute,
                 )
-                try:
-                    probe._solve_head()
-                    head = head_of(probe.model)
-                except NoLinearProbeError as error:
-                    _log.info("the head begins at zero: %s", error)
-                    head = {}
+                probe._solve_head()
+                head = head_of(probe.model)
                 start.keep(head)
                 del probe
                 if self.device.type == "cuda":

@@ -76,7 +76,7 @@ class HeadStart:
         return FileLock(file.with_suffix(".lock"))
 
     def read(self) -> Head | None:
-        """The head, if it was kept; it is empty if the model has no linear probe."""
+        """The head, if it was kept."""
         file = self._file
         try:
             return load_file(file) if file and file.exists() else None

@@ -5,6 +5,7 @@ with an L2 penalty. scikit-learn solves it by L-BFGS in seconds. The penalty is 
 least cross-validated loss on the training images.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -57,10 +58,6 @@ class LinearHead:
         return float(cross_entropies(self.logits(features), labels).mean())
 
 
-class NoLinearProbeError(Exception):
-    """A model's head has no linear probe; the message says why."""
-
-
 def fit_probe(
     model: nn.Module,
     images: FeatureLoader,
@@ -71,9 +68,9 @@ def fit_probe(
 ) -> float:
     """Set the head of ``model`` to its linear probe on ``images``; returns its mean loss on them.
 
-    A model with several classifier layers gets a probe in each. ``balanced`` and ``seed`` are those
-    of `solve_head`. Raises `NoLinearProbeError` if a classifier layer reads more than one vector of
-    an image.
+    A model with several classifier layers gets a probe in each. One that reads several vectors of
+    an image, such as VOLO's auxiliary head, has none and becomes zero. ``balanced`` and ``seed``
+    are those of `solve_head`.
     """
     inputs: dict[str, list[np.ndarray]] = {name: [] for name in head_names(model)}
 
@@ -88,16 +85,16 @@ def fit_probe(
     labels, losses = images.images.labels, []
     for name, layer in layers.items():
         features = np.concatenate(inputs[name])
-        if (vectors := features.shape[1] // layer.weight[0].numel()) != 1:
-            raise NoLinearProbeError(
-                f"a linear probe reads one vector of an image, and the layer {name} reads {vectors}"
-            )
+        if features.shape[1] != layer.weight[0].numel():
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            continue
         head = solve_head(features, labels, num_classes, balanced=balanced, seed=seed)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(head.weight).view_as(layer.weight))
             layer.bias.copy_(torch.from_numpy(head.bias))
         losses.append(head.loss(features, labels))
-    return float(np.mean(losses))
+    return float(np.mean(losses)) if losses else math.log(num_classes)
 
 
 def solve_head(

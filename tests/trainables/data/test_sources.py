@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_labels_splits_and_groups_are_checked_before_an_image_is_opened(tmp_path
         check_source(tmp_path / "grouped", cache=tmp_path, options=ReadOptions(group_by="q[0-9]"))
     with pytest.raises(DataError, match="Class 'a' has 1 group of images to be split"):
         check_source(tmp_path / "grouped", cache=tmp_path, options=ReadOptions(group_by="p"))
+
+
+@pytest.mark.parametrize("name", [b"cat/caf\xe9.png", b"caf\xe9/0.png"])
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path, name: bytes) -> None:
+    folder = tmp_path / "images"
+    for number in range(9):
+        for label in ("cat", "dog"):
+            save_image(folder / label / f"{label}{number}.png")
+    save_image(folder / os.fsdecode(name))
+    refusal = r"of 1 image are not UTF-8, such as .*caf\\xe9"
+    with pytest.raises(DataError, match=refusal):
+        check_source(folder, cache=tmp_path)
+    with pytest.raises(DataError, match=refusal):
+        read_source(folder, cache=tmp_path)

@@ -284,20 +284,23 @@ def test_a_head_may_start_at_the_linear_probe_of_its_backbone(begin: Any, saved:
     assert again.run_round().train_loss == moved.run_round().train_loss
 
 
-def test_a_head_without_a_linear_probe_starts_at_zero(
-    begin: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_of_two_heads_the_one_that_reads_many_vectors_has_no_probe_and_stays_at_zero(
+    begin: Any, tmp_path: Path
 ) -> None:
     """VOLO's auxiliary classifier reads the vectors of all patches."""
     file = tmp_path / "volo.safetensors"
     model = untrained_model("volo_d1_224", image_size=32)
     save_file(model.state_dict(), file)
     volo = {"backbone": "volo_d1_224", "weights": Weights("volo_d1_224", "saved", file)}
+    probe = begin(**volo, **PROBE)
+    (report,) = finetune(probe)
+    assert report.val_loss < math.log(3)
+    heads = head_of(probe.model)
+    assert heads["head.weight"].any()
+    assert not heads["aux_head.weight"].any()
     tuning = begin(**volo, unfreeze=0.0, augment=0.0, learning_rate=1e-12, cache=tmp_path)
-    with caplog.at_level("INFO", "finesweep"):
-        tuning._start_head(tuning._head_start)
-    assert "the head begins at zero: a linear probe reads one vector of an image" in caplog.text
-    assert not any(head.any() for head in head_of(tuning.model).values())
-    assert tuning._head_start.read() == {}, "and later trials know it"
+    tuning.run_round()
+    assert tuning.logits == pytest.approx(probe.logits, abs=1e-3)
 
 
 def test_a_hidden_or_untrained_head_starts_at_zero(begin: Any, saved: Weights) -> None:
