@@ -152,6 +152,11 @@ class Sweep:
             raise ConfigError(
                 f"trials is {self.config.trials}, but {begun} have begun; give {begun} or more."
             )
+        if self._search_on and begun == self.config.trials:
+            _log.warning(
+                "all %d trials of the search have begun, so a new limit adds none; --trials N does",
+                begun,
+            )
         prepared = self._prepare(recorded_in=self.paths)
         dataset = prepared.plan.survey.dataset
         dataset.write(self.paths.dataset, self.paths.split)  # the files may have moved
@@ -234,8 +239,9 @@ class Sweep:
         finalization, validation = FinalizationTime(job, resources.cpus), job.validation
 
         def seconds_after_search(trials: Sequence[TrialRecord]) -> float:
-            workers = resources.concurrent
-            repeats = seconds_of_pending_repeats(trials, self.config, validation, workers=workers)
+            repeats = seconds_of_pending_repeats(
+                trials, self.config, validation, resources.share_held
+            )
             return repeats + finalization.seconds(trials)
 
         with self._clock.stage("search"):

@@ -216,6 +216,8 @@ class SweepConfig(  # pydantic takes the fields of the last base first
                 f"asha.grace_epochs ({self.asha.grace_epochs:g}) must not be above max_epochs "
                 f"({self.epochs}); lower grace_epochs, or set stopping to none."
             )
+        if self.prior and self.sampler == "grid":
+            yield "prior has no effect with the sampler grid, which tries all points; leave it out."
         if self.group_column and self.group_by:
             yield "group_column and group_by can't be given together; leave one of them out."
         fitted = [name for name in ("calibrate", "sensitivity") if getattr(self, name)]

@@ -28,8 +28,8 @@ def export_seconds(formats: Sequence[Format]) -> float:
 class FinalizationTime:
     """Estimates how long the final model takes, from the times of the trials so far.
 
-    A retraining computes the frozen prefix in every epoch. It has the training and validation
-    images, and on a CPU all cores.
+    A retraining keeps no features: it computes the frozen prefix in every epoch. It trains on the
+    training and validation images, on a CPU with all cores.
     """
 
     job: TrialJob
@@ -62,13 +62,19 @@ class FinalizationTime:
         more_images = images / (images_per_epoch(config, dataset) * folds)
         rounds = best.reports[: last.round]
         trained = sum(r.seconds - r.prefix_seconds - r.evaluate_seconds for r in rounds)
-        prefix = _prefix_seconds(best, scored) / folds
-        member = more_images * trained + len(rounds) * prefix
-        # 2. Its test.
+        prefix = _prefix_seconds_per_image(best, scored)
+        member = more_images * trained + last.epoch * images * prefix
+        # 2. Its test, once more for each view that test-time flips average.
         evaluated = max(r.evaluate_seconds for r in rounds) / validated
-        member += len(dataset.rows("test")) * (evaluated + prefix / images)
+        passes = 1 + {"none": 0, "horizontal": 2, "both": 3}[config.test_time_flips]
+        member += passes * len(dataset.rows("test")) * (evaluated + prefix)
         # 3. The linear probe.
-        probes = [sum(r.seconds for r in t.reports) for t in scored if t.params.head == "solved"]
+        probes = [
+            sum(r.seconds - r.prefix_seconds for r in t.reports)
+            + images * _prefix_seconds_per_image(t, scored)
+            for t in scored
+            if t.params.head == "solved"
+        ]
         return config.ensemble * member + max(probes, default=0.0)
 
     @property
@@ -84,11 +90,11 @@ class FinalizationTime:
         return math.sqrt(max(1.0, more_cores))
 
 
-def _prefix_seconds(best: TrialRecord, scored: Sequence[TrialRecord]) -> float:
-    """Seconds of a round in which none of the prefix's outputs were kept; an upper bound.
+def _prefix_seconds_per_image(trial: TrialRecord, scored: Sequence[TrialRecord]) -> float:
+    """Seconds of the frozen prefix for an image; an upper bound, and 0 if no trial knows.
 
     Trials of the same backbone and image size tell, also those with a longer prefix.
     """
-    key = (best.params.backbone, best.params.image_size)
+    key = (trial.params.backbone, trial.params.image_size)
     alike = [t for t in scored if (t.params.backbone, t.params.image_size) == key]
-    return max(report.prefix_seconds for trial in alike for report in trial.reports)
+    return max(report.prefix_seconds_per_image for each in alike for report in each.reports)

@@ -1,5 +1,6 @@
 """Initial points of a sweep: given points, a grid, the best of earlier sweeps, starting points."""
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
@@ -9,6 +10,8 @@ from search.config import SweepConfig
 from search.ranking import trial_table
 from search.record import SweepPaths, TrialRecord, load_sweep_config, read_trials
 from spaces import ConfigError, SearchSpace, TrialParams, grid_points
+
+_log = logging.getLogger("finesweep")
 
 POINTS_PER_SWEEP = 3
 """Largest number of points taken from each earlier sweep."""
@@ -100,6 +103,8 @@ def prior_points(
         paths = SweepPaths.existing(sweep, results_dir)
         trials, metric = read_trials(paths.journal), load_sweep_config(paths).metric
         best_of_each.append(best_points(trials, metric, space, native_sizes))
+        if not best_of_each[-1]:
+            _log.warning("the prior sweep %s has no point with a backbone of this space", sweep)
     return interleave(best_of_each)
 
 

@@ -7,7 +7,7 @@ standard error of the best score.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from search.config import SweepConfig, Validation
@@ -51,15 +51,18 @@ def pending_repeats(
 
 
 def seconds_of_pending_repeats(
-    trials: Sequence[TrialRecord], config: SweepConfig, validation: Validation, *, workers: int
+    trials: Sequence[TrialRecord],
+    config: SweepConfig,
+    validation: Validation,
+    share_held: Callable[[TrialParams], float],
 ) -> float:
-    """Expected time in which so many workers run the `pending_repeats`."""
+    """Expected time of the `pending_repeats`; a trial holds a share of the whole cluster."""
     by_number = {trial.number: trial for trial in trials}
-    seconds = [
-        _repeat_seconds(by_number[repeat.of], config.metric)
-        for repeat in pending_repeats(trials, config, validation)
-    ]
-    return max(sum(seconds) / workers, max(seconds, default=0.0))
+    repeated = [by_number[repeat.of] for repeat in pending_repeats(trials, config, validation)]
+    seconds = [_repeat_seconds(trial, config.metric) for trial in repeated]
+    shares = [share_held(trial.params) for trial in repeated]
+    side_by_side = sum(share * each for share, each in zip(shares, seconds, strict=True))
+    return max(side_by_side, max(seconds, default=0.0))
 
 
 def confirmed_scores(trials: Sequence[TrialRecord], metric: str) -> dict[int, list[float]]:

@@ -15,6 +15,9 @@ _SHARE_AFTER_SEARCH = 0.1
 """Least share of the time budget that is left for what follows the search."""
 _SECONDS_BETWEEN_ESTIMATES = 2.0
 """Least time between two estimates of what follows the search, which read all trials."""
+_LATE_TRIALS = 3
+"""Number of trials that may begin, one after another, although no time is left for them: as long as
+none has a score, there is no model to hand over."""
 _SHARE_FOR_ESTIMATES = 0.05
 """Largest share of the driver's time that the estimates may take."""
 
@@ -37,7 +40,8 @@ class Budget:
     """A `TrialObserver` that compares the cost and the scores of a search to limits.
 
     The search ends so early that what follows it ends before the deadline. Trials that run at the
-    deadline go on until one has a score, so that there is always a model to hand over. GPU hours
+    deadline go on until one has a score, and if none runs, a few may still begin, so that there is
+    a model to hand over. GPU hours
     and scores of earlier runs of the sweep count, because their rounds are replayed to observers.
     GPU hours are summed over reported rounds. Repeats count for no limit.
 
@@ -66,6 +70,8 @@ class Budget:
         self._first_rounds: list[float] = []
         """Seconds of the first round of each fine-tune; linear probes are faster."""
         self._probes: set[int] = set()
+        self._alive: set[int] = set()
+        """Trials of the search that have begun and not ended."""
         self._is_scored = self._target_reached = False
 
     def begin(self, number: int, params: TrialParams, repeat: Repeat | None = None) -> None:
@@ -73,6 +79,7 @@ class Budget:
         if repeat is not None:
             return
         self._shares[number], self._gpu_seconds[number] = self._gpus(params), 0.0
+        self._alive.add(number)
         if params.head == "solved":
             self._probes.add(number)
 
@@ -93,7 +100,8 @@ class Budget:
         """Do nothing: `report` has counted every round."""
 
     def end(self, number: int, status: Status) -> None:
-        """Do nothing: `report` has counted every round."""
+        """Note that a trial has ended; `report` has counted every round."""
+        self._alive.discard(number)
 
     @property
     def seconds_left(self) -> float:
@@ -117,7 +125,10 @@ class Budget:
     def closed(self) -> str | None:
         """Reason why no trial of the search may begin any more, as text for users; else None."""
         needed = median(self._first_rounds) if self._first_rounds else 0.0
-        return self._reached or (self._no_time if self.seconds_left <= needed else None)
+        if self._reached or self.seconds_left > needed:
+            return self._reached
+        is_late = self._is_scored or self._alive or len(self._shares) >= _LATE_TRIALS
+        return self._no_time if is_late else None
 
     def has_time_for(self, seconds: float) -> bool:
         """Whether a round of so many seconds that begins now ends before the search must."""

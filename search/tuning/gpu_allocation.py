@@ -79,6 +79,12 @@ class Resources:
         """Share of a GPU that a trial holds."""
         return self.shares.get(MemoryCase.of(params), self.gpus)
 
+    def share_held(self, params: TrialParams) -> float:
+        """Share of all machines that a trial holds while it runs."""
+        smallest = min(self.shares.values(), default=self.gpus)
+        times = self.gpus_of(params) / smallest if smallest else 1.0
+        return min(1.0, times / self.concurrent)
+
     def request_for(
         self, params: TrialParams, avoid: Sequence[str] = ()
     ) -> tune.PlacementGroupFactory:
@@ -160,25 +166,29 @@ def measure_shares(
     table = MemoryTable.of(config.cache_dir)
     by_key = {job.memory_case(params): params for params in trials}
 
-    def measure(keys: Sequence[str]) -> GpuPeak | None:
-        peak = None
+    memory: dict[str, float] = {}
+    """Memory in MiB of each kind of GPU that was measured on, by name."""
+
+    def measured(key: str) -> float:
+        """Largest peak of a kind of trial on these GPUs; 0 if it was not measured."""
+        return max((table.read(gpu).get(key, 0.0) for gpu in memory), default=0.0)
+
+    def measure(keys: Sequence[str]) -> None:
         for key, peak in zip(keys, probe(job, [by_key[key] for key in keys]), strict=False):
+            memory[peak.gpu] = peak.total_mib
             if peak.mib > table.read(peak.gpu).get(key, 0.0):  # keep an estimate raised after
                 table.put(peak.gpu, key, peak.mib)  # a trial ran out of memory
-        return peak
 
-    first = measure(list(by_key)[:1])
-    if first is None:
+    measure(list(by_key)[:1])
+    if not memory:
         _log.warning("Ray lists GPUs, but workers see none; every trial holds a whole GPU")
         return resources
-    measured = table.read(first.gpu)
-    measure([key for key in by_key if key not in measured])
-    measured = table.read(first.gpu)
+    measure([key for key in by_key if not measured(key)])
     shares: dict[MemoryCase, float] = {}
     for key, params in by_key.items():
-        case = MemoryCase.of(params)
-        shares[case] = share_of(measured[key], first.total_mib)
-        _log.info("%s: %.0f MiB, %g of a GPU", case, measured[key], shares[case])
+        case, mib = MemoryCase.of(params), measured(key)
+        shares[case] = share_of(mib, min(memory.values()))
+        _log.info("%s: %.0f MiB, %g of a GPU", case, mib, shares[case])
     sized = replace(resources, shares=shares)
     fits = sized.capacity(live_nodes())
     return replace(sized, concurrent=min(config.concurrent or fits, fits))

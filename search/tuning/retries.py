@@ -4,7 +4,7 @@ A trial is retried after the failure of a machine, and once after an exception o
 that raises the same exception again is given up.
 """
 
-from collections import Counter
+import re
 from dataclasses import dataclass
 
 MAX_FAILURES = 5
@@ -18,13 +18,18 @@ class Failure:
     """One failure of a trial."""
 
     cause: str
-    """Cause in one line. Failures with the same line have the same cause."""
+    """Cause in one line."""
     text: str
     """Whole message, such as a traceback."""
     is_exception: bool
     """Whether the trial's own code raised it; False if a worker or machine was lost."""
     ip: str = ""
     """IP address of the machine where it happened; empty if unknown."""
+
+    @property
+    def kind(self) -> str:
+        """The cause without numbers, such as free memory or process ids; equal for equal causes."""
+        return re.sub(r"\d+(\.\d+)?", "#", self.cause)
 
 
 class Retries:
@@ -33,8 +38,8 @@ class Retries:
     def __init__(self) -> None:
         self._failures: dict[int, list[Failure]] = {}
         """Failures of each trial since the last round that it finished."""
-        self._given_up: Counter[str] = Counter()
-        """Number of trials given up, by cause."""
+        self._given_up: dict[str, list[str]] = {}
+        """Causes of the trials given up, by their kind."""
         self._any_round = False
 
     def went_well(self, number: int) -> None:
@@ -49,11 +54,11 @@ class Retries:
         machine's. It is also given up after `MAX_FAILURES` failures without a round.
         """
         before = self._failures.setdefault(number, [])
-        raised_again = failure.is_exception and any(failure.cause == f.cause for f in before)
+        raised_again = failure.is_exception and any(failure.kind == f.kind for f in before)
         before.append(failure)
         if not (raised_again and own_fault) and len(before) < MAX_FAILURES:
             return True
-        self._given_up[failure.cause] += 1
+        self._given_up.setdefault(failure.kind, []).append(failure.cause)
         return False
 
     @property
@@ -61,5 +66,5 @@ class Retries:
         """Cause for which `SYSTEMATIC_FAILURES` trials were given up before any round finished."""
         if self._any_round or not self._given_up:
             return None
-        cause, count = self._given_up.most_common(1)[0]
-        return cause if count >= SYSTEMATIC_FAILURES else None
+        causes = max(self._given_up.values(), key=len)
+        return causes[0] if len(causes) >= SYSTEMATIC_FAILURES else None

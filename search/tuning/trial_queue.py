@@ -22,6 +22,9 @@ from trainables.training import merit
 
 _log = logging.getLogger("finesweep")
 
+_NEED_ALL_VALUES = ("gp", "cmaes")
+"""Samplers of Optuna that search only the parameters that every completed trial has."""
+
 
 class TrialQueue:
     """Begins the trials that the journal does not have yet."""
@@ -134,13 +137,14 @@ class TrialQueue:
     def _begin_at(self, params: TrialParams) -> int:
         """Begin a trial at a point; returns its number.
 
-        Optuna gets the values of the open parameters that it could have drawn. Of a linear probe it
-        gets the nearest point of the space, and the defaults of parameters that mean nothing there:
-        some of its samplers propose only parameters that every trial has.
+        Optuna gets the values of the open parameters that it could have drawn. Of a linear probe,
+        and for `_NEED_ALL_VALUES`, it gets the nearest point of the space, and the defaults of
+        parameters that mean nothing there.
         """
         space, sizes = self._prepared.space, self._prepared.native_image_size
         is_probe = params.head == "solved"
-        nearest = space.nearest(params, native_image_size=sizes) if is_probe else None
+        needs_all = is_probe or self._prepared.config.sampler in _NEED_ALL_VALUES
+        nearest = space.nearest(params, native_image_size=sizes) if needs_all else None
         values = space.sampler_values(nearest or params, native_image_size=sizes)
         if nearest:
             default = space.params({"backbone": params.backbone}, native_image_size=sizes)

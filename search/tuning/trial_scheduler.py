@@ -160,7 +160,10 @@ class FreezeThaw(Asha):
         if record.status != "running" or record.repeat is not None or not record.reports:
             return stopped
         last = record.reports[-1]
-        return not last.is_last and (stopped or self._is_asked_after(last.round))
+        if last.is_last or not self._is_asked_after(last.round):
+            return stopped and not last.is_last
+        goes_on = self._should_go_on(record.number, last)
+        return stopped if goes_on is None else not goes_on
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide as ``should_go_on`` does; as ASHA does where that can't be told."""

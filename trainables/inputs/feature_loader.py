@@ -69,9 +69,23 @@ class FeatureLoader:
         self._width = sum(math.prod(shape) for shape in split.feature_shapes)
         self.seconds = 0.0
         """Seconds spent so far on computing features; on a GPU, only on launching kernels."""
+        self._computed = 0
+        """Number of images whose features were computed so far."""
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def seconds_per_image(self) -> float:
+        """Seconds of computing an image's features, by this loader or by those that stored them.
+
+        0 if this is unknown.
+        """
+        if not self._computed:
+            return self._store.read_seconds(self._key_of_features) if self._store else 0.0
+        measured = self.seconds / self._computed
+        if self._store:
+            self._store.write_seconds(self._key_of_features, measured)
+        return measured
 
     def batches(
         self, batches: Sequence[np.ndarray], views: Views | None = None, epoch_index: int = 0
@@ -161,6 +175,7 @@ class FeatureLoader:
         ):
             features = self.split.prefix(normalise(images, self._preprocessing))
         self.seconds += time.perf_counter() - began
+        self._computed += len(rows)
         return tuple(feature.float() for feature in features)
 
     def _block(self, views: Views, level: int, view: int) -> FeatureBlock | None:
@@ -168,15 +183,21 @@ class FeatureLoader:
         assert self._store is not None
         block_id = views.block_id(level, view)
         if block_id not in self._blocks:
-            preprocessing = self._preprocessing
             key = hashlib.blake2b(digest_size=12)
-            key.update(f"{self.images.store.key} {self.split.fingerprint} ".encode())
-            key.update(f"{self._autocast} {self._device.type} {preprocessing} {block_id} ".encode())
-            key.update(f"{_FORMAT} torch {torch.__version__} timm {timm.__version__} ".encode())
+            key.update(f"{self._key_of_features} {block_id} ".encode())
             key.update(self._block_rows.tobytes())
             block = self._store.open(key.hexdigest(), len(self._block_rows), self._width)
             self._blocks[block_id] = block
         return self._blocks[block_id]
+
+    @property
+    def _key_of_features(self) -> str:
+        """All that the features of an image depend on, beside its view."""
+        return (
+            f"{self.images.store.key} {self.split.fingerprint} {self._autocast} "
+            f"{self._device.type} {self._preprocessing} {_FORMAT} torch {torch.__version__} "
+            f"timm {timm.__version__}"
+        )
 
     def _flatten(self, features: Features) -> torch.Tensor:
         """``(n, width)`` features, one row per image; feature maps have channels last."""

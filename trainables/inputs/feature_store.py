@@ -1,8 +1,11 @@
 """`FeatureStore`: features of frozen prefixes, kept on disk and shared by trials and sweeps."""
 
+import hashlib
+import json
 import logging
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +15,7 @@ import torch
 from filelock import FileLock
 
 from trainables.data import FEATURE_FILES, make_room, preallocate
+from trainables.files import write_json
 from trainables.models import SplitModel
 
 _log = logging.getLogger("finesweep")
@@ -76,6 +80,24 @@ class FeatureStore:
             return None
         values = content[_aligned(rows) :].view(self.dtype).reshape(rows, width)
         return FeatureBlock(content[:rows], torch.from_numpy(values))
+
+    def write_seconds(self, key: str, seconds: float) -> None:
+        """Remember the seconds of computing an image's features, unless that is known."""
+        file = self._seconds_file(key)
+        if not file.exists():
+            with suppress(OSError):  # then later trials don't know
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_json(file, {"seconds_per_image": seconds})
+
+    def read_seconds(self, key: str) -> float:
+        """Seconds of computing an image's features; 0 if they are unknown."""
+        file = self._seconds_file(key)
+        if not file.exists():
+            return 0.0
+        return float(json.loads(file.read_text(encoding="utf-8"))["seconds_per_image"])
+
+    def _seconds_file(self, key: str) -> Path:
+        return self.folder / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.json"
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -116,4 +116,5 @@ class CrossValidation:
             peak_memory_mib=max(report.peak_memory_mib for report in reports),
             is_last=False,
             diverged=diverged or not math.isfinite(scores.loss),
+            prefix_seconds_per_image=max(report.prefix_seconds_per_image for report in reports),
         )

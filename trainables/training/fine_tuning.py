@@ -226,6 +226,7 @@ class FineTuning:
             peak_memory_mib=_peak_memory_mib(self.device),
             is_last=False,
             diverged=diverged,
+            prefix_seconds_per_image=max(each.seconds_per_image() for each in self._loaders),
         )
         self._early_stopping.update(report)
         last = is_probe or self.rounds_done >= self._settings.rounds
@@ -325,7 +326,11 @@ class FineTuning:
     @property
     def _prefix_seconds(self) -> float:
         """Seconds that both loaders have spent on features since the start."""
-        return self._train.seconds + (self._val.seconds if self._val else 0.0)
+        return sum(loader.seconds for loader in self._loaders)
+
+    @property
+    def _loaders(self) -> tuple[FeatureLoader, ...]:
+        return (self._train, self._val) if self._val else (self._train,)
 
     def _plateau_loss(self, val_loss: float) -> float:
         """Loss for the "plateau" schedule: ``val_loss``, or the recorded loss without ``val``."""

@@ -39,6 +39,9 @@ class RoundReport:
     """Whether training ends with this round: as planned, by early stopping or by divergence."""
     diverged: bool = False
     """Whether a loss became NaN or infinite, which ends training."""
+    prefix_seconds_per_image: float = 0.0
+    """Seconds for augmentation and the frozen prefix of an image whose features are not kept; 0 if
+    this is unknown, as in sweeps of earlier versions."""
 
     def to_dict(self) -> dict[str, Any]:
         """Fields by name, as numbers and booleans."""
@@ -51,4 +54,5 @@ class RoundReport:
         Earlier versions had one round in each epoch, and no ``round``.
         """
         values = {"round": values.get("epoch"), **values}
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})

@@ -94,6 +94,7 @@ def test_the_image_size_of_an_earlier_version_is_read_as_a_fixed_parameter() -> 
         ),
         ({"confirm": 1}, "or 2 or more trials to choose between, not 1"),
         ({"objectives": ["parameters"], "sampler": "mfgp"}, "mfgp supports only one objective"),
+        ({"prior": ["old"], "sampler": "grid"}, "prior has no effect with the sampler grid"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_one_sentence(

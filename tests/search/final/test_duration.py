@@ -30,9 +30,10 @@ def expected(trials: Sequence[TrialRecord], *, on_gpu: bool = True, **settings: 
 
 
 def trial(number: int, *scores: float, prefix: float = 0.5, **params: Any) -> TrialRecord:
-    """Of rounds of two seconds: 0.5 s are for the prefix and 0.5 s for validation."""
+    """Of rounds of two seconds: 0.5 s are for the prefix of 80 images and 0.5 s for validation."""
     reports = [report(k, score) for k, score in enumerate(scores, start=1)]
-    reports = [replace(each, prefix_seconds=prefix) for each in reports]
+    timed = {"prefix_seconds": prefix, "prefix_seconds_per_image": prefix / 80}
+    reports = [replace(each, **timed) for each in reports]  # type: ignore[arg-type]
     return TrialRecord(number, PARAMS.model_copy(update=params), "completed", tuple(reports), "")
 
 
@@ -50,6 +51,34 @@ def test_the_best_trial_is_retrained_with_more_images_and_without_kept_features(
 def test_the_linear_probe_to_compare_with_is_solved_again() -> None:
     alone = expected([trial(0, 0.9)])
     assert expected([trial(0, 0.9), trial(1, 0.5, head="solved")]) == alone + 2
+
+
+def test_features_that_an_earlier_sweep_has_kept_are_computed_again_in_a_retraining() -> None:
+    cold = trial(0, 0.9, 0.2, prefix=0.7)
+    warm = replace(cold, reports=tuple(replace(r, prefix_seconds=0.0) for r in cold.reports))
+    spared = 0.7 * 80 / 60  # a warm round has trained for all of its time
+    assert expected([warm]) == pytest.approx(expected([cold]) + spared)
+
+
+def test_rounds_and_folds_do_not_divide_the_prefix_of_an_epoch() -> None:
+    plain = trial(0, 0.9, prefix=0.7)
+    parts = [replace(report(k, 0.9 - k / 10), epoch=k / 4) for k in (1, 2, 3, 4)]
+    quarters = replace(plain, reports=tuple(replace(r, prefix_seconds_per_image=1) for r in parts))
+    training = (2 - 0.5 - 0.5) * 80 / 60
+    test = 20 * (0.5 / 20 + 1)
+    known = export_seconds(["timm"]) + training + 80 / 4 + test
+    assert expected([quarters]) == pytest.approx(known)
+    folded, whole = (expected([plain], folds=folds) for folds in (2, 0))
+    assert folded < whole + 0.5, "only the training is divided"
+    assert folded > 0.7
+
+
+def test_every_flip_of_the_test_takes_time() -> None:
+    once = 20 * (0.5 / 20 + 0.5 / 80)
+    none, one, both = (
+        expected([trial(0, 0.9)], test_time_flips=flips) for flips in ("none", "horizontal", "both")
+    )
+    assert (one - none, both - none) == pytest.approx((2 * once, 3 * once))
 
 
 def test_before_a_trial_has_a_score_nothing_is_known() -> None:

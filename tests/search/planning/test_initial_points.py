@@ -68,6 +68,14 @@ def test_the_best_points_of_earlier_sweeps_alternate_and_are_within_the_bounds(
     assert {(p.image_size, p.dropout) for p in found} == {(64, 0.3), (32, 0.3)}
 
 
+def test_a_prior_sweep_without_a_point_in_the_space_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier(tmp_path, "other", (point("other", 0.2), 0.9, "completed"))
+    assert prior_points([Path("other")], SPACE, SIZES, results_dir=tmp_path) == []
+    assert "the prior sweep other has no point with a backbone of this space" in caplog.text
+
+
 def test_only_a_few_of_many_earlier_points_are_used(tmp_path: Path) -> None:
     many = [(point("a", n / 20), n / 20, "completed") for n in range(10)]
     earlier(tmp_path, "many", *many)  # type: ignore[arg-type]

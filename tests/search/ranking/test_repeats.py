@@ -56,15 +56,15 @@ def test_the_best_trials_are_repeated_with_other_seeds_up_to_their_best_epoch() 
     begun = repeat_of(4, 0, 8, 0.1, status="running")
     assert Repeat(0, 8, 2) not in pending_repeats([*FOUR, begun], config(confirm=2, seed=7), SAME)
     seconds = partial(seconds_of_pending_repeats, FOUR, config(confirm=2), SAME)
-    assert seconds(workers=1) == 2 * (4 + 4)
-    assert seconds(workers=2) == 4 + 4
-    assert seconds(workers=8) == 4, "no repeat is faster with more workers"
-    assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME, workers=1) == 0
+    assert seconds(lambda params: 1) == 2 * (4 + 4)
+    assert seconds(lambda params: 1 / 2) == 4 + 4
+    assert seconds(lambda params: 1 / 8) == 4, "no repeat is faster beside others"
+    assert seconds_of_pending_repeats(FOUR, config(confirm=0), SAME, lambda params: 1) == 0
 
 
 def test_a_repeat_takes_no_time_for_what_the_first_round_left_to_be_read() -> None:
     slow = [replace(t, reports=(replace(t.reports[0], seconds=90), *t.reports[1:])) for t in FOUR]
-    seconds = seconds_of_pending_repeats(slow, config(confirm=2), SAME, workers=1)
+    seconds = seconds_of_pending_repeats(slow, config(confirm=2), SAME, lambda params: 1)
     assert seconds == 2 * (4 + 4)
 
 

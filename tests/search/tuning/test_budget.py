@@ -56,6 +56,7 @@ def test_the_search_ends_in_time_for_what_follows_it(clock: SimpleNamespace) -> 
 def test_without_retraining_the_search_has_all_the_time(clock: SimpleNamespace) -> None:
     limit = TimeLimit(1000 + 3600, lambda trials: 0.0)
     hour = budget(limit, time_budget="1h", retrain=False)
+    hour.begin(0, PARAMS)
     assert hour.seconds_left == 3600
     clock.now += 3600
     assert hour.closed == "the time budget of 3600 s is spent"
@@ -71,6 +72,20 @@ def test_at_the_deadline_trials_go_on_until_one_has_a_score(clock: SimpleNamespa
     assert hour.spent is None, "its loss is not finite"
     hour.report(0, report(1, 0.5))
     assert hour.spent
+
+
+def test_without_a_score_a_few_trials_begin_one_after_another_although_the_time_is_spent(
+    clock: SimpleNamespace,
+) -> None:
+    """The time went for a download, or the first trials failed."""
+    hour = budget(TimeLimit(1000 + 3600, lambda trials: 0.0), time_budget="1h")
+    clock.now += 9000
+    for number in range(3):
+        assert hour.closed is None
+        hour.begin(number, PARAMS)
+        assert hour.closed
+        hour.end(number, "failed")
+    assert hour.closed
 
 
 def test_no_trial_begins_that_could_not_finish_a_round(clock: SimpleNamespace) -> None:

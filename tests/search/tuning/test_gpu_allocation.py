@@ -97,6 +97,29 @@ def test_each_case_is_measured_once_per_gpu_and_sets_its_trials_share(
     assert len(again.asked) == 1, "to learn the card's name"
 
 
+def test_on_two_kinds_of_gpus_a_share_is_of_the_smaller_one(
+    ray_cluster: None, job: TrialJob
+) -> None:
+    """Ray may measure the kinds of trials on different machines."""
+
+    def probe(job: TrialJob, trials: Sequence[TrialParams]) -> Iterator[GpuPeak]:
+        for params in trials:
+            large = params.unfreeze == 0
+            yield GpuPeak("Large" if large else "Small", 9_000, (80 if large else 16) * GIB)
+
+    kinds = [trial(unfreeze=0.0), trial(unfreeze=1.0)]
+    sized = measure_shares(job, fit_resources(job.config), kinds, probe=probe)
+    assert [sized.gpus_of(params) for params in kinds] == [1.0, 1.0]
+
+
+def test_a_trial_holds_the_share_of_the_machines_that_its_gpu_share_is() -> None:
+    small, large = trial(unfreeze=0.0), trial(unfreeze=1.0)
+    shares = {MemoryCase.of(small): 1 / 8, MemoryCase.of(large): 1.0}
+    held = Resources(1, True, 1.0, concurrent=16, shares=shares)
+    assert (held.share_held(small), held.share_held(large)) == (1 / 16, 1 / 2)
+    assert Resources(1, False, 0, concurrent=4).share_held(small) == 1 / 4
+
+
 def test_a_raised_estimate_outlives_the_next_probe(
     ray_cluster: None, job: TrialJob, tmp_path: Path
 ) -> None:

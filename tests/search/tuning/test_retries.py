@@ -32,6 +32,18 @@ def test_the_first_trials_failing_alike_is_a_systematic_failure() -> None:
     assert retries.systematic_failure == BUG.cause
 
 
+def test_failures_that_differ_in_numbers_alone_have_one_cause() -> None:
+    def full(number: int) -> Failure:
+        said = f"OutOfMemoryError: process {100 + number} has {number}.25 GiB of 79.1 GiB"
+        return Failure(said, "", is_exception=True)
+
+    retries = Retries()
+    for number in range(SYSTEMATIC_FAILURES):
+        assert retries.retry(number, full(2 * number))
+        assert not retries.retry(number, full(2 * number + 1))
+    assert retries.systematic_failure == full(1).cause
+
+
 def test_one_different_failure_among_them_is_still_a_systematic_failure() -> None:
     retries = Retries()
     assert retries.retry(9, OTHER)

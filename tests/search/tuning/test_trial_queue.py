@@ -6,6 +6,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.record import TrialRecord, read_trials
 from search.samplers import BASELINE
+from search.samplers.factory import SamplerName
 from search.tuning.budget import Budget
 from search.tuning.lifecycle import Termination
 from tests.support.simulated_tune import SIZES, SPACE, simulated_tune
@@ -35,6 +36,19 @@ def test_a_linear_probe_is_recorded_at_the_nearest_point_and_marked(tmp_path: Pa
     (trial,) = storage.get_all_trials(study._study_id)
     assert set(trial.params) == set(SPACE.open)
     assert BASELINE in trial.user_attrs
+
+
+@pytest.mark.parametrize(("sampler", "is_complete"), [("cmaes", True), ("tpe", False)])
+def test_samplers_that_need_every_parameter_get_the_nearest_point_of_the_space(
+    tmp_path: Path, sampler: SamplerName, is_complete: bool
+) -> None:
+    beyond = SPACE.params({}, native_image_size=SIZES).model_copy(update={"optimizer": "rmsprop"})
+    search = simulated_tune(tmp_path, (beyond,), sampler=sampler, settings={"sampler": sampler})
+    assert search.begin("x").params == beyond
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    (study,) = storage.get_all_studies()
+    (trial,) = storage.get_all_trials(study._study_id)
+    assert (set(trial.params) == set(SPACE.open)) == is_complete
 
 
 def test_backbones_are_tried_in_the_order_of_their_linear_probes(tmp_path: Path) -> None:

@@ -257,13 +257,15 @@ def test_where_the_sampler_cannot_tell_the_rule_is_asha(records: list[TrialRecor
 
 
 def test_a_resume_tells_a_trial_that_may_have_been_stopped_from_one_between_rungs() -> None:
-    def remembered(rounds: int, status: Status = "running") -> bool:
+    def remembered(rounds: int, status: Status = "running", goes_on: bool | None = False) -> bool:
         reports = tuple(report(k, 0.5) for k in range(1, rounds + 1))
         record = TrialRecord(0, TrialParams(backbone="a"), status, reports, "")
-        return freeze_thaw(_unasked).remember(record)
+        return freeze_thaw(lambda number, told: goes_on).remember(record)
 
     assert [remembered(rounds) for rounds in range(6)] == [False, False, False, True, False, False]
     assert not remembered(3, "stopped")
+    assert not remembered(3, goes_on=True)
+    assert not remembered(3, goes_on=None), "ASHA would not stop it"
 
 
 def test_linear_probes_are_neither_compared_nor_stopped(records: list[TrialRecord]) -> None:

@@ -57,10 +57,13 @@ def test_stored_features_are_not_computed_again(
     first = feed(store)
     expected = vectors(first, BATCHES, Views(0.3, 2, 0), 1)
     assert first.seconds > 0
+    measured = first.seconds_per_image()
     later = feed(store)
     again = vectors(later, BATCHES[::-1], Views(0.3, 2, 0), 3)
     assert torch.equal(again.sort(dim=0).values, expected.sort(dim=0).values)
     assert later.seconds == 0, "view 1 again"
+    assert later.seconds_per_image() == measured > 0
+    assert feed(None).seconds_per_image() == 0, "nothing is known yet"
     vectors(later, BATCHES, Views(0.3, 2, 1), 3)
     assert later.seconds > 0, "another seed's views"
 

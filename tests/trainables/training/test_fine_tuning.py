@@ -164,6 +164,10 @@ def test_an_epoch_reports_the_duration_of_its_stages(begin: Any, tmp_path: Path)
         assert 0 <= report.prefix_seconds + report.evaluate_seconds <= report.seconds * 1.01
     assert first.prefix_seconds > 0
     assert third.prefix_seconds == 0
+    assert third.prefix_seconds_per_image > 0
+    (warm,) = finetune(begin(unfreeze=0.0, views=1, store=store, max_epochs=1))
+    assert warm.prefix_seconds == 0
+    assert warm.prefix_seconds_per_image > 0, "the trial that stored the features has told"
 
 
 def test_a_finished_fine_tune_runs_no_further_epoch(begin: Any) -> None:
