@@ -199,13 +199,13 @@ def _label_column(table: Table, known: set[str], source: Path | str) -> str | No
 def _refuse_constant_label(
     table: Table, label: str, free: Sequence[str], source: Path | str
 ) -> None:
-    """Raise `DataError` if all labels are equal and the values of another column recur."""
+    """Raise `DataError` if all rows have one label and the values of another column recur."""
     rows = len(table.frame)
     counts = {name: len(set(table.texts(name))) for name in free}
     others = [name for name, count in counts.items() if 1 < count < rows]
-    if rows > 1 and counts[label] == 1 and others:
+    if rows > 1 and counts[label] == 1 and others and (value := table.texts(label)[0]):
         raise DataError(
-            f"The column {label!r} of {source} always is {table.texts(label)[0]!r}; choose another "
+            f"The column {label!r} of {source} always is {value!r}; choose another "
             f"with --label-column, such as {name_some(others)}."
         )
 

@@ -80,7 +80,7 @@ def read_table(file: Path) -> Table:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         _refuse_other_formats(file, data)
-        text, encoding = _decode(data)
+        text, encoding = decode_text(data)
         if text.lstrip().startswith("{"):
             return _read_json_lines(text)
         return _read_text(text, encoding)
@@ -128,8 +128,11 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
         raise DataError(f"{file} can't be read as a table: it is not Parquet; save it again.")
 
 
-def _decode(content: bytes) -> tuple[str, str]:
-    """Text of a table, and the encoding: UTF-8, UTF-16 or else Windows-1252."""
+def decode_text(content: bytes) -> tuple[str, str]:
+    """Text of a file without its byte order mark, and the encoding: UTF-8, UTF-16 or Windows-1252.
+
+    Bytes that Windows-1252 lacks are read as Latin-1.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16"), "utf-16"
     head = content[:1000]
