@@ -63,6 +63,17 @@ class DecodedImage:
     """Sentence on how pixels of more than 8 bits were scaled; empty if there is nothing to say."""
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as it is stored, by its header. Raises one of `IMAGE_ERRORS`."""
+    content = read_image_file(path)
+    file_format = sniff_format(content[:HEAD_BYTES])
+    _check_support(file_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images
+        with _open(content, file_format) as image:
+            return image.size
+
+
 def read_rgb(source: Path | bytes, *, side: int | None = None) -> Image.Image:
     """Decode an image into mode RGB, upright; see `decode`. Raises one of `IMAGE_ERRORS`."""
     content = source if isinstance(source, bytes) else read_image_file(source)
