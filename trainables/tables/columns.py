@@ -9,15 +9,14 @@ from spaces import DataError
 from spaces.errors import unknown
 from spaces.wording import name_some, shorten
 from trainables.listing import ReadOptions, split_name
+from trainables.tables.column_names import (
+    column_words,
+    is_id_name,
+    is_image_name,
+    named_like,
+)
 from trainables.tables.table import Table, looks_like_image
 
-_IMAGE_NAMES = {
-    *("path", "image", "image_path", "filename", "file", "file_name", "filepath", "file_path"),
-    *("img", "img_path", "image_file", "image_filename", "image_name", "img_name", "images"),
-}
-"""Names of columns with images, in lower case."""
-_ID_NAMES = {"id", "image_id", "img_id", "file_id", "name", "uid", "id_code"}
-"""Names of columns that may hold images' names without an ending, if no other column does."""
 _LABEL_NAMES = ("label", "class", "target", "category")
 _LABEL_WORDS = {*_LABEL_NAMES, "labels", "classes", "targets", "categories"}
 """Words in the names of columns with labels."""
@@ -100,12 +99,7 @@ def choice_error(
 
 def _is_label_name(column: str) -> bool:
     """Whether a column's name says that it holds labels, such as "fine_label"."""
-    return not _LABEL_WORDS.isdisjoint(_words(column))
-
-
-def is_id_name(column: str) -> bool:
-    """Whether a column's name says that it holds ids, which may name images."""
-    return _named_like(column, _ID_NAMES)
+    return not _LABEL_WORDS.isdisjoint(column_words(column))
 
 
 def flag_values(values: Sequence[str]) -> list[bool] | None:
@@ -116,17 +110,7 @@ def flag_values(values: Sequence[str]) -> list[bool] | None:
 
 def is_split_flag(column: str) -> bool:
     """Whether a column's name says that its True rows are one split: "is_valid", "is_test"."""
-    return "_".join(_words(column)) in _SPLIT_WORDS and _words(column)[:1] == ["is"]
-
-
-def _words(column: str) -> list[str]:
-    """Words of a column's name in lower case: "imageID" and "image_id" both are image, id."""
-    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", column)]
-
-
-def _named_like(column: str, names: set[str]) -> bool:
-    """Whether a column has one of the names, in any case and with any separator of words."""
-    return column.lower() in names or "_".join(_words(column)) in names
+    return "_".join(column_words(column)) in _SPLIT_WORDS and column_words(column)[:1] == ["is"]
 
 
 def _image_column(table: Table, named: dict[str, str | None], source: Path | str) -> str:
@@ -134,7 +118,7 @@ def _image_column(table: Table, named: dict[str, str | None], source: Path | str
     free = [name for name in table.columns if name not in taken]
     fitting = [name for name in free if name in table.embedded]
     if not fitting:
-        fitting = [n for n in free if _named_like(n, _IMAGE_NAMES) or _holds_paths(table, n)]
+        fitting = [n for n in free if is_image_name(n) or _holds_paths(table, n)]
     if not fitting:
         fitting = [name for name in free if is_id_name(name)]
     if len(fitting) > 1:
@@ -169,7 +153,7 @@ def _split_column(table: Table, known: set[str], source: Path | str) -> str | No
 
 def _holds_splits(table: Table, column: str) -> bool:
     """Whether a column holds splits, by its values and, if not all of them say so, its name."""
-    by_name = _named_like(column, _SPLIT_WORDS) or "split" in _words(column)
+    by_name = named_like(column, _SPLIT_WORDS) or "split" in column_words(column)
     if not by_name and None in {split_name(v, "val") for v in table.first_texts(column)}:
         return False
     values = table.texts(column)

@@ -3,7 +3,7 @@ import pytest
 
 from spaces import DataError
 from trainables.listing.listing import ReadOptions
-from trainables.tables.columns import choose_columns, flag_values, is_id_name, is_split_flag
+from trainables.tables.columns import choose_columns, flag_values, is_split_flag
 from trainables.tables.table import Table
 
 
@@ -38,7 +38,6 @@ def test_columns_with_equal_splits_are_no_choice() -> None:
 
 
 def test_names_of_columns_are_read_as_words() -> None:
-    assert is_id_name("ImageID") and is_id_name("image-id") and not is_id_name("identity")
     assert is_split_flag("isValid") and not is_split_flag("island") and not is_split_flag("\u00e9")
 
 
