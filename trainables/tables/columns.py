@@ -8,7 +8,7 @@ from pathlib import Path
 from spaces import DataError
 from spaces.errors import unknown
 from spaces.wording import name_some, shorten
-from trainables.listing import ReadOptions, split_name
+from trainables.listing import ReadOptions, SplitName, split_name
 from trainables.tables.column_names import (
     column_words,
     is_id_name,
@@ -20,9 +20,15 @@ from trainables.tables.table import Table, looks_like_image
 _LABEL_NAMES = ("label", "class", "target", "category")
 _LABEL_WORDS = {*_LABEL_NAMES, "labels", "classes", "targets", "categories"}
 """Words in the names of columns with labels."""
+_SPLIT_FLAGS: dict[str, SplitName] = {
+    **dict.fromkeys(("is_train", "is_training"), "train"),
+    **dict.fromkeys(("is_valid", "is_val", "is_validation"), "val"),
+    "is_test": "test",
+}
+"""Split of the True rows, by the names of columns of True and False."""
 _SPLIT_WORDS = {
     *("split", "subset", "fold", "set", "phase", "partition", "dataset", "usage"),
-    *("is_valid", "is_val", "is_validation", "is_test"),
+    *_SPLIT_FLAGS,
 }
 """Names of columns with splits."""
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
@@ -37,13 +43,15 @@ class Columns:
     """Column with the label; None if the labels are `one_hot`."""
     one_hot: tuple[str, ...] = ()
     """Columns of 0 and 1, one for each class."""
-    split: str | None = None
+    splits: tuple[str, ...] = ()
+    """Column with the splits, or several flags, such as "is_valid" and "is_test"."""
     group: str | None = None
 
     @property
     def used(self) -> set[str]:
         """Names of all columns that are used."""
-        return {n for n in (self.image, self.label, self.split, self.group, *self.one_hot) if n}
+        named = (self.image, self.label, self.group, *self.splits, *self.one_hot)
+        return {name for name in named if name}
 
 
 def choose_columns(
@@ -67,15 +75,15 @@ def choose_columns(
             _require_column(name, columns, f"--{role}-column", source)
     image = options.image_column or _image_column(table, named, source)
     known = {image, *(name for name in named.values() if name)}
-    split = options.split_column
-    if split is None and not has_split:
-        split = _split_column(table, known, source)
-    known |= {split} if split else set()
+    splits: tuple[str, ...] = (options.split_column,) if options.split_column else ()
+    if not splits and not has_split:
+        splits = _split_columns(table, known, source)
+    known |= set(splits)
     label = options.label_column or _label_column(table, known, source)
     one_hot = () if label else _one_hot_columns(table, known)
     if not label and not one_hot:
         raise _no_column_error("label", _LABEL_NAMES, table, source)
-    return Columns(image, label, one_hot, split, options.group_column)
+    return Columns(image, label, one_hot, splits, options.group_column)
 
 
 def _require_column(name: str, columns: Sequence[str], flag: str, source: Path | str) -> None:
@@ -108,9 +116,9 @@ def flag_values(values: Sequence[str]) -> list[bool] | None:
     return None if None in flags else [bool(flag) for flag in flags]
 
 
-def is_split_flag(column: str) -> bool:
-    """Whether a column's name says that its True rows are one split: "is_valid", "is_test"."""
-    return "_".join(column_words(column)) in _SPLIT_WORDS and column_words(column)[:1] == ["is"]
+def flag_split(column: str) -> SplitName | None:
+    """Split of the rows in which a column is True, by its name: "val" for "is_valid"."""
+    return _SPLIT_FLAGS.get("_".join(column_words(column)))
 
 
 def _image_column(table: Table, named: dict[str, str | None], source: Path | str) -> str:
@@ -136,8 +144,8 @@ def _holds_paths(table: Table, column: str) -> bool:
     return bool(values) and all(looks_like_image(value) for value in values)
 
 
-def _split_column(table: Table, known: set[str], source: Path | str) -> str | None:
-    """Column whose values name splits; None if there is none.
+def _split_columns(table: Table, known: set[str], source: Path | str) -> tuple[str, ...]:
+    """Column whose values name splits, or flags of different splits; empty if there are none.
 
     A column called "split" must name splits, unless it holds numbers.
     """
@@ -146,9 +154,12 @@ def _split_column(table: Table, known: set[str], source: Path | str) -> str | No
         for name in table.frame.columns
         if name not in known and _holds_splits(table, name)
     }
-    if len(fitting) > 1 and len(set(map(tuple, fitting.values()))) > 1:
+    flags = {flag_split(name) for name in fitting if flag_values(table.texts(name)) is not None}
+    if len(flags - {None}) == len(fitting):
+        return tuple(fitting)
+    if len(set(map(tuple, fitting.values()))) > 1:
         raise choice_error("the splits", list(fitting), "--split-column", source, table)
-    return next(iter(fitting), None)
+    return tuple(fitting)[:1]
 
 
 def _holds_splits(table: Table, column: str) -> bool:
@@ -159,7 +170,7 @@ def _holds_splits(table: Table, column: str) -> bool:
     values = table.texts(column)
     distinct = set(values)
     splits = {split_name(value, "val") for value in distinct}
-    if is_split_flag(column):
+    if flag_split(column):
         return flag_values(values) is not None or bool(splits - {None})
     if by_name:
         numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in distinct)
