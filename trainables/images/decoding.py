@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
 
 from trainables.images.dicom import read_dicom
 from trainables.images.image_file import read_image_file
@@ -20,6 +20,10 @@ from trainables.images.intensity import to_eight_bits
 
 DECODER_VERSION = f"3-pillow-{PIL.__version__}"
 """Part of the names of caches. Change it whenever the same image decodes to other pixels."""
+
+# Pillow can unpack 64-bit floating-point pixels, but its table of TIFF formats does not list them.
+TiffImagePlugin.OPEN_INFO.setdefault((b"II", 1, (3,), 1, (64,), ()), ("F", "F;64F"))
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (3,), 1, (64,), ()), ("F", "F;64BF"))
 
 IMAGE_ERRORS = (
     OSError,
