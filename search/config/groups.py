@@ -50,7 +50,7 @@ class SplitSettings(Settings):
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
     """Fraction of each class that is held out for the final test."""
     eval_is: Literal["val", "test"] = "val"
-    """Role of a split that is named "eval"."""
+    """Role of a split that is named "eval", and of a table's rows that are not `is_train`."""
 
 
 class AshaSettings(Settings):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
 from tests.support.reading_case import Case, Truth, classes, images, picture, text, unused
 
 
@@ -95,10 +97,13 @@ def _copied_below(folder: Path) -> Truth:
 
 
 def _masks_within(pattern: str) -> Callable[[Path], Truth]:
+    """Photos, and the black and white masks of all of them in the same folders."""
+
     def make(folder: Path) -> Truth:
         truth = classes(folder / "d", name="{}.jpg" if pattern == "{}.png" else "{}.png")
-        for label in ("cat", "dog"):
-            unused(folder / "d" / label, pattern)
+        for photo in truth:
+            mask = photo.with_name(pattern.format(photo.stem))
+            Image.open(photo).convert("1").save(mask)
         return truth
 
     return make

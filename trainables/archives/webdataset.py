@@ -25,6 +25,7 @@ from trainables.tables import (
     choice_error,
     choose_columns,
     class_labels,
+    decode_text,
     describe_columns,
     labelled_rows,
     sum_unused,
@@ -43,12 +44,8 @@ _INFO_FILES = ("dataset_info.json", "_info.json", "info.json")
 
 
 def has_samples(shards: Shards) -> bool:
-    """Whether files beside the images tell their labels, by the first archive with images."""
-    for shard in shards.shards:
-        samples = samples_of(shard)
-        if any(sample.images for sample in samples):
-            return any(sample.has_labels for sample in samples)
-    return False
+    """Whether a file beside an image tells its label; shards of a test set may have none."""
+    return any(sample.has_labels for shard in shards.shards for sample in samples_of(shard))
 
 
 def read_webdataset(shards: Shards, options: ReadOptions) -> Listing:
@@ -66,8 +63,9 @@ def read_webdataset(shards: Shards, options: ReadOptions) -> Listing:
     extensions = sorted({extension for found in contents.values() for extension in found.images})
     read, images = _with_one_image([found.frame for found in contents.values()], extensions)
     frames = dict(zip(contents, read, strict=True))
+    fields = [name for frame in read for name in frame.columns if name not in images]
     parts = [
-        _list_part(shards, [frames[shard] for shard in members], images, split, options)
+        _list_part(shards, [frames[shard] for shard in members], images, fields, split, options)
         for split, members in by_split.items()
     ]
     notes = [*shards.notes, *(note for part in parts for note in part.notes)]
@@ -135,17 +133,22 @@ def _list_part(
     shards: Shards,
     frames: "Sequence[pd.DataFrame]",
     images: Sequence[str],
+    fields: Sequence[str],
     split: SplitName | None,
     options: ReadOptions,
 ) -> Listing:
-    """Listing of the archives of one split."""
+    """Listing of the archives of one split.
+
+    ``fields`` are the columns of all splits; those that this one lacks are empty.
+    """
     import pandas as pd
 
     source = shards.root
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         raise DataError(f"{source} has archives without an image; add images or remove them.")
-    table = Table(pd.concat(filled, ignore_index=True))
+    frame = pd.concat(filled, ignore_index=True)
+    table = Table(frame.reindex(columns=list(dict.fromkeys([*frame.columns, *fields]))))
     own = [column for column in images if column in table.frame]
     image = options.image_column or own[0]
     if len(own) > 1 and options.image_column is None:
@@ -188,7 +191,7 @@ def _class_names(shards: Shards, label: str) -> tuple[Path, list[str]] | None:
     folder = shards.root if shards.root.is_dir() else shards.root.parent
     for name in _NAME_FILES:
         if (file := folder / name).is_file():
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = decode_text(file.read_bytes())[0].splitlines()
             return file, [line.strip() for line in lines if line.strip()]
     for name in _INFO_FILES:
         if (file := folder / name).is_file() and (names := _described_names(file, label)):
@@ -199,7 +202,7 @@ def _class_names(shards: Shards, label: str) -> tuple[Path, list[str]] | None:
 def _described_names(file: Path, label: str) -> list[str]:
     """Names of the classes of a column in Hugging Face's description; empty if it has none."""
     try:
-        features = json.loads(file.read_text(encoding="utf-8")).get("features", {})
+        features = json.loads(file.read_bytes()).get("features", {})
         names = features.get(label, {}).get("names", [])
     except (ValueError, AttributeError):
         return []

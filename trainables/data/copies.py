@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from spaces import DataError
 from trainables.data.scan_results import ScannedImage
 from trainables.listing import Row, SplitName, natural_key, relative_path
 
@@ -53,12 +54,30 @@ def drop_copies_across_splits(
             relative_path(row.path, root),
             "bad",
             f"same {'bytes' if image.digest in kept_digests else 'pixels'} as a "
-            f"{split_of[image.pixels]} image, left out of {row.split}",
+            f"{split_of[image.pixels]} image, left out of {row.split or 'the other images'}",
         )
         for row, image in readable
         if row.split != split_of[image.pixels]
     ]
     return kept, dropped
+
+
+def refuse_copied_classes(readable: ReadableImages, kept: ReadableImages) -> None:
+    """Raise `DataError` if `drop_copies_across_splits` left a class without an image in a split.
+
+    ``readable`` are the images before, and ``kept`` those after it.
+    """
+    left = {(row.label, row.split) for row, _ in kept}
+    emptied = [(row, image) for row, image in readable if (row.label, row.split) not in left]
+    if emptied:
+        label, split = emptied[0][0].label, emptied[0][0].split
+        pixels = {i.pixels for row, i in emptied if (row.label, row.split) == (label, split)}
+        others = sorted({str(row.split) for row, image in kept if image.pixels in pixels})
+        place = f"in {split}" if split else "without a split"
+        raise DataError(
+            f"All images of class {label!r} {place} are copies of {' and '.join(others)} images; "
+            "remove them from one of the splits."
+        )
 
 
 def copy_issues(readable: ReadableImages, root: Path) -> list[ImageIssue]:

@@ -17,6 +17,7 @@ from trainables.data.copies import (
     drop_copies_across_splits,
     near_copy_issues,
     near_copy_notes,
+    refuse_copied_classes,
 )
 from trainables.data.dataset import Dataset
 from trainables.data.groups import group_proposal
@@ -96,11 +97,13 @@ def survey_of(
     # 1. Leave out images that can't be read.
     readable, issues = _readable_images(listing, scanned)
     _refuse_too_many_unreadable(listing, issues)
+    _refuse_unreadable_classes(listing, readable)
     # 2. Leave out copies of an image that another given split has too. Report all other copies.
-    readable, leaked = drop_copies_across_splits(readable, listing.root)
+    kept, leaked = drop_copies_across_splits(readable, listing.root)
+    refuse_copied_classes(readable, kept)
+    readable = kept
     issues = [*issues, *leaked, *copy_issues(readable, listing.root)]
     # 3. Number the classes.
-    _refuse_unreadable_classes(listing, readable)
     classes = class_names(row for row, _ in readable)
     # 4. Find out which images belong together, and assign each image to a split.
     units = find_units(readable, listing.root, options)
@@ -161,10 +164,15 @@ def _refuse_too_many_unreadable(listing: Listing, issues: Sequence[ImageIssue]) 
 
 
 def _refuse_unreadable_classes(listing: Listing, readable: ReadableImages) -> None:
-    listed = {row.label for row in listing.rows}
-    if emptied := sorted(listed - {row.label for row, _ in readable}, key=natural_key):
+    """Raise `DataError` if a class has no readable image, or none in a given split."""
+    left = {(row.label, row.split) for row, _ in readable}
+    emptied = [row for row in listing.rows if (row.label, row.split) not in left]
+    if emptied:
+        split = emptied[0].split
+        names = sorted({row.label for row in emptied if row.split == split}, key=natural_key)
         raise DataError(
-            f"Class {', '.join(emptied)} has no readable image; repair its files or remove it."
+            f"Class {', '.join(names)} has no readable image{f' in {split}' if split else ''}; "
+            "repair its files or remove it."
         )
 
 

@@ -1,6 +1,6 @@
 """Folders of images: their layout, and the label and split that it gives each image.
 
-Opens no image except to tell it from other files. Tables beside images belong to
+Opens no image except to tell it from other files and from masks. Tables beside images belong to
 `trainables.tables`.
 """
 

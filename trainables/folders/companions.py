@@ -3,8 +3,8 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 
 from trainables.folders.tree import Folder, file_suffix
 from trainables.listing import name_words
@@ -25,6 +25,10 @@ _IMAGE_WORDS = {
 """Words for folders of images that masks may lie beside, in lower case."""
 _PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".heic"}
 _MASK_SUFFIXES = {".png", ".gif", ".bmp", ".tif", ".tiff"}
+_COMPARED = 5
+"""Number of images in a folder that are compared with the photo of the same name."""
+_MOST_COLOURS = 32
+"""Largest number of colours in a mask. That of an object has two; Pascal VOC has 22 in all."""
 _MASK_NAME = re.compile(
     rf"(?P<image>.+?)[ _\-.]+(?:ground[ _-]?truth|{'|'.join(sorted(_MASK_WORDS))})"
     r"(?:[ _\-.(]*\d+\)?)?",
@@ -33,13 +37,17 @@ _MASK_NAME = re.compile(
 
 
 def without_companions(
-    folder: Folder, keep_folders_of: str | None = None
+    root: Path,
+    folder: Folder,
+    place: Callable[[str], str] = str,
+    keep_folders_of: str | None = None,
 ) -> tuple[Folder, list[str]]:
     """Tree without masks and annotations, and the paths of the files that were left out.
 
     They are a folder such as "masks" beside "images", a file such as "x_mask.png" beside "x.png",
-    and a file such as "x.png" beside "x.jpg" if every PNG file of the folder has such a JPEG file.
-    Folders directly in ``keep_folders_of`` are kept, because the user calls them classes.
+    and a file such as "x.png" beside "x.jpg" if every PNG file of the folder has such a JPEG file,
+    of the same size, and few colours. Folders directly in ``keep_folders_of`` are kept, because the
+    user calls them classes. ``place`` gives the path on disk of a path; both are below ``root``.
     """
     left_out: list[str] = []
     folders = []
@@ -47,10 +55,10 @@ def without_companions(
         if folder.path != keep_folders_of and _is_mask_folder(child, folder):
             left_out += child.file_paths()
         else:
-            kept, more = without_companions(child, keep_folders_of)
+            kept, more = without_companions(root, child, place, keep_folders_of)
             folders.append(kept)
             left_out += more
-    masks = _mask_files(folder.images)
+    masks = _mask_files(folder.images, lambda name: root / place(folder.join(name)))
     left_out += [folder.join(name) for name in folder.images if name in masks]
     images = tuple(name for name in folder.images if name not in masks)
     return Folder(folder.path, tuple(folders), images, folder.others), left_out
@@ -84,8 +92,8 @@ def _describes(child: Folder, images: Sequence[str]) -> bool:
     return 2 * len(found) > len(names)
 
 
-def _mask_files(names: Sequence[str]) -> set[str]:
-    """Names of the files that are masks of other files among ``names``."""
+def _mask_files(names: Sequence[str], locate: Callable[[str], Path]) -> set[str]:
+    """Names of the files that are masks of other files among ``names``, which lie in one folder."""
     stem_of = {name: os.path.splitext(name)[0] for name in names}  # noqa: PTH122
     stems = set(stem_of.values())
     by_suffix: dict[str, dict[str, str]] = defaultdict(dict)
@@ -95,12 +103,26 @@ def _mask_files(names: Sequence[str]) -> set[str]:
             masks.add(name)
         else:
             by_suffix[file_suffix(name)][stem] = name
-    photos = {stem for suffix in _PHOTO_SUFFIXES for stem in by_suffix.get(suffix, {})}
+    photos = {s: name for suffix in _PHOTO_SUFFIXES for s, name in by_suffix[suffix].items()}
     for suffix in _MASK_SUFFIXES:
-        same = by_suffix.get(suffix, {})
-        if same and photos.issuperset(same):
-            masks.update(same.values())
+        same = by_suffix[suffix]
+        if same and photos.keys() >= same.keys():
+            compared = list(same)[:: -(-len(same) // _COMPARED)]
+            alike = [_is_mask_of(locate(photos[s]), locate(same[s])) for s in compared]
+            if 2 * sum(alike) > len(alike):
+                masks.update(same.values())
     return masks
+
+
+def _is_mask_of(photo: Path, image: Path) -> bool:
+    """Whether an image has the size of the photo, upright or on its side, and few colours."""
+    from trainables.images import IMAGE_ERRORS, image_size, read_rgb  # slow to import
+
+    try:
+        is_as_large = sorted(image_size(image)) == sorted(image_size(photo))
+        return is_as_large and read_rgb(image).getcolors(_MOST_COLOURS) is not None
+    except IMAGE_ERRORS:
+        return False
 
 
 def _image_of(stem: str) -> str | None:

@@ -53,7 +53,7 @@ class FolderSource(DataSource):
         """Scan the folder and choose its layout. Raises `DataError`."""
         tree = self._scan(self._root, options.ignore)
         keep = "" if options.layout == "class-folders" else None
-        folder, companions = without_companions(tree.root, keep_folders_of=keep)
+        folder, companions = without_companions(self._root, tree.root, tree.place, keep)
         if not folder.image_count:
             raise self._no_images_error(folder, options)
         base = find_base(self._root, folder, options.layout, options.eval_is)

@@ -5,6 +5,7 @@ from .decoding import DecodedImage as DecodedImage
 from .decoding import content_digest as content_digest
 from .decoding import decode_for_sides as decode_for_sides
 from .decoding import describe_image_error as describe_image_error
+from .decoding import image_size as image_size
 from .decoding import read_rgb as read_rgb
 from .image_file import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
 from .image_file import PARQUET_SUFFIX as PARQUET_SUFFIX

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
 
 from spaces.errors import first_line
 from trainables.images.dicom import read_dicom
@@ -21,6 +21,10 @@ from trainables.images.intensity import to_eight_bits
 
 DECODER_VERSION = f"3-pillow-{PIL.__version__}"
 """Part of the names of caches. Change it whenever the same image decodes to other pixels."""
+
+# Pillow can unpack 64-bit floating-point pixels, but its table of TIFF formats does not list them.
+TiffImagePlugin.OPEN_INFO.setdefault((b"II", 1, (3,), 1, (64,), ()), ("F", "F;64F"))
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, (3,), 1, (64,), ()), ("F", "F;64BF"))
 
 IMAGE_ERRORS = (
     OSError,
@@ -62,6 +66,17 @@ class DecodedImage:
     """Number of frames or pages in the file, of which ``rgb`` is the first."""
     note: str = ""
     """Sentence on how pixels of more than 8 bits were scaled; empty if there is nothing to say."""
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as it is stored, by its header. Raises one of `IMAGE_ERRORS`."""
+    content = read_image_file(path)
+    file_format = sniff_format(content[:HEAD_BYTES])
+    _check_support(file_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images
+        with _open(content, file_format) as image:
+            return image.size
 
 
 def read_rgb(source: Path | bytes, *, side: int | None = None) -> Image.Image:

@@ -38,7 +38,8 @@ class ReadOptions:
     merge_labels: bool = False
     """Merge labels that differ in case, spaces, accents' encoding or leading zeros only."""
     eval_is: Literal["val", "test"] = "val"
-    """Meaning of a split that the source calls "eval"."""
+    """Meaning of a split that the source calls "eval", and of a table's rows that are not
+    "is_train"."""
 
 
 @dataclass(frozen=True)

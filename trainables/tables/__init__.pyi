@@ -11,3 +11,4 @@ from .rows import sum_unused as sum_unused
 from .rows import without_repeats as without_repeats
 from .source import TableSource as TableSource
 from .table import Table as Table
+from .table import decode_text as decode_text

@@ -8,22 +8,27 @@ from pathlib import Path
 from spaces import DataError
 from spaces.errors import unknown
 from spaces.wording import name_some, shorten
-from trainables.listing import ReadOptions, split_name
+from trainables.listing import ReadOptions, SplitName, split_name
+from trainables.tables.column_names import (
+    column_words,
+    is_id_name,
+    is_image_name,
+    named_like,
+)
 from trainables.tables.table import Table, looks_like_image
 
-_IMAGE_NAMES = {
-    *("path", "image", "image_path", "filename", "file", "file_name", "filepath", "file_path"),
-    *("img", "img_path", "image_file", "image_filename", "image_name", "img_name", "images"),
-}
-"""Names of columns with images, in lower case."""
-_ID_NAMES = {"id", "image_id", "img_id", "file_id", "name", "uid", "id_code"}
-"""Names of columns that may hold images' names without an ending, if no other column does."""
 _LABEL_NAMES = ("label", "class", "target", "category")
 _LABEL_WORDS = {*_LABEL_NAMES, "labels", "classes", "targets", "categories"}
 """Words in the names of columns with labels."""
+_SPLIT_FLAGS: dict[str, SplitName] = {
+    **dict.fromkeys(("is_train", "is_training"), "train"),
+    **dict.fromkeys(("is_valid", "is_val", "is_validation"), "val"),
+    "is_test": "test",
+}
+"""Split of the True rows, by the names of columns of True and False."""
 _SPLIT_WORDS = {
     *("split", "subset", "fold", "set", "phase", "partition", "dataset", "usage"),
-    *("is_valid", "is_val", "is_validation", "is_test"),
+    *_SPLIT_FLAGS,
 }
 """Names of columns with splits."""
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
@@ -38,13 +43,15 @@ class Columns:
     """Column with the label; None if the labels are `one_hot`."""
     one_hot: tuple[str, ...] = ()
     """Columns of 0 and 1, one for each class."""
-    split: str | None = None
+    splits: tuple[str, ...] = ()
+    """Column with the splits, or several flags, such as "is_valid" and "is_test"."""
     group: str | None = None
 
     @property
     def used(self) -> set[str]:
         """Names of all columns that are used."""
-        return {n for n in (self.image, self.label, self.split, self.group, *self.one_hot) if n}
+        named = (self.image, self.label, self.group, *self.splits, *self.one_hot)
+        return {name for name in named if name}
 
 
 def choose_columns(
@@ -68,15 +75,15 @@ def choose_columns(
             _require_column(name, columns, f"--{role}-column", source)
     image = options.image_column or _image_column(table, named, source)
     known = {image, *(name for name in named.values() if name)}
-    split = options.split_column
-    if split is None and not has_split:
-        split = _split_column(table, known, source)
-    known |= {split} if split else set()
+    splits: tuple[str, ...] = (options.split_column,) if options.split_column else ()
+    if not splits and not has_split:
+        splits = _split_columns(table, known, source)
+    known |= set(splits)
     label = options.label_column or _label_column(table, known, source)
     one_hot = () if label else _one_hot_columns(table, known)
     if not label and not one_hot:
         raise _no_column_error("label", _LABEL_NAMES, table, source)
-    return Columns(image, label, one_hot, split, options.group_column)
+    return Columns(image, label, one_hot, splits, options.group_column)
 
 
 def _require_column(name: str, columns: Sequence[str], flag: str, source: Path | str) -> None:
@@ -100,12 +107,7 @@ def choice_error(
 
 def _is_label_name(column: str) -> bool:
     """Whether a column's name says that it holds labels, such as "fine_label"."""
-    return not _LABEL_WORDS.isdisjoint(_words(column))
-
-
-def is_id_name(column: str) -> bool:
-    """Whether a column's name says that it holds ids, which may name images."""
-    return _named_like(column, _ID_NAMES)
+    return not _LABEL_WORDS.isdisjoint(column_words(column))
 
 
 def flag_values(values: Sequence[str]) -> list[bool] | None:
@@ -114,19 +116,9 @@ def flag_values(values: Sequence[str]) -> list[bool] | None:
     return None if None in flags else [bool(flag) for flag in flags]
 
 
-def is_split_flag(column: str) -> bool:
-    """Whether a column's name says that its True rows are one split: "is_valid", "is_test"."""
-    return "_".join(_words(column)) in _SPLIT_WORDS and _words(column)[:1] == ["is"]
-
-
-def _words(column: str) -> list[str]:
-    """Words of a column's name in lower case: "imageID" and "image_id" both are image, id."""
-    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", column)]
-
-
-def _named_like(column: str, names: set[str]) -> bool:
-    """Whether a column has one of the names, in any case and with any separator of words."""
-    return column.lower() in names or "_".join(_words(column)) in names
+def flag_split(column: str) -> SplitName | None:
+    """Split of the rows in which a column is True, by its name: "val" for "is_valid"."""
+    return _SPLIT_FLAGS.get("_".join(column_words(column)))
 
 
 def _image_column(table: Table, named: dict[str, str | None], source: Path | str) -> str:
@@ -134,7 +126,7 @@ def _image_column(table: Table, named: dict[str, str | None], source: Path | str
     free = [name for name in table.columns if name not in taken]
     fitting = [name for name in free if name in table.embedded]
     if not fitting:
-        fitting = [n for n in free if _named_like(n, _IMAGE_NAMES) or _holds_paths(table, n)]
+        fitting = [n for n in free if is_image_name(n) or _holds_paths(table, n)]
     if not fitting:
         fitting = [name for name in free if is_id_name(name)]
     if len(fitting) > 1:
@@ -152,8 +144,8 @@ def _holds_paths(table: Table, column: str) -> bool:
     return bool(values) and all(looks_like_image(value) for value in values)
 
 
-def _split_column(table: Table, known: set[str], source: Path | str) -> str | None:
-    """Column whose values name splits; None if there is none.
+def _split_columns(table: Table, known: set[str], source: Path | str) -> tuple[str, ...]:
+    """Column whose values name splits, or flags of different splits; empty if there are none.
 
     A column called "split" must name splits, unless it holds numbers.
     """
@@ -162,20 +154,23 @@ def _split_column(table: Table, known: set[str], source: Path | str) -> str | No
         for name in table.frame.columns
         if name not in known and _holds_splits(table, name)
     }
-    if len(fitting) > 1 and len(set(map(tuple, fitting.values()))) > 1:
+    flags = {flag_split(name) for name in fitting if flag_values(table.texts(name)) is not None}
+    if len(flags - {None}) == len(fitting):
+        return tuple(fitting)
+    if len(set(map(tuple, fitting.values()))) > 1:
         raise choice_error("the splits", list(fitting), "--split-column", source, table)
-    return next(iter(fitting), None)
+    return tuple(fitting)[:1]
 
 
 def _holds_splits(table: Table, column: str) -> bool:
     """Whether a column holds splits, by its values and, if not all of them say so, its name."""
-    by_name = _named_like(column, _SPLIT_WORDS) or "split" in _words(column)
+    by_name = named_like(column, _SPLIT_WORDS) or "split" in column_words(column)
     if not by_name and None in {split_name(v, "val") for v in table.first_texts(column)}:
         return False
     values = table.texts(column)
     distinct = set(values)
     splits = {split_name(value, "val") for value in distinct}
-    if is_split_flag(column):
+    if flag_split(column):
         return flag_values(values) is not None or bool(splits - {None})
     if by_name:
         numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in distinct)
@@ -199,13 +194,13 @@ def _label_column(table: Table, known: set[str], source: Path | str) -> str | No
 def _refuse_constant_label(
     table: Table, label: str, free: Sequence[str], source: Path | str
 ) -> None:
-    """Raise `DataError` if all labels are equal and the values of another column recur."""
+    """Raise `DataError` if all rows have one label and the values of another column recur."""
     rows = len(table.frame)
     counts = {name: len(set(table.texts(name))) for name in free}
     others = [name for name, count in counts.items() if 1 < count < rows]
-    if rows > 1 and counts[label] == 1 and others:
+    if rows > 1 and counts[label] == 1 and others and (value := table.texts(label)[0]):
         raise DataError(
-            f"The column {label!r} of {source} always is {table.texts(label)[0]!r}; choose another "
+            f"The column {label!r} of {source} always is {value!r}; choose another "
             f"with --label-column, such as {name_some(others)}."
         )
 

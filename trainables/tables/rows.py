@@ -1,13 +1,15 @@
 """Rows of a table: label, split and group of each image, wherever the images are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
 from spaces import DataError
 from spaces.wording import counted, name_some, shorten
 from trainables.listing import (
+    SPLITS,
     IgnorePatterns,
     Row,
     SplitName,
@@ -16,7 +18,7 @@ from trainables.listing import (
     natural_key,
     split_name,
 )
-from trainables.tables.columns import Columns, flag_values, is_split_flag
+from trainables.tables.columns import Columns, flag_split, flag_values
 from trainables.tables.table import Table
 
 _LABEL_SEPARATORS = ("|", ";", ",", "&", "+", "/")
@@ -56,8 +58,8 @@ def labelled_rows(
 
     Raises `DataError` if another row has no label, or a value is wrong.
     """
-    splits, notes = _splits(table, columns.split, eval_is, source)
-    splits = [split] * len(splits) if columns.split is None else splits
+    splits, notes = _splits(table, columns.splits, eval_is, source)
+    splits = splits if columns.splits else [split] * len(splits)
     labels = _labels(table, columns, source)
     groups = table.texts(columns.group) if columns.group else [""] * len(labels)
     empty = [k for k, label in enumerate(labels) if not label]
@@ -149,7 +151,7 @@ def describe_columns(columns: Columns) -> str:
     """Use of a table's columns in words."""
     labels = f"one-hot columns {name_some(columns.one_hot)}" if columns.one_hot else columns.label
     text = f"images: {columns.image}, labels: {labels}"
-    text += f", splits: {columns.split}" if columns.split else ""
+    text += f", splits: {' and '.join(columns.splits)}" if columns.splits else ""
     return text + (f", groups: {columns.group}" if columns.group else "")
 
 
@@ -161,23 +163,57 @@ def _image_name(table: Table, column: str, number: int) -> str:
 
 
 def _splits(
-    table: Table, column: str | None, eval_is: Literal["val", "test"], source: Path | str
+    table: Table, columns: Sequence[str], eval_is: Literal["val", "test"], source: Path | str
 ) -> tuple[list[SplitName | None], list[str]]:
     """Split of each row, and notes on how the splits were read."""
-    if column is None:
+    if not columns:
         return [None] * len(table.frame), []
-    values = table.texts(column)
-    flags = flag_values(values) if is_split_flag(column) else None
-    if flags is not None and "test" in column.lower():
-        return ["test" if flag else None for flag in flags], []
-    if flags is not None:
-        return ["val" if flag else "train" for flag in flags], []
+    flags = {flag_split(name): flag_values(table.texts(name)) for name in columns}
+    known = {split: values for split, values in flags.items() if split and values is not None}
+    if known:
+        return _splits_of_flags(known, columns, eval_is, source)
+    values = table.texts(columns[0])
     splits = [split_name(value, eval_is) for value in values]
     unknown = {value for value, split in zip(values, splits, strict=True) if split is None}
     if unknown:
         shown = name_some([repr(shorten(value)) for value in sorted(unknown, key=natural_key)])
         raise DataError(f"{source} has the splits {shown}; call them train, val and test.")
     return splits, eval_notes(values, eval_is)
+
+
+def _splits_of_flags(
+    flags: Mapping[SplitName, Sequence[bool]],
+    columns: Sequence[str],
+    eval_is: Literal["val", "test"],
+    source: Path | str,
+) -> tuple[list[SplitName | None], list[str]]:
+    """Split of each row by the flags of ``columns``, and a note if one had to be guessed.
+
+    Rows without a True flag are those of the split that no flag has. If that may be several, they
+    are train, have no split if test is known, or are ``eval_is`` if train is known.
+    """
+    rows = [list(compress(flags, row)) for row in zip(*flags.values(), strict=True)]
+    for what, wrong in (
+        ("more than one", [k for k, row in enumerate(rows) if len(row) > 1]),
+        ("none", [k for k, row in enumerate(rows) if not row and len(flags) == len(SPLITS)]),
+    ):
+        if wrong:
+            raise DataError(
+                f"{source} has {counted(len(wrong), 'row')} in which {what} of "
+                f"{name_some(columns)} is true, such as row {wrong[0] + 1}; give each row one "
+                "split."
+            )
+    notes = []
+    rest: SplitName | None = next((split for split in SPLITS if split not in flags), None)
+    if set(flags) == {"test"}:
+        rest = None
+    elif set(flags) == {"train"} and not all(rows):
+        rest, other = eval_is, "test" if eval_is == "val" else "val"
+        notes = [
+            f"Rows that are not {columns[0]} were read as {rest}; --split.eval-is {other} reads "
+            f"them as {other}."
+        ]
+    return [row[0] if row else rest for row in rows], notes
 
 
 def _labels(table: Table, columns: Columns, source: Path | str) -> list[str]:

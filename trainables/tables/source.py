@@ -16,7 +16,8 @@ from trainables.listing import (
     relative_path,
 )
 from trainables.progress import Progress, ignore_progress
-from trainables.tables.columns import Columns, choice_error, choose_columns, is_id_name
+from trainables.tables.column_names import is_id_name
+from trainables.tables.columns import Columns, choice_error, choose_columns
 from trainables.tables.paths import FileFinder, LocatedImages, locate_images, paths_as_written
 from trainables.tables.rows import (
     LabelledRow,

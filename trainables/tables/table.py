@@ -16,6 +16,7 @@ from spaces import DataError
 from spaces.errors import first_line
 from spaces.wording import name_some
 from trainables.images import IMAGE_SUFFIXES
+from trainables.tables.column_names import is_id_name, is_image_name
 from trainables.tables.parquet_file import is_parquet, read_parquet
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read_table(file: Path) -> Table:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         _refuse_other_formats(file, data)
-        text, encoding = _decode(data)
+        text, encoding = decode_text(data)
         if text.lstrip().startswith("{"):
             return _read_json_lines(text)
         return _read_text(text, encoding)
@@ -128,8 +129,11 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
         raise DataError(f"{file} can't be read as a table: it is not Parquet; save it again.")
 
 
-def _decode(content: bytes) -> tuple[str, str]:
-    """Text of a table, and the encoding: UTF-8, UTF-16 or else Windows-1252."""
+def decode_text(content: bytes) -> tuple[str, str]:
+    """Text of a file without its byte order mark, and the encoding: UTF-8, UTF-16 or Windows-1252.
+
+    Bytes that Windows-1252 lacks are read as Latin-1.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16"), "utf-16"
     head = content[:1000]
@@ -146,20 +150,13 @@ def _decode(content: bytes) -> tuple[str, str]:
 
 def _read_text(text: str, encoding: str) -> Table:
     """Table in a text file. Raises `ValueError` if it is empty, or a row is too long."""
-    import pandas as pd  # slow to import, and most data are folders
-
     if not text.strip():
         raise ValueError("it is empty")
     separator = _separator(text)
     has_header = _has_header(text, separator)
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=separator,
-        dtype=str,
-        keep_default_na=False,
-        header=0 if has_header else None,
-        skipinitialspace=True,
-    )
+    frame = _read_rows(text, separator, has_header=has_header)
+    if _ends_with_separators(frame):
+        frame = _read_rows(text, separator, has_header=has_header, cells=len(frame.columns))
     notes = []
     if encoding in ("cp1252", "latin-1"):
         notes.append("The table is not UTF-8; it was read as Windows-1252 text.")
@@ -167,6 +164,35 @@ def _read_text(text: str, encoding: str) -> Table:
         frame.columns = frame.columns.map(lambda k: str(k + 1))
         notes.append("The table has no header; its columns are called 1, 2 and so on.")
     return Table(_with_plain_names(frame), has_header=has_header, notes=tuple(notes))
+
+
+def _read_rows(
+    text: str, separator: str, *, has_header: bool, cells: int | None = None
+) -> "pd.DataFrame":
+    """Rows of a text, or only the first ``cells`` of each."""
+    import pandas as pd  # slow to import, and most data are folders
+
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        dtype=str,
+        keep_default_na=False,
+        header=0 if has_header else None,
+        skipinitialspace=True,
+        index_col=None if cells is None else False,
+        usecols=None if cells is None else range(cells),
+    )
+
+
+def _ends_with_separators(frame: "pd.DataFrame") -> bool:
+    """Whether rows end with separators that the header lacks.
+
+    Pandas then takes the first columns as the index, and the last columns are empty.
+    """
+    import pandas as pd
+
+    last = frame.iloc[:, -frame.index.nlevels :].fillna("")
+    return not isinstance(frame.index, pd.RangeIndex) and bool((last == "").all(axis=None))
 
 
 def _read_json_lines(text: str) -> Table:
@@ -180,7 +206,8 @@ def _read_json_lines(text: str) -> Table:
 def _has_header(text: str, separator: str) -> bool:
     """Whether the first row names the columns.
 
-    It does not if it names an image, or if one of its values is repeated further down.
+    It does not if it names an image. It does if one of its values is the name of a column of images
+    and appears once. Otherwise it does not if one of its values is repeated further down.
     """
     lines = _sample(text)
     if separator == _SPACES:
@@ -191,7 +218,10 @@ def _has_header(text: str, separator: str) -> bool:
     if any(looks_like_image(cell) for cell in first):
         return False
     below = [set(column) for column in zip_longest(*others, fillvalue="")]
-    return not any(cell and cell in seen for cell, seen in zip(first, below, strict=False))
+    columns = list(zip(first, below, strict=False))
+    if any((is_image_name(c) or is_id_name(c)) and c not in seen for c, seen in columns):
+        return True
+    return not any(cell and cell in seen for cell, seen in columns)
 
 
 def _sample(text: str) -> list[str]:

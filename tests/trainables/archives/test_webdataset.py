@@ -78,6 +78,13 @@ def test_numbers_of_classes_become_names(tmp_path: Path, name: str, content: str
     assert counts(listing(tmp_path / "0.tar")) == counts(found)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_names_of_classes_are_read_in_any_usual_encoding(tmp_path: Path, encoding: str) -> None:
+    write_shard(tmp_path / "0.tar", LABELS)
+    (tmp_path / "classes.txt").write_bytes("K\u00e4tzchen\nHund\n".encode(encoding))
+    assert {row.label for row in listing(tmp_path).rows} == {"K\u00e4tzchen", "Hund"}
+
+
 def test_a_number_without_a_name_is_told(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", LABELS)
     (tmp_path / "classnames.txt").write_text("cat\n")
@@ -155,9 +162,34 @@ def test_a_missing_label_and_malformed_json_are_told(tmp_path: Path) -> None:
         listing(tmp_path, image_root=tmp_path)
 
 
-def test_the_first_archive_with_images_tells_whether_there_are_samples(tmp_path: Path) -> None:
+def test_any_archive_with_a_label_beside_an_image_tells_that_there_are_samples(
+    tmp_path: Path,
+) -> None:
     write_tar(tmp_path / "0.tar", {"notes.txt": b""})
     write_tar(tmp_path / "1.tar", {"cat/1.jpg": b"", "cat/1.1.jpg": b""})
     assert not has_samples(read_shards(tmp_path))
-    write_shard(tmp_path / "1.tar", LABELS)
+    write_shard(tmp_path / "2.tar", LABELS)
     assert has_samples(read_shards(tmp_path))
+
+
+def test_archives_of_test_images_without_labels_are_left_out_and_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "train-0.tar", LABELS)
+    write_tar(tmp_path / "test-0.tar", {f"{k}.png": image_bytes(9 + k) for k in range(3)})
+    shards = read_shards(tmp_path)
+    assert shards.shards[0].path == "test-0.tar" and has_samples(shards)
+    found = listing(tmp_path)
+    assert counts(found) == {("train", "0"): 1, ("train", "1"): 2}
+    assert [str(unused) for unused in found.unused] == [
+        "test rows without a label: 3, such as test-0.tar/0.png"
+    ]
+
+
+def test_records_of_test_images_may_lack_the_label(tmp_path: Path) -> None:
+    contents: dict[str, bytes | str] = {}
+    for number, record in enumerate([{"label": "cat"}, {"label": "dog"}, {"label": "dog"}]):
+        contents |= {f"{number}.jpg": b"", f"{number}.json": json.dumps(record)}
+    write_tar(tmp_path / "train-0.tar", contents)
+    for number, width in enumerate([20, 20, 30]):
+        contents[f"{number}.json"] = json.dumps({"w": width})
+    write_tar(tmp_path / "test-0.tar", contents)
+    assert counts(listing(tmp_path)) == {("train", "cat"): 1, ("train", "dog"): 2}

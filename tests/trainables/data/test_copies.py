@@ -1,12 +1,15 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from spaces import DataError
 from trainables.data.copies import (
     copy_issues,
     drop_copies_across_splits,
     near_copy_issues,
     near_copy_notes,
+    refuse_copied_classes,
 )
 from trainables.data.scan_results import ScannedImage
 from trainables.listing.listing import Row, SplitName
@@ -25,6 +28,18 @@ def test_a_copy_by_pixels_stays_in_the_test_split_only() -> None:
     kept, issues = drop_copies_across_splits(readable, ROOT)
     assert [row.path.name for row, _ in kept] == ["b"]
     assert issues[0].reason == "same pixels as a test image, left out of train"
+
+
+@pytest.mark.parametrize(
+    ("split", "place"), [("train", "in train"), ("val", "in val"), (None, "without a split")]
+)
+def test_a_class_of_copies_only_is_refused(split: SplitName | None, place: str) -> None:
+    readable = [image("a", "x", split, "p"), image("b", "x", "test", "p"), image("c", "y", split)]
+    kept, issues = drop_copies_across_splits(readable, ROOT)
+    assert "None" not in issues[0].reason
+    with pytest.raises(DataError, match=f"class 'x' {place} are copies of test images; remove"):
+        refuse_copied_classes(readable, kept)
+    refuse_copied_classes(kept, kept)
 
 
 def test_one_image_with_two_labels_in_two_formats_is_reported() -> None:

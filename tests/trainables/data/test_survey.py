@@ -161,6 +161,24 @@ def test_a_class_left_empty_is_refused(copy: Path, cache: Path) -> None:
         survey_images(copy, cache=cache)
 
 
+def test_a_class_that_is_unreadable_in_one_split_is_refused(split_copy: Path, cache: Path) -> None:
+    for file in (split_copy / "val" / "one").iterdir():
+        file.write_bytes(b"not an image")
+    with pytest.raises(DataError, match="Class one has no readable image in val; repair"):
+        survey_images(split_copy, cache=cache)
+
+
+def test_a_class_whose_training_images_are_test_images_is_refused(
+    split_copy: Path, cache: Path
+) -> None:
+    shutil.rmtree(split_copy / "train" / "one")
+    (split_copy / "train" / "one").mkdir()
+    for file in (split_copy / "test" / "one").iterdir():
+        shutil.copy(file, split_copy / "train" / "one" / f"x{file.name}")
+    with pytest.raises(DataError, match="All images of class 'one' in train are copies of test im"):
+        survey_images(split_copy, cache=cache)
+
+
 def test_a_class_too_small_to_split_is_refused(copy: Path, cache: Path) -> None:
     for file in sorted((copy / "one").iterdir())[2:]:
         file.unlink()

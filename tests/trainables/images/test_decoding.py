@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -115,6 +116,21 @@ def test_floating_point_pixels_keep_their_contrast() -> None:
     image = decode(saved(Image.fromarray(celsius), "tiff"))
     assert np.asarray(image.rgb).min() == 0 and np.asarray(image.rgb).max() == 255
     assert "floating-point pixels 18" in image.note
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8], ids=["none", "LZW", "deflate"])
+def test_grey_tiffs_of_double_precision_are_decoded(compression: int) -> None:
+    values = np.linspace(0, 1, 400).reshape(20, 20)
+    _, content = cv2.imencode(".tif", values, [cv2.IMWRITE_TIFF_COMPRESSION, compression])
+    image = decode(content.tobytes())
+    assert np.abs(np.asarray(image.rgb)[:, :, 0] - 255 * values).max() <= 1
+
+
+def test_of_deep_colours_the_upper_eight_bits_are_kept() -> None:
+    levels = np.full((4, 4, 3), 4095, np.uint16)
+    for scale, value in ((1, 15), (16, 255)):
+        _, content = cv2.imencode(".png", levels * scale)
+        assert corner(decode(content.tobytes()).rgb) == (value,) * 3
 
 
 def test_a_deep_tiff_whose_zero_is_white_is_inverted() -> None:

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from spaces import DataError
-from trainables.listing.listing import ReadOptions
-from trainables.tables.columns import choose_columns, flag_values, is_id_name, is_split_flag
+from trainables.listing.listing import SPLITS, ReadOptions
+from trainables.tables.columns import choose_columns, flag_split, flag_values
 from trainables.tables.table import Table
 
 
@@ -23,8 +23,8 @@ def test_images_inside_the_table_come_before_names_of_files() -> None:
 
 def test_a_split_that_is_known_needs_no_column() -> None:
     columns = table(path=["a", "b"], label=["x", "y"], split=["train", "test"])
-    assert choose_columns(columns, ReadOptions(), "t").split == "split"
-    assert choose_columns(columns, ReadOptions(), "t", has_split=True).split is None
+    assert choose_columns(columns, ReadOptions(), "t").splits == ("split",)
+    assert choose_columns(columns, ReadOptions(), "t", has_split=True).splits == ()
 
 
 def test_columns_with_equal_splits_are_no_choice() -> None:
@@ -34,12 +34,22 @@ def test_columns_with_equal_splits_are_no_choice() -> None:
     columns = table(
         path=["a", "b"], label=["x", "y"], split=["train", "val"], phase=["train", "dev"]
     )
-    assert choose_columns(columns, ReadOptions(), "t").split == "split"
+    assert choose_columns(columns, ReadOptions(), "t").splits == ("split",)
+
+
+def test_flags_of_different_splits_belong_together() -> None:
+    columns = table(path=["a", "b"], label=["x", "y"], is_valid=[0, 1], is_test=[1, 0])
+    assert choose_columns(columns, ReadOptions(), "t").splits == ("is_valid", "is_test")
+    one = choose_columns(columns, ReadOptions(split_column="is_test"), "t")
+    assert one.splits == ("is_test",)
+    columns = table(path=["a", "b"], label=["x", "y"], is_valid=[0, 1], is_val=[1, 0])
+    with pytest.raises(DataError, match="choose one with --split-column"):
+        choose_columns(columns, ReadOptions(), "t")
 
 
 def test_names_of_columns_are_read_as_words() -> None:
-    assert is_id_name("ImageID") and is_id_name("image-id") and not is_id_name("identity")
-    assert is_split_flag("isValid") and not is_split_flag("island") and not is_split_flag("\u00e9")
+    assert [flag_split(name) for name in ("isTrain", "isValid", "is_test")] == list(SPLITS)
+    assert flag_split("island") is None and flag_split("\u00e9") is None
 
 
 def test_flags_are_true_and_false_or_numbers() -> None:

@@ -37,7 +37,8 @@ def test_rows_are_added_up_and_columns_are_counted_once() -> None:
 
 
 def test_the_use_of_columns_is_described_in_words() -> None:
-    columns = Columns("path", None, ("cat", "dog"), "set", "patient")
+    columns = Columns("path", None, ("cat", "dog"), ("is_val", "is_test"), "patient")
     assert describe_columns(columns) == (
-        "images: path, labels: one-hot columns cat, dog, splits: set, groups: patient"
+        "images: path, labels: one-hot columns cat, dog, splits: is_val and is_test, "
+        "groups: patient"
     )

@@ -192,6 +192,7 @@ def test_unused_columns_are_named(tmp_path: Path) -> None:
         ("is_valid", ("False", "True"), ("train", "val")),
         ("is_valid", ("0", "1"), ("train", "val")),
         ("is_test", ("False", "True"), (None, "test")),
+        ("is_train", ("0", "1"), ("val", "train")),
         ("set", ("train", "valid"), ("train", "val")),
         ("Phase", ("Training", "Testing"), ("train", "test")),
         ("partition", ("dev", "train"), ("val", "train")),
@@ -209,6 +210,53 @@ def test_columns_whose_values_name_splits_are_splits(
     found = listing(table(tmp_path, text))
     assert tuple(row.split for row in found.rows) == splits
     assert bool(found.unused) is (splits == (None, None)), "a column is used, or named"
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "splits"),
+    [
+        ("is_valid,is_test", ("0,1", "0,0", "1,0"), ("test", "train", "val")),
+        ("is_train,is_test", ("0,1", "0,0", "1,0"), ("test", "val", "train")),
+        ("is_train,is_val", ("0,1", "0,0", "1,0"), ("val", "test", "train")),
+        ("is_train,is_val,is_test", ("0,0,1", "0,1,0", "1,0,0"), ("test", "val", "train")),
+    ],
+)
+def test_flags_of_several_splits_are_read_together(
+    tmp_path: Path, columns: str, values: Sequence[str], splits: Sequence[str]
+) -> None:
+    names = [f"{k}.png" for k in range(3)]
+    rows = [f"{name},x,{value}\n" for name, value in zip(names, values, strict=True)]
+    found = listing(table(tmp_path, f"path,label,{columns}\n{''.join(rows)}", names))
+    assert [row.split for row in found.rows] == list(splits)
+    assert found.unused == () and found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("columns", "value", "sentence"),
+    [
+        ("is_valid,is_test", "1,1", "1 row in which more than one of is_valid, is_test is true"),
+        ("is_train,is_val,is_test", "0,0,0", "in which none of .* is true, such as row 2; give"),
+    ],
+)
+def test_flags_that_leave_no_split_or_several_are_refused(
+    tmp_path: Path, columns: str, value: str, sentence: str
+) -> None:
+    first = value.replace("1", "0")[:-1] + "1"
+    file = table(tmp_path, f"path,label,{columns}\na.png,x,{first}\nb.png,y,{value}\n")
+    with pytest.raises(DataError, match=sentence):
+        listing(file)
+    refusal(file)
+
+
+def test_rows_that_are_not_train_may_be_val_or_test(tmp_path: Path) -> None:
+    file = table(tmp_path, "path,label,is_train\na.png,x,True\nb.png,y,False\n")
+    for split, other in (("val", "test"), ("test", "val")):
+        found = listing(file, eval_is=split)
+        assert [row.split for row in found.rows] == ["train", split]
+        assert found.notes == (
+            f"Rows that are not is_train were read as {split}; --split.eval-is {other} reads them "
+            f"as {other}.",
+        )
 
 
 def test_test_rows_without_a_label_are_left_out_and_told(tmp_path: Path) -> None:

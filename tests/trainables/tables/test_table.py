@@ -70,6 +70,31 @@ def test_a_table_without_a_header_has_numbered_columns(tmp_path: Path, text: str
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "image,label\na.png,label\nb.png,cat\n",
+        "path,defect\na.png,defect\nb.png,sound\n",
+        "label;id_code\nlabel;17\ncat;18\n",
+    ],
+)
+def test_a_class_may_be_called_as_its_column(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    table = read_table(tmp_path / "t.csv")
+    assert table.has_header and len(table.frame) == 2
+    assert table.columns == text.splitlines()[0].replace(";", ",").split(",")
+
+
+@pytest.mark.parametrize("ends", [(",", ","), (",,", ",,"), (",", "")])
+def test_separators_at_the_end_of_rows_are_no_columns(
+    tmp_path: Path, ends: tuple[str, str]
+) -> None:
+    (tmp_path / "t.csv").write_text(f"id,label\n007,cat{ends[0]}\n008,dog{ends[1]}\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.columns == ["id", "label"]
+    assert table.texts("id") == ["007", "008"] and table.texts("label") == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("t.csv", b"", "it is empty"),
