@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from timm.models import save_for_hf
+from safetensors.torch import save_file
+from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from search.config import Format
@@ -33,7 +34,7 @@ from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
 from trainables.files import disk_errors_named
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
-from trainables.models import timm_model_args
+from trainables.models import separate_tensors, timm_model_args
 from trainables.process import configure_process
 from trainables.process_limits import available_cpus
 from trainables.replacement import replacing
@@ -238,19 +239,21 @@ def _write_timm(
         "mean": list(spec.mean),
         "std": list(spec.std),
         "crop_pct": 1.0,
+        "test_input_size": [3, spec.image_size, spec.image_size],
+        "test_crop_pct": 1.0,
         "crop_mode": _CROP_MODES[spec.fit],
     }
-    save_for_hf(
+    save_config_for_hf(
         model,
-        str(out),
+        str(out / "config.json"),
         model_config={
             "num_classes": len(spec.labels),
             "label_names": list(spec.labels),
             SPEC: json.loads(spec.to_json()),
         },
         model_args=timm_model_args(final.winner.params) or None,
-        safe_serialization=True,
     )
+    save_file(separate_tensors(model), out / "model.safetensors")
     model.pretrained_cfg = pretrained_cfg
     loaded = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
     averaged = average_flips(loaded, spec.flips)

@@ -34,7 +34,7 @@ from trainables.evaluation import (
 from trainables.files import save_array, write_atomically, write_json
 from trainables.inference import LogitsAndFeatures, apply_temperature, average_flips
 from trainables.inputs import FeatureLoader
-from trainables.models import Preprocessing, unsplit
+from trainables.models import Preprocessing, separate_tensors, unsplit
 from trainables.process import configure_process
 from trainables.process_limits import available_cpus
 from trainables.training import (
@@ -140,7 +140,7 @@ def _retrain_steps(
         logits = logits_of(
             averaged, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
         )
-    state = {name: t.contiguous().cpu() for name, t in tuning.model.state_dict().items()}
+    state = separate_tensors(tuning.model)
     probabilities = softmax(logits, axis=1)
     yield RetrainedMember(state, probabilities, features.astype(np.float16), report.epoch)
 

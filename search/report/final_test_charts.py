@@ -58,7 +58,7 @@ def final_test_blocks(
     if len(np.unique(predictions.labels)) > 1:
         blocks += [_roc_picture(predictions), _precision_recall_picture(predictions)]
     blocks.append(_reliability_picture(predictions))
-    if features is not None and len(predictions.labels) > 10:
+    if features is not None and len(predictions.labels) > 10 and _varies(features):
         blocks.append(_map_picture(predictions, features))
     blocks.append(_per_class_table(predictions, final))
     if len(predictions.classes) > 2 and (confusions := most_frequent_confusions(predictions)):
@@ -248,7 +248,12 @@ def _reliability_picture(predictions: Predictions) -> Picture:
     chart.legend()
     mean_confidence = predictions.probabilities.max(axis=1).mean()
     mean_accuracy = predictions.correct.mean()
-    verdict = "overconfident" if mean_confidence > mean_accuracy else "not overconfident"
+    low, high = wilson_interval(int(predictions.correct.sum()), len(predictions.labels))
+    verdict = "as confident as it is accurate, within the interval of its accuracy"
+    if mean_confidence > high:
+        verdict = "overconfident"
+    elif mean_confidence < low:
+        verdict = "less confident than it could be"
     numbers = (
         f"mean confidence {mean_confidence:.3f}, accuracy {mean_accuracy:.3f}, expected "
         f"calibration error {calibration.error:.3f}"
@@ -289,6 +294,14 @@ def _map_picture(predictions: Predictions, features: np.ndarray) -> Picture:
         "Images close together look alike to the model; distances between groups mean little."
         f"{sample}",
     )
+
+
+def _varies(features: np.ndarray) -> bool:
+    """Whether ``(n, d)`` features can be mapped: all are finite, and some differ.
+
+    scikit-learn's t-SNE ends the process if all images have the same features.
+    """
+    return bool(np.isfinite(features).all() and (features != features[0]).any())
 
 
 def _tsne(features: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def _best_against_cost(history: SearchHistory) -> Picture:
         seconds,
         "of training",
         "Each point is a trial's best score, at the summed training time of this trial and all "
-        "trials before it.",
+        "trials before it, without those that have no score.",
     )
 
 

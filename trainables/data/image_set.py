@@ -1,5 +1,6 @@
 """`ImageSet`: labelled images to train or evaluate on, as rows of a `PixelStore`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +22,24 @@ class ImageSet:
     """Class number of each image, ``(n,)`` int64."""
     parent_rows: np.ndarray | None = None
     """`rows` of the full set, if this set is a subset. Both sets share stored features."""
+    units_of_rows: Sequence[str] | None = None
+    """Unit of each row of the store, as in `Dataset.units`; None if none belong together."""
 
     @classmethod
     def of(cls, dataset: Dataset, store: PixelStore, *splits: SplitName) -> "ImageSet":
         """All images in the given splits of a dataset."""
         rows = dataset.rows(*splits)
-        return cls(store, rows, dataset.labels[rows])
+        units = dataset.units or dataset.digests
+        return cls(store, rows, dataset.labels[rows], units_of_rows=units)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def units(self) -> list[str] | None:
+        """Unit of each image; images of one unit belong into one fold."""
+        known = self.units_of_rows
+        return None if known is None else [known[row] for row in self.rows]
 
     @property
     def sharing_rows(self) -> np.ndarray:
@@ -41,12 +51,13 @@ class ImageSet:
         if count is None:
             return self
         positions = np.arange(count) % len(self)
-        return ImageSet(self.store, self.rows[positions], self.labels[positions])
+        rows, labels = self.rows[positions], self.labels[positions]
+        return ImageSet(self.store, rows, labels, units_of_rows=self.units_of_rows)
 
     def subset(self, positions: np.ndarray) -> "ImageSet":
         """Subset at ``positions``: indices, ``(m,)`` int64, or a mask, ``(n,)`` bool."""
-        parent = self.sharing_rows
-        return ImageSet(self.store, self.rows[positions], self.labels[positions], parent)
+        rows, labels = self.rows[positions], self.labels[positions]
+        return ImageSet(self.store, rows, labels, self.sharing_rows, self.units_of_rows)
 
     def images(self, positions: np.ndarray) -> torch.Tensor:
         """Pixels of the images at ``positions``, ``(m,)`` int64: ``(m, 3, side, side)`` uint8."""

@@ -62,8 +62,8 @@ def grad_cam_maps(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -
 def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np.ndarray | None:
     # 1. Run the model, keeping the output of every stage.
     stage_info: Any = model.feature_info
-    stage_names = {stage["module"] for stage in stage_info}
-    stages = {name: module for name, module in model.named_modules() if name in stage_names}
+    channels = {stage["module"]: stage["num_chs"] for stage in stage_info}
+    stages = {name: module for name, module in model.named_modules() if name in channels}
     outputs: dict[str, torch.Tensor | None] = {}
     hooks = [
         module.register_forward_hook(
@@ -79,9 +79,13 @@ def _grad_cam(model: nn.Module, images: torch.Tensor, classes: np.ndarray) -> np
         hook.remove()
     # 2. Weight the channels of the last suitable stage by their mean gradients.
     explained = logits[torch.arange(len(images)), torch.from_numpy(classes)].sum()
-    for output in filter(torch.is_tensor, reversed(outputs.values())):
+    for name, output in reversed(outputs.items()):
+        if output is None or len(output) != len(images):  # such as the pixels of each patch
+            continue
         (gradient,) = torch.autograd.grad(explained, output, retain_graph=True, allow_unused=True)
-        features, gradients = _as_map(model, output.detach()), _as_map(model, gradient)
+        features, gradients = (
+            _as_map(model, each, channels[name]) for each in (output.detach(), gradient)
+        )
         if features is not None and gradients is not None and gradients.any():
             weights = gradients.mean(dim=(1, 2), keepdim=True)
             return _upsample((weights * features).sum(dim=3), images.shape[-1])
@@ -93,13 +97,15 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
     return output if isinstance(output, torch.Tensor | None) else _first_tensor(output[0])
 
 
-def _as_map(model: nn.Module, features: torch.Tensor | None) -> torch.Tensor | None:
+def _as_map(model: nn.Module, features: torch.Tensor | None, channels: int) -> torch.Tensor | None:
     """``(n, rows, columns, channels)`` from a stage's features; None if they form no map."""
     if features is None or features.ndim not in (3, 4):
         return None
     if features.ndim == 4:
-        channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
-        return features if channels_last else features.permute(0, 2, 3, 1)
+        is_first, is_last = (features.shape[axis] == channels for axis in (1, 3))
+        if is_first == is_last:  # the numbers do not tell
+            is_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        return features if is_last else features.permute(0, 2, 3, 1)
     if math.isqrt(features.shape[1]) ** 2 != features.shape[1]:  # class tokens in front
         features = features[:, getattr(model, "num_prefix_tokens", 0) :]
     side = math.isqrt(features.shape[1])

@@ -27,4 +27,5 @@ from .unfreezing import unfreeze_groups as unfreeze_groups
 from .unfreezing import unfrozen_group_count as unfrozen_group_count
 from .weights import Weights as Weights
 from .weights import find_weights as find_weights
+from .weights import separate_tensors as separate_tensors
 from .weights import weights_licence as weights_licence

@@ -319,3 +319,14 @@ def _download(backbone: str, repository: str, names: list[str]) -> Weights:
         "--space demo (its weights come in Python packages), or start from random weights with "
         "--weights untrained."
     )
+
+
+def separate_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, on the CPU, each in memory of its own.
+
+    safetensors refuses tensors that share memory, as those of CoaT do, whose blocks share modules.
+    """
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }

@@ -29,7 +29,7 @@ from trainables.training.settings import ComputeSettings
 
 _MAX_IMAGES = 2000
 """Largest number of training images that the probe is solved on."""
-_FORMAT = 2
+_FORMAT = 3
 """Version in the key of every kept head. Raise it if new code solves other heads."""
 
 Head = Mapping[str, torch.Tensor]

@@ -7,6 +7,7 @@ least cross-validated loss on the training images.
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -82,14 +83,14 @@ def fit_probe(
     num_classes = logits_of(model, images, autocast=autocast).shape[1]
     for hook in hooks:
         hook.remove()
-    labels, losses = images.images.labels, []
+    labels, units, losses = images.images.labels, images.images.units, []
     for name, layer in layers.items():
         features = np.concatenate(inputs[name])
         if features.shape[1] != layer.weight[0].numel():
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
             continue
-        head = solve_head(features, labels, num_classes, balanced=balanced, seed=seed)
+        head = solve_head(features, labels, num_classes, units=units, balanced=balanced, seed=seed)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(head.weight).view_as(layer.weight))
             layer.bias.copy_(torch.from_numpy(head.bias))
@@ -98,7 +99,13 @@ def fit_probe(
 
 
 def solve_head(
-    features: np.ndarray, labels: np.ndarray, num_classes: int, *, balanced: bool, seed: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    units: Sequence[str] | None = None,
+    balanced: bool,
+    seed: int,
 ) -> LinearHead:
     """Solve a linear head; choose its penalty by cross-validation.
 
@@ -106,6 +113,7 @@ def solve_head(
         features: ``(n, d)`` inputs of the classifier layer.
         labels: ``(n,)`` class numbers; every class has an image.
         num_classes: Number of classes.
+        units: ``(n,)`` names; images of one unit, such as copies, share a fold.
         balanced: Whether an image counts by the inverse of its class's number of images.
         seed: Seed of the folds.
     """
@@ -116,18 +124,23 @@ def solve_head(
         rotation = np.linalg.svd(scaled, full_matrices=False)[2]
         scaled = scaled @ rotation.T
     with threadpool_limits(1):  # more threads wait for each other on a busy machine
-        penalty = _choose_penalty(scaled, labels, num_classes, balanced, seed)
+        penalty = _choose_penalty(scaled, labels, num_classes, units, balanced, seed)
         head = _Path(scaled, labels, num_classes, balanced, _TOLERANCE).solve(penalty)
     weight = head.weight if rotation is None else head.weight @ rotation
     return LinearHead(weight / scale, head.bias)
 
 
 def _choose_penalty(
-    features: np.ndarray, labels: np.ndarray, num_classes: int, balanced: bool, seed: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    units: Sequence[str] | None,
+    balanced: bool,
+    seed: int,
 ) -> float:
     """The penalty with the least loss on held-out images, over `_FOLDS` folds."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_MAX_IMAGES_TO_CHOOSE]
-    folds = fold_numbers(labels[chosen], _FOLDS, seed)
+    folds = _draw_folds(labels[chosen], None if units is None else [units[k] for k in chosen], seed)
     parts = []
     for fold in range(_FOLDS):
         inside, outside = chosen[folds != fold], chosen[folds == fold]
@@ -143,6 +156,15 @@ def _choose_penalty(
         if since == _PATIENCE:
             break
     return best
+
+
+def _draw_folds(labels: np.ndarray, units: Sequence[str] | None, seed: int) -> np.ndarray:
+    """Fold of each image, ``(n,)``; images of a unit share it, unless that leaves a fold empty."""
+    if units is not None and len(set(units)) < len(units):
+        folds = fold_numbers(labels, _FOLDS, seed, units=units)
+        if len(np.unique(folds)) == _FOLDS:
+            return folds
+    return fold_numbers(labels, _FOLDS, seed)
 
 
 class _Path:

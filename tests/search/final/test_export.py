@@ -45,6 +45,7 @@ def test_timm_alone_gives_the_logits_of_predict(sweep: SweepResult, files: list[
         got = model(torch.stack([transform(read_rgb(f)) for f in files])).numpy()
     assert np.allclose(got, expected, atol=1e-4)
     assert model.pretrained_cfg["label_names"] == ["one", "seven", "zero"]
+    assert resolve_model_data_config(model, use_test_size=True)["input_size"] == (3, 32, 32)
 
 
 def test_onnxruntime_gives_the_logits_of_predict(sweep: SweepResult, files: list[Path]) -> None:

@@ -46,7 +46,9 @@ def test_confusions_are_ordered_by_frequency_and_then_by_class() -> None:
     ]
 
 
-@pytest.mark.parametrize(("sharpness", "verdict"), [(20.0, "is overconfident"), (0.1, "is not")])
+@pytest.mark.parametrize(
+    ("sharpness", "verdict"), [(20.0, "is overconfident"), (0.1, "is less confident than it could")]
+)
 def test_the_caption_of_the_reliability_diagram_judges_the_confidence(
     sharpness: float, verdict: str
 ) -> None:
@@ -57,3 +59,11 @@ def test_the_caption_of_the_reliability_diagram_judges_the_confidence(
     blocks = final_test_blocks(predictions, final_model_of(predictions), None)
     (reliability,) = (b for b in blocks if isinstance(b, Picture) and "Reliability" in b.alt)
     assert f"The model {verdict}" in reliability.caption
+
+
+@pytest.mark.parametrize("value", [0.0, np.inf])
+def test_features_that_do_not_differ_or_are_not_finite_have_no_map(value: float) -> None:
+    predictions = random_predictions(3)
+    features = np.full((len(predictions.labels), 4), value, np.float16)
+    blocks = final_test_blocks(predictions, final_model_of(predictions), features)
+    assert not any(isinstance(block, Picture) and "t-SNE" in block.alt for block in blocks)

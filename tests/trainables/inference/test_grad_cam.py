@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from spaces import TrialParams
-from trainables.inference import LogitsAndFeatures, grad_cam_maps
+from trainables.inference import LogitsAndFeatures, grad_cam, grad_cam_maps
 from trainables.models import Weights, build_model, head_names
 
 
@@ -45,6 +45,7 @@ def test_grad_cam_of_a_network_with_mean_pooling_is_the_class_activation_map() -
         ("xcit_nano_12_p16_224", 224),  # no class token among the patches
         ("densenet121", 224),
         ("mixer_s32_224", 224),
+        ("volo_d1_224", 224),  # channels last, and does not say so
     ],
 )
 def test_models_of_several_timm_families_have_a_grad_cam_map(
@@ -55,6 +56,20 @@ def test_models_of_several_timm_families_have_a_grad_cam_map(
     assert maps is not None
     assert maps.shape == (2, image_size, image_size)
     assert 0 <= maps.min() < maps.max() <= 1
+
+
+def test_a_model_whose_stages_give_the_pixels_of_each_patch_has_no_map() -> None:
+    model, images = model_of("tnt_s_legacy_patch16_224", 224), torch.rand(2, 3, 224, 224)
+    assert grad_cam_maps(model, images, np.array([0, 1])) is None
+
+
+def test_the_axis_of_the_channels_is_told_by_their_number() -> None:
+    model = nn.Identity()  # whose ``output_fmt`` is not known
+    last = grad_cam._as_map(model, torch.zeros(2, 14, 15, 384), 384)
+    first = grad_cam._as_map(model, torch.zeros(2, 384, 14, 15), 384)
+    assert last is not None
+    assert first is not None
+    assert last.shape == first.shape == (2, 14, 15, 384)
 
 
 def test_a_map_changes_with_the_class_and_leaves_no_hook_behind() -> None:

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_image
 
 from spaces import TrialParams, WeightsError
 from tests.support.gated_hub import gated_hub, refusing_hub
-from trainables.models import build_model, check_weights, find_weights, weights_licence
+from tests.support.models import untrained_model
+from trainables.models import (
+    build_model,
+    check_weights,
+    find_weights,
+    separate_tensors,
+    weights_licence,
+)
 from trainables.models.weights import WEIGHT_PACKAGES, check_backbone
 
 
@@ -262,3 +269,14 @@ def test_packaged_imagenet_weights_fit_every_tensor_of_timms_model(
     size = model.pretrained_cfg["input_size"][1]
     square = torch.nn.functional.interpolate(photo, (size, size), mode="bicubic", antialias=True)
     assert model(square).argmax().item() == 698, "the Summer Palace in Beijing is a palace"
+
+
+def test_weights_of_modules_that_a_backbone_shares_can_be_saved(tmp_path: Path) -> None:
+    model = untrained_model("coat_lite_tiny", image_size=64)
+    with pytest.raises(RuntimeError, match="share memory"):
+        save_file(model.state_dict(), tmp_path / "shared.safetensors")
+    save_file(separate_tensors(model), tmp_path / "apart.safetensors")
+    again = untrained_model("coat_lite_tiny", image_size=64)
+    again.load_state_dict(load_file(tmp_path / "apart.safetensors"))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)

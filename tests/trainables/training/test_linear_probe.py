@@ -93,3 +93,23 @@ def test_the_loss_is_the_mean_cross_entropy() -> None:
         torch.from_numpy(head.logits(features)), torch.from_numpy(labels)
     )
     assert head.loss(features, labels) == pytest.approx(float(expected))
+
+
+def test_copies_of_an_image_do_not_weaken_the_penalty() -> None:
+    """With copies on both sides of a fold, a head that has learned them by heart looks good."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 40))
+    labels, held = np.arange(45) % 3, np.arange(600) % 3
+    features = (centres[labels] + 3 * rng.normal(size=(45, 40))).astype(np.float32)
+    unseen = (centres[held] + 3 * rng.normal(size=(600, 40))).astype(np.float32)
+    given = {"balanced": False, "seed": 0}
+    thrice, units = np.repeat(np.arange(45), 3), [str(k) for k in range(45) for _ in range(3)]
+    apart = solve_head(features[thrice], labels[thrice], 3, **given)  # type: ignore[arg-type]
+    together = solve_head(features[thrice], labels[thrice], 3, units=units, **given)  # type: ignore[arg-type]
+    assert together.loss(unseen, held) < apart.loss(unseen, held)
+
+
+def test_units_that_fill_all_folds_but_one_are_drawn_apart() -> None:
+    features, labels = np.eye(6, dtype=np.float32), np.arange(6) % 2
+    head = solve_head(features, labels, 2, units=["a"] * 6, balanced=False, seed=0)
+    assert np.isfinite(head.weight).all()
