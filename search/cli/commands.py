@@ -88,8 +88,10 @@ def resume(sweep: str, results_dir: Path, *, changes: Mapping[str, object]) -> N
     """Continue a sweep, given by its name, folder or address, with some settings changed."""
     changes = dict(changes)
     if "://" in sweep:
+        from search.planning import check_folder
         from search.record import download_sweep
 
+        check_folder("results_dir", results_dir)
         paths, storage_path = download_sweep(sweep, results_dir)
         changes.setdefault("storage_path", storage_path)
     else:

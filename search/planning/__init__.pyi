@@ -1,6 +1,7 @@
 from .augmentation_preview import draw_augmentation as draw_augmentation
 from .backbones import measure_backbones as measure_backbones
 from .checks import CheckedInputs as CheckedInputs
+from .checks import check_folder as check_folder
 from .checks import check_inputs as check_inputs
 from .checks import check_launch as check_launch
 from .checks import check_storage as check_storage

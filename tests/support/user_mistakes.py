@@ -276,6 +276,10 @@ CASES = [
     ),
     Case("an unknown sweep to resume", ["resume", "nowhere"]),
     Case("an address to resume from without a sweep", ["resume", "file:///nowhere/photos"]),
+    Case(
+        "an address to resume from, and results below a file",
+        ["resume", "file:///nowhere/photos", "--results-dir", "data/a/0.png/x"],
+    ),
     setting("a storage path that is not an address", "--storage-path", "bucket/sweeps"),
     setting("an MLflow server where nobody answers", "--mlflow", "http://127.0.0.1:9"),
     setting("a password in the address of MLflow", "--mlflow", "http://me:secret@host:5000"),
@@ -329,7 +333,7 @@ def answer(case: Case, folder: Path) -> tuple[int, str]:
     finally:
         os.chdir(working_directory)
     text = error_output.getvalue().replace(f"{folder}/", "").replace(str(folder), ".")
-    return status, text
+    return status, text.replace("python -m finesweep ", "finesweep ")  # where no PATH has it
 
 
 def as_table(answers: dict[str, tuple[Case, str]]) -> str:
