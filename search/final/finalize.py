@@ -59,8 +59,39 @@ def finalize_model(
     Raises `RunError` if training diverges, if its Ray task fails, or if an export differs from the
     model. Raises `ConfigError` if a format needs a package that is not installed.
     """
+    formats = job.config.export.formats
     with hold_final_model_lock(paths):
-        final = _finalize(job, spec, trials, paths, progress, clock, reuse, avoid, deadline)
+        finish_replacing(paths.root)
+        final = reusable_final_model(spec, paths) if reuse else None
+        if final is None:
+            final = reusable_final_model(spec, paths.staged) if reuse else None
+            if final is None:
+                begin_replacing(paths.root)
+                progress("retraining", 0, 0)
+                with clock.stage("retrain"):
+                    final = retrain_final_model(
+                        job, spec, paths.staged, avoid=avoid, deadline=deadline
+                    )
+            progress("exporting", 0, 0)
+            with clock.stage("export"):
+                export_model(final, trials, job.dataset, paths.staged, formats=formats)
+            owned = [f"export/{name}" for name in EXPORTED_FILES]
+            commit_replacing(paths.root, ["retrained/*", *owned])
+        elif not (is_exported(final, formats, paths.export) and _has_its_export(paths)):
+            progress("exporting", 0, 0)
+            with clock.stage("export"):
+                export_model(final, trials, job.dataset, paths, formats=formats)
+    _warn_if_cut_short(final, job, spec, paths)
+    _log.info(
+        "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
+    )
+    return final
+
+
+def _warn_if_cut_short(
+    final: FinalModel, job: TrialJob, spec: FinalModelSpec, paths: SweepPaths
+) -> None:
+    """Warn if the time budget has ended the retraining of a member."""
     for member, retrained in zip(spec.members, final.members, strict=True):
         wanted = last_round(job, member).epoch
         if retrained.epochs < wanted:
@@ -72,44 +103,6 @@ def finalize_model(
                 wanted,
                 sweep_command("retrain", paths),
             )
-    _log.info(
-        "%s: test accuracy %.4f, exported to %s", final.name, final.test.accuracy, paths.export
-    )
-    return final
-
-
-def _finalize(
-    job: TrialJob,
-    spec: FinalModelSpec,
-    trials: Sequence[TrialRecord],
-    paths: SweepPaths,
-    progress: Progress,
-    clock: StageClock,
-    reuse: bool,
-    avoid: Sequence[str],
-    deadline: float,
-) -> FinalModel:
-    """The work of `finalize_model`."""
-    finish_replacing(paths.root)
-    formats = job.config.export.formats
-    final = reusable_final_model(spec, paths) if reuse else None
-    if final is None:
-        final = reusable_final_model(spec, paths.staged) if reuse else None
-        if final is None:
-            begin_replacing(paths.root)
-            progress("retraining", 0, 0)
-            with clock.stage("retrain"):
-                final = retrain_final_model(job, spec, paths.staged, avoid=avoid, deadline=deadline)
-        progress("exporting", 0, 0)
-        with clock.stage("export"):
-            export_model(final, trials, job.dataset, paths.staged, formats=formats)
-        owned = [f"export/{name}" for name in EXPORTED_FILES]
-        commit_replacing(paths.root, ["retrained/*", *owned])
-    elif not (is_exported(final, formats, paths.export) and _has_its_export(paths)):
-        progress("exporting", 0, 0)
-        with clock.stage("export"):
-            export_model(final, trials, job.dataset, paths, formats=formats)
-    return final
 
 
 def _has_its_export(paths: SweepPaths) -> bool:
