@@ -1,5 +1,6 @@
 """Preparation of a sweep before its first trial: plan, Ray, images, resources, launch record."""
 
+import csv
 import json
 import logging
 import time
@@ -170,7 +171,10 @@ def record_launch(
         write_atomically(paths.given_settings, lambda partial: partial.write_bytes(content))
     plan.survey.dataset.write(paths.dataset, paths.split)
     issues = pd.DataFrame(plan.survey.issues, columns=["path", "kind", "reason"])
-    write_atomically(paths.bad_images, lambda partial: issues.to_csv(partial, index=False))
+    write_atomically(
+        paths.bad_images,
+        lambda partial: issues.to_csv(partial, index=False, quoting=csv.QUOTE_ALL),
+    )
     write_json(paths.space, plan.space.to_table())
     points = json.dumps([point.model_dump() for point in plan.points], indent=2)
     write_atomically(

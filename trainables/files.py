@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,13 @@ from safetensors import SafetensorError
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a temporary file beside ``path``, sync it to disk and rename it to ``path``.
 
-    ``write`` receives the temporary file's path. The folder of ``path`` is created if necessary.
+    ``write`` receives the temporary file's path, which no other process has: process ids alone may
+    be the same in containers that share a disk. The folder of ``path`` is created if necessary.
     ``path`` is unchanged until the rename. If ``write`` raises, the temporary file is deleted.
     Raises `OSError` with the name of a file if the disk is full or fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         partial.touch()
         mode = partial.stat().st_mode

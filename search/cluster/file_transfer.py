@@ -3,6 +3,7 @@
 Workers need no disk shared with the driver: files travel through Ray's object store.
 """
 
+import glob
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class DriverMachine:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
             if not target.exists():
+                for left in target.parent.glob(f"{glob.escape(target.name)}.*.partial"):
+                    left.unlink()  # of a process that was killed while it fetched
                 write_atomically(
                     target, lambda partial: self._download(source, partial, chunk_bytes)
                 )

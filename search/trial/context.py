@@ -20,6 +20,7 @@ from trainables.data import (
     ImageSet,
     PixelStore,
     build_store,
+    decoded_files,
     make_room,
 )
 from trainables.evaluation import fold_numbers
@@ -91,7 +92,14 @@ class TrialJob:
             try:
                 os.utime(store.file)
             except FileNotFoundError:
-                store = self.driver.call(build_store, self.dataset, form, cache=cache)
+                store = self.driver.call(
+                    build_store,
+                    self.dataset,
+                    form,
+                    cache=cache,
+                    budget_bytes=self.config.cache_bytes,
+                    keep=decoded_files(self.stores.values()),
+                )
         if isinstance(store, DecodedImages):
             if not store.file.exists():
                 size = self.driver.size_bytes(store.file)

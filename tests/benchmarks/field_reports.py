@@ -494,7 +494,7 @@ def answer(condition: Condition) -> Answer | None:
         seconds = time.monotonic() - began
         said = done.stderr or done.stdout
         text = said.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").strip()
-        text = re.sub(r"\.\d+\.partial", ".PID.partial", text.replace(str(port), "PORT"))
+        text = re.sub(r"\.\d+-[0-9a-f]+\.partial", ".PID.partial", text.replace(str(port), "PORT"))
         return Answer(done.returncode, text, seconds)
 
 

@@ -103,11 +103,12 @@ def near_copy_issues(
     readable: ReadableImages, near_pairs: np.ndarray, root: Path
 ) -> list[ImageIssue]:
     """Issues for near copies with different labels, one for each image."""
+    labels = np.unique([row.label for row, _ in readable], return_inverse=True)[1]
+    differ = labels[near_pairs[:, 0]] != labels[near_pairs[:, 1]]
     partner: dict[int, int] = {}
-    for a, b in near_pairs.tolist():
-        if readable[a][0].label != readable[b][0].label:
-            partner.setdefault(a, b)
-            partner.setdefault(b, a)
+    for a, b in near_pairs[differ].tolist():
+        partner.setdefault(a, b)
+        partner.setdefault(b, a)
     issues = []
     for image in sorted(partner):
         row, other = readable[image][0], readable[partner[image]][0]
@@ -157,10 +158,9 @@ def splits_to_be(readable: ReadableImages) -> list[SplitName | None]:
     return [split or "train" for split in given] if any(given) else given
 
 
-def component_numbers(count: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> list[int]:
-    """Number of the connected component of each of ``count`` images that ``pairs`` connect."""
-    edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    ones = np.ones(len(edges), dtype=bool)
-    graph = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
+def component_numbers(count: int, pairs: np.ndarray) -> list[int]:
+    """Number of the component of each of ``count`` images that ``(m, 2)`` ``pairs`` connect."""
+    ones = np.ones(len(pairs), dtype=bool)
+    graph = coo_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     numbers: list[int] = connected_components(graph, directed=False)[1].tolist()
     return numbers

@@ -1,5 +1,6 @@
 """`Dataset`: the images of a sweep, with their labels and splits."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -109,7 +110,9 @@ class Dataset:
                 "unit": self.units or self.digests,
             }
         )
-        write_atomically(table, lambda partial: frame.to_csv(partial, index=False))
+        write_atomically(
+            table, lambda partial: frame.to_csv(partial, index=False, quoting=csv.QUOTE_ALL)
+        )
         facts = {
             "root": str(self.root),
             "fingerprint": self.fingerprint,

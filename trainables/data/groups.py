@@ -9,7 +9,7 @@ from spaces import DataError
 from trainables.listing import ReadOptions, Row, relative_path
 
 _NAME_PATTERNS = (
-    r"([^/]*[0-9][^/]*)[ _-]\(?[0-9]+\)?\.[^./]+$",  # patient12_003.png, IMG7 (2).png
+    r"(?:^|/)([^/0-9]*[0-9][^/]*)[ _-]\(?[0-9]+\)?\.[^./]+$",  # patient12_003.png, IMG7 (2).png
     r"(?:^|/)([A-Za-z]*[_-]?[0-9]+)[ _-][^/]*$",  # 17_frontal.jpg, S01-left.png
 )
 """File names that suggest groups. The first group of the expression names the group of images."""

@@ -7,8 +7,10 @@ only files that are new or have changed.
 import hashlib
 import itertools
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,8 @@ _COMPARED_SIDE_PX = 224
 staged, because a reduced JPEG has other pixels."""
 _IMAGES_PER_TASK = 16
 """Number of images that a thread scans at a time."""
+_SECONDS_BETWEEN_WRITES = 300.0
+"""Time between two writes of the results, so that a kill loses no more."""
 _SMALL_BYTES = 8192
 """Average size of files below which one thread is faster than several, measured on two cores."""
 _SCAN_VERSION = 5
@@ -75,10 +79,13 @@ def scan_images(
     with ThreadPoolExecutor(available_cpus()) as pool:
         run = map if _are_small(to_open) else pool.map
         tasks = run(scan, range(0, len(to_open), _IMAGES_PER_TASK))
-        for done, (stamp, result) in enumerate(itertools.chain.from_iterable(tasks), start=1):
-            results.add(to_open[done - 1], stamp, result)
-            progress("reading images", done, len(to_open))
-    results.write()
+        try:
+            for done, (stamp, result) in enumerate(itertools.chain.from_iterable(tasks), start=1):
+                results.add(to_open[done - 1], stamp, result)
+                progress("reading images", done, len(to_open))
+                results.write_if_old()
+        finally:
+            results.write()
     return [image for path in paths if (image := results.get(path))]
 
 
@@ -96,11 +103,12 @@ class _ScanCache:
         name = hashlib.blake2b(os.fsencode(root), digest_size=12).hexdigest()
         self._file = cache / "opened" / f"{name}-{_SCAN_VERSION}-{DECODER_VERSION}.parquet"
         self._results: dict[str, tuple[FileStamp, ScannedImage]] = {}
-        self._changed = False
+        self._changed, self._written = False, time.monotonic()
         if self._file.exists():
-            for path, stamp, image in read_results(self._file):
-                if stamp == stamp_of(Path(path)):
-                    self._results[path] = (stamp, image)
+            with suppress(OSError, ValueError):  # a damaged file: its images are read again
+                for path, stamp, image in read_results(self._file):
+                    if stamp == stamp_of(Path(path)):
+                        self._results[path] = (stamp, image)
 
     def get(self, path: Path) -> ScannedImage | None:
         """Result for an unchanged file; None if the file has to be scanned."""
@@ -112,9 +120,15 @@ class _ScanCache:
         self._results[str(path)] = (stamp, image)
         self._changed = True
 
+    def write_if_old(self) -> None:
+        """Save the results if the last time is `_SECONDS_BETWEEN_WRITES` ago."""
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self.write()
+
     def write(self) -> None:
         """Save all results except errors, which may come from the disk and not from the file."""
         if self._changed:
+            self._changed, self._written = False, time.monotonic()
             readable = (
                 (path, stamp, image)
                 for path, (stamp, image) in self._results.items()

@@ -1,7 +1,7 @@
 """Units of images that must stay in one split and one fold: copies, near copies and groups."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def find_units(readable: ReadableImages, root: Path, options: ReadOptions) -> Un
     near = first[near_copies([readable[k][1].appearance for k in first])]
     # 3. Groups.
     groups = groups_of_rows([row for row, _ in readable], root, options)
-    related = [*exact, *near.tolist(), *_equal_pairs(groups)]
+    related = np.concatenate([exact, near, _equal_pairs(groups)])
     # 4. Components.
     digests = [image.digest for _, image in readable]
     names = _component_names(digests, related)
@@ -72,19 +72,20 @@ def group_notes(readable: ReadableImages, units: Units) -> list[str]:
     return notes
 
 
-def _equal_pairs(values: Sequence[Hashable]) -> list[list[int]]:
-    """Pairs of the first index of each value and every later one; None equals nothing."""
+def _equal_pairs(values: Sequence[Hashable]) -> np.ndarray:
+    """Pairs ``(m, 2)`` of the first index of each value and every later one; None equals none."""
     first: dict[Hashable, int] = {}
     pairs = []
     for k, value in enumerate(values):
         if value is not None and first.setdefault(value, k) != k:
             pairs.append([first[value], k])
-    return pairs
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def _component_names(digests: Sequence[str], pairs: Iterable[Sequence[int]]) -> tuple[str, ...]:
+def _component_names(digests: Sequence[str], pairs: np.ndarray) -> tuple[str, ...]:
     """Least digest of each image's component, when ``pairs`` and equal digests are connected."""
-    components = component_numbers(len(digests), [*pairs, *_equal_pairs(digests)])
+    edges = np.concatenate([pairs, _equal_pairs(digests)])
+    components = component_numbers(len(digests), edges)
     least: dict[int, str] = {}
     for digest, number in zip(digests, components, strict=True):
         least[number] = min(least.get(number, digest), digest)

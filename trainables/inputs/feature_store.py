@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ class FeatureStore:
     def _make(self, file: Path, size: int) -> bool:
         """Reserve an empty block, evicting least recently used ones; False if there is no room."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+        partial = file.with_name(f"{file.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         with FileLock(self.cache / "features" / "lock"):
             if file.exists():
                 return True

@@ -8,19 +8,23 @@ from spaces import TrialParams
 
 
 def training_batches(
-    labels: np.ndarray, params: TrialParams, rng: np.random.Generator
+    labels: np.ndarray, params: TrialParams, rng: np.random.Generator, *, rounds: int = 1
 ) -> list[np.ndarray]:
     """Batches of an epoch: positions of images in random order, at least two in each batch.
 
-    "oversample" repeats images until every class has as many as the largest class. "undersample"
-    draws from each class as many images as the smallest class has. ``labels`` are ``(n,)`` class
-    numbers. If the last batch has only one image, it is merged with the batch before.
+    "oversample" repeats images until every class has as many as the largest class; with several
+    ``rounds`` an epoch, all classes together have as many images as without, so that a round takes
+    no longer than planned. "undersample" draws from each class as many images as the smallest class
+    has. ``labels`` are ``(n,)`` class numbers. If the last batch has only one image, it is merged
+    with the batch before.
     """
     order = np.arange(len(labels))
     if params.balance in ("oversample", "undersample"):
         by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)]
         sizes = [len(members) for members in by_class]
-        size = max(sizes) if params.balance == "oversample" else min(sizes)
+        size = min(sizes)
+        if params.balance == "oversample":
+            size = max(sizes) if rounds == 1 else -(-len(labels) // len(sizes))
         order = np.concatenate([_draw(members, size, rng) for members in by_class])
     order = rng.permutation(order)
     batches = np.split(order, range(params.batch_size, len(order), params.batch_size))

@@ -81,14 +81,20 @@ class Views:
             return np.empty((0, NUMBERS_PER_IMAGE + 1), np.float32)
         chunks, positions = np.divmod(rows, _CHUNK)
         numbers = np.empty((len(rows), NUMBERS_PER_IMAGE + 1), np.float32)
+        drawn = _chunks_of_view(self.seed, view)
         for chunk in np.unique(chunks).tolist():
+            if chunk not in drawn:
+                rng = np.random.default_rng([self.seed, view, chunk])
+                drawn[chunk] = rng.random((_CHUNK, NUMBERS_PER_IMAGE + 1), dtype=np.float32)
             inside = chunks == chunk
-            numbers[inside] = _chunk_numbers(self.seed, view, chunk)[positions[inside]]
+            numbers[inside] = drawn[chunk][positions[inside]]
         return numbers
 
 
-@lru_cache(maxsize=64)
-def _chunk_numbers(seed: int, view: int, chunk: int) -> np.ndarray:
-    """``(_CHUNK, NUMBERS_PER_IMAGE + 1)`` uniform numbers of one view of a chunk of images."""
-    rng = np.random.default_rng([seed, view, chunk])
-    return rng.random((_CHUNK, NUMBERS_PER_IMAGE + 1), dtype=np.float32)
+@lru_cache(maxsize=2)
+def _chunks_of_view(seed: int, view: int) -> dict[int, np.ndarray]:
+    """Uniform numbers of a view, ``(_CHUNK, NUMBERS_PER_IMAGE + 1)`` for each chunk of images.
+
+    Filled as chunks are needed. An epoch uses one view, and a million images 75 MiB of it.
+    """
+    return {}

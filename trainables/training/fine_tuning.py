@@ -261,7 +261,8 @@ class FineTuning:
         unfreeze_groups(self.model, self._unfrozen_groups())
         set_train_mode(self.model, self._batchnorm)
         train = self._train_images
-        whole = round_of(training_batches(train.labels, self.params, rng), part, rounds)
+        epoch = training_batches(train.labels, self.params, rng, rounds=rounds)
+        whole = round_of(epoch, part, rounds)
         batches = [self._team.part(batch) for batch in whole]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         images_seen, factor = 0, 1.0

@@ -26,6 +26,15 @@ def test_another_machine_fetches_a_file_in_chunks(
     assert [p.name for p in target.parent.iterdir() if p.suffix != ".lock"] == ["target"]
 
 
+def test_what_a_killed_process_had_fetched_is_removed(ray_cluster: None, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "there" / "target"
+    source.write_bytes(b"all of it")
+    target.parent.mkdir()
+    target.with_name("target.123-abcd.partial").write_bytes(b"half")
+    ray.get(elsewhere(fetch).remote(DriverMachine.current(), source, target))
+    assert [p.name for p in target.parent.iterdir() if p.suffix != ".lock"] == ["target"]
+
+
 def test_several_processes_that_want_a_file_fetch_it_once(
     ray_cluster: None, tmp_path: Path
 ) -> None:

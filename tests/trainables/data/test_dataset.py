@@ -3,6 +3,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from trainables.data import Dataset, majority_class_share, survey_images
 
 
@@ -49,3 +51,12 @@ def test_classes_are_put_in_the_recorded_order(dataset: Dataset) -> None:
 
 def test_the_majority_class_share_is_the_share_of_the_largest_class() -> None:
     assert majority_class_share([0, 1, 1, 1]) == 0.75
+
+
+@pytest.mark.parametrize("name", ["cat\r", "a,b", 'a"b', "a\nb", "007", "nan"])
+def test_any_name_is_read_back(dataset: Dataset, tmp_path: Path, name: str) -> None:
+    odd = replace(dataset, classes=(name, *dataset.classes[1:]))
+    odd.write(tmp_path / "dataset.json", tmp_path / "split.csv")
+    again = Dataset.read(tmp_path / "dataset.json", tmp_path / "split.csv")
+    assert again.classes == odd.classes
+    assert again.labels.tolist() == odd.labels.tolist()

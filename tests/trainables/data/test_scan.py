@@ -88,3 +88,22 @@ def test_names_that_are_not_utf8_are_cached(
     first = scan_images(paths, cache=tmp_path)
     assert all(image.digest for image in first)
     assert opened_by_scan(paths, tmp_path, monkeypatch) == []
+
+
+def test_an_interrupted_scan_keeps_what_it_has_read(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(step: str, done: int, total: int) -> None:
+        if done == len(files) - 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_images(files, cache=tmp_path, progress=interrupt)
+    assert len(opened_by_scan(files, tmp_path, monkeypatch)) == 2
+
+
+def test_a_damaged_file_of_results_is_written_anew(files: list[Path], tmp_path: Path) -> None:
+    expected = scan_images(files, cache=tmp_path)
+    (results,) = (tmp_path / "opened").iterdir()
+    results.write_bytes(results.read_bytes()[:100])
+    assert scan_images(files, cache=tmp_path) == expected

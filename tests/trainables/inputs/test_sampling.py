@@ -23,6 +23,14 @@ def test_balancing_draws_classes_evenly(
         assert set(drawn) == set(range(45)), "nothing is left out"
 
 
+def test_where_an_epoch_has_several_rounds_oversampling_makes_it_no_longer(
+    params: TrialParams,
+) -> None:
+    chosen = params.model_copy(update={"balance": "oversample"})
+    batches = training_batches(UNEVEN, chosen, np.random.default_rng(0), rounds=4)
+    assert np.bincount(UNEVEN[np.concatenate(batches)]).tolist() == [15, 15, 15]
+
+
 def test_no_batch_has_a_single_image(params: TrialParams) -> None:
     batches = training_batches(np.zeros(33, int), params, np.random.default_rng(0))
     assert [len(b) for b in batches] == [16, 17]

@@ -36,6 +36,20 @@ def test_a_view_of_an_image_is_the_same_in_every_trial_and_batch(train_set: Imag
     assert not torch.equal(first, Views(0.7, 4, 1).augment(images, rows, 1, levels))
 
 
+def test_numbers_of_a_view_are_drawn_once_however_many_images_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, drawn = np.arange(0, 2_000_000, 16_000), []
+    new = np.random.default_rng
+    monkeypatch.setattr("numpy.random.default_rng", lambda seed: (drawn.append(seed), new(seed))[1])
+    views = Views(0.3, 4, 123_456)
+    first = views.levels(rows, 1)
+    count = len(drawn)
+    assert count > 100
+    assert (views.levels(rows[::-1], 1)[::-1] == first).all()
+    assert len(drawn) == count
+
+
 @pytest.mark.parametrize(("strength", "blocks"), [(0.0, 1), (0.2, 5), (0.5, 4), (0.7, 8), (1.0, 4)])
 def test_an_images_views_are_counted_over_all_levels_in_use(strength: float, blocks: int) -> None:
     assert Views(strength, 4, 0).count_per_image() == blocks
