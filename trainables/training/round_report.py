@@ -1,6 +1,6 @@
 """`RoundReport`: metrics, timing and memory of one round. Does not import torch."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 
@@ -51,8 +51,9 @@ class RoundReport:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build a report from ``values`` by field name; other keys are ignored.
 
-        Earlier versions had one round in each epoch, and no ``round``.
+        Earlier versions had one round in each epoch, and no ``round``. Raises `KeyError` if
+        another field without a default is missing.
         """
         values = {"round": values.get("epoch"), **values}
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        needed = (f.name for f in fields(cls) if f.name in values or f.default is MISSING)
+        return cls(**{name: values[name] for name in needed})

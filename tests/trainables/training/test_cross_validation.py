@@ -65,6 +65,7 @@ def begin(
 def numbers_of(report: RoundReport) -> RoundReport:
     """Report without times and memory."""
     timed = {"seconds": 0, "prefix_seconds": 0, "evaluate_seconds": 0}
+    timed |= {"prefix_seconds_per_image": 0}
     return replace(report, images_per_second=0, peak_memory_mib=0, **timed)
 
 
