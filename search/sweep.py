@@ -146,6 +146,7 @@ class Sweep:
                 return self._continue()
 
     def _continue(self) -> SweepResult:
+        """The work of `resume`, while this process holds the lock and the lease."""
         before = read_trials(self.paths.journal)
         begun = sum(not trial.repeat for trial in before)
         if begun > self.config.trials:

@@ -38,6 +38,9 @@ NO_EFFECT: Mapping[str, tuple[str, object]] = {
 _PROBE_FIELDS = {"backbone", "image_size", "fit", "head", "balance"}
 """Fields that matter to a linear probe."""
 
+ZERO_IN_PROBES = ("unfreeze", "augment", "head_hidden")
+"""Fields that must be 0 in a linear probe."""
+
 
 EARLIER_VALUES: Mapping[str, str] = {"head_start": "zero"}
 """Fields that records of earlier versions lack, with the value that their trials had."""
@@ -160,7 +163,7 @@ class TrialParams(BaseModel):
 
     @model_validator(mode="after")
     def _probe_is_linear(self) -> Self:
-        if self.head == "solved" and (self.unfreeze or self.augment or self.head_hidden):
+        if self.head == "solved" and any(getattr(self, field) for field in ZERO_IN_PROBES):
             raise ValueError(
                 "head can be solved only with unfreeze, augment and head_hidden at 0, not "
                 f"{self.unfreeze:g}, {self.augment:g} and {self.head_hidden}."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from spaces.conditional import Conditional, cases_of
 from spaces.dimension import NATIVE, AnyDimension, Fixed, Range
 from spaces.errors import SpaceError, unknown
-from spaces.params import NO_EFFECT, TrialParams
+from spaces.params import NO_EFFECT, ZERO_IN_PROBES, TrialParams
 from spaces.wording import name_some
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _impossible_probes(space: "SearchSpace") -> Iterator[str]:
     heads = {v for c in cases_of("head", space.dimensions["head"]) for v in c.dimension.extremes}
     if not {"trained", "solved"} <= heads:
         return
-    for field in ("unfreeze", "augment", "head_hidden"):
+    for field in ZERO_IN_PROBES:
         for case in cases_of(field, space.dimensions[field]):
             heads_of_case = case.when.allowed.get("head") if case.when else None
             is_for_probes = heads_of_case is None or heads_of_case.contains("solved")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from search.config import Format, images_per_epoch
 from search.record import TrialRecord
 from search.trial import TrialJob
+from trainables.inference import passes_of
 from trainables.process_limits import available_cpus
 from trainables.training import last_as_good, merit
 
@@ -64,9 +65,9 @@ class FinalizationTime:
         trained = sum(r.seconds - r.prefix_seconds - r.evaluate_seconds for r in rounds)
         prefix = _prefix_seconds_per_image(best, scored)
         member = more_images * trained + last.epoch * images * prefix
-        # 2. Its test, once more for each view that test-time flips average.
+        # 2. Its test, and with flips the test of what they average.
         evaluated = max(r.evaluate_seconds for r in rounds) / validated
-        passes = 1 + {"none": 0, "horizontal": 2, "both": 3}[config.test_time_flips]
+        passes = 1 if config.test_time_flips == "none" else 1 + passes_of(config.test_time_flips)
         member += passes * len(dataset.rows("test")) * (evaluated + prefix)
         # 3. The linear probe.
         probes = [

@@ -132,10 +132,7 @@ def near_copy_notes(readable: ReadableImages, near_pairs: np.ndarray, root: Path
     ]
     splits, components = splits_to_be(readable), component_numbers(len(readable), near_pairs)
     for split, other in _LEAKS:
-        there: dict[int, int] = {}
-        for k in reversed(range(len(readable))):
-            if splits[k] == other:
-                there[components[k]] = k
+        there = {components[k]: k for k, name in enumerate(splits) if name == other}
         shared = [k for k, name in enumerate(splits) if name == split and components[k] in there]
         if shared:
             examples = (shared[0], there[components[shared[0]]])

@@ -2,6 +2,7 @@ from .ensemble import Ensemble as Ensemble
 from .flip_average import FlipAverage as FlipAverage
 from .flip_average import Flips as Flips
 from .flip_average import average_flips as average_flips
+from .flip_average import passes_of as passes_of
 from .grad_cam import LogitsAndFeatures as LogitsAndFeatures
 from .grad_cam import grad_cam_maps as grad_cam_maps
 from .grad_cam import overlay_heatmap as overlay_heatmap

@@ -40,6 +40,11 @@ class FlipAverage(nn.Module):
         return torch.logsumexp(torch.stack(logs), dim=0) - math.log(len(logs))
 
 
+def passes_of(flips: Flips) -> int:
+    """Number of times that an averaged model computes each image."""
+    return 1 + len(_MIRRORED_AXES[flips])
+
+
 def average_flips(model: nn.Module, flips: Flips) -> nn.Module:
     """`FlipAverage` of a ``model``; the model itself if ``flips`` is "none"."""
     return model if flips == "none" else FlipAverage(model, flips).eval()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.inference import Flips, average_flips
+from trainables.inference import Flips, average_flips, passes_of
 
 
 def classifier() -> nn.Module:
@@ -21,6 +21,7 @@ def test_the_probabilities_are_the_mean_over_an_image_and_its_mirror_images(
         mean = torch.stack([model(view).softmax(dim=1) for view in views]).mean(dim=0)
         averaged = average_flips(model, flips)(images).softmax(dim=1)
     torch.testing.assert_close(averaged, mean)
+    assert passes_of(flips) == len(views)
 
 
 def test_a_model_without_flips_is_the_model_itself() -> None:
