@@ -53,9 +53,8 @@ class FinalizationTime:
         """Seconds of retraining and testing all members and the linear probe, where trials run."""
         # 1. The best trial, as if it were retrained where it ran.
         config, dataset = self.job.config, self.job.dataset
-        merits = [merit(round_, config.metric) for t in scored if (round_ := t.best(config.metric))]
-        best = scored[merits.index(max(merits))]
-        images = len(dataset.rows("train", "val"))
+        best = _best_of(scored, config.metric)
+        images, tested = len(dataset.rows("train", "val")), len(dataset.rows("test"))
         validated = len(self.job.rounds.validation_rows(config, dataset))
         last = last_as_good(best.reports, config.metric, self.job.validation.images)
         assert last is not None, "a scored trial has a finite round"
@@ -68,15 +67,15 @@ class FinalizationTime:
         # 2. Its test, and with flips the test of what they average.
         evaluated = max(r.evaluate_seconds for r in rounds) / validated
         passes = 1 if config.test_time_flips == "none" else 1 + passes_of(config.test_time_flips)
-        member += passes * len(dataset.rows("test")) * (evaluated + prefix)
-        # 3. The linear probe.
-        probes = [
-            sum(r.seconds - r.prefix_seconds for r in t.reports)
-            + images * _prefix_seconds_per_image(t, scored)
-            for t in scored
-            if t.params.head == "solved"
-        ]
-        return config.ensemble * member + max(probes, default=0.0)
+        member += passes * tested * (evaluated + prefix)
+        # 3. The linear probe that the final model is compared with, unless it is that model.
+        probes = [t for t in scored if t.params.head == "solved"]
+        if not probes or (best.params.head == "solved" and config.ensemble == 1):
+            return config.ensemble * member
+        probe = _best_of(probes, config.metric)
+        solved = sum(r.seconds - r.prefix_seconds for r in probe.reports)
+        solved += (images + tested) * _prefix_seconds_per_image(probe, scored)
+        return config.ensemble * member + solved
 
     @property
     def _speedup(self) -> float:
@@ -89,6 +88,12 @@ class FinalizationTime:
             return 1.0
         more_cores = available_cpus() / max(1.0, self.cpus_per_trial)
         return math.sqrt(max(1.0, more_cores))
+
+
+def _best_of(scored: Sequence[TrialRecord], metric: str) -> TrialRecord:
+    """The first of the trials with the best score."""
+    merits = [merit(round_, metric) for t in scored if (round_ := t.best(metric))]
+    return scored[merits.index(max(merits))]
 
 
 def _prefix_seconds_per_image(trial: TrialRecord, scored: Sequence[TrialRecord]) -> float:

@@ -48,9 +48,18 @@ def test_the_best_trial_is_retrained_with_more_images_and_without_kept_features(
     assert expected(trials) == pytest.approx(export_seconds(["timm"]) + seconds + test)
 
 
-def test_the_linear_probe_to_compare_with_is_solved_again() -> None:
+def test_the_best_linear_probe_to_compare_with_is_solved_and_tested_again() -> None:
     alone = expected([trial(0, 0.9)])
-    assert expected([trial(0, 0.9), trial(1, 0.5, head="solved")]) == alone + 2
+    probes = [trial(1, 0.5, head="solved"), trial(2, 0.4, head="solved", image_size=64, prefix=1.9)]
+    tested = 20 * 0.5 / 80
+    assert expected([trial(0, 0.9), *probes]) == pytest.approx(alone + 2 + tested)
+
+
+def test_a_linear_probe_that_wins_is_compared_only_with_an_ensemble() -> None:
+    probe, export = trial(1, 0.9, head="solved"), export_seconds(["timm"])
+    assert expected([trial(0, 0.5), probe]) == expected([probe])
+    member, solved = expected([probe]) - export, 2 + 20 * 0.5 / 80
+    assert expected([probe], ensemble=2) == pytest.approx(export + 2 * member + solved)
 
 
 def test_features_that_an_earlier_sweep_has_kept_are_computed_again_in_a_retraining() -> None:
