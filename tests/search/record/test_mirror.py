@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.record import Mirror, SweepPaths, download_sweep, mirror, read_trials
+from search.record import Mirror, SweepPaths, download_sweep, lease, mirror, read_trials
+from search.record.stored_folder import StoredFolder
 from spaces import ConfigError
 from tests.support.command_line import finesweep, flags
 from tests.support.object_store import below, put
@@ -62,10 +63,13 @@ def test_the_journal_is_uploaded_first_and_the_settings_last(
 ) -> None:
     copy, order = Mirror(paths, f"file://{tmp_path}/store"), []
     paths.log.touch()
-    put = copy._put
-    monkeypatch.setattr(
-        copy, "_put", lambda name, content: (order.append(name), put(name, content))
-    )
+    write = StoredFolder.write
+
+    def noted(self: StoredFolder, name: str, content: bytes) -> None:
+        order.append(name)
+        write(self, name, content)
+
+    monkeypatch.setattr(StoredFolder, "write", noted)
     copy.upload()
     assert order[:2] == ["driver.sign", "study.journal"]
     assert sorted(order[2:-1]) == ["checkpoints/0000.pt", "sweep.log"]
@@ -79,16 +83,16 @@ def test_a_checkpoint_is_uploaded_only_after_the_journal_has_its_epoch(
     paths: SweepPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial may go on while files are uploaded."""
-    copy, put = Mirror(paths, f"file://{tmp_path}/store"), Mirror._put
+    copy, write = Mirror(paths, f"file://{tmp_path}/store"), StoredFolder.write
     state = paths.checkpoints / "0000.pt"
 
-    def slow(self: Mirror, name: str, content: bytes) -> None:
-        put(self, name, content)
+    def slow(self: StoredFolder, name: str, content: bytes) -> None:
+        write(self, name, content)
         if name == "study.journal":
             paths.journal.write_bytes(b"one\ntwo\nthree\n")
             write_atomically(state, lambda partial: partial.write_bytes(b"state of three"))
 
-    monkeypatch.setattr(Mirror, "_put", slow)
+    monkeypatch.setattr(StoredFolder, "write", slow)
     copy.upload()
     store = tmp_path / "store" / "photos"
     assert (store / "study.journal").read_bytes() == b"one\ntwo\n"
@@ -148,13 +152,13 @@ def test_a_folder_older_than_its_mirror_removes_nothing_there(
     uri, far = f"file://{tmp_path}/store", tmp_path / "store" / "photos"
     with Mirror(paths, uri):
         pass
-    monkeypatch.setattr(mirror, "_TOKEN", "another machine")
+    monkeypatch.setattr(lease, "_TOKEN", "another machine")
     there, _ = download_sweep(f"{uri}/photos", tmp_path / "there")
     with Mirror(there, uri):
         there.metrics.parent.mkdir()
         there.metrics.write_text("{}")
     assert (far / "retrained" / "metrics.json").exists()
-    monkeypatch.setattr(mirror, "_TOKEN", "the first machine again")
+    monkeypatch.setattr(lease, "_TOKEN", "the first machine again")
     with (
         pytest.raises(ConfigError, match=r"its mirrored_by\.txt has lines that the folder"),
         Mirror(paths, uri),
@@ -210,27 +214,6 @@ def test_a_deleted_file_that_an_earlier_process_uploaded_is_deleted(
     with Mirror(paths, uri):
         pass
     assert not card.exists()
-
-
-def test_one_driver_at_a_time_holds_the_lease(
-    paths: SweepPaths,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    uri = f"file://{tmp_path}/store"
-    first = Mirror(paths, uri)
-    first.upload()
-    monkeypatch.setattr(mirror, "_TOKEN", "another process")
-    for take_over in (Mirror(paths, uri).check, lambda: download_sweep(f"{uri}/photos", tmp_path)):
-        with pytest.raises(ConfigError, match=r"its driver renewed its lease \d+ s ago"):
-            take_over()
-    monkeypatch.setattr(mirror, "LEASE_SECONDS", 0.0)
-    back, _ = download_sweep(f"{uri}/photos", tmp_path / "there")
-    assert back.journal.exists()
-    monkeypatch.setattr(mirror, "LEASE_SECONDS", 60.0)
-    monkeypatch.setattr(mirror, "_TOKEN", "the first one, which is late")
-    with pytest.raises(ConfigError, match=r"its driver renewed its lease \d+ s ago"), first:
-        pass
 
 
 def test_a_driver_that_slept_while_another_took_over_uploads_nothing_more(
@@ -299,7 +282,7 @@ def test_a_sweep_is_resumed_from_its_bucket_alone(
     running.kill()
     running.communicate()
     here.rename(tmp_path / "a disk that died")
-    monkeypatch.setattr(mirror, "LEASE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
     elsewhere = ["--results-dir", there, "--cache-dir", there / "cache"]
     assert finesweep("resume", below(bucket, "lost"), *elsewhere) == 0
     paths = SweepPaths(there / "lost")
@@ -307,6 +290,6 @@ def test_a_sweep_is_resumed_from_its_bucket_alone(
     assert [t.status for t in trials] == ["completed"] * 4
     assert all([r.epoch for r in t.reports] == list(range(1, 9)) for t in trials)
     assert "resumed: " in paths.log.read_text()
-    copy = Mirror(paths, bucket)._list()
+    copy = StoredFolder(bucket, "lost").names()
     assert {"export/README.md", "leaderboard.md", "study.journal"} <= set(copy)
     assert not {"driver.sign", "driver.json"} & set(copy)
