@@ -1,22 +1,19 @@
 """Checks of a search space: every bound, condition and start is valid."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from spaces.conditional import Conditional, cases_of
-from spaces.dimension import NATIVE, AnyDimension, Fixed, Range
+from spaces.dimension import NATIVE, AnyDimension, Fixed, Range, Value
+from spaces.domain import Domain
 from spaces.errors import SpaceError, unknown
 from spaces.params import NO_EFFECT, ZERO_IN_PROBES, TrialParams
 from spaces.wording import name_some
 
-if TYPE_CHECKING:
-    from spaces.space import SearchSpace
 
-
-def check_space(space: "SearchSpace") -> None:
-    """Check every bound, condition and start. Raises `SpaceError` with all problems."""
+def check_space(space: Domain, recipes: Sequence[Mapping[str, Value]], *, name: str) -> None:
+    """Check every bound, condition and start of a space. Raises `SpaceError` with all problems."""
     if "backbone" not in space.dimensions:
-        raise SpaceError(f"The space {space.name!r} names no backbone; add backbone.choices.")
+        raise SpaceError(f"The space {name!r} names no backbone; add backbone.choices.")
     for field in ("backbone", "image_size"):  # a sweep prepares every value before it starts
         if any(isinstance(c.dimension, Range) for c in cases_of(field, space.dimensions[field])):
             raise SpaceError(f"{field} needs choices or a value, not a range.")
@@ -24,13 +21,13 @@ def check_space(space: "SearchSpace") -> None:
         *_wrong_values(space),
         *_impossible_probes(space),
         *_without_effect(space),
-        *_wrong_starts(space),
+        *_wrong_starts(space, recipes),
     ]
     if problems:
         raise SpaceError.of(dict.fromkeys(problems))
 
 
-def _wrong_values(space: "SearchSpace") -> Iterator[str]:
+def _wrong_values(space: Domain) -> Iterator[str]:
     """Values that `TrialParams` does not allow, in dimensions and in conditions."""
     start = {field: dim.start for field, dim in space.dimensions.items()}
     for field, dim in space.dimensions.items():
@@ -56,7 +53,7 @@ def _problems_of(field: str, dim: AnyDimension, start: Mapping[str, object]) -> 
             yield from (line for line in str(error).splitlines() if line.startswith(field))
 
 
-def _impossible_probes(space: "SearchSpace") -> Iterator[str]:
+def _impossible_probes(space: Domain) -> Iterator[str]:
     """Fields that must be 0 where the head is solved, but may differ in a space whose head varies.
 
     A space of probes alone has its values checked one by one.
@@ -76,7 +73,7 @@ def _impossible_probes(space: "SearchSpace") -> Iterator[str]:
                 break
 
 
-def _without_effect(space: "SearchSpace") -> Iterator[str]:
+def _without_effect(space: Domain) -> Iterator[str]:
     """Fields that vary but can have no effect."""
     for field, (other, inactive_at) in NO_EFFECT.items():
         cause = space.dimensions[other]
@@ -87,9 +84,9 @@ def _without_effect(space: "SearchSpace") -> Iterator[str]:
             )
 
 
-def _wrong_starts(space: "SearchSpace") -> Iterator[str]:
+def _wrong_starts(space: Domain, recipes: Sequence[Mapping[str, Value]]) -> Iterator[str]:
     """Values of starts that the space does not allow, given the other values of the start."""
-    for recipe in space.recipes:
+    for recipe in recipes:
         unknown_fields = [field for field in recipe if field not in space.dimensions]
         yield from (f"starts: {unknown('parameter', f, space.dimensions)}" for f in unknown_fields)
         if unknown_fields:

@@ -2,53 +2,13 @@ from typing import Any
 
 import pytest
 
-from spaces import Fixed, Range, SearchSpace, SpaceError, TrialParams
+from spaces import Fixed, SearchSpace, SpaceError
 
 SIZES = {"a": 32, "b": 64}
 
 
 def space(**table: object) -> SearchSpace:
     return SearchSpace.from_table({"backbone": {"choices": ["a", "b"]}, **table}, name="test")
-
-
-def test_fields_that_a_point_leaves_out_take_the_default_of_the_space() -> None:
-    made = space(learning_rate={"low": 1e-4, "high": 1e-2, "log": True}, dropout=0.3)
-    params = made.params({"unfreeze": 1.0, "backbone": "b"}, native_image_size=SIZES)
-    assert params.learning_rate == pytest.approx(1e-3)
-    assert (params.dropout, params.unfreeze, params.image_size) == (0.3, 1.0, 64)
-
-
-def test_a_float_range_may_be_written_with_whole_numbers() -> None:
-    dim = space(unfreeze={"low": 0, "high": 1}).dimensions["unfreeze"]
-    assert isinstance(dim, Range)
-    assert not dim.is_integer
-
-
-def test_a_whole_number_may_be_written_as_a_float() -> None:
-    made = space(head_hidden={"low": 64, "high": 1e3}, image_size=224.0)
-    assert made.distributions()["head_hidden"].high == 1000
-    assert made.backbone_sizes(SIZES) == [("a", 224), ("b", 224)]
-
-
-def test_the_pairs_of_backbone_and_size_are_enumerated() -> None:
-    assert space().backbone_sizes(SIZES) == [("a", 32), ("b", 64)]
-    both = space(image_size={"choices": [32, 48]})
-    assert both.backbone_sizes(SIZES) == [("a", 32), ("a", 48), ("b", 32), ("b", 48)]
-
-
-def test_fields_become_optuna_distributions_of_their_kind() -> None:
-    made = space(
-        unfreeze={"low": 0, "high": 1},
-        batch_size={"low": 16, "high": 64, "step": 16},
-        gradual_unfreezing={"choices": [False, True]},
-    ).distributions()
-    kinds = {field: type(d).__name__ for field, d in made.items()}
-    assert kinds == {
-        "backbone": "CategoricalDistribution",
-        "unfreeze": "FloatDistribution",
-        "batch_size": "IntDistribution",
-        "gradual_unfreezing": "CategoricalDistribution",
-    }
 
 
 def test_every_backbone_is_tried_as_a_linear_probe_and_then_at_the_defaults() -> None:
@@ -104,49 +64,6 @@ def test_recipes_of_a_space_are_tried_with_every_backbone_unless_they_name_one()
         assert starts[1].learning_rate == 2e-3
     fixed = made.with_fixed(learning_rate=5e-3).initial_points(native_image_size=SIZES)
     assert {start.learning_rate for start in fixed} == {5e-3}
-
-
-def test_a_point_of_another_space_becomes_the_nearest_that_can_be_drawn() -> None:
-    made = space(
-        unfreeze={"low": 0, "high": 0.5},
-        dropout={"low": 0, "high": 0.4, "step": 0.1},
-        image_size={"choices": ["native", 96]},
-        optimizer={"choices": ["adamw", "sgd"]},
-    )
-    other = TrialParams(backbone="b", unfreeze=0.9, dropout=0.17, image_size=224, optimizer="adam")
-    point = made.nearest(other, native_image_size=SIZES)
-    assert point is not None
-    assert (point.unfreeze, point.dropout, point.optimizer) == (0.5, 0.2, "adamw")
-    assert point.image_size == 64
-    assert made.sampler_values(point, native_image_size=SIZES) == {
-        "backbone": "b",
-        "unfreeze": 0.5,
-        "dropout": 0.2,
-        "image_size": "native",
-        "optimizer": "adamw",
-    }
-    assert made.nearest(TrialParams(backbone="c"), native_image_size=SIZES) is None
-
-
-def test_values_that_can_not_be_drawn_are_left_out() -> None:
-    made = space(unfreeze={"low": 0, "high": 0.5})
-    assert (
-        made.sampler_values(TrialParams(backbone="c", unfreeze=0.6), native_image_size=SIZES) == {}
-    )
-
-
-def test_the_default_of_a_range_with_steps_is_one_of_them() -> None:
-    made = space(dropout={"low": 0, "high": 0.5, "step": 0.1})
-    assert made.params({}, native_image_size=SIZES).dropout in (0.2, pytest.approx(0.3))
-    with pytest.raises(
-        SpaceError, match=r"default must be 0.0 plus a multiple of the step 0.1, such as 0.2"
-    ):
-        space(dropout={"low": 0, "high": 0.5, "step": 0.1, "default": 0.22})
-
-
-def test_a_step_may_be_as_long_as_the_range() -> None:
-    made = space(dropout={"low": 0.2, "high": 0.3, "step": 0.1})
-    assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
 
 
 def test_a_fixed_field_is_no_longer_open() -> None:
