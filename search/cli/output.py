@@ -160,7 +160,10 @@ def _pixels_line(plan: "PlanDocument") -> str:
     if all(store.form == "decoded" for store in plan.stores):
         return line
     forms = "; ".join(map(_form_of_images, plan.stores))
-    return f"{line}, more than cache_gib ({plan.cache_gib:g}), so {forms}. Raise cache_gib for more"
+    return (
+        f"{line}, more than cache_gib ({plan.cache_gib:g}), so {forms}. Raise cache_gib to decode "
+        "more once"
+    )
 
 
 def _form_of_images(store: "ExpectedStore") -> str:
