@@ -182,8 +182,8 @@ def main() -> None:
         "python -m tests.benchmarks.compressed_images",
         [
             *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
-            "A sweep compresses only where the JPEGs are smaller than the originals. Where the load is "
-            "above the number of CPUs, compare within a round only.",
+            "A sweep compresses only where the JPEGs are smaller than the originals. Where the "
+            "load is above the number of CPUs, compare within a round only.",
             "",
             "| images | px | form | kB per image | images/s | times the originals |",
             "| --- | --- | --- | --- | --- | --- |",

@@ -1,6 +1,9 @@
 import errno
+import multiprocessing
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -185,15 +188,54 @@ def test_a_failing_disk_is_no_full_disk(
         compress(large_dataset, tmp_path)
 
 
+def die_after_50_images(step: str, done: int, total: int) -> None:
+    """Progress callback that ends the process as a kill does."""
+    if done == 50:
+        os._exit(9)
+
+
 def test_a_killed_compression_leaves_no_file_that_is_used(
     large_dataset: Dataset, tmp_path: Path
 ) -> None:
+    killed = multiprocessing.get_context("spawn").Process(
+        target=partial(
+            build_store,
+            large_dataset,
+            LARGER,
+            cache=tmp_path,
+            budget_bytes=TIGHT_BYTES,
+            progress=die_after_50_images,
+        )
+    )
+    killed.start()
+    killed.join()
+    assert killed.exitcode == 9
+    assert sorted(f.suffix for f in (tmp_path / "pixels").iterdir()) == [".lock", ".partial"]
     store = compress(large_dataset, tmp_path)
-    half = store.file.with_name(f"{store.file.name}.1.partial")
-    half.write_bytes(store.file.read_bytes()[:-3])
-    store.file.unlink()
-    assert compress(large_dataset, tmp_path).file.exists()
-    assert not half.exists()
+    assert sorted(f.suffix for f in (tmp_path / "pixels").iterdir()) == [".jpegs", ".lock"]
+    rows = np.arange(len(large_dataset))
+    exact = OriginalImages(large_dataset, LARGER).read(rows)
+    assert (store.read(rows).int() - exact.int()).abs().float().mean() < 1.5
+
+
+def test_only_one_of_two_concurrent_processes_compresses_the_images(
+    large_dataset: Dataset, tmp_path: Path
+) -> None:
+    compressed: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        made = [
+            pool.submit(
+                build_store,
+                large_dataset,
+                LARGER,
+                cache=tmp_path,
+                budget_bytes=TIGHT_BYTES,
+                progress=lambda step, done, total: compressed.append(done),
+            )
+            for _ in range(2)
+        ]
+    assert made[0].result() == made[1].result() == compress(large_dataset, tmp_path)
+    assert compressed.count(len(large_dataset)) == 1
 
 
 def test_compressed_images_are_evicted_unless_they_are_kept(
