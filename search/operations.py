@@ -35,7 +35,7 @@ from search.result import SweepResult
 from search.trial import TrialJob
 from search.tuning import fit_resources
 from spaces import ConfigError
-from trainables.data import Dataset, PixelStore, build_store, decoded_files, read_source
+from trainables.data import Dataset, PixelStore, build_store, read_source, stored_files
 from trainables.files import write_json
 from trainables.images import PixelFormat
 from trainables.models import Preprocessing, find_weights
@@ -117,7 +117,7 @@ def _trial_job(
             pixel_format,
             cache=config.cache_dir,
             budget_bytes=config.cache_bytes,
-            keep=decoded_files(stores.values()),
+            keep=stored_files(stores.values()),
             progress=progress,
         )
     rounds = ResolvedSettings.read(paths).rounds

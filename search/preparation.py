@@ -35,7 +35,7 @@ from search.record import (
 from search.trial import TrialJob
 from search.tuning import Resources, fit_resources, measure_training_speed
 from spaces import ConfigError
-from trainables.data import Dataset, PixelStore, StagedPixels, build_store, decoded_files
+from trainables.data import Dataset, PixelStore, StagedPixels, build_store, stored_files
 from trainables.files import write_atomically, write_json
 from trainables.images import PixelFormat
 from trainables.progress import Progress
@@ -45,7 +45,7 @@ _log = logging.getLogger("finesweep")
 
 @dataclass(frozen=True)
 class Preparation:
-    """Plan, decoded images and cluster resources of a sweep that is ready for its first trial."""
+    """Plan, images and cluster resources of a sweep that is ready for its first trial."""
 
     plan: Plan
     stores: dict[PixelFormat, PixelStore]
@@ -61,7 +61,7 @@ def prepare_sweep(
     checked: CheckedInputs | None = None,
     recorded_in: SweepPaths | None = None,
 ) -> Preparation:
-    """Make the plan, connect to Ray, and decode the images. Raises `UserError`.
+    """Make the plan, connect to Ray, and build the stores of the images. Raises `UserError`.
 
     Args:
         config: Settings of the sweep. The returned plan has a copy with the metric resolved.
@@ -139,7 +139,7 @@ def _with_length_of_trials(
 def _read_images(
     prepared: PreparedPlan, recorded: Dataset | None, progress: Progress, clock: StageClock
 ) -> tuple[Plan, dict[PixelFormat, PixelStore]]:
-    """Survey the images, and decode them to every pixel format that a trial may need."""
+    """Survey the images, and build a store of every pixel format that a trial may need."""
     config = prepared.config
     staged = StagedPixels(config.cache_dir, prepared.pixel_formats, budget_bytes=config.cache_bytes)
     with clock.stage("scan"):
@@ -152,7 +152,7 @@ def _read_images(
                 pixel_format,
                 cache=config.cache_dir,
                 budget_bytes=config.cache_bytes,
-                keep=decoded_files(stores.values()),
+                keep=stored_files(stores.values()),
                 staged=staged,
                 progress=progress,
             )

@@ -65,6 +65,23 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def large_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits, enlarged to 160x160 pixels: files that are larger than JPEGs of 32x32 pixels."""
+    root = tmp_path_factory.mktemp("data") / "large_digits"
+    for file in digits.glob("*/*.png"):
+        target = root / file.relative_to(digits)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(file).resize((160, 160), Image.Resampling.BICUBIC).save(target)
+    return root
+
+
+@pytest.fixture(scope="session")
+def large_dataset(large_digits: Path, cache: Path) -> Dataset:
+    """The enlarged digits, split."""
+    return survey_images(large_digits, cache=cache).dataset
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache folder of all tests: decoded images, scans, features."""
     return tmp_path_factory.mktemp("cache")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from search.ranking import Comparison
     from search.record import FinalModel
     from search.result import SweepResult
+    from trainables.data import ExpectedStore
 
 _CELL_BORDER = 3
 """Width of the border and the padding between two cells of a table, in characters."""
@@ -154,14 +155,25 @@ def _backbone_lines(plan: "PlanDocument") -> list[str]:
 
 
 def _pixels_line(plan: "PlanDocument") -> str:
-    """The room that decoded images take, and what happens if it is too little."""
+    """The room that decoded images take, and the form of each size if it is too little."""
     line = f"Pixels      {_short_count(plan.decoded_gib)} GiB if all images are decoded"
-    if plan.decoded_gib <= plan.cache_gib:
+    if all(store.form == "decoded" for store in plan.stores):
         return line
+    forms = "; ".join(map(_form_of_images, plan.stores))
     return (
-        f"{line}, more than cache_gib ({plan.cache_gib:g}): what has no room is decoded anew in "
-        "every epoch"
+        f"{line}, more than cache_gib ({plan.cache_gib:g}), so {forms}. Raise cache_gib to decode "
+        "more once"
     )
+
+
+def _form_of_images(store: "ExpectedStore") -> str:
+    """The form in which the images of a size are kept."""
+    gib = f"{_short_count(store.size_bytes / 2**30)} GiB"
+    if store.form == "decoded":
+        return f"{store.image_size} px are decoded ({gib})"
+    if store.form == "compressed":
+        return f"{store.image_size} px are compressed as JPEGs (about {gib})"
+    return f"{store.image_size} px are decoded anew in every epoch"
 
 
 def _round_lines(plan: "PlanDocument") -> list[str]:

@@ -294,10 +294,11 @@ class ResourceSettings(SettingGroup):
     """Data type in which the outputs of frozen layers are stored for later epochs and trials; off
     stores none and computes them every time."""
     cache_dir: Path = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "finesweep"
-    """Folder of decoded images, stored features and converted weights, shared by all sweeps."""
+    """Folder of decoded or compressed images, stored features and converted weights, shared by all
+    sweeps."""
     cache_gib: float = Field(50, gt=0)
-    """Largest size in GiB of the decoded images and features in cache_dir; the least recently used
-    files are removed first."""
+    """Largest size in GiB of the images and features in cache_dir; the least recently used files
+    are removed first."""
 
     @property
     def cache_bytes(self) -> int:

@@ -96,6 +96,7 @@ def _retrain_steps(
     trial = member.trial
     preprocessing = Preprocessing.of(trial.params.backbone)
     store = job.store_for(trial.params)
+    test = job.test_images(trial.params) if team.rank == 0 else None  # errors before training
     tuning = FineTuning(
         team.enlarge(trial.params),
         job.weights_for(trial.params),
@@ -124,10 +125,9 @@ def _retrain_steps(
         spent = time.monotonic() - began
         if team.decide(spent + _TIME_OF_A_ROUND * report.seconds > seconds, tuning.device):
             break
-    if team.rank > 0:
+    if test is None:
         return
     apply_temperature(tuning.model, member.temperature)
-    test = ImageSet.of(job.dataset, store, "test")
     model = LogitsAndFeatures(tuning.model)
     split_model = unsplit(model, trial.params.image_size)
     outputs = logits_of(
@@ -220,10 +220,11 @@ def _write(
     """Write what the model is and what it was tested on; ``metrics.json``, last, completes it."""
     for number, member in enumerate(retrained):
         write_atomically(paths.member_weights(number), partial(save_file, member.state_dict))
-    rows = job.dataset.rows("test")
-    predictions.write(paths.predictions, [job.dataset.paths[row] for row in rows])
+    tested = job.dataset.rows("test")
+    predictions.write(paths.predictions, [job.dataset.paths[row] for row in tested])
     save_array(paths.features, retrained[0].features)
-    resized = job.store_for(final.winner.params).read(rows[:CHECKED_IMAGES])
+    test = job.test_images(final.winner.params)
+    resized = test.images(np.arange(min(CHECKED_IMAGES, len(test))))
     save_array(paths.checked_images, resized.permute(0, 2, 3, 1).numpy())
     write_json(paths.metrics, final.to_dict())
 

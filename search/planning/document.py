@@ -13,7 +13,7 @@ from search.planning.notes import plan_notes
 from search.planning.plan import Plan, class_imbalance
 from search.planning.trial_length import choose_rounds
 from spaces import Choices, Fixed, Range, TrialParams
-from trainables.data import ImageIssue
+from trainables.data import ExpectedStore, ImageIssue, expected_stores
 from trainables.listing import SPLITS, Unused
 
 
@@ -74,6 +74,8 @@ class PlanDocument:
     """Size in GiB of the images, decoded to every size that trials may need."""
     cache_gib: float
     """Largest size in GiB of the cache that they are kept in."""
+    stores: Sequence[ExpectedStore]
+    """Form and size of the images in each format, if the cache is empty and the disk has room."""
     cost: ExpectedCost
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +87,11 @@ class PlanDocument:
 
 
 def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
-    """Describe a plan, with the measurements of its ``backbones``."""
+    """Describe a plan, with the measurements of its ``backbones``.
+
+    Compresses some images if they don't all have room decoded. Raises `DataError` if they have
+    changed.
+    """
     survey, config = plan.survey, plan.config
     return PlanDocument(
         data=str(config.data),
@@ -108,6 +114,7 @@ def describe_plan(plan: Plan, backbones: list[BackboneFacts]) -> PlanDocument:
         backbones=backbones,
         decoded_gib=plan.decoded_bytes / 2**30,
         cache_gib=config.cache_gib,
+        stores=expected_stores(survey.dataset, plan.pixel_formats, budget_bytes=config.cache_bytes),
         cost=_expected_cost(plan, backbones),
     )
 

@@ -16,12 +16,12 @@ from trainables.data import (
     FEATURE_FILES,
     PIXEL_FILES,
     Dataset,
-    DecodedImages,
     ImageSet,
     PixelStore,
+    StoredImages,
     build_store,
-    decoded_files,
     make_room,
+    stored_files,
 )
 from trainables.evaluation import fold_numbers
 from trainables.images import PixelFormat, stamp_of
@@ -44,7 +44,7 @@ class TrialJob:
     config: SweepConfig
     dataset: Dataset
     stores: dict[PixelFormat, PixelStore]
-    """Decoded images by pixel format."""
+    """Images by pixel format."""
     weights: dict[str, Weights]
     """Weights by the name of the backbone."""
     on_gpu: bool
@@ -82,33 +82,56 @@ class TrialJob:
     def store_for(self, params: TrialParams) -> PixelStore:
         """Images in the format of a trial, marked as just used.
 
-        If a file of decoded images is missing here, this machine fetches it from the driver's
-        machine. If that has lost the file too, it decodes the images again first. Raises
-        `DataError` if the images have to be decoded here, and this machine can't read them.
+        If a file of stored images is missing here, this machine fetches it from the driver's
+        machine. If that has lost the file too, it makes the file again first. Raises `DataError` if
+        the images have to be decoded here, and this machine can't read them.
         """
-        form = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
-        store, cache = self.stores[form], self.config.cache_dir
-        if isinstance(store, DecodedImages):
+        form = _pixel_format(params)
+        store = self.stores[form]
+        if isinstance(store, StoredImages):
             try:
                 os.utime(store.file)
             except FileNotFoundError:
-                store = self.driver.call(
-                    build_store,
-                    self.dataset,
-                    form,
-                    cache=cache,
-                    budget_bytes=self.config.cache_bytes,
-                    keep=decoded_files(self.stores.values()),
-                )
-        if isinstance(store, DecodedImages):
+                store = self._build(self.dataset, form)
+        return self._here(store, self.dataset)
+
+    def test_images(self, params: TrialParams) -> ImageSet:
+        """Test images with the pixels that `predict` makes of them, in the format of a trial.
+
+        If the images of the trial are compressed, the driver's machine decodes the test images from
+        their original files, into a file of their own if that has room. Raises `DataError` as
+        `store_for`, and if an original file is missing.
+        """
+        store = self.store_for(params)
+        if store.is_exact:
+            return ImageSet.of(self.dataset, store, "test")
+        test = self.dataset.part("test")
+        exact = self._build(test, _pixel_format(params), exact=True)
+        return ImageSet.of(test, self._here(exact, test), "test")
+
+    def _build(self, dataset: Dataset, form: PixelFormat, *, exact: bool = False) -> PixelStore:
+        """`build_store` on the driver's machine."""
+        return self.driver.call(
+            build_store,
+            dataset,
+            form,
+            cache=self.config.cache_dir,
+            budget_bytes=self.config.cache_bytes,
+            keep=stored_files(self.stores.values()),
+            exact=exact,
+        )
+
+    def _here(self, store: PixelStore, dataset: Dataset) -> PixelStore:
+        """A store of ``dataset`` that this machine can read. Raises `DataError` if it can't."""
+        if isinstance(store, StoredImages):
             if not store.file.exists():
-                size = self.driver.size_bytes(store.file)
-                make_room(cache, size, self.config.cache_bytes, PIXEL_FILES, FEATURE_FILES)
+                size, cache = self.driver.size_bytes(store.file), self.config.cache_dir
+                make_room(cache, size, self.config.cache_bytes, *PIXEL_FILES, *FEATURE_FILES)
                 self.driver.fetch(store.file, store.file)
-        elif not stamp_of(first := self.dataset.file(0)):
+        elif not stamp_of(first := dataset.file(0)):
             raise DataError(
                 f"{socket.gethostname()} can't read {first}. Share the folder of the images with "
-                "all machines, or raise cache_gib: decoded images are sent to them."
+                "all machines, or raise cache_gib: images in the cache are sent to them."
             )
         return store
 
@@ -219,3 +242,8 @@ class TrialJob:
                 cache=config.cache_dir,
             ),
         )
+
+
+def _pixel_format(params: TrialParams) -> PixelFormat:
+    """Pixel format of a trial."""
+    return Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)

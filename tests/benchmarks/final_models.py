@@ -30,7 +30,7 @@ from search.record import (
 from search.trial import TrialJob
 from tests.benchmarks.fixed_trials import link_weights
 from tests.benchmarks.measuring import ROOT, SCRATCH, fresh, spread, write_table
-from trainables.data import Dataset, ImageSet, build_store
+from trainables.data import Dataset, build_store
 from trainables.evaluation import calibration_curve, fold_numbers
 from trainables.inference import fit_temperature
 from trainables.inputs import FeatureLoader
@@ -68,7 +68,7 @@ def soup(job: TrialJob, trials: Sequence[TrialRecord]) -> np.ndarray:
     classes = len(job.dataset.classes)
     model = build_model(params, Weights(params.backbone, "none", None), classes)
     model.load_state_dict(mean)
-    test = ImageSet.of(job.dataset, job.store_for(params), "test")
+    test = job.test_images(params)
     preprocessing, device = Preprocessing.of(params.backbone), torch.device("cpu")
     inputs = FeatureLoader(test, unsplit(model, params.image_size), preprocessing, device=device)
     return np.asarray(softmax(logits_of(model, inputs), axis=1))

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from search import Sweep, SweepConfig, SweepResult
 from search.operations import retrain_sweep
 from search.record import FinalModel, read_trials
 from search.tuning import fit_resources
-from spaces import ConfigError, TrialParams
+from spaces import ConfigError, DataError, TrialParams
 from trainables.data import Dataset
+from trainables.inference import Predictor
 from trainables.training import last_as_good
 
 pytestmark = pytest.mark.slow
@@ -160,3 +162,32 @@ def test_another_trial_can_be_retrained_and_an_unknown_one_is_refused(sweep: Swe
     assert again.final.winner.trial_id == sweep.trials["trial_id"].iloc[-1]
     best = retrain_sweep(sweep.paths)
     assert best.final == sweep.final, "the same retraining gives the same model"
+
+
+def test_a_sweep_on_compressed_images_is_tested_on_the_original_ones(
+    settings: dict[str, Any],
+    large_digits: Path,
+    ray_cluster: None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The test's probabilities are those of `predict`; a retraining needs the original files."""
+    caplog.set_level("INFO", logger="finesweep")
+    data = Path(shutil.copytree(large_digits, tmp_path / "digits"))
+    folders = {"data": data, "results_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+    tight = {"cache_gib": 250_000 / 2**30, "trials": 2, "name": "tight"}
+    paths = Sweep(SweepConfig.parse({**settings, **folders, **tight})).run().paths
+    assert "images of 32x32 pixels: compressed as JPEGs" in caplog.text
+    assert {t.status for t in read_trials(paths.journal)} <= {"completed", "stopped"}
+    assert len(list((tmp_path / "cache" / "pixels").glob("*.jpegs"))) == 1
+
+    dataset = Dataset.read(paths.dataset, paths.split)
+    tested = pd.read_parquet(paths.predictions).filter(like="p.").to_numpy()
+    files = [dataset.file(row) for row in dataset.rows("test")]
+    assert tested == pytest.approx(Predictor.load(paths.export).probabilities(files), abs=1e-5)
+
+    shutil.rmtree(data)
+    for kept in (tmp_path / "cache" / "pixels").glob("*.npy"):
+        kept.unlink()  # the decoded test images
+    with pytest.raises(DataError, match=r"is missing .* with --data FOLDER"):
+        retrain_sweep(paths)

@@ -1,4 +1,4 @@
-"""Datasets: a source's images scanned, split by units, and decoded once into a memory map.
+"""Datasets: a source's images scanned, split by units, and their pixels kept for all trials.
 
 Sources are listed by `trainables.folders` and `trainables.tables`. Knows nothing of models or
 training; augmentation belongs to `trainables.inputs`.

@@ -59,6 +59,21 @@ class Dataset:
         """Path of image ``row``."""
         return self.root / self.paths[row]
 
+    def part(self, split: SplitName) -> "Dataset":
+        """The images of one split as a dataset of its own, in their order, with all classes.
+
+        Its fingerprint is that of the whole.
+        """
+        rows = self.rows(split)
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            digests=tuple(self.digests_at(rows)),
+            units=tuple(self.units_at(rows)) if self.units else (),
+        )
+
     def counts(self, split: SplitName) -> dict[str, int]:
         """Number of a split's images by class name."""
         per_class = np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-PIXEL_FILES, FEATURE_FILES = "pixels/*.npy", "features/*/*.float??"
+PIXEL_FILES = ("pixels/*.npy", "pixels/*.jpegs")
+FEATURE_FILES = ("features/*/*.float??",)
 """Glob patterns of finished files, relative to the cache folder. Partial files do not match."""
 RESERVED_DISK_BYTES = 2**31
 """Disk space that the cache leaves free for the sweep's own files."""
@@ -37,7 +38,9 @@ def make_room(
     disk_bytes = free_bytes(cache)
     with FileLock(cache / "room.lock"):
         used_bytes = sum(
-            file.size_bytes for kind in (PIXEL_FILES, FEATURE_FILES) for file in _files(cache, kind)
+            file.size_bytes
+            for kind in (*PIXEL_FILES, *FEATURE_FILES)
+            for file in _files(cache, kind)
         )
         room_bytes = min(budget_bytes - used_bytes, disk_bytes)
         candidates = [

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.near_copies import appearance_of
-from trainables.data.pixel_store import StagedPixels
 from trainables.data.scan_results import ScannedImage, read_results, write_results
+from trainables.data.staged_pixels import StagedPixels
 from trainables.images import (
     DECODER_VERSION,
     IMAGE_ERRORS,

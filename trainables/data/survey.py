@@ -21,12 +21,12 @@ from trainables.data.copies import (
 )
 from trainables.data.dataset import Dataset
 from trainables.data.groups import group_proposal
-from trainables.data.pixel_store import StagedPixels
 from trainables.data.scan import scan_images
 from trainables.data.scan_results import ScannedImage
 from trainables.data.sources import read_source
 from trainables.data.split import assign_splits
 from trainables.data.split_spec import SplitSpec
+from trainables.data.staged_pixels import StagedPixels
 from trainables.data.units import Units, find_units, group_notes
 from trainables.listing import (
     SPLITS,

@@ -112,7 +112,7 @@ class FeatureStore:
         with FileLock(self.cache / "features" / "lock"):
             if file.exists():
                 return True
-            if not make_room(self.cache, size, self.budget_bytes, FEATURE_FILES):
+            if not make_room(self.cache, size, self.budget_bytes, *FEATURE_FILES):
                 return False
             try:
                 with partial.open("wb") as empty:

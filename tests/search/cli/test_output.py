@@ -14,7 +14,7 @@ from search.planning import PlanDocument
 from search.planning.document import ExpectedCost
 from search.record import SweepPaths
 from spaces import SearchSpace, TrialParams
-from trainables.data import ImageIssue
+from trainables.data import ExpectedStore, ImageIssue
 
 TABLE = pd.DataFrame(
     {"trial_id": ["0000"], "val_accuracy": ["0.9"], "backbone": ["a" * 30], "dropout": ["0.1"]}
@@ -74,6 +74,7 @@ def plan(**changes: Any) -> PlanDocument:
         backbones=[],
         decoded_gib=0.25,
         cache_gib=50.0,
+        stores=[ExpectedStore(128, "decoded", 2**28)],
         cost=ExpectedCost(9, 9.0, 1, 13, 4, "core", 1.0, "one core"),
     )
     return replace(empty, **changes)
@@ -135,9 +136,16 @@ def test_a_plan_of_a_large_set_says_how_long_a_round_is() -> None:
 
 def test_a_plan_says_if_decoded_images_have_no_room() -> None:
     assert "Pixels      0.25 GiB if all images are decoded\n" in output.plan_text(plan())
-    text = output.plan_text(plan(decoded_gib=140.2))
-    beyond = "140 GiB if all images are decoded, more than cache_gib (50): what has no room is "
-    assert f"{beyond}decoded anew in every epoch\n" in text
+    stores = [
+        ExpectedStore(128, "decoded", 20 * 2**30),
+        ExpectedStore(224, "compressed", 12 * 2**30),
+        ExpectedStore(384, "originals", 0),
+    ]
+    assert (
+        "Pixels      140 GiB if all images are decoded, more than cache_gib (50), so 128 px are "
+        "decoded (20 GiB); 224 px are compressed as JPEGs (about 12 GiB); 384 px are decoded anew "
+        "in every epoch. Raise cache_gib to decode more once\n"
+    ) in output.plan_text(plan(decoded_gib=140.2, stores=stores))
 
 
 def test_a_plan_with_folds_says_how_often_each_trial_trains() -> None:

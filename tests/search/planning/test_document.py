@@ -34,7 +34,7 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     assert list(written) == [
         *("data", "kind", "classes", "counts", "split", "folds", "fingerprint", "unused"),
         *("notes", "bad_images", "odd_images", "metric", "unevenness", "space", "open"),
-        *("dependencies", "points", "backbones", "decoded_gib", "cache_gib", "cost"),
+        *("dependencies", "points", "backbones", "decoded_gib", "cache_gib", "stores", "cost"),
     ]
     assert written["open"]["augment"] == {
         **{"reason": "", "low": 0.0, "high": 0.2},
@@ -42,6 +42,7 @@ def test_the_json_of_a_document_has_the_keys_that_programs_read(settings: dict[s
     }
     pixels = sum(form.side**2 for form in plan.pixel_formats) * len(plan.survey.dataset)
     assert written["decoded_gib"] == 3 * pixels / 2**30
+    assert [(s["form"], s["size_bytes"]) for s in written["stores"]] == [("decoded", 3 * pixels)]
     assert written["points"][0]["label_smoothing"] == 0.1
     assert written["backbones"][0]["trainable_share"] == {"0": 0.1, "1": 1.0}
     assert list(written["cost"]) == [

@@ -2,14 +2,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
+import torch
 
 from search.config import SweepConfig
 from search.record import Repeat
 from search.trial import TrialJob
 from spaces import TrialParams
 from tests.support.other_machine import elsewhere
-from trainables.data import Dataset, build_store
+from trainables.data import CompressedImages, Dataset, OriginalImages, build_store
 from trainables.images import PixelFormat
 from trainables.models import Weights
 
@@ -36,6 +38,28 @@ def test_another_machine_does_not_confuse_weights_with_those_of_an_earlier_sweep
         b"second",
         b"first",
     ]
+
+
+def test_another_machine_gets_compressed_images_and_exactly_decoded_test_images(
+    ray_cluster: None,
+    large_dataset: Dataset,
+    settings: dict[str, Any],
+    params: TrialParams,
+    tmp_path: Path,
+) -> None:
+    form = PixelFormat(32, "bicubic")
+    tight = {"cache_dir": tmp_path, "cache_gib": 250_000 / 2**30, "metric": "val_accuracy"}
+    config = SweepConfig.parse({**settings, **tight})
+    store = build_store(large_dataset, form, cache=tmp_path, budget_bytes=config.cache_bytes)
+    assert isinstance(store, CompressedImages)
+    job = TrialJob(config, large_dataset, {form: store}, {}, on_gpu=False)
+    store.file.unlink()
+    assert ray.get(elsewhere(TrialJob.store_for).remote(job, params)) == store
+    assert store.file.exists(), "the driver's machine has made it again"
+    expected = OriginalImages(large_dataset, form).read(large_dataset.rows("test"))
+    test = ray.get(elsewhere(TrialJob.test_images).remote(job, params))
+    assert torch.equal(test.images(np.arange(len(test))), expected)
+    assert test.labels.tolist() == large_dataset.labels[large_dataset.rows("test")].tolist()
 
 
 def test_a_cross_validated_trial_has_its_own_memory_measurements(

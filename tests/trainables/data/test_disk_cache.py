@@ -21,15 +21,15 @@ def stores(tmp_path: Path) -> list[Path]:
 def test_the_least_recently_used_files_are_evicted_first(
     stores: list[Path], tmp_path: Path
 ) -> None:
-    assert make_room(tmp_path, 1500, 3000, PIXEL_FILES)
+    assert make_room(tmp_path, 1500, 3000, *PIXEL_FILES)
     assert [file.exists() for file in stores] == [False, False, True]
 
 
 def test_nothing_is_evicted_if_there_is_room_or_if_it_would_not_be_enough(
     stores: list[Path], tmp_path: Path
 ) -> None:
-    assert make_room(tmp_path, 1000, 4000, PIXEL_FILES)
-    assert not make_room(tmp_path, 4001, 4000, PIXEL_FILES)
+    assert make_room(tmp_path, 1000, 4000, *PIXEL_FILES)
+    assert not make_room(tmp_path, 4001, 4000, *PIXEL_FILES)
     assert not make_room(tmp_path, 1001, 4000)
     assert all(file.exists() for file in stores)
 
@@ -37,8 +37,8 @@ def test_nothing_is_evicted_if_there_is_room_or_if_it_would_not_be_enough(
 def test_files_to_keep_and_files_being_written_stay(stores: list[Path], tmp_path: Path) -> None:
     partial = stores[0].with_name("d.npy.7.partial")
     partial.write_bytes(bytes(1000))
-    assert not make_room(tmp_path, 2500, 3000, PIXEL_FILES, keep=stores[:1])
-    assert make_room(tmp_path, 2000, 3000, PIXEL_FILES, keep=stores[:1])
+    assert not make_room(tmp_path, 2500, 3000, *PIXEL_FILES, keep=stores[:1])
+    assert make_room(tmp_path, 2000, 3000, *PIXEL_FILES, keep=stores[:1])
     assert [file.exists() for file in stores] == [True, False, False]
     assert partial.exists()
 
@@ -47,7 +47,7 @@ def test_a_full_disk_evicts_files_like_an_exhausted_budget(
     stores: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.data.disk_cache.free_bytes", lambda cache: 500)
-    assert make_room(tmp_path, 1000, 10**9, PIXEL_FILES)
+    assert make_room(tmp_path, 1000, 10**9, *PIXEL_FILES)
     assert [file.exists() for file in stores] == [False, True, True]
 
 
