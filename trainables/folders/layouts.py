@@ -7,7 +7,7 @@ with doubts is taken only if the user names its layout.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from trainables.folders.name_labels import names_hold_labels, prefix_label, suffix_label
 from trainables.folders.tree import Folder
@@ -32,6 +32,8 @@ class Base:
     split None, if it has none."""
     split_names: tuple[str, ...] = ()
     """Names of the split folders; empty if there are none."""
+    eval_is: Literal["val", "test"] = "val"
+    """Split that a folder called "eval" is."""
 
     @property
     def train_folders(self) -> tuple[Folder, ...]:
@@ -111,7 +113,7 @@ def class_split(base: Base) -> Reading | None:
         return None
     images: list[LabelledPath] = []
     for folder in classes:
-        splits = folder_splits([child.name for child in folder.with_images], "val")
+        splits = folder_splits([child.name for child in folder.with_images], base.eval_is)
         if "train" not in splits.values() or None in splits.values() or folder.images:
             return None
         for child in folder.with_images:
