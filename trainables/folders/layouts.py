@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from trainables.folders.name_labels import names_hold_labels, prefix_label, suffix_label
 from trainables.folders.tree import Folder
-from trainables.listing import SplitName, folder_splits, is_container, natural_key
+from trainables.listing import SplitName, are_parts, folder_splits, is_container, natural_key
 
 
 class LabelledPath(NamedTuple):
@@ -283,6 +283,9 @@ def _nested_doubts(folders: Sequence[Folder]) -> tuple[Doubt, ...]:
 
 
 def _container_doubts(classes: Sequence[Folder]) -> tuple[Doubt, ...]:
+    names = list(dict.fromkeys(folder.name for folder in classes))
+    if len(names) > 1 and are_parts(names) and not any(map(is_container, names)):
+        return (Doubt(f"{', '.join(names[:5])} are parts of one set by their names"),)
     named = [folder for folder in classes if is_container(folder.name)]
     if not named:
         return ()

@@ -50,6 +50,15 @@ def test_classes_of_classes_and_container_names_are_doubted(tmp_path: Path) -> N
     assert container and container.doubts == (("images is no class by its name", "images"),)
 
 
+def test_parts_of_one_set_are_doubted_as_classes(tmp_path: Path) -> None:
+    parts = LAYOUTS["class-folders"](base(tmp_path / "1", "images_part_1", "images_part_2"))
+    grades = LAYOUTS["class-folders"](base(tmp_path / "2", "grade_1", "grade_2"))
+    assert parts and parts.doubts == (
+        ("images_part_1, images_part_2 are parts of one set by their names", ""),
+    )
+    assert grades and not grades.doubts
+
+
 def test_folders_such_as_images_are_no_classes(tmp_path: Path) -> None:
     assert has_no_classes(base(tmp_path / "1", "images_001/1.png", "images_002/2.png"))
     assert not has_no_classes(base(tmp_path / "2", "cat/1.png"))
