@@ -42,7 +42,7 @@ class FileFinder:
         path = folder / name
         if _is_file(path):
             return [path]
-        parent = path.parent if path.parent.is_dir() else self._folder(folder, Path(name).parent)
+        parent = path.parent if _is_folder(path.parent) else self._folder(folder, Path(name).parent)
         if parent is None:
             return []
         index = self._index(parent)
@@ -53,6 +53,19 @@ class FileFinder:
     def folders_with_all(self, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
         """Those of ``folders`` in which every one of ``names`` is found."""
         return [folder for folder in folders if all(self.find(folder, name) for name in names)]
+
+    def find_across(self, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+        """The one file of each name in all ``folders`` together; empty if a name has not just one.
+
+        Images of one set may lie in several folders, such as "part_1" and "part_2".
+        """
+        files = []
+        for name in names:
+            found = [file for folder in folders for file in self.find(folder, name)]
+            if len(found) != 1:
+                return []
+            files += found
+        return files
 
     def _folder(self, folder: Path, below: Path) -> Path | None:
         """Folder ``below`` another, by names in any Unicode form; None if there is not just one."""
@@ -89,6 +102,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a text too long to be a path
+        return False
+
+
 def _key(name: str) -> str:
     """Key that is equal for names that differ in Unicode form, case or the disk's encoding."""
     raw = os.fsencode(name)
@@ -113,7 +133,7 @@ def locate_images(
 
     They start at ``image_root``. If that is None, they start at the table's own folder; or else at
     the one folder in it, or its parent, where all files exist; or else at the one such folder
-    beside it.
+    beside it; or else at several folders in it, if each file exists in one of them.
 
     Raises `DataError` if the files are not found there, or in several folders.
     """
@@ -139,8 +159,13 @@ def locate_images(
                 f"({name_some([_short(place, home) for place in places])}); "
                 "choose one with --image-root."
             )
+        if across := finder.find_across(names, _folders_in(home)):
+            return LocatedImages(home, across, _note_across(across, home))
     missing = [value for value, paths in zip(values, found, strict=True) if not paths]
     if len(missing) > MAX_MISSING_SHARE * len(values):
+        if image_root is None:
+            around = [home, *_places_near(home), *_places_beside(home)]
+            _refuse_place_that_lacks_a_few(finder, names, around, source)
         raise _missing_error(missing, len(values), source, home, is_root=image_root is not None)
     kept = [files or [home / name] for files, name in zip(found, names, strict=True)]
     return LocatedImages(home, _only_files(kept, values, source))
@@ -178,7 +203,9 @@ def _foreign_prefix(names: Sequence[str]) -> str:
         return ""
     if len({name[:2] for name in names if name[1:2] == ":"}) > 1:
         return ""
-    return os.path.commonpath([name.rpartition("/")[0] or "/" for name in names]).rstrip("/") + "/"
+    common = os.path.commonpath([name.rpartition("/")[0] or "/" for name in names]).rstrip("/")
+    is_share = all(name.startswith("//") for name in names)  # of which commonpath drops a slash
+    return f"/{common}/" if is_share else f"{common}/"
 
 
 def _places_near(home: Path) -> list[Path]:
@@ -211,6 +238,12 @@ def _note(place: Path, home: Path, prefix: str) -> str:
     return f"{where}, where {prefix} was on another machine." if prefix else f"{where}."
 
 
+def _note_across(files: Sequence[Path], home: Path) -> str:
+    """Note on the folders in ``home`` that the paths of a table start at."""
+    folders = sorted({file.relative_to(home).parts[0] for file in files}, key=natural_key)
+    return f"The paths of the table start at several folders: {name_some(folders)}."
+
+
 def _only_files(
     found: Sequence[list[Path]], values: Sequence[str], source: Path | str
 ) -> list[Path]:
@@ -222,6 +255,23 @@ def _only_files(
                 f"{name_some([p.name for p in paths])}; write the name with its ending."
             )
     return [paths[0] for paths in found]
+
+
+def _refuse_place_that_lacks_a_few(
+    finder: FileFinder, names: Sequence[str], places: Sequence[Path], source: Path | str
+) -> None:
+    """Raise `DataError` if one of ``places`` has nearly all files; the error names those it lacks.
+
+    With that folder as ``--image-root``, a few missing files are left to the survey.
+    """
+    for place in places:
+        lacking = [name for name in names if not finder.find(place, name)]
+        if len(lacking) <= MAX_MISSING_SHARE * len(names):
+            raise DataError(
+                f"{place} has {len(names) - len(lacking)} of the {len(names)} images of {source}, "
+                f"and lacks {len(lacking)}, such as {shorten(lacking[0])!r}; give "
+                f"--image-root {str(place)!r} to go without them."
+            )
 
 
 def _missing_error(
