@@ -33,6 +33,8 @@ _FIRST_ROWS = 100
 """Number of rows in a quick look at a column."""
 _OTHER_FORMATS = {".xlsx", ".xls", ".ods", ".json", ".feather", ".arrow", ".pkl", ".db"}
 """Suffixes of tables that can't be read."""
+_ARCHIVES = {".zip", ".7z", ".rar"}
+"""Suffixes of archives, which are not opened."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
     """Raise `DataError` for a spreadsheet, an archive, JSON or a Git LFS pointer."""
     if content.startswith(b"version https://git-lfs"):
         raise DataError(f"{file} is a Git LFS pointer, not the table; run git lfs pull.")
+    if file.suffix.lower() in _ARCHIVES:
+        raise DataError(
+            f"{file} is an archive, which is not opened; unpack it, and give the folder of its "
+            "images."
+        )
     if file.suffix.lower() in _OTHER_FORMATS or content.startswith(b"PK\x03\x04"):
         raise DataError(f"{file} is not a CSV or Parquet table; save it as CSV.")
     if file.suffix.lower() == ".parquet":

@@ -99,6 +99,8 @@ def test_separators_at_the_end_of_rows_are_no_columns(
     [
         ("t.csv", b"", "it is empty"),
         ("t.csv", b"PK\x03\x04 a spreadsheet", "save it as CSV"),
+        ("t.zip", b"PK\x03\x04 images", "unpack it, and give the folder of its images"),
+        ("t.rar", b"Rar!\x1a\x07 images", "unpack it, and give the folder of its images"),
         ("t.json", b'[{"file_name": "a.png"}]', "save it as CSV"),
         ("t.jsonl", b'{"file_name": ', "save it again as CSV or Parquet"),
         ("t.parquet", b"x", "it is not Parquet; save it again"),
