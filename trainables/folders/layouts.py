@@ -5,11 +5,16 @@ with doubts is taken only if the user names its layout.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from trainables.folders.name_labels import names_hold_labels, prefix_label, suffix_label
+from trainables.folders.name_labels import (
+    names_hold_labels,
+    numbered_labels,
+    prefix_label,
+    suffix_label,
+)
 from trainables.folders.tree import Folder
 from trainables.listing import SplitName, are_parts, folder_splits, is_container, natural_key
 
@@ -148,7 +153,15 @@ def class_path(base: Base) -> Reading | None:
 
 def name_prefix(base: Base) -> Reading | None:
     """Read names of files that begin with the class, such as "cat_001.jpg"."""
-    return _by_name(base, "name-prefix", "names of files begin with the class", prefix_label)
+    reading = _by_name(base, "name-prefix", "names of files begin with the class", prefix_label)
+    numbered = numbered_labels([image.path for image in reading.images]) if reading else []
+    if reading is None or not numbered:
+        return reading
+    doubt = (
+        f"names that begin with {' and '.join(numbered[:2])} may be those of two classes (a table "
+        "can tell them apart)"
+    )
+    return replace(reading, doubts=(Doubt(doubt),))
 
 
 def name_suffix(base: Base) -> Reading | None:
