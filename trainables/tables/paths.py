@@ -11,7 +11,7 @@ from pathlib import Path
 from spaces import DataError
 from spaces.wording import counted, name_some, shorten
 from trainables.images import IMAGE_SUFFIXES
-from trainables.listing import natural_key
+from trainables.listing import is_container, natural_key
 
 MAX_MISSING_SHARE = 0.1
 """Largest share of missing files that is tolerated; the survey then reports each of them."""
@@ -54,18 +54,26 @@ class FileFinder:
         """Those of ``folders`` in which every one of ``names`` is found."""
         return [folder for folder in folders if all(self.find(folder, name) for name in names)]
 
-    def find_across(self, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
-        """The one file of each name in all ``folders`` together; empty if a name has not just one.
+    def find_across(
+        self, names: Sequence[str], folders: Sequence[Path]
+    ) -> list[tuple[Path, Path]]:
+        """Folder and file of each name; empty if not every name has one file in all ``folders``.
 
         Images of one set may lie in several folders, such as "part_1" and "part_2".
         """
-        files = []
+        pairs = []
         for name in names:
-            found = [file for folder in folders for file in self.find(folder, name)]
+            possible = [folder for folder in folders if self._may_hold(folder, name)]
+            found = [(folder, file) for folder in possible for file in self.find(folder, name)]
             if len(found) != 1:
                 return []
-            files += found
-        return files
+            pairs += found
+        return pairs
+
+    def _may_hold(self, folder: Path, name: str) -> bool:
+        """Whether a folder may have a file; tells most of those that it lacks without the disk."""
+        index, key = self._index(folder), _key(name)
+        return "/" in name or key in index.names or key in index.stems
 
     def _folder(self, folder: Path, below: Path) -> Path | None:
         """Folder ``below`` another, by names in any Unicode form; None if there is not just one."""
@@ -79,7 +87,7 @@ class FileFinder:
     def _index(self, folder: Path) -> "_FolderIndex":
         if folder not in self._indices:
             index = self._indices[folder] = _FolderIndex()
-            files = folder.iterdir() if folder.is_dir() else ()
+            files = [Path(entry) for entry in _entries(folder)]
             for file in sorted(files, key=lambda p: natural_key(p.name)):
                 index.names[_key(file.name)].append(file.name)
                 if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -133,7 +141,8 @@ def locate_images(
 
     They start at ``image_root``. If that is None, they start at the table's own folder; or else at
     the one folder in it, or its parent, where all files exist; or else at the one such folder
-    beside it; or else at several folders in it, if each file exists in one of them.
+    beside it; or else at several folders in it, or at folders such as "images" in these, if each
+    file exists in one of them.
 
     Raises `DataError` if the files are not found there, or in several folders.
     """
@@ -159,8 +168,10 @@ def locate_images(
                 f"({name_some([_short(place, home) for place in places])}); "
                 "choose one with --image-root."
             )
-        if across := finder.find_across(names, _folders_in(home)):
-            return LocatedImages(home, across, _note_across(across, home))
+        for folders in (_folders_in(home), _containers_below(home)):
+            if across := finder.find_across(names, folders):
+                starts = list(dict.fromkeys(place for place, _ in across))
+                return LocatedImages(home, [file for _, file in across], _note_of(starts, home))
     missing = [value for value, paths in zip(values, found, strict=True) if not paths]
     if len(missing) > MAX_MISSING_SHARE * len(values):
         if image_root is None:
@@ -220,9 +231,26 @@ def _places_beside(home: Path) -> list[Path]:
 
 def _folders_in(folder: Path) -> list[Path]:
     inside = [
-        p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX"))
+        folder / entry.name
+        for entry in _entries(folder)
+        if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
     ]
     return sorted(inside, key=lambda p: natural_key(p.name))
+
+
+def _containers_below(folder: Path) -> list[Path]:
+    """Folders such as "images" in those of a folder, as in "images_001/images"."""
+    below = [inner for outer in _folders_in(folder) for inner in _folders_in(outer)]
+    return [inner for inner in below if is_container(inner.name)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Entries of a folder; none if it does not exist, or may not be opened."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _root(place: Path, home: Path) -> Path:
@@ -238,10 +266,10 @@ def _note(place: Path, home: Path, prefix: str) -> str:
     return f"{where}, where {prefix} was on another machine." if prefix else f"{where}."
 
 
-def _note_across(files: Sequence[Path], home: Path) -> str:
-    """Note on the folders in ``home`` that the paths of a table start at."""
-    folders = sorted({file.relative_to(home).parts[0] for file in files}, key=natural_key)
-    return f"The paths of the table start at several folders: {name_some(folders)}."
+def _note_of(places: Sequence[Path], home: Path) -> str:
+    """Note on the folders below ``home`` that the paths of a table start at."""
+    names = [f"{place.relative_to(home).as_posix()}/" for place in sorted(places, key=lambda p: natural_key(str(p)))]
+    return f"The paths of the table start at {name_some(names)}."
 
 
 def _only_files(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,34 @@ def test_images_in_several_folders_are_found_if_each_is_in_one(tmp_path: Path) -
     files = [save_image(tmp_path / f"part_{k}" / f"{k}{n}.jpg") for k in (1, 2) for n in "ab"]
     located = locate_images(["1a", "1b", "2a", "2b"], "t.csv", tmp_path, None)
     assert (located.root, located.paths) == (tmp_path, files)
-    assert located.note == "The paths of the table start at several folders: part_1, part_2."
+    assert located.note == "The paths of the table start at part_1/, part_2/."
+
+
+def test_images_in_a_folder_such_as_images_of_several_folders_are_found(tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    files = [save_image(data / f"images_{k}" / "images" / f"x{k}.png") for k in range(3)]
+    located = locate_images(["x0.png", "x1.png", "x2"], "t.csv", data, None)
+    assert located.paths == files
+    assert "images_0/images/, images_1/images/, images_2/images/" in located.note
+
+
+def test_a_folder_that_may_not_be_opened_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "set"
+    image = save_image(data / "images" / "a.png")
+    (data / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse_locked(folder: Path) -> object:
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse_locked)
+    assert locate_images(["a"], "t.csv", data, None).paths == [image]
+    with pytest.raises(DataError, match="1 of the 1 images of t.csv are not in"):
+        locate_images(["lost"], "t.csv", data, None)
 
 
 def test_images_of_one_name_in_several_folders_are_not_guessed(tmp_path: Path) -> None:
