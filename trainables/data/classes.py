@@ -39,4 +39,5 @@ def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def _some(names: Iterable[str]) -> str:
-    return name_some(sorted(names, key=natural_key))
+    ordered = sorted(names, key=natural_key)
+    return name_some(ordered)

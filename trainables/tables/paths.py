@@ -54,9 +54,7 @@ class FileFinder:
         """Those of ``folders`` in which every one of ``names`` is found."""
         return [folder for folder in folders if all(self.find(folder, name) for name in names)]
 
-    def find_across(
-        self, names: Sequence[str], folders: Sequence[Path]
-    ) -> list[tuple[Path, Path]]:
+    def find_across(self, names: Sequence[str], folders: Sequence[Path]) -> list[tuple[Path, Path]]:
         """Folder and file of each name; empty if not every name has one file in all ``folders``.
 
         Images of one set may lie in several folders, such as "part_1" and "part_2".
@@ -268,8 +266,8 @@ def _note(place: Path, home: Path, prefix: str) -> str:
 
 def _note_of(places: Sequence[Path], home: Path) -> str:
     """Note on the folders below ``home`` that the paths of a table start at."""
-    names = [f"{place.relative_to(home).as_posix()}/" for place in sorted(places, key=lambda p: natural_key(str(p)))]
-    return f"The paths of the table start at {name_some(names)}."
+    names = [f"{place.relative_to(home).as_posix()}/" for place in places]
+    return f"The paths of the table start at {name_some(sorted(names, key=natural_key))}."
 
 
 def _only_files(

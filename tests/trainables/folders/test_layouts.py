@@ -64,8 +64,8 @@ def test_names_with_the_number_of_a_class_are_doubted(tmp_path: Path) -> None:
     reading = LAYOUTS["name-prefix"](base(tmp_path, *names))
     assert reading and reading.labels == ["stage", "well"]
     assert [doubt.reason for doubt in reading.doubts] == [
-        "names that begin with stage1 and stage2 may be those of two classes (a table can tell them "
-        "apart)"
+        "names that begin with stage1 and stage2 may be those of two classes (a table can tell "
+        "them apart)"
     ]
 
 

@@ -36,7 +36,9 @@ def test_a_saved_dataset_that_lacks_a_file_is_refused_in_a_sentence(tmp_path: Pa
     part = datasets.Dataset.from_dict({"image": ["a.png"], "label": ["cat"]})
     part.save_to_disk(tmp_path / "hf")
     next((tmp_path / "hf").glob("*.arrow")).unlink()
-    with pytest.raises(DataError, match="saved dataset .* can't be loaded .*copy all of its files"):
+    with pytest.raises(
+        DataError, match=r"saved dataset .* can't be loaded .*copy all of its files"
+    ):
         read_source(tmp_path / "hf", cache=tmp_path / "cache")
 
 

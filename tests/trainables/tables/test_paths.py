@@ -87,7 +87,7 @@ def test_a_folder_that_may_not_be_opened_is_passed_over(
 
     monkeypatch.setattr(os, "scandir", refuse_locked)
     assert locate_images(["a"], "t.csv", data, None).paths == [image]
-    with pytest.raises(DataError, match="1 of the 1 images of t.csv are not in"):
+    with pytest.raises(DataError, match=r"1 of the 1 images of t.csv are not in"):
         locate_images(["lost"], "t.csv", data, None)
 
 
