@@ -267,7 +267,8 @@ def _note(place: Path, home: Path, prefix: str) -> str:
 def _note_of(places: Sequence[Path], home: Path) -> str:
     """Note on the folders below ``home`` that the paths of a table start at."""
     names = [f"{place.relative_to(home).as_posix()}/" for place in places]
-    return f"The paths of the table start at {name_some(sorted(names, key=natural_key))}."
+    names.sort(key=natural_key)
+    return f"The paths of the table start at {name_some(names)}."
 
 
 def _only_files(
