@@ -33,8 +33,8 @@ def groups_of_rows(rows: Sequence[Row], root: Path, options: ReadOptions) -> lis
 def groups_by_path(paths: Sequence[str], pattern: str) -> list[str | None]:
     """Group of each relative path: the match of ``pattern``, or its first group if it has one.
 
-    A path without a match has no group. Raises `DataError` if the expression is malformed or
-    matches no path.
+    A path without a match, or with an empty one, has no group. Raises `DataError` if the expression
+    is malformed or no path has a group.
     """
     try:
         expression = re.compile(pattern)
@@ -43,14 +43,14 @@ def groups_by_path(paths: Sequence[str], pattern: str) -> list[str | None]:
             f"group_by is {pattern!r}, which is no regular expression ({error}); "
             r"give one such as '(patient[0-9]+)_'."
         ) from None
-    matches = [expression.search(path) for path in paths]
-    if paths and not any(matches):
+    which = 1 if expression.groups else 0
+    groups = [(match[which] or None) if match else None for match in map(expression.search, paths)]
+    if paths and not any(groups):
         raise DataError(
             f"group_by is {pattern!r}, which matches none of the {len(paths)} paths, such as "
             f"{paths[0]}; correct the expression or leave it out."
         )
-    which = 1 if expression.groups else 0
-    return [match and match[which] for match in matches]
+    return groups
 
 
 def group_proposal(paths: Sequence[str], classes: int) -> str | None:

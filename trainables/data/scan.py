@@ -46,7 +46,7 @@ _SECONDS_BETWEEN_WRITES = 300.0
 """Time between two writes of the results, so that a kill loses no more."""
 _SMALL_BYTES = 8192
 """Average size of files below which one thread is faster than several, measured on two cores."""
-_SCAN_VERSION = 5
+_SCAN_VERSION = 6
 """Part of the name of the file of results. Change it whenever a scan gives other results."""
 
 

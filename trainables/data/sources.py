@@ -19,6 +19,7 @@ from trainables.tables import (
     ParquetFolderSource,
     TableSource,
     find_shards,
+    is_saved_dataset,
 )
 
 _GIVE = "give a folder, a table or an archive."
@@ -98,7 +99,7 @@ def _source_of(data: Path | str, cache: Path, options: ReadOptions) -> DataSourc
         if is_image(data):
             raise DataError(f"The data {str(data)!r} is one image; {_GIVE}")
         return TableSource(data)
-    if (data / "dataset_dict.json").exists() or (data / "state.json").exists():
+    if is_saved_dataset(data):
         return HuggingFaceSource(data, cache)
     if find_shards(data, options.ignore):
         return ParquetFolderSource(data)

@@ -28,10 +28,10 @@ def find_base(root: Path, folder: Folder, layout: str | None, eval_is: str) -> B
                 f"{root / base.path} has the split folders {names} but none for train; add it, or "
                 "take them as classes with --layout class-folders."
             )
-        return Base(base, ((None, base),))
+        return Base(base, ((None, base),), eval_is=reading)
     _refuse_folders_beside_splits(root / base.path, base, named)
     parts = tuple((split, _unwrap_part(child)) for child, split in named.items())
-    return Base(base, parts, tuple(child.name for child in named))
+    return Base(base, parts, tuple(child.name for child in named), reading)
 
 
 def refuse_empty_classes(root: Path, base: Base, reading: Reading) -> None:

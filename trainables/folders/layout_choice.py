@@ -127,6 +127,8 @@ def _no_layout_error(root: Path, tree: Folder, base: Base, tables: list[str]) ->
     if error := archives_error(root, tree):
         return error
     if len(folders) == 1 and not base.is_split and not base.folder.images:
+        if beside := _tables_beside(root, tree, base):
+            return DataError(_table_sentence(root, beside))
         return single_class_error(folders[0].name)
     return DataError(
         f"{root / base.folder.path} has {counted(base.folder.image_count, 'image')}, but nothing "

@@ -5,13 +5,18 @@ with doubts is taken only if the user names its layout.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from trainables.folders.name_labels import names_hold_labels, prefix_label, suffix_label
+from trainables.folders.name_labels import (
+    names_hold_labels,
+    numbered_labels,
+    prefix_label,
+    suffix_label,
+)
 from trainables.folders.tree import Folder
-from trainables.listing import SplitName, folder_splits, is_container, natural_key
+from trainables.listing import SplitName, are_parts, folder_splits, is_container, natural_key
 
 
 class LabelledPath(NamedTuple):
@@ -32,6 +37,8 @@ class Base:
     split None, if it has none."""
     split_names: tuple[str, ...] = ()
     """Names of the split folders; empty if there are none."""
+    eval_is: Literal["val", "test"] = "val"
+    """Split that a folder called "eval" is."""
 
     @property
     def train_folders(self) -> tuple[Folder, ...]:
@@ -111,7 +118,7 @@ def class_split(base: Base) -> Reading | None:
         return None
     images: list[LabelledPath] = []
     for folder in classes:
-        splits = folder_splits([child.name for child in folder.with_images], "val")
+        splits = folder_splits([child.name for child in folder.with_images], base.eval_is)
         if "train" not in splits.values() or None in splits.values() or folder.images:
             return None
         for child in folder.with_images:
@@ -146,7 +153,15 @@ def class_path(base: Base) -> Reading | None:
 
 def name_prefix(base: Base) -> Reading | None:
     """Read names of files that begin with the class, such as "cat_001.jpg"."""
-    return _by_name(base, "name-prefix", "names of files begin with the class", prefix_label)
+    reading = _by_name(base, "name-prefix", "names of files begin with the class", prefix_label)
+    numbered = numbered_labels([image.path for image in reading.images]) if reading else []
+    if reading is None or not numbered:
+        return reading
+    doubt = (
+        f"names that begin with {' and '.join(numbered[:2])} may be those of two classes (a table "
+        "can tell them apart)"
+    )
+    return replace(reading, doubts=(Doubt(doubt),))
 
 
 def name_suffix(base: Base) -> Reading | None:
@@ -281,6 +296,9 @@ def _nested_doubts(folders: Sequence[Folder]) -> tuple[Doubt, ...]:
 
 
 def _container_doubts(classes: Sequence[Folder]) -> tuple[Doubt, ...]:
+    names = list(dict.fromkeys(folder.name for folder in classes))
+    if len(names) > 1 and are_parts(names) and not any(map(is_container, names)):
+        return (Doubt(f"{', '.join(names[:5])} are parts of one set by their names"),)
     named = [folder for folder in classes if is_container(folder.name)]
     if not named:
         return ()

@@ -86,7 +86,14 @@ class _Understood:
 
 def _notes(found: _Understood, options: ReadOptions) -> tuple[str, ...]:
     notes = [f"--ignore {pattern!r} matches nothing." for pattern in found.tree.idle_patterns]
-    return (*notes, *eval_notes(found.base.split_names, options.eval_is))
+    return (*notes, *eval_notes(_split_folders(found), options.eval_is))
+
+
+def _split_folders(found: _Understood) -> Sequence[str]:
+    """Names of the split folders, which may lie in the folders of the classes."""
+    if found.reading.layout != "class-split":
+        return found.base.split_names
+    return [split.name for folder in found.base.folder.with_images for split in folder.with_images]
 
 
 def _unused(found: _Understood) -> tuple[Unused, ...]:

@@ -125,6 +125,8 @@ def _decode_for_sides(content: bytes, sides: Sequence[int | None]) -> list[Decod
         rgb = Image.fromarray(pixels.values).convert("RGB")
         return [DecodedImage(rgb, frames, pixels.note)] * len(sides)
     _check_support(file_format)
+    if file_format == "JPEG":
+        _refuse_zeros_for_an_end(content)
     decoded: dict[int, DecodedImage] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images, and of damaged tags that don't matter
@@ -135,6 +137,16 @@ def _decode_for_sides(content: bytes, sides: Sequence[int | None]) -> list[Decod
             with _open(content, file_format) as image:
                 decoded[factor] = _decode_opened(image, factor)
     return [decoded[factor] for factor in factors]
+
+
+def _refuse_zeros_for_an_end(content: bytes) -> None:
+    """Raise `ValueError` for a JPEG file whose end is zeros, as a broken copy leaves it.
+
+    Pillow takes them for grey pixels. Zeros behind the end of the image do no harm.
+    """
+    scan = content.rfind(b"\xff\xda")
+    if content.endswith(bytes(16)) and content.find(b"\xff\xd9", scan) < 0:
+        raise ValueError("image file is cut off: its end is filled with zeros")
 
 
 def _decode_opened(image: Image.Image, factor: int) -> DecodedImage:

@@ -10,6 +10,7 @@ from .listing import Unused as Unused
 from .listing import natural_key as natural_key
 from .listing import relative_path as relative_path
 from .listing import single_class_error as single_class_error
+from .split_names import are_parts as are_parts
 from .split_names import eval_notes as eval_notes
 from .split_names import folder_splits as folder_splits
 from .split_names import is_container as is_container

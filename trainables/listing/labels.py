@@ -14,8 +14,8 @@ from trainables.listing.listing import Listing, natural_key
 def reconcile_labels(listing: Listing, *, merge: bool) -> Listing:
     """Note the labels that differ in spelling only, or ``merge`` them into the most frequent one.
 
-    Spellings differ in case, spaces, the encoding of accents (NFC or NFD) or leading zeros. Equally
-    frequent spellings are merged into the first one in natural order.
+    Spellings differ in case, spaces, invisible characters, the encoding of accents (NFC or NFD) or
+    leading zeros. Equally frequent spellings are merged into the first one in natural order.
 
     Raises `DataError` if the spellings are not merged and the source's splits differ in them.
     """
@@ -43,8 +43,9 @@ def spelling_groups(labels: Iterable[str]) -> list[list[str]]:
 
 
 def _spelling_key(label: str) -> str:
-    """Label in NFC and lower case, without spaces and leading zeros."""
-    text = unicodedata.normalize("NFC", label).casefold()
+    """Label in NFC and lower case, without spaces, invisible characters and leading zeros."""
+    visible = (c for c in label if unicodedata.category(c) != "Cf")  # not a zero-width space
+    text = unicodedata.normalize("NFC", "".join(visible)).casefold()
     return re.sub(r"(?<![\d.,])0+(?=\d)", "", re.sub(r"\s+", "", text))
 
 

@@ -36,7 +36,8 @@ class ReadOptions:
     """Regular expression over an image's relative path. Images with the same match (its first
     group, if it has one) must stay in one split."""
     merge_labels: bool = False
-    """Merge labels that differ in case, spaces, accents' encoding or leading zeros only."""
+    """Merge labels that differ in case, spaces, invisible characters, accents' encoding or leading
+    zeros only."""
     eval_is: Literal["val", "test"] = "val"
     """Meaning of a split that the source calls "eval", and of a table's rows that are not
     "is_train"."""

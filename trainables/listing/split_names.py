@@ -16,6 +16,11 @@ _CONTAINERS = {
 }
 """Words that name what holds data, and not a class, in lower case."""
 
+_PARTS = {"batch", "chunk", "fold", "part", "shard", "vol", "volume", "zip"}
+"""Words for a part of a set that was cut into several, in lower case."""
+_KINDS = {"category", "class", "grade", "label", "level", "stage", "type"}
+"""Words for what images show, in lower case: a name with one of them may be that of a class."""
+
 _AFFIXES = {
     *("data", "dataset", "files", "folder", "image", "images", "img", "imgs", "photos", "pictures"),
     *("samples", "set", "split", "x"),
@@ -44,6 +49,17 @@ def is_container(name: str) -> bool:
     words = name_words(name)
     named = [word for word in words if len(word) > 1]
     return bool(named) and all(word in _CONTAINERS for word in named)
+
+
+def are_parts(names: Iterable[str]) -> bool:
+    """Whether the names of several folders are those of parts of one set, and not of classes.
+
+    They then differ in numbers or single letters only, and a word of them says what they are:
+    "images_part_1" and "images_part_2", but not "grade_1" and "grade_2".
+    """
+    alike = {tuple(word for word in name_words(name) if len(word) > 1) for name in names}
+    words = set(next(iter(alike), ()))
+    return len(alike) == 1 and bool(words & (_PARTS | _CONTAINERS)) and not words & _KINDS
 
 
 def folder_splits(

@@ -2,6 +2,7 @@ from .columns import choice_error as choice_error
 from .columns import choose_columns as choose_columns
 from .huggingface import HUB_SCHEME as HUB_SCHEME
 from .huggingface import HuggingFaceSource as HuggingFaceSource
+from .huggingface import is_saved_dataset as is_saved_dataset
 from .parquet_file import class_labels as class_labels
 from .parquet_folder import ParquetFolderSource as ParquetFolderSource
 from .parquet_folder import find_shards as find_shards

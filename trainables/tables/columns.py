@@ -32,6 +32,8 @@ _SPLIT_WORDS = {
 }
 """Names of columns with splits."""
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_ANSWERS = {"yes": True, "y": True, "t": True, "no": False, "n": False, "f": False}
+"""Words for True and False in a column of splits; elsewhere they may be those of classes."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,12 @@ def flag_values(values: Sequence[str]) -> list[bool] | None:
     return None if None in flags else [bool(flag) for flag in flags]
 
 
+def split_flag_values(values: Sequence[str]) -> list[bool] | None:
+    """Truth values as `flag_values` gives them, also of "yes" and "no", for a column of splits."""
+    answers = [_ANSWERS.get(value.lower()) for value in values]
+    return flag_values([v if a is None else str(a) for v, a in zip(values, answers, strict=True)])
+
+
 def flag_split(column: str) -> SplitName | None:
     """Split of the rows in which a column is True, by its name: "val" for "is_valid"."""
     return _SPLIT_FLAGS.get("_".join(column_words(column)))
@@ -154,7 +162,7 @@ def _split_columns(table: Table, known: set[str], source: Path | str) -> tuple[s
         for name in table.frame.columns
         if name not in known and _holds_splits(table, name)
     }
-    flags = {flag_split(name) for name in fitting if flag_values(table.texts(name)) is not None}
+    flags = {flag_split(n) for n in fitting if split_flag_values(table.texts(n)) is not None}
     if len(flags - {None}) == len(fitting):
         return tuple(fitting)
     if len(set(map(tuple, fitting.values()))) > 1:
@@ -171,7 +179,7 @@ def _holds_splits(table: Table, column: str) -> bool:
     distinct = set(values)
     splits = {split_name(value, "val") for value in distinct}
     if flag_split(column):
-        return flag_values(values) is not None or bool(splits - {None})
+        return split_flag_values(values) is not None or bool(splits - {None})
     if by_name:
         numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in distinct)
         return bool(splits - {None}) or (column.lower() == "split" and not numbers)

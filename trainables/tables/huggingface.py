@@ -22,6 +22,12 @@ HUB_SCHEME = "hf://"
 """Prefix of a dataset's address: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION``."""
 
 
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether ``save_to_disk`` wrote a folder; other programs write a ``state.json`` alone."""
+    has_part = (folder / "state.json").exists() and (folder / "dataset_info.json").exists()
+    return has_part or (folder / "dataset_dict.json").exists()
+
+
 class HuggingFaceSource(DataSource):
     """An image dataset with an ``Image`` column and a column with labels, such as ``ClassLabel``.
 
@@ -78,7 +84,7 @@ class HuggingFaceSource(DataSource):
     def _load(self) -> Any:
         """``Dataset`` or ``DatasetDict``, from disk, the library's cache or the network."""
         if isinstance(self._data, Path):
-            return self._library().load_from_disk(str(self._data))
+            return self._load_saved()
         name, _, revision = self._data.removeprefix(HUB_SCHEME).partition("@")
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # hides a line per retry
         try:
@@ -90,6 +96,18 @@ class HuggingFaceSource(DataSource):
             raise DataError(
                 f"The dataset {self._data} can't be loaded ({reason}{hub}); check its "
                 "name, log in if it is private, or save it with save_to_disk and give that folder."
+            ) from None
+
+    def _load_saved(self) -> Any:
+        """``Dataset`` or ``DatasetDict`` that `save_to_disk` wrote."""
+        library = self._library()
+        try:
+            return library.load_from_disk(str(self._data))
+        except Exception as error:  # a file that is missing, cut off or malformed
+            reason = first_line(error).rstrip(".")
+            raise DataError(
+                f"The saved dataset {self._data} can't be loaded ({reason}); copy all of its files "
+                "again, or save it again with save_to_disk."
             ) from None
 
     def _list_part(self, part: Any, split: SplitName | None, options: ReadOptions) -> Listing:

@@ -11,7 +11,7 @@ from pathlib import Path
 from spaces import DataError
 from spaces.wording import counted, name_some, shorten
 from trainables.images import IMAGE_SUFFIXES
-from trainables.listing import natural_key
+from trainables.listing import is_container, natural_key
 
 MAX_MISSING_SHARE = 0.1
 """Largest share of missing files that is tolerated; the survey then reports each of them."""
@@ -42,7 +42,7 @@ class FileFinder:
         path = folder / name
         if _is_file(path):
             return [path]
-        parent = path.parent if path.parent.is_dir() else self._folder(folder, Path(name).parent)
+        parent = path.parent if _is_folder(path.parent) else self._folder(folder, Path(name).parent)
         if parent is None:
             return []
         index = self._index(parent)
@@ -53,6 +53,25 @@ class FileFinder:
     def folders_with_all(self, names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
         """Those of ``folders`` in which every one of ``names`` is found."""
         return [folder for folder in folders if all(self.find(folder, name) for name in names)]
+
+    def find_across(self, names: Sequence[str], folders: Sequence[Path]) -> list[tuple[Path, Path]]:
+        """Folder and file of each name; empty if not every name has one file in all ``folders``.
+
+        Images of one set may lie in several folders, such as "part_1" and "part_2".
+        """
+        pairs = []
+        for name in names:
+            possible = [folder for folder in folders if self._may_hold(folder, name)]
+            found = [(folder, file) for folder in possible for file in self.find(folder, name)]
+            if len(found) != 1:
+                return []
+            pairs += found
+        return pairs
+
+    def _may_hold(self, folder: Path, name: str) -> bool:
+        """Whether a folder may have a file; tells most of those that it lacks without the disk."""
+        index, key = self._index(folder), _key(name)
+        return "/" in name or key in index.names or key in index.stems
 
     def _folder(self, folder: Path, below: Path) -> Path | None:
         """Folder ``below`` another, by names in any Unicode form; None if there is not just one."""
@@ -66,7 +85,7 @@ class FileFinder:
     def _index(self, folder: Path) -> "_FolderIndex":
         if folder not in self._indices:
             index = self._indices[folder] = _FolderIndex()
-            files = folder.iterdir() if folder.is_dir() else ()
+            files = [Path(entry) for entry in _entries(folder)]
             for file in sorted(files, key=lambda p: natural_key(p.name)):
                 index.names[_key(file.name)].append(file.name)
                 if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -85,6 +104,13 @@ class _FolderIndex:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
+    except OSError:  # a text too long to be a path
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
     except OSError:  # a text too long to be a path
         return False
 
@@ -113,7 +139,8 @@ def locate_images(
 
     They start at ``image_root``. If that is None, they start at the table's own folder; or else at
     the one folder in it, or its parent, where all files exist; or else at the one such folder
-    beside it.
+    beside it; or else at several folders in it, or at folders such as "images" in these, if each
+    file exists in one of them.
 
     Raises `DataError` if the files are not found there, or in several folders.
     """
@@ -139,8 +166,15 @@ def locate_images(
                 f"({name_some([_short(place, home) for place in places])}); "
                 "choose one with --image-root."
             )
+        for folders in (_folders_in(home), _containers_below(home)):
+            if across := finder.find_across(names, folders):
+                starts = list(dict.fromkeys(place for place, _ in across))
+                return LocatedImages(home, [file for _, file in across], _note_of(starts, home))
     missing = [value for value, paths in zip(values, found, strict=True) if not paths]
     if len(missing) > MAX_MISSING_SHARE * len(values):
+        if image_root is None:
+            around = [home, *_places_near(home), *_places_beside(home)]
+            _refuse_place_that_lacks_a_few(finder, names, around, source)
         raise _missing_error(missing, len(values), source, home, is_root=image_root is not None)
     kept = [files or [home / name] for files, name in zip(found, names, strict=True)]
     return LocatedImages(home, _only_files(kept, values, source))
@@ -178,7 +212,9 @@ def _foreign_prefix(names: Sequence[str]) -> str:
         return ""
     if len({name[:2] for name in names if name[1:2] == ":"}) > 1:
         return ""
-    return os.path.commonpath([name.rpartition("/")[0] or "/" for name in names]).rstrip("/") + "/"
+    common = os.path.commonpath([name.rpartition("/")[0] or "/" for name in names]).rstrip("/")
+    is_share = all(name.startswith("//") for name in names)  # of which commonpath drops a slash
+    return f"/{common}/" if is_share else f"{common}/"
 
 
 def _places_near(home: Path) -> list[Path]:
@@ -193,9 +229,26 @@ def _places_beside(home: Path) -> list[Path]:
 
 def _folders_in(folder: Path) -> list[Path]:
     inside = [
-        p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX"))
+        folder / entry.name
+        for entry in _entries(folder)
+        if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
     ]
     return sorted(inside, key=lambda p: natural_key(p.name))
+
+
+def _containers_below(folder: Path) -> list[Path]:
+    """Folders such as "images" in those of a folder, as in "images_001/images"."""
+    below = [inner for outer in _folders_in(folder) for inner in _folders_in(outer)]
+    return [inner for inner in below if is_container(inner.name)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Entries of a folder; none if it does not exist, or may not be opened."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _root(place: Path, home: Path) -> Path:
@@ -211,6 +264,13 @@ def _note(place: Path, home: Path, prefix: str) -> str:
     return f"{where}, where {prefix} was on another machine." if prefix else f"{where}."
 
 
+def _note_of(places: Sequence[Path], home: Path) -> str:
+    """Note on the folders below ``home`` that the paths of a table start at."""
+    names = [f"{place.relative_to(home).as_posix()}/" for place in places]
+    names.sort(key=natural_key)
+    return f"The paths of the table start at {name_some(names)}."
+
+
 def _only_files(
     found: Sequence[list[Path]], values: Sequence[str], source: Path | str
 ) -> list[Path]:
@@ -222,6 +282,23 @@ def _only_files(
                 f"{name_some([p.name for p in paths])}; write the name with its ending."
             )
     return [paths[0] for paths in found]
+
+
+def _refuse_place_that_lacks_a_few(
+    finder: FileFinder, names: Sequence[str], places: Sequence[Path], source: Path | str
+) -> None:
+    """Raise `DataError` if one of ``places`` has nearly all files; the error names those it lacks.
+
+    With that folder as ``--image-root``, a few missing files are left to the survey.
+    """
+    for place in places:
+        lacking = [name for name in names if not finder.find(place, name)]
+        if len(lacking) <= MAX_MISSING_SHARE * len(names):
+            raise DataError(
+                f"{place} has {len(names) - len(lacking)} of the {len(names)} images of {source}, "
+                f"and lacks {len(lacking)}, such as {shorten(lacking[0])!r}; give "
+                f"--image-root {str(place)!r} to go without them."
+            )
 
 
 def _missing_error(

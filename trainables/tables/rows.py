@@ -18,7 +18,7 @@ from trainables.listing import (
     natural_key,
     split_name,
 )
-from trainables.tables.columns import Columns, flag_split, flag_values
+from trainables.tables.columns import Columns, flag_split, flag_values, split_flag_values
 from trainables.tables.table import Table
 
 _LABEL_SEPARATORS = ("|", ";", ",", "&", "+", "/")
@@ -168,7 +168,7 @@ def _splits(
     """Split of each row, and notes on how the splits were read."""
     if not columns:
         return [None] * len(table.frame), []
-    flags = {flag_split(name): flag_values(table.texts(name)) for name in columns}
+    flags = {flag_split(name): split_flag_values(table.texts(name)) for name in columns}
     known = {split: values for split, values in flags.items() if split and values is not None}
     if known:
         return _splits_of_flags(known, columns, eval_is, source)

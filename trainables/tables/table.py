@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ _FIRST_ROWS = 100
 """Number of rows in a quick look at a column."""
 _OTHER_FORMATS = {".xlsx", ".xls", ".ods", ".json", ".feather", ".arrow", ".pkl", ".db"}
 """Suffixes of tables that can't be read."""
+_ARCHIVES = {".zip", ".7z", ".rar"}
+"""Suffixes of archives, which are not opened."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def read_table(file: Path) -> Table:
             return Table(_with_plain_names(content.frame), tuple(content.embedded), classes)
         data = file.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            data = _decompress(data)
         _refuse_other_formats(file, data)
         text, encoding = decode_text(data)
         if text.lstrip().startswith("{"):
@@ -92,6 +95,16 @@ def read_table(file: Path) -> Table:
         raise DataError(
             f"{file} can't be read as a table: {reason}; save it again as CSV or Parquet."
         ) from None
+
+
+def _decompress(data: bytes) -> bytes:
+    """Content of a gzip file. Raises `ValueError` if it is cut off or damaged, or `OSError`."""
+    try:
+        return gzip.decompress(data)
+    except EOFError:
+        raise ValueError("its end is missing") from None
+    except zlib.error as error:
+        raise ValueError(f"it is damaged ({error})") from None
 
 
 def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
@@ -123,6 +136,11 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
     """Raise `DataError` for a spreadsheet, an archive, JSON or a Git LFS pointer."""
     if content.startswith(b"version https://git-lfs"):
         raise DataError(f"{file} is a Git LFS pointer, not the table; run git lfs pull.")
+    if file.suffix.lower() in _ARCHIVES:
+        raise DataError(
+            f"{file} is an archive, which is not opened; unpack it, and give the folder of its "
+            "images."
+        )
     if file.suffix.lower() in _OTHER_FORMATS or content.startswith(b"PK\x03\x04"):
         raise DataError(f"{file} is not a CSV or Parquet table; save it as CSV.")
     if file.suffix.lower() == ".parquet":
@@ -149,7 +167,7 @@ def decode_text(content: bytes) -> tuple[str, str]:
 
 
 def _read_text(text: str, encoding: str) -> Table:
-    """Table in a text file. Raises `ValueError` if it is empty, or a row is too long."""
+    """Table in a text file. Raises `ValueError` if it is empty, or a row is malformed."""
     if not text.strip():
         raise ValueError("it is empty")
     separator = _separator(text)
@@ -157,6 +175,8 @@ def _read_text(text: str, encoding: str) -> Table:
     frame = _read_rows(text, separator, has_header=has_header)
     if _ends_with_separators(frame):
         frame = _read_rows(text, separator, has_header=has_header, cells=len(frame.columns))
+    if '"' in text and _has_value_of_several_lines(frame):
+        _refuse_open_quotes(text, separator)
     notes = []
     if encoding in ("cp1252", "latin-1"):
         notes.append("The table is not UTF-8; it was read as Windows-1252 text.")
@@ -193,6 +213,31 @@ def _ends_with_separators(frame: "pd.DataFrame") -> bool:
 
     last = frame.iloc[:, -frame.index.nlevels :].fillna("")
     return not isinstance(frame.index, pd.RangeIndex) and bool((last == "").all(axis=None))
+
+
+def _has_value_of_several_lines(frame: "pd.DataFrame") -> bool:
+    return any(frame[name].astype(str).str.contains("\n", regex=False).any() for name in frame)
+
+
+def _refuse_open_quotes(text: str, separator: str) -> None:
+    """Raise `ValueError` if a value begins with a quotation mark that the value does not end with.
+
+    Pandas takes the rows up to the next quotation mark for a part of that value, and tells nobody.
+    """
+    if separator == _SPACES:
+        return
+    rows = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    first_line_of_row = 1
+    try:
+        for _ in rows:
+            first_line_of_row = rows.line_num + 1
+    except csv.Error as error:
+        if "expected after" in str(error):  # and not that a value is long
+            raise ValueError(
+                f"line {first_line_of_row} has a quotation mark that is not closed"
+            ) from None
 
 
 def _read_json_lines(text: str) -> Table:

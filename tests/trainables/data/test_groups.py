@@ -10,8 +10,18 @@ def test_the_first_group_of_the_expression_names_the_group_else_the_whole_match(
     assert groups_by_path(paths, r"p[0-9]+_") == ["p1_", "p1_", None]
 
 
+def test_an_empty_match_is_no_group() -> None:
+    paths = ["a/p1_x.png", "b/_y.png", "b/_z.png"]
+    assert groups_by_path(paths, "([a-z0-9]*)_") == ["p1", None, None]
+
+
 @pytest.mark.parametrize(
-    ("pattern", "sentence"), [("(", "no regular expression"), ("dog", "matches none of the 1")]
+    ("pattern", "sentence"),
+    [
+        ("(", "no regular expression"),
+        ("dog", "matches none of the 1"),
+        (r"(patient\d+)_|x", "matches none of the 1"),
+    ],
 )
 def test_an_expression_that_fits_nothing_is_refused(pattern: str, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):

@@ -36,6 +36,11 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
         choose(lay_out(tmp_path, "cat"))
 
 
+def test_a_table_beside_one_folder_of_images_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"give the table beside them as data: .*labels.csv"):
+        choose(lay_out(tmp_path, "faces", "labels.csv"))
+
+
 def test_names_are_no_classes_where_a_table_of_any_kind_lies_beside(tmp_path: Path) -> None:
     lay_out(tmp_path, *(f"{label}_{i}.png" for label in ("cat", "dog") for i in range(3)))
     assert choose(tmp_path).layout == "name-prefix"

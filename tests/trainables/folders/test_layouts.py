@@ -50,6 +50,25 @@ def test_classes_of_classes_and_container_names_are_doubted(tmp_path: Path) -> N
     assert container and container.doubts == (("images is no class by its name", "images"),)
 
 
+def test_parts_of_one_set_are_doubted_as_classes(tmp_path: Path) -> None:
+    parts = LAYOUTS["class-folders"](base(tmp_path / "1", "images_part_1", "images_part_2"))
+    grades = LAYOUTS["class-folders"](base(tmp_path / "2", "grade_1", "grade_2"))
+    assert parts and parts.doubts == (
+        ("images_part_1, images_part_2 are parts of one set by their names", ""),
+    )
+    assert grades and not grades.doubts
+
+
+def test_names_with_the_number_of_a_class_are_doubted(tmp_path: Path) -> None:
+    names = [f"{c}_0{k}.png" for c in ("well", "stage1", "stage2") for k in range(2)]
+    reading = LAYOUTS["name-prefix"](base(tmp_path, *names))
+    assert reading and reading.labels == ["stage", "well"]
+    assert [doubt.reason for doubt in reading.doubts] == [
+        "names that begin with stage1 and stage2 may be those of two classes (a table can tell "
+        "them apart)"
+    ]
+
+
 def test_folders_such_as_images_are_no_classes(tmp_path: Path) -> None:
     assert has_no_classes(base(tmp_path / "1", "images_001/1.png", "images_002/2.png"))
     assert not has_no_classes(base(tmp_path / "2", "cat/1.png"))

@@ -320,6 +320,14 @@ def test_eval_is_validation_unless_set_to_test(tmp_path: Path) -> None:
     assert listing(tmp_path / "d", eval_is="test").rows[0].split == "test"
 
 
+def test_eval_within_each_class_is_read_as_told_and_noted(tmp_path: Path) -> None:
+    entries = [f"{name}/{split}" for name in ("cat", "dog") for split in ("train", "eval")]
+    data = lay_out(tmp_path / "d", *entries)
+    assert {row.split for row in listing(data).rows} == {"train", "val"}
+    assert "--split.eval-is test" in listing(data).notes[0]
+    assert {row.split for row in listing(data, eval_is="test").rows} == {"train", "test"}
+
+
 def test_all_that_is_not_used_is_named_with_counts_and_an_example(tmp_path: Path) -> None:
     data = lay_out(
         tmp_path / "d",

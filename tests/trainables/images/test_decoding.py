@@ -212,6 +212,16 @@ def test_a_damaged_jpeg_is_refused_at_any_size(photograph: Path) -> None:
             read_rgb(bytes(content), side=side)
 
 
+def test_a_jpeg_whose_end_is_zeros_is_refused_and_zeros_behind_the_end_are_not(
+    photograph: Path,
+) -> None:
+    content = photograph.read_bytes()
+    half = len(content) // 2
+    with pytest.raises(ValueError, match="cut off: its end is filled with zeros"):
+        read_rgb(content[:half] + bytes(half))
+    assert read_rgb(content + bytes(half)).tobytes() == read_rgb(content).tobytes()
+
+
 def test_rotated_and_cmyk_jpegs_are_decoded_at_full_size(photograph: Path) -> None:
     image = Image.open(photograph)
     exif = Image.Exif()

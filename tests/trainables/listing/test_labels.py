@@ -22,6 +22,7 @@ def listing(*labels: str) -> Listing:
         (["Cat", "cat"], True),
         (["big cat", "bigcat"], True),
         (["cat", "cat "], True),
+        (["cat", "cat\u200b"], True),
         (["caf\u00e9", "cafe\u0301"], True),
         (["01", "1"], True),
         (["class 007", "Class 7"], True),

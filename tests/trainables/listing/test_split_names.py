@@ -1,6 +1,7 @@
 import pytest
 
 from trainables.listing.split_names import (
+    are_parts,
     eval_notes,
     folder_splits,
     is_container,
@@ -64,3 +65,23 @@ def test_other_names_may_be_classes(name: str) -> None:
 
 def test_words_are_split_at_capitals_digits_and_signs() -> None:
     assert name_words("TrainingSet_2017-x") == ("training", "set", "x")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["HAM10000_images_part_1", "HAM10000_images_part_2"], True),
+        (["fold1", "fold2", "fold10"], True),
+        (["batch_a", "batch_b"], True),
+        (["Images part 1", "Images part 2"], True),
+        (["grade_1", "grade_2"], False),
+        (["image_class_1", "image_class_2"], False),
+        (["part_1", "whole_1"], False),
+        (["n01440764", "n01443537"], False),
+        (["0", "1"], False),
+    ],
+)
+def test_names_that_differ_in_a_number_alone_may_be_those_of_parts(
+    names: list[str], expected: bool
+) -> None:
+    assert are_parts(names) == expected

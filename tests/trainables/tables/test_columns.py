@@ -3,7 +3,12 @@ import pytest
 
 from spaces import DataError
 from trainables.listing.listing import SPLITS, ReadOptions
-from trainables.tables.columns import choose_columns, flag_split, flag_values
+from trainables.tables.columns import (
+    choose_columns,
+    flag_split,
+    flag_values,
+    split_flag_values,
+)
 from trainables.tables.table import Table
 
 
@@ -55,3 +60,9 @@ def test_names_of_columns_are_read_as_words() -> None:
 def test_flags_are_true_and_false_or_numbers() -> None:
     assert flag_values(["True", "0", "1.0"]) == [True, False, True]
     assert flag_values(["1", "2"]) is None
+
+
+def test_flags_of_splits_may_be_yes_and_no() -> None:
+    assert split_flag_values(["Yes", "no", "T", "0"]) == [True, False, True, False]
+    assert split_flag_values(["yes", "maybe"]) is None
+    assert flag_values(["yes", "no"]) is None

@@ -31,6 +31,26 @@ def test_a_hugging_face_dataset_on_disk_is_read(tmp_path: Path) -> None:
         assert image.getpixel((0, 0)) == 60
 
 
+def test_a_saved_dataset_that_lacks_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    part = datasets.Dataset.from_dict({"image": ["a.png"], "label": ["cat"]})
+    part.save_to_disk(tmp_path / "hf")
+    next((tmp_path / "hf").glob("*.arrow")).unlink()
+    with pytest.raises(
+        DataError, match=r"saved dataset .* can't be loaded .*copy all of its files"
+    ):
+        read_source(tmp_path / "hf", cache=tmp_path / "cache")
+
+
+def test_classes_beside_a_state_json_of_another_program_are_no_saved_dataset(
+    tmp_path: Path,
+) -> None:
+    for name in ("cat", "dog"):
+        save_image(tmp_path / "d" / name / "1.png")
+    (tmp_path / "d" / "state.json").write_text("{}")
+    assert [row.label for row in read_source(tmp_path / "d", cache=tmp_path).rows] == ["cat", "dog"]
+
+
 def test_a_dataset_of_the_hub_is_read_as_the_library_loads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

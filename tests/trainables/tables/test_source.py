@@ -192,6 +192,8 @@ def test_unused_columns_are_named(tmp_path: Path) -> None:
         ("is_valid", ("False", "True"), ("train", "val")),
         ("is_valid", ("0", "1"), ("train", "val")),
         ("is_test", ("False", "True"), (None, "test")),
+        ("is_test", ("no", "yes"), (None, "test")),
+        ("is_valid", ("N", "Y"), ("train", "val")),
         ("is_train", ("0", "1"), ("val", "train")),
         ("set", ("train", "valid"), ("train", "val")),
         ("Phase", ("Training", "Testing"), ("train", "test")),

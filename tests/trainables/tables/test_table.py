@@ -99,6 +99,8 @@ def test_separators_at_the_end_of_rows_are_no_columns(
     [
         ("t.csv", b"", "it is empty"),
         ("t.csv", b"PK\x03\x04 a spreadsheet", "save it as CSV"),
+        ("t.zip", b"PK\x03\x04 images", "unpack it, and give the folder of its images"),
+        ("t.rar", b"Rar!\x1a\x07 images", "unpack it, and give the folder of its images"),
         ("t.json", b'[{"file_name": "a.png"}]', "save it as CSV"),
         ("t.jsonl", b'{"file_name": ', "save it again as CSV or Parquet"),
         ("t.parquet", b"x", "it is not Parquet; save it again"),
@@ -113,6 +115,35 @@ def test_what_is_no_table_is_refused_in_a_sentence(
     with pytest.raises(DataError, match=sentence) as raised:
         read_table(tmp_path / name)
     assert len(str(raised.value)) < 500
+
+
+def test_a_value_of_several_lines_is_read_and_an_open_quotation_mark_is_refused(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text('path,label,note,x\na.png,cat,"two ""big""\nlines"\nb.png,dog,\n')
+    assert read_table(table).texts("path") == ["a.png", "b.png"]
+    rows = ['a.png,cat,"5 inch', "b.png,dog,", 'c.png,cat,"6 inch', "d.png,dog,"]
+    table.write_text("\n".join(["path,label,note", *rows]))
+    with pytest.raises(DataError, match="line 2 has a quotation mark that is not closed"):
+        read_table(table)
+
+
+@pytest.mark.parametrize("damage", [slice(0, -9), slice(0, 12)])
+def test_a_gzip_file_that_is_cut_off_is_refused_in_a_sentence(
+    tmp_path: Path, damage: slice
+) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(ROWS.encode())[damage])
+    with pytest.raises(DataError, match=r"t.csv.gz can't be read as a table: its end is missing"):
+        read_table(tmp_path / "t.csv.gz")
+
+
+def test_a_damaged_gzip_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(ROWS.encode()))
+    content[10] = 255
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"t.csv.gz can't be read as a table: it is damaged"):
+        read_table(tmp_path / "t.csv.gz")
 
 
 def test_lines_of_json_are_a_table(tmp_path: Path) -> None:
