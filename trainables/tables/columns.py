@@ -20,6 +20,11 @@ from trainables.tables.table import Table, looks_like_image
 _LABEL_NAMES = ("label", "class", "target", "category")
 _LABEL_WORDS = {*_LABEL_NAMES, "labels", "classes", "targets", "categories"}
 """Words in the names of columns with labels."""
+_TOPICS = {
+    *("breed", "condition", "diagnosis", "disease", "dx", "finding", "grade", "pathology"),
+    *("species", "variety"),
+}
+"""Words in the names of columns that may hold labels although no word says so."""
 _SPLIT_FLAGS: dict[str, SplitName] = {
     **dict.fromkeys(("is_train", "is_training"), "train"),
     **dict.fromkeys(("is_valid", "is_val", "is_validation"), "val"),
@@ -82,7 +87,7 @@ def choose_columns(
         splits = _split_columns(table, known, source)
     known |= set(splits)
     label = options.label_column or _label_column(table, known, source)
-    one_hot = () if label else _one_hot_columns(table, known)
+    one_hot = () if label else _one_hot_columns(table, known, source)
     if not label and not one_hot:
         raise _no_column_error("label", _LABEL_NAMES, table, source)
     return Columns(image, label, one_hot, splits, options.group_column)
@@ -213,14 +218,19 @@ def _refuse_constant_label(
         )
 
 
-def _one_hot_columns(table: Table, known: set[str]) -> tuple[str, ...]:
-    """Columns that hold 0 and 1 only, if there are two or more of them."""
-    found = []
-    for name in table.frame.columns:
-        is_free = name not in known and not is_id_name(name)
-        if is_free and flag_values(table.first_texts(name)) and flag_values(table.texts(name)):
-            found.append(name)
-    return tuple(found) if len(found) > 1 else ()
+def _one_hot_columns(table: Table, known: set[str], source: Path | str) -> tuple[str, ...]:
+    """Columns that hold 0 and 1 only, if there are two or more of them.
+
+    Raises `DataError` if another column may hold the labels just as well.
+    """
+    free = [n for n in table.frame.columns if n not in known and not is_id_name(n)]
+    found = [n for n in free if flag_values(table.first_texts(n)) and flag_values(table.texts(n))]
+    if len(found) < 2:
+        return ()
+    topics = [n for n in free if n not in found and not _TOPICS.isdisjoint(column_words(n))]
+    if len(found) == 2 and topics:  # such as male and female beside a diagnosis
+        raise choice_error("the labels", [*topics, *found], "--label-column", source, table)
+    return tuple(found)
 
 
 def _no_column_error(

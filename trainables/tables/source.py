@@ -18,6 +18,7 @@ from trainables.listing import (
 from trainables.progress import Progress, ignore_progress
 from trainables.tables.column_names import is_id_name
 from trainables.tables.columns import Columns, choice_error, choose_columns
+from trainables.tables.group_column import group_column_note
 from trainables.tables.paths import FileFinder, LocatedImages, locate_images, paths_as_written
 from trainables.tables.rows import (
     LabelledRow,
@@ -88,12 +89,14 @@ class TableSource(DataSource):
         else:
             located = self._locate(table, columns, options, labelled.rows)
         rows, repeated = without_repeats(located.paths, labelled.rows, self._data)
+        classes = len({row.label for row in labelled.rows})
+        grouping = group_column_note(table, columns, classes=classes)
         return Listing(
             located.root,
             f"a table of {counted(len(table.frame), 'row')} ({describe_columns(columns)})",
             tuple(rows),
             (*labelled.unused, *repeated),
-            (*labelled.notes, *([located.note] if located.note else [])),
+            (*labelled.notes, *filter(None, [located.note, grouping])),
         )
 
     def _open(self, file: Path) -> ParquetImages:

@@ -66,3 +66,13 @@ def test_flags_of_splits_may_be_yes_and_no() -> None:
     assert split_flag_values(["Yes", "no", "T", "0"]) == [True, False, True, False]
     assert split_flag_values(["yes", "maybe"]) is None
     assert flag_values(["yes", "no"]) is None
+
+
+def test_two_columns_of_0_and_1_beside_a_diagnosis_leave_a_choice() -> None:
+    columns = table(path=["a", "b"], diagnosis=["x", "y"], male=[1, 0], female=[0, 1])
+    with pytest.raises(DataError, match=r"hold the labels: diagnosis \('x'\), male .*, female"):
+        choose_columns(columns, ReadOptions(), "t")
+    named = choose_columns(columns, ReadOptions(label_column="diagnosis"), "t")
+    assert (named.label, named.one_hot) == ("diagnosis", ())
+    columns = table(path=["a", "b"], male=[1, 0], female=[0, 1])
+    assert choose_columns(columns, ReadOptions(), "t").one_hot == ("male", "female")
