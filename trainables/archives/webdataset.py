@@ -183,6 +183,11 @@ def _with_class_names(
     frame = table.frame.copy()
     frame[label] = labels
     note = f"The numbers of the classes are replaced by their names in {file.name}."
+    if not any(number and int(number) == 0 for number in numbers):
+        note += (
+            f" No image has the number 0, which is called {names[0]!r} there; if your numbers "
+            "begin at 1, add a line at the beginning of the file."
+        )
     return replace(table, frame=frame), (note,)
 
 

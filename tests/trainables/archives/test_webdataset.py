@@ -92,6 +92,17 @@ def test_a_number_without_a_name_is_told(tmp_path: Path) -> None:
         listing(tmp_path)
 
 
+def test_numbers_that_may_begin_at_1_are_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0.tar", {"a": "1", "b": "2", "c": "2"})
+    (tmp_path / "classnames.txt").write_text("cat\ndog\nfox\n")
+    found = listing(tmp_path)
+    assert counts(found) == {(None, "dog"): 1, (None, "fox"): 2}
+    assert found.notes[0].endswith(
+        "No image has the number 0, which is called 'cat' there; if your numbers begin at 1, add a "
+        "line at the beginning of the file."
+    )
+
+
 def test_labels_and_groups_may_be_fields_of_json(tmp_path: Path) -> None:
     records = [{"label": 0, "patient": "p1", "w": 20}, {"label": 1, "patient": "p2", "w": 20}]
     contents: dict[str, bytes | str] = {}
