@@ -9,6 +9,7 @@ from search.config import Format, SweepConfig
 from search.final import (
     ExportedFormat,
     FinalModelSpec,
+    check_export_packages,
     export_model,
     finalize_model,
     select_final_model,
@@ -57,6 +58,7 @@ def retrain_sweep(
     """
     # 1. Read the record of the sweep.
     config = load_sweep_config(paths, changes)
+    check_export_packages(config.export.formats)
     log_to_file(paths.log)
     trials = read_trials(paths.journal)
     # 2. Select the members of the final model.

@@ -83,6 +83,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def on_one_line(text: str) -> str:
+    """``text`` with spaces for its line breaks. A class of a table may have some in its name."""
+    return " ".join(text.splitlines())
+
+
 def check_writable(folder: Path) -> None:
     """Make ``folder`` and a temporary file in it. Raises `OSError` if either fails."""
     folder.mkdir(parents=True, exist_ok=True)

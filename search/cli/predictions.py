@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.files import printable, write_atomically
+from trainables.files import on_one_line, printable, write_atomically
 
 if TYPE_CHECKING:
     from trainables.inference import FilePredictions, ModelSpec
@@ -27,7 +27,7 @@ def prediction_lines(predictions: "FilePredictions", spec: "ModelSpec", top: int
         if outcome.status == "ok":
             row, first = next(rows), next(predicted)
             classes = [first, *(k for k in row.argsort()[::-1] if k != first)][:top]
-            cells = [f"{spec.labels[k]} {row[k]:.4f}" for k in classes]
+            cells = [f"{on_one_line(spec.labels[k])} {row[k]:.4f}" for k in classes]
         else:
             cells = [f"[{outcome.status}] {outcome.reason}"]
         yield printable("\t".join([str(outcome.path), *cells]))

@@ -32,7 +32,7 @@ from search.record import (
 )
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
-from trainables.files import disk_errors_named
+from trainables.files import disk_errors_named, on_one_line
 from trainables.inference import SIDECAR, SPEC, FlipAverage, ModelSpec, average_flips
 from trainables.models import separate_tensors, timm_model_args
 from trainables.process import configure_process
@@ -108,7 +108,8 @@ def export_model(
     place = out or paths.export
     with disk_errors_named(place), replacing(place, EXPORTED_FILES) as folder:
         # 2. Write and check each format.
-        (folder / "labels.txt").write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
+        labels = "".join(f"{on_one_line(name)}\n" for name in dataset.classes)
+        (folder / "labels.txt").write_text(labels, encoding="utf-8")
         for name in _possible(final, formats):
             size_before = _size_mib(folder)
             run = _WRITERS[name](model, final, spec, images, folder)

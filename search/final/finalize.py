@@ -17,7 +17,7 @@ from search.record import (
     sweep_command,
 )
 from search.trial import TrialJob
-from spaces import ConfigError
+from spaces import ConfigError, RunError
 from trainables.inference import Predictor
 from trainables.progress import Progress
 from trainables.replacement import begin_replacing, commit_replacing, finish_replacing
@@ -111,6 +111,8 @@ def _has_its_export(paths: SweepPaths) -> bool:
         predictor = Predictor.load(paths.export)
     except ConfigError:  # nothing there that a predictor opens
         return True
+    except RunError:  # damaged
+        return False
     return is_of_final_model(predictor, paths)
 
 

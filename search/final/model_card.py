@@ -5,6 +5,7 @@ See Mitchell et al. 2019, "Model Cards for Model Reporting".
 
 import json
 import platform
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from search.record import (
 )
 from trainables.data import Dataset
 from trainables.evaluation import bootstrap_intervals, calibration_curve
+from trainables.files import on_one_line
 from trainables.inference import ModelSpec
 from trainables.listing import SPLITS
 from trainables.models import weights_licence
@@ -123,8 +125,18 @@ def _metrics(final: FinalModel, dataset: Dataset, paths: SweepPaths) -> list[tup
     ]
 
 
+def _as_plain(text: str) -> str:
+    """``text`` as Markdown that shows it unchanged on one line, also in a cell of a table.
+
+    A class named "<5 mm" would be a tag, one named "a|b" two cells, and "__background__" bold.
+    """
+    marks = r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(marks, lambda mark: f"\\{mark[0]}", on_one_line(text))
+
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     undefined=StrictUndefined,
     keep_trailing_newline=True,
 )
+_TEMPLATES.filters["plain"] = _as_plain

@@ -213,8 +213,10 @@ def pick_members(
 
     The selection is cross-validated. For each fold, members are picked by the images of the other
     folds, and their mean predicts the images of this fold. If the predictions of all folds are no
-    better than the winner's, only the winner is picked.
+    better than the winner's, or if there is one fold alone, only the winner is picked.
     """
+    if len(np.unique(folds)) < 2:
+        return Counter([0])
     held_out = np.empty_like(probabilities[0])
     for fold in np.unique(folds):
         others = folds != fold

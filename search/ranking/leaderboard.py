@@ -106,6 +106,8 @@ def select_winner(trials: Sequence[TrialRecord], metric: str) -> TrialRecord:
         [t for t in trials if (t.repeat.of if t.repeat else t.number) in eligible], metric
     )
     if ranked.empty:
+        if not any(trial.reports or trial.status == "failed" for trial in trials):
+            raise RunError("No trial can win yet: none has finished a round.")
         errors = [trial.error for trial in trials if trial.error]
         raise RunError(
             "No trial can win: each one failed, or has no epoch with a finite loss"

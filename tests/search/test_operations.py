@@ -1,3 +1,4 @@
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,18 @@ def test_a_retraining_needs_no_files_of_images_that_are_kept_decoded(copied: Swe
     shutil.rmtree(copied.export)
     retrain_sweep(copied)
     assert (copied.export / "README.md").exists()
+
+
+def test_a_missing_package_is_reported_before_a_retraining(
+    copied: SweepPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
+    )
+    with pytest.raises(ConfigError, match=r"needs onnxscript; pip install 'finesweep\[onnx\]'"):
+        retrain_sweep(copied)
+    assert not copied.staged.retrained.exists(), "nothing was retrained"
 
 
 @pytest.mark.parametrize("name", ["5", "0005", "best"])

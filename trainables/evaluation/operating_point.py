@@ -47,7 +47,7 @@ class SensitivitySpecificity:
     @property
     def rows(self) -> tuple[tuple[str, float, tuple[float, float]], ...]:
         """Table rows: caption, value, 95% interval."""
-        at = f"for {self.point.positive} at a threshold of {self.point.threshold:.3f}"
+        at = f"for {self.point.positive} at a threshold of {_readable(self.point.threshold)}"
         return (
             (f"sensitivity {at}", self.sensitivity, self.sensitivity_ci95),
             (f"specificity {at}", self.specificity, self.specificity_ci95),
@@ -58,6 +58,13 @@ class SensitivitySpecificity:
         """Measure sensitivity and specificity; ``scores`` and ``truth`` are as in `fit`."""
         predicted = scores >= point.threshold
         return cls(point, *_proportion(predicted[truth]), *_proportion(~predicted[~truth]))
+
+
+def _readable(threshold: float) -> str:
+    """The threshold with three decimals, or with as many as tell it from 0 and 1."""
+    distance = min(threshold, 1 - threshold)
+    decimals = 3 if distance <= 0 else max(3, 1 - math.floor(math.log10(distance)))
+    return f"{threshold:.{decimals}f}"
 
 
 def _proportion(correct: np.ndarray) -> tuple[float, tuple[float, float]]:

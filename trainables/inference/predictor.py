@@ -1,8 +1,11 @@
 """`Predictor`: an exported model that classifies image files. Needs neither Ray nor the sweep."""
 
 import json
+import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -14,7 +17,8 @@ from PIL import Image
 from scipy.special import softmax
 from torch import nn
 
-from spaces import ConfigError
+from spaces import ConfigError, RunError
+from spaces.errors import first_line
 from trainables.images import IMAGE_ERRORS, describe_image_error, read_rgb
 from trainables.inference.flip_average import average_flips
 from trainables.inference.grad_cam import grad_cam_maps, overlay_heatmap
@@ -24,6 +28,8 @@ from trainables.progress import Progress, ignore_progress
 
 BATCH_SIZE = 32
 """Number of images that are classified at a time."""
+_MAX_NAME_BYTES = 200
+"""Most bytes of an image's name in that of its picture; a file system allows 255 in all."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,20 @@ class FilePredictions:
         return tuple(outcome.path for outcome in self.outcomes if outcome.status == "ok")
 
 
+@contextmanager
+def _damage_named(file: Path) -> Iterator[None]:
+    """Turn whatever a library raises about an export's ``file`` into a `RunError` that names it."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{file} can't be opened ({first_line(error)}), as if it were damaged or only a part; "
+            "copy it again, or write the export anew with 'finesweep export'."
+        ) from error
+
+
 class Predictor:
     """Exported model that classifies image files.
 
@@ -75,7 +95,8 @@ class Predictor:
         """Open an export folder, a ``.pt2`` or an ``.onnx`` file.
 
         A folder is opened as a timm model if it holds one, else by its ``model.pt2``, else by its
-        ``model.onnx``. Raises `ConfigError` if it holds none of them.
+        ``model.onnx``. Raises `ConfigError` if it holds none of them, and `RunError` if the file
+        is damaged.
         """
         if (export / "config.json").is_file() and (export / "model.safetensors").is_file():
             return cls._load_timm(export)
@@ -95,17 +116,21 @@ class Predictor:
     @classmethod
     def _load_timm(cls, folder: Path) -> Self:
         file = folder / "config.json"
-        entry = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
-        spec = ModelSpec.from_export(file, json.dumps(entry) if entry else "")
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        with _damage_named(file):
+            entry = json.loads(file.read_text(encoding="utf-8")).get(SPEC)
+            spec = ModelSpec.from_export(file, json.dumps(entry) if entry else "")
+        with _damage_named(folder / "model.safetensors"):
+            model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         averaged = average_flips(model, spec.flips)
         return cls(spec, lambda images: np.asarray(averaged(images).numpy()), model)
 
     @classmethod
     def _load_program(cls, file: Path) -> Self:
         extra = {SIDECAR: ""}
-        module = torch.export.load(file, extra_files=extra).module()
-        spec = ModelSpec.from_export(file, extra[SIDECAR])
+        with _damage_named(file):
+            zipfile.ZipFile(file).close()  # torch would log a traceback of a file that is cut
+            module = torch.export.load(file, extra_files=extra).module()
+            spec = ModelSpec.from_export(file, extra[SIDECAR])
         return cls(spec, lambda images: np.asarray(module(images).numpy()))
 
     @classmethod
@@ -116,9 +141,10 @@ class Predictor:
             raise ConfigError(
                 f"{file} needs onnxruntime; pip install 'finesweep[onnx]' to open it."
             ) from None
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        metadata = session.get_modelmeta().custom_metadata_map
-        spec = ModelSpec.from_export(file, metadata.get(SIDECAR, ""))
+        with _damage_named(file):
+            session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+            metadata = session.get_modelmeta().custom_metadata_map
+            spec = ModelSpec.from_export(file, metadata.get(SIDECAR, ""))
         return cls(
             spec, lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
         )
@@ -146,7 +172,8 @@ class Predictor:
     ) -> None:
         """Write a picture of each classified file: the image beside its Grad-CAM heat map.
 
-        A picture is named by the file's position among all given files and by its name. Needs
+        A picture is named by the file's position among all given files and by the file's name,
+        of which it has the first `_MAX_NAME_BYTES`. Needs
         `model`. Raises `ConfigError` if the model has no feature map.
         """
         assert self.model is not None, "Grad-CAM needs a timm model"
@@ -164,7 +191,8 @@ class Predictor:
                 )
             for row, file, image, heat in zip(rows[batch], files, images, maps, strict=True):
                 both = np.hstack([image, overlay_heatmap(image, heat)])
-                Image.fromarray(both).save(folder / f"{row:06d}_{file.stem}.png")
+                name = os.fsencode(file.stem)[:_MAX_NAME_BYTES].decode(errors="ignore")
+                Image.fromarray(both).save(folder / f"{row:06d}_{name}.png")
             progress("drawing Grad-CAM", start + len(files), len(predicted))
 
     def logits(self, files: Sequence[Path]) -> np.ndarray:

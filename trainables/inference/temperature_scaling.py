@@ -16,8 +16,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -
 
     Returns 1 unless scaling helps in cross-validation over the ``(n,)`` fold numbers ``folds``. To
     help, it must lower the mean loss if each fold is scaled by a temperature that was fitted on the
-    other folds.
+    other folds. With one fold alone, nothing shows that it helps.
     """
+    if len(np.unique(folds)) < 2:
+        return 1.0
     held_out = np.empty(len(labels))
     for fold in np.unique(folds):
         train, val = folds != fold, folds == fold

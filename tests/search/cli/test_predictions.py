@@ -1,6 +1,7 @@
 """Every file has a line and a row, whatever its name."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def test_every_file_has_a_line_in_the_given_order() -> None:
         "caf\\xe9.png\tdark 0.5000\tbright 0.5000",
         "é.png\t[unreadable] a Git LFS pointer; run git lfs pull",
     ]
+
+
+def test_a_class_with_a_line_break_in_its_name_leaves_a_file_on_one_line() -> None:
+    broken = replace(SPEC, labels=("dark", "bri\nght"))
+    assert next(prediction_lines(PREDICTIONS, broken, 1)) == "b.png\tbri ght 0.7500"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])

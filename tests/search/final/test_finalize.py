@@ -210,6 +210,20 @@ def test_a_failed_export_leaves_the_old_final_model_and_keeps_the_new_one_for_an
     assert not list(paths.root.glob("*.partial"))
 
 
+def test_a_damaged_export_is_written_anew_and_its_model_is_kept(
+    sweep: SweepResult, tmp_path: Path, caplog: Any
+) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "damaged")))
+    name = FinalModel.read(paths).winner.trial_id
+    (winner,) = (t for t in read_trials(paths.journal) if t.trial_id == name)
+    whole = (paths.export / "model.safetensors").read_bytes()
+    (paths.export / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level("INFO", logger="finesweep"):
+        finalize_from_untrained(paths, [EnsembleMember(winner)], reuse=True)
+    assert "retraining" not in caplog.text
+    assert (paths.export / "model.safetensors").read_bytes() == whole
+
+
 def handed_over(paths: SweepPaths) -> list[Path]:
     """Files of the final model and its export."""
     return [*paths.retrained.iterdir(), *paths.export.iterdir()]

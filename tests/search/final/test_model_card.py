@@ -1,13 +1,19 @@
 import json
 import re
 import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from search import SweepResult
 from search.cli.flags import config_from_arguments
 from search.cli.parser import parse_arguments
-from search.record import SweepPaths, load_sweep_config
+from search.final.selection import EnsembleMember
+from search.record import SweepPaths, load_sweep_config, read_trials
+from tests.support.finalizing import finalize_from_untrained
+from trainables.data import Dataset
 
 pytestmark = pytest.mark.slow
 
@@ -60,3 +66,19 @@ def test_the_card_of_an_ensemble_has_weights_and_temperatures(ensemble: SweepPat
     assert "because timm alone can't build an ensemble of 2 trials." in card
     assert "its weight in the mean of probabilities is 0.75." in card
     assert "The logits of the retrained model are divided by 2.00 (temperature scaling)." in card
+
+
+def test_a_class_of_any_name_has_one_label_one_row_and_its_name_unchanged(
+    sweep: SweepResult, tmp_path: Path
+) -> None:
+    paths = SweepPaths(Path(shutil.copytree(sweep.paths.root, tmp_path / "names")))
+    dataset = Dataset.read(paths.dataset, paths.split)
+    names = ("<5 mm|dark", "two\nlines", "__background__")
+    replace(dataset, classes=names).write(paths.dataset, paths.split)
+    finalize_from_untrained(paths, [EnsembleMember(read_trials(paths.journal)[0])])
+    labels = (paths.export / "labels.txt").read_text().splitlines()
+    assert labels == ["<5 mm|dark", "two lines", "__background__"], "in the order of the logits"
+    card = paths.model_card.read_text()
+    assert r"Classes: \<5 mm\|dark, two lines, \_\_background\_\_." in card
+    for name in (r"\<5 mm\|dark", "two lines", r"\_\_background\_\_"):
+        assert len(re.findall(rf"^\| {re.escape(name)} \|(?: [0-9.]+ \|){{4}}$", card, re.M)) == 1

@@ -1,3 +1,4 @@
+import warnings
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_members_that_only_help_on_the_images_used_for_selection_are_not_picked(
     noise = softmax(rng.normal(scale=4, size=(15, 60, 2)), axis=2)
     members = np.concatenate([good[None], noise])
     assert pick_members(members, labels, fold_numbers(labels), METRIC, 4) == Counter([0])
+
+
+def test_without_images_to_hold_out_the_winner_stays_alone() -> None:
+    labels = np.arange(60) % 3
+    members = probabilities_wrong_on(labels, slice(0, 12), slice(12, 26))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pick_members(members, labels, np.zeros(60, int), METRIC, 2) == Counter([0])
 
 
 def test_members_have_the_same_preprocessing_as_the_winner(

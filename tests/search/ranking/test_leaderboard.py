@@ -61,6 +61,13 @@ def test_a_failed_trial_never_wins(journal: Path) -> None:
         select_winner(read_trials(journal)[2:4], "val_accuracy")
 
 
+def test_before_the_first_round_nothing_is_said_to_have_failed(journal: Path) -> None:
+    begun = [replace(trial, status="running", reports=()) for trial in read_trials(journal)[:2]]
+    for trials in ([], begun):
+        with pytest.raises(RunError, match="No trial can win yet: none has finished a round"):
+            select_winner(trials, "val_accuracy")
+
+
 def test_there_is_a_row_per_trial_and_epoch(journal: Path) -> None:
     table = epoch_table(read_trials(journal))
     assert len(table) == 7

@@ -29,3 +29,18 @@ def test_sensitivity_and_specificity_are_shares_of_each_class() -> None:
     assert rates.specificity == 0.5
     low, high = rates.specificity_ci95
     assert 0 < low < 0.5 < high < 1
+
+
+@pytest.mark.parametrize(
+    ("threshold", "shown"),
+    [(0.31249, "0.312"), (0.00042, "0.00042"), (0.99996, "0.999960"), (1.0, "1.000")],
+)
+def test_a_threshold_is_shown_with_enough_decimals_to_be_told_from_0_and_1(
+    threshold: float, shown: str
+) -> None:
+    point = OperatingPoint("crack", 0.9, threshold)
+    rates = SensitivitySpecificity.measure(point, SCORES, TRUTH)
+    assert [row[0] for row in rates.rows] == [
+        f"sensitivity for crack at a threshold of {shown}",
+        f"specificity for crack at a threshold of {shown}",
+    ]

@@ -1,12 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from scipy.special import softmax
 
-from spaces import ConfigError
+from spaces import ConfigError, RunError
 from trainables.inference import FileOutcome, ModelSpec, Predictor
 from trainables.inference.predictor import BATCH_SIZE
 
@@ -77,3 +79,29 @@ def test_a_folder_without_an_export_is_refused_with_the_nearest_one(tmp_path: Pa
     (tmp_path / "export").mkdir()
     with pytest.raises(ConfigError, match=f"give {tmp_path / 'export'}"):
         Predictor.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.pt2", "model.onnx"])
+@pytest.mark.parametrize("content", [b"", b'{"finesweep": {"labels": ["dark", '])
+def test_a_damaged_export_is_told_in_a_sentence_that_names_the_file(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    if name == "model.safetensors":
+        (tmp_path / "config.json").write_text(
+            f'{{"architecture": "test_vit", "finesweep": {SPEC.to_json()}}}'
+        )
+    elif name == "config.json":
+        (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=rf"{name} can't be opened .* copy it again"):
+        Predictor.load(tmp_path)
+
+
+def test_a_heat_map_of_an_image_with_a_long_name_has_the_start_of_that_name(tmp_path: Path) -> None:
+    file = grey(tmp_path / f"{'ж' * 124}.png", 100)
+    spec = replace(SPEC, image_size=64)
+    model = timm.create_model("test_efficientnet", num_classes=2)
+    predictor = Predictor(spec, brightness, model)
+    predictor.draw_grad_cams(predictor.predict([file]), tmp_path / "maps")
+    (drawn,) = (tmp_path / "maps").iterdir()
+    assert drawn.name == f"000000_{'ж' * 100}.png"

@@ -37,6 +37,11 @@ def test_calibrated_logits_often_keep_a_temperature_of_one() -> None:
     assert temperatures.count(1.0) > 5, "of twenty that need none"
 
 
+def test_a_temperature_that_no_held_out_images_confirm_stays_one() -> None:
+    logits, labels = calibrated(40)
+    assert fit_temperature(logits / 5, labels, np.zeros(40, int)) == 1.0
+
+
 @pytest.mark.parametrize(
     "fields",
     [
