@@ -24,7 +24,7 @@ ROWS = "path,label\na.png,cat\nb.png,dog\n"
         ROWS.encode("utf-16"),
         ROWS.encode("utf-16-le"),
         ROWS.encode("utf-16-be"),
-        gzip.compress(ROWS.encode()),
+        gzip.compress(ROWS.encode(), mtime=0),
         b'"path","label"\n"a.png","cat"\n"b.png","dog"\n',
         b"path;label\na.png;cat\nb.png;dog",
     ],
