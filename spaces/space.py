@@ -25,7 +25,7 @@ from spaces.params import (
     with_current_names,
     without_hub_prefix,
 )
-from spaces.space_checks import check_conditions, check_space
+from spaces.space_checks import check_conditions, check_space, refused_fields
 from spaces.space_file import read_dimensions, read_space_file
 
 if TYPE_CHECKING:
@@ -151,11 +151,7 @@ class SearchSpace:
             if all(recipe[f] == values[f] for f in _KINDS if f in recipe and f in values)
         ]
         recipes = [
-            {
-                field: value
-                for field, value in recipe.items()
-                if field not in values and (field == "head" or decided.allows(field, value))
-            }
+            _allowed_part({f: v for f, v in recipe.items() if f not in values}, decided)
             for recipe in kept
         ]
         return SearchSpace(decided.dimensions, name=self.name, doc=self.doc, recipes=recipes)
@@ -164,7 +160,9 @@ class SearchSpace:
         """Copy of this space with these backbones, without the starts of any other."""
         backbone = dimension_of("backbone", {"choices": list(names)})
         dimensions = {**self.dimensions, "backbone": backbone}
-        recipes = [each for each in self.recipes if each.get("backbone", names[0]) in names]
+        decided = SearchSpace(dimensions, name=self.name, doc=self.doc)
+        kept = [each for each in self.recipes if each.get("backbone", names[0]) in names]
+        recipes = [_allowed_part(each, decided) for each in kept]
         return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=recipes)
 
     def allows(self, field: str, value: Value) -> bool:
@@ -350,6 +348,8 @@ class SearchSpace:
 
     def _start(self, field: str, values: Mapping[str, object]) -> Value:
         """Value of a field that a point does not set, given the fields that it depends on."""
+        if field in _PROBE and values.get("head") == "solved":
+            return _PROBE[field]
         case = self.case_of(field, values)
         return case.dimension.start if case else _DEFAULTS[field]
 
@@ -380,6 +380,14 @@ class SearchSpace:
         if not is_listed and point.image_size == sizes.get(point.backbone):
             values["image_size"] = NATIVE
         return values
+
+
+def _allowed_part(recipe: Mapping[str, Value], space: SearchSpace) -> dict[str, Value]:
+    """A recipe of another space, without the values that ``space`` refuses."""
+    allowed = dict(recipe)
+    while refused := refused_fields(space, allowed):
+        del allowed[refused[0]]  # one by one: others may then be allowed
+    return allowed
 
 
 def _default_dimensions() -> dict[str, AnyDimension | Conditional]:
