@@ -295,7 +295,7 @@ class SearchSpace:
         given = self._in_terms_of_space(point, native_image_size)
         cases = [case for field in self.draw_order if (case := self.case_at(field, given))]
         return {
-            case.name: given[case.field]
+            case.name: case.dimension.nearest(given[case.field])
             for case in cases
             if not isinstance(case.dimension, Fixed) and case.dimension.contains(given[case.field])
         }

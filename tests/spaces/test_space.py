@@ -149,6 +149,12 @@ def test_a_step_may_be_as_long_as_the_range() -> None:
     assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
 
 
+def test_a_sampler_knows_a_value_as_the_space_writes_it() -> None:
+    made = space(dropout={"choices": [0.1, 0.3]})
+    point = TrialParams(backbone="a", image_size=32, dropout=0.1 + 0.2)  # of an earlier sweep
+    assert made.sampler_values(point, native_image_size=SIZES)["dropout"] == 0.3
+
+
 def test_a_fixed_field_is_no_longer_open() -> None:
     made = space(image_size={"choices": [32, 64]}).with_fixed(image_size=48)
     assert made.dimensions["image_size"] == Fixed(value=48)
