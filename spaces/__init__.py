@@ -15,7 +15,7 @@ from spaces.errors import (
 )
 from spaces.grid import grid_points
 from spaces.known_backbones import KnownBackbone, known_backbones
-from spaces.params import EARLIER_VALUES, Fit, TrialParams
+from spaces.params import EARLIER_VALUES, Fit, TrialParams, without_hub_prefix
 from spaces.space import SearchSpace
 from spaces.space_file import preset_names
 
@@ -44,4 +44,5 @@ __all__ = [
     "known_backbones",
     "preset_names",
     "value_from_text",
+    "without_hub_prefix",
 ]

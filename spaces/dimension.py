@@ -43,7 +43,7 @@ class Fixed(Dimension):
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is the fixed value."""
-        return value == self.value
+        return is_same(value, self.value)
 
     @property
     def extremes(self) -> tuple[Value, ...]:
@@ -104,7 +104,11 @@ class Range(Dimension):
         if step is None:
             return ()
         count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(min(self.low + i * step, self.high) for i in range(count))
+        if self.is_integer:
+            return tuple(self.low + i * int(step) for i in range(count))
+        # 0.3, and not 0.30000000000000004
+        plain = (float(f"{self.low + i * step:.12g}") for i in range(count))
+        return tuple(min(max(value, self.low), self.high) for value in plain)
 
     @property
     def start(self) -> Value:
@@ -117,9 +121,9 @@ class Range(Dimension):
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` can be drawn."""
-        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if not isinstance(value, int | float):
             return False
-        return math.isclose(value, float(self.nearest(value)), rel_tol=1e-9, abs_tol=1e-12)
+        return is_same(float(value), float(self.nearest(value)))
 
     def nearest(self, value: object) -> float | int:
         """Value of the range that is nearest to the number ``value``."""
@@ -147,7 +151,8 @@ class Range(Dimension):
         if self.is_integer:
             low, high, step = int(self.low), int(self.high), int(self.step or 1)
             return trial.suggest_int(name, low, high, log=self.log, step=step)
-        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+        value = trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+        return value if self.step is None else self.nearest(value)
 
 
 class Choices(Dimension):
@@ -174,11 +179,11 @@ class Choices(Dimension):
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` can be drawn."""
-        return value in self.choices
+        return any(is_same(value, choice) for choice in self.choices)
 
     def nearest(self, value: object) -> Value:
         """``value`` itself if it is among the choices, else the default value."""
-        return value if value in self.choices else self.start
+        return next((choice for choice in self.choices if is_same(value, choice)), self.start)
 
     @property
     def extremes(self) -> tuple[Value, ...]:
@@ -203,6 +208,13 @@ class Candidates(Choices):
 
 
 AnyDimension = Fixed | Range | Choices
+
+
+def is_same(value: object, other: object) -> bool:
+    """Whether two values are equal, numbers up to rounding: three steps of 0.1 are 0.3."""
+    if isinstance(value, float) and isinstance(other, float):
+        return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12)
+    return value == other
 
 
 def dimension_of(field: str, entry: object) -> AnyDimension:

@@ -144,7 +144,7 @@ class Domain:
         given = self._in_terms_of_domain(point, native_image_size)
         cases = [case for field in self.draw_order if (case := self.case_at(field, given))]
         return {
-            case.name: given[case.field]
+            case.name: case.dimension.nearest(given[case.field])
             for case in cases
             if not isinstance(case.dimension, Fixed) and case.dimension.contains(given[case.field])
         }
@@ -197,6 +197,8 @@ class Domain:
 
     def _start(self, field: str, values: Mapping[str, object]) -> Value:
         """Value of a field that a point does not set, given the fields that it depends on."""
+        if field in _PROBE and values.get("head") == "solved":
+            return _PROBE[field]
         case = self.case_of(field, values)
         return case.dimension.start if case else _DEFAULTS[field]
 

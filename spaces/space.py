@@ -14,7 +14,7 @@ from spaces.params import (
     with_current_names,
     without_hub_prefix,
 )
-from spaces.space_checks import check_conditions, check_space
+from spaces.space_checks import check_conditions, check_space, refused_fields
 from spaces.space_file import read_dimensions, read_space_file
 
 _KINDS = ("backbone", "head")
@@ -116,11 +116,7 @@ class SearchSpace(Domain):
             if all(recipe[f] == values[f] for f in _KINDS if f in recipe and f in values)
         ]
         recipes = [
-            {
-                field: value
-                for field, value in recipe.items()
-                if field not in values and (field == "head" or decided.allows(field, value))
-            }
+            _allowed_part({f: v for f, v in recipe.items() if f not in values}, decided)
             for recipe in kept
         ]
         return SearchSpace(decided.dimensions, name=self.name, doc=self.doc, recipes=recipes)
@@ -129,7 +125,9 @@ class SearchSpace(Domain):
         """Copy of this space with these backbones, without the starts of any other."""
         backbone = dimension_of("backbone", {"choices": list(names)})
         dimensions = {**self.dimensions, "backbone": backbone}
-        recipes = [each for each in self.recipes if each.get("backbone", names[0]) in names]
+        decided = SearchSpace(dimensions, name=self.name, doc=self.doc)
+        kept = [each for each in self.recipes if each.get("backbone", names[0]) in names]
+        recipes = [_allowed_part(each, decided) for each in kept]
         return SearchSpace(dimensions, name=self.name, doc=self.doc, recipes=recipes)
 
     def initial_points(self, *, native_image_size: Mapping[str, int]) -> list[TrialParams]:
@@ -160,3 +158,11 @@ class SearchSpace(Domain):
         if point.head == "solved":
             return point
         return self.nearest(point, native_image_size=native_image_size) or point
+
+
+def _allowed_part(recipe: Mapping[str, Value], domain: Domain) -> dict[str, Value]:
+    """A recipe of another space, without the values that ``domain`` refuses."""
+    allowed = dict(recipe)
+    while refused := refused_fields(domain, allowed):
+        del allowed[refused[0]]  # one by one: others may then be allowed
+    return allowed

@@ -30,6 +30,8 @@ def check_space(space: Domain, recipes: Sequence[Mapping[str, Value]], *, name: 
 def _wrong_values(space: Domain) -> Iterator[str]:
     """Values that `TrialParams` does not allow, in dimensions and in conditions."""
     start = {field: dim.start for field, dim in space.dimensions.items()}
+    by_head = [f for f in ZERO_IN_PROBES if "head" in space.dependencies.get(f, ())]
+    start |= dict.fromkeys(by_head, 0)  # `_impossible_probes` has a closer look at these
     for field, dim in space.dimensions.items():
         for case in cases_of(field, dim):
             yield from _problems_of(field, case.dimension, start)
@@ -63,13 +65,15 @@ def _impossible_probes(space: Domain) -> Iterator[str]:
         return
     for field in ZERO_IN_PROBES:
         for case in cases_of(field, space.dimensions[field]):
-            heads_of_case = case.when.allowed.get("head") if case.when else None
-            is_for_probes = heads_of_case is None or heads_of_case.contains("solved")
+            allowed = case.when.allowed if case.when else {}
+            is_for_probes = "head" not in allowed or allowed["head"].contains("solved")
             if is_for_probes and set(case.dimension.extremes) != {0}:
                 yield (
                     f"{field} must be 0 where head is solved; give it the condition when = "
                     '{ head = "trained" }, or fix head and write a start with head = "solved".'
                 )
+                break
+            if is_for_probes and allowed.keys() <= {"head"}:  # holds for every probe
                 break
 
 
@@ -91,17 +95,26 @@ def _wrong_starts(space: Domain, recipes: Sequence[Mapping[str, Value]]) -> Iter
         yield from (f"starts: {unknown('parameter', f, space.dimensions)}" for f in unknown_fields)
         if unknown_fields:
             continue
-        points = [space.complete({"backbone": name, **recipe}) for name in space.backbones]
-        for field, value in recipe.items():
-            if field == "head" and value == "solved":  # a probe is a start in every space
-                continue
-            cases = [space.case_of(field, point) for point in points]
-            if not any(case and case.dimension.contains(value) for case in cases):
-                here = "" if not space.allows(field, value) else " with the start's other values"
-                yield (
-                    f"starts: {field} can't be {value} in this space{here}; give an allowed value "
-                    f"or leave {field} out."
-                )
+        for field in refused_fields(space, recipe):
+            value = recipe[field]
+            here = "" if not space.allows(field, value) else " with the start's other values"
+            yield (
+                f"starts: {field} can't be {value} in this space{here}; give an allowed value "
+                f"or leave {field} out."
+            )
+
+
+def refused_fields(space: Domain, recipe: Mapping[str, Value]) -> list[str]:
+    """Fields whose values in a start the space allows with no backbone, given its other values."""
+    points = [space.complete({"backbone": name, **recipe}) for name in space.backbones]
+    refused = []
+    for field, value in recipe.items():
+        if field == "head" and value == "solved":  # a probe is a start in every space
+            continue
+        cases = [space.case_of(field, point) for point in points]
+        if not any(case and case.dimension.contains(value) for case in cases):
+            refused.append(field)
+    return refused
 
 
 def check_conditions(dimensions: Mapping[str, AnyDimension | Conditional]) -> None:

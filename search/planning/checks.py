@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.config import SweepConfig
 from search.record import SweepPaths, check_mlflow
-from spaces import ConfigError, SearchSpace
+from spaces import ConfigError, SearchSpace, without_hub_prefix
 from trainables.data import check_source
 from trainables.files import check_writable, printable
 
@@ -86,7 +86,8 @@ def check_data(config: SweepConfig) -> None:
 def read_points(file: Path | None) -> list[dict[str, object]]:
     """Read a JSON file of points; returns no points if ``file`` is None.
 
-    Raises `ConfigError` unless the file holds a list of objects. Their contents are not checked.
+    Backbones get timm's plain names. Raises `ConfigError` unless the file holds a list of objects.
+    Their contents are not checked.
     """
     if file is None:
         return []
@@ -100,7 +101,7 @@ def read_points(file: Path | None) -> list[dict[str, object]]:
         raise ConfigError(
             f'The points file {file} must hold a list of objects, like [{{"unfreeze": 0.5}}].'
         )
-    return points
+    return [without_hub_prefix(point) for point in points]
 
 
 def check_folder(setting: str, folder: Path) -> None:

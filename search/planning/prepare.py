@@ -17,7 +17,8 @@ from search.planning.checks import (
 )
 from search.planning.initial_points import choose_initial_points, recorded_initial_points
 from search.record import ResolvedSettings, SweepPaths
-from spaces import ConfigError, Fit, SearchSpace, SpaceError, TrialParams
+from spaces import ConfigError, Fit, SearchSpace, SpaceError, TrialParams, UserError
+from spaces.errors import first_line
 from trainables.images import PixelFormat
 from trainables.models import (
     CUT_FRACTIONS,
@@ -208,10 +209,12 @@ def _check_model(params: TrialParams, weights: Weights, fraction: float | None) 
         model = build_model(params, weights, 2).eval()
         with torch.inference_mode():
             model(torch.zeros(1, 3, params.image_size, params.image_size))
-    except (AssertionError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # timm's code may raise any error at a size that does not fit
         raise SpaceError(
             f"{params.backbone} can't take images of {params.image_size} pixels "
-            f"({str(error).splitlines()[0]}); choose another image_size."
+            f"({first_line(error)}); choose another image_size."
         ) from None
     if fraction is None:
         return

@@ -33,6 +33,13 @@ def test_a_condition_holds_if_all_fields_have_an_allowed_value() -> None:
     assert Condition.parse(condition.to_table()) == condition
 
 
+@pytest.mark.parametrize("allowed", [0.3, [0.2, 0.3], {"low": 0.1, "high": 0.3}])
+def test_a_condition_on_a_step_holds_where_the_step_is_rounded(allowed: object) -> None:
+    condition = Condition.parse({"unfreeze": allowed})
+    assert condition.holds({"unfreeze": 0.1 + 0.2})  # as a sampler computes three steps
+    assert not condition.holds({"unfreeze": 0.31})
+
+
 def test_a_field_has_the_range_of_the_case_that_holds() -> None:
     def rate(optimizer: str) -> float:
         return BY_OPTIMIZER.params({"optimizer": optimizer}, native_image_size=SIZES).learning_rate

@@ -1,3 +1,4 @@
+import optuna
 import pytest
 from pydantic import ValidationError
 
@@ -75,6 +76,14 @@ def test_a_range_contains_its_steps_alone() -> None:
     assert steps.nearest(0.33) == pytest.approx(0.3)
     assert Range(low=1, high=4).values == (1, 2, 3, 4)
     assert Range(low=1, high=4, log=True).values == ()
+
+
+def test_steps_are_the_numbers_that_people_write() -> None:
+    steps = Range(low=0.0, high=1.0, step=0.1)
+    assert steps.values == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    fixed = optuna.trial.FixedTrial({"unfreeze": 0.1 + 0.2})
+    assert steps.suggest(fixed, "unfreeze") == 0.3  # type: ignore[arg-type]
+    assert Range(low=1e-4, high=5e-4, step=1e-4).values == (1e-4, 2e-4, 3e-4, 4e-4, 5e-4)
 
 
 def test_the_nearest_value_of_a_range_lies_inside_it() -> None:

@@ -90,3 +90,9 @@ def test_the_default_of_a_range_with_steps_is_one_of_them() -> None:
 def test_a_step_may_be_as_long_as_the_range() -> None:
     made = space(dropout={"low": 0.2, "high": 0.3, "step": 0.1})
     assert made.distributions()["dropout"].to_internal_repr(0.3) == 0.3
+
+
+def test_a_sampler_knows_a_value_as_the_space_writes_it() -> None:
+    made = space(dropout={"choices": [0.1, 0.3]})
+    point = TrialParams(backbone="a", image_size=32, dropout=0.1 + 0.2)  # of an earlier sweep
+    assert made.sampler_values(point, native_image_size=SIZES)["dropout"] == 0.3

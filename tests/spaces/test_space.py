@@ -107,6 +107,24 @@ def test_a_preset_can_have_the_backbone_auto() -> None:
     assert all("backbone" not in recipe for recipe in made.recipes)
 
 
+def test_a_start_keeps_no_value_that_a_fixed_field_forbids() -> None:
+    scale = {"low": 0.01, "high": 0.3}
+    scale["cases"] = [  # type: ignore[assignment]
+        {"when": {"batchnorm": "batch"}, "low": 0.1, "high": 1.0},
+        {"when": {"batchnorm": "frozen", "unfreeze": {"low": 0.5, "high": 1}}, "value": 0.05},
+    ]
+    made = space(
+        batchnorm={"choices": ["frozen", "batch"]},
+        unfreeze={"low": 0, "high": 1},
+        backbone_lr_scale=scale,
+        starts=[{"batchnorm": "batch", "unfreeze": 0.7, "backbone_lr_scale": 0.2}],
+    )
+    assert made.with_fixed(batchnorm="frozen").recipes == ({"unfreeze": 0.7},)
+    assert made.with_fixed(batchnorm="frozen", unfreeze=0.2).recipes == (
+        {"backbone_lr_scale": 0.2},
+    )
+
+
 def test_the_starts_of_other_backbones_than_the_fixed_one_are_dropped() -> None:
     made = space(dropout={"low": 0, "high": 0.5}, starts=[{"dropout": 0.1}, {"backbone": "a"}])
     assert made.with_fixed(backbone="b").recipes == ({"dropout": 0.1},)

@@ -61,6 +61,34 @@ def test_a_probe_may_start_a_space_but_is_no_choice() -> None:
         space(head={"choices": ["trained", "solved"]})
 
 
+TRAINED = {"when": {"head": "trained"}, "low": 0.1, "high": 1, "default": 0.4}
+
+
+@pytest.mark.parametrize(
+    "unfreeze",
+    [TRAINED, {"cases": [{"when": {"head": "solved"}, "value": 0}], "low": 0.1, "high": 1}],
+)
+@pytest.mark.parametrize("heads", [["trained", "solved"], ["solved", "trained"]])
+def test_a_head_may_vary_beside_ranges_that_probes_do_not_use(
+    unfreeze: dict[str, object], heads: list[str]
+) -> None:
+    made = space(
+        head={"choices": heads},
+        unfreeze=unfreeze,
+        augment=TRAINED,
+        head_hidden={"when": {"head": "trained"}, "choices": [0, 256]},
+        layer_decay={"low": 0.5, "high": 1},
+    )
+    points = [made.params({"head": head}, native_image_size={"a": 32}) for head in heads]
+    assert {(p.head, p.unfreeze > 0, p.augment) for p in points} == {
+        ("solved", False, 0.0),
+        ("trained", True, 0.4),
+    }
+    drawn = made.draw(lambda case, dim: "solved" if case.field == "head" else dim.start)
+    assert "layer_decay" not in drawn  # without effect in a probe
+    assert made.params({}, native_image_size={"a": 32}).head == heads[0]
+
+
 def test_a_head_that_varies_needs_fields_that_are_zero_where_it_is_solved() -> None:
     table: dict[str, object] = {
         "backbone": "test_efficientnet",

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import timm
 import torch
 from torch import nn
 
 from spaces import SpaceError, TrialParams, WeightsError
+from spaces.errors import first_line
 from trainables.models.preprocessing import Preprocessing
 from trainables.models.weights import Weights, read_state_dict
 
@@ -57,7 +58,9 @@ def build_model(
     if weights.file is not None:
         if not weights.file.exists():  # timm's error would not name the file
             raise weights.missing_file_error()
-        args["pretrained_cfg_overlay"] = {"file": str(weights.file), "custom_load": False}
+        # of 0 classes, so that timm never wants the file's head, which may be of others or absent
+        stored = {"file": str(weights.file), "custom_load": False, "num_classes": 0}
+        args["pretrained_cfg_overlay"] = stored
     # 2. Create the model, and load the weights.
     try:
         model: nn.Module = timm.create_model(
@@ -70,12 +73,13 @@ def build_model(
             f"The input size of {params.backbone} is fixed in timm, so image_size can't be "
             f"{params.image_size}; leave image_size at native for this backbone."
         ) from None
-    except (RuntimeError, KeyError) as error:
-        if weights.file is None:
+    except (AssertionError, LookupError, RuntimeError) as error:
+        if "img_size" in args:
+            _refuse_size(error, params, weights, num_classes)
+        if weights.file is None or isinstance(error, AssertionError | IndexError):
             raise
-        first = str(error).splitlines()[0]
         raise WeightsError(
-            f"{weights.file} does not hold all weights of {params.backbone} ({first}); "
+            f"{weights.file} does not hold all weights of {params.backbone} ({_reason(error)}); "
             "replace the file with a timm state dict of this model."
         ) from None
     # 3. Make the head.
@@ -84,6 +88,34 @@ def build_model(
             _add_hidden_layer(model, name, params)
         _zero_last_layer(model.get_submodule(name))
     return model
+
+
+def _refuse_size(
+    error: Exception, params: TrialParams, weights: Weights, num_classes: int
+) -> NoReturn:
+    """Raise the error of a model that can't be built at an image size that is not its own.
+
+    That is the error of its own size, if there is one.
+    """
+    native = Preprocessing.of(params.backbone).image_size
+    build_model(params.model_copy(update={"image_size": native}), weights, num_classes)
+    if isinstance(error, RuntimeError):
+        raise SpaceError(
+            f"The weights of {params.backbone} are for images of {native} pixels alone, so "
+            f"image_size can't be {params.image_size}; leave image_size at native for this "
+            "backbone."
+        ) from None
+    raise SpaceError(
+        f"{params.backbone} can't take images of {params.image_size} pixels "
+        f"({first_line(error)}); choose another image_size."
+    ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The first tensor that does not fit, of torch's list, or the first line of another error."""
+    first, _, others = str(error).partition("\n")
+    is_list = first.startswith("Error(s) in loading state_dict") and others
+    return others.strip().partition("\n")[0].partition(", ")[0] if is_list else first
 
 
 def check_weights(params: TrialParams, weights: Weights) -> None:

@@ -101,6 +101,7 @@ class HeadStart:
         key.update(f"{torch.device(self.compute.device).type} {self.compute.precision} ".encode())
         key.update(self.images.store.key.encode())
         key.update(self.images.rows.tobytes() + self.images.labels.tobytes())
+        key.update(repr(self.images.units).encode())  # they share folds, so the penalty depends
         return self.compute.cache / "heads" / f"{key.hexdigest()}.safetensors"
 
 

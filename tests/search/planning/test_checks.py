@@ -32,6 +32,12 @@ def test_without_a_file_there_are_no_points() -> None:
     assert read_points(None) == []
 
 
+def test_a_point_may_name_a_backbone_as_the_hub_prints_it(tmp_path: Path) -> None:
+    file = tmp_path / "points.json"
+    file.write_text('[{"backbone": "timm/resnet18.a1_in1k", "unfreeze": 0.5}]')
+    assert read_points(file) == [{"backbone": "resnet18.a1_in1k", "unfreeze": 0.5}]
+
+
 def new_sweep(settings: dict[str, Any], results: Path, **changes: Any) -> SweepConfig:
     return SweepConfig.parse({**settings, "results_dir": results, "name": "new", **changes})
 

@@ -44,6 +44,16 @@ def test_an_image_size_that_a_backbone_can_not_take_is_refused(settings: dict[st
         prepare_plan(SweepConfig.parse({**settings, "fix": {"image_size": 33}}))
 
 
+def test_an_image_size_at_which_a_model_breaks_in_any_way_is_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """timm's MViTv2 raises an IndexError."""
+    (tmp_path / "mvit.toml").write_text('backbone = "mvitv2_tiny"\nimage_size = 100\n')
+    changed = {"space": str(tmp_path / "mvit.toml"), "weights": "untrained", "points": None}
+    with pytest.raises(SpaceError, match="mvitv2_tiny can't take images of 100 pixels"):
+        prepare_plan(SweepConfig.parse({**settings, **changed}))
+
+
 def test_mirror_images_are_not_averaged_where_no_image_is_mirrored(
     settings: dict[str, Any],
 ) -> None:

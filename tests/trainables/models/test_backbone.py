@@ -1,11 +1,22 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spaces import SpaceError, TrialParams, WeightsError
 from tests.support.models import untrained_model
-from trainables.models import timm_model_args
+from trainables.models import (
+    Weights,
+    build_model,
+    check_weights,
+    separate_tensors,
+    timm_model_args,
+)
 from trainables.models.backbone import has_drop_path
 
 
@@ -33,6 +44,52 @@ def test_a_backbone_of_fixed_size_can_be_built_for_another_size() -> None:
     assert timm_model_args(TrialParams(backbone="test_vit", image_size=64)) == {"img_size": 64}
     assert timm_model_args(TrialParams(backbone="test_vit", image_size=160)) == {}
     assert timm_model_args(TrialParams(backbone="test_resnet", image_size=64)) == {}
+
+
+@pytest.fixture
+def of_its_own_size(tmp_path: Path) -> Callable[[str], Weights]:
+    """Makes weights of a backbone at timm's image size."""
+
+    def make(backbone: str) -> Weights:
+        file = tmp_path / "weights.safetensors"
+        save_file(separate_tensors(timm.create_model(backbone)), file)
+        return Weights.from_file(backbone, "a file", file)
+
+    return make
+
+
+def test_weights_that_fit_one_image_size_alone_are_not_called_incomplete(
+    of_its_own_size: Callable[[str], Weights],
+) -> None:
+    weights = of_its_own_size("pit_ti_224")
+    assert build_model(TrialParams(backbone="pit_ti_224", image_size=224), weights, 3)
+    with pytest.raises(
+        SpaceError, match=r"are for images of 224 pixels alone, so image_size can't be 96; leave"
+    ):
+        check_weights(TrialParams(backbone="pit_ti_224", image_size=96), weights)
+    other = replace(weights, backbone="crossvit_tiny_240")
+    with pytest.raises(WeightsError, match="does not hold all weights of crossvit_tiny_240"):
+        check_weights(TrialParams(backbone="crossvit_tiny_240", image_size=96), other)
+
+
+def test_an_image_size_that_timm_asserts_against_is_refused_in_a_sentence(
+    of_its_own_size: Callable[[str], Weights],
+) -> None:
+    params = TrialParams(backbone="xcit_nano_12_p16_224", image_size=100)
+    with pytest.raises(SpaceError, match=r"can't take images of 100 pixels \(.*divide image"):
+        check_weights(params, of_its_own_size(params.backbone))
+
+
+def test_the_reason_names_a_tensor_that_does_not_fit(
+    of_its_own_size: Callable[[str], Weights],
+) -> None:
+    weights = of_its_own_size("test_resnet")
+    assert weights.file
+    state = load_file(weights.file)
+    first = next(name for name, tensor in state.items() if tensor.ndim == 4)
+    save_file({**state, first: state[first][:1].contiguous()}, weights.file)
+    with pytest.raises(WeightsError, match=rf"\(size mismatch for {first}"):
+        build_model(TrialParams(backbone="test_resnet"), weights, 3)
 
 
 def test_an_unknown_backbone_is_refused() -> None:

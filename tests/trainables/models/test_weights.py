@@ -85,6 +85,17 @@ def test_position_embeddings_are_resized_to_another_image_size(tmp_path: Path, c
     assert model(torch.zeros(1, 3, 96, 96)).shape == (1, 2)
 
 
+@pytest.mark.parametrize("classes", [0, 7])
+def test_weights_serve_as_many_classes_as_timm_pretrains_with(
+    tmp_path: Path, cache: Path, classes: int
+) -> None:
+    state = timm.create_model("test_vit", num_classes=classes).state_dict()
+    save_file(state, tmp_path / "test_vit.safetensors")
+    weights = find_weights("test_vit", str(tmp_path), cache=cache)
+    model = build_model(TrialParams(backbone="test_vit", image_size=160), weights, 1000)
+    assert model(torch.zeros(1, 3, 160, 160)).shape == (1, 1000)
+
+
 @pytest.mark.parametrize("other", ["test_resnet", "test_vit3"])
 def test_weights_of_another_model_are_refused(tmp_path: Path, cache: Path, other: str) -> None:
     """timm itself loads what matches and starts the rest at random."""

@@ -65,6 +65,9 @@ def test_other_images_labels_or_weights_have_another_head(start: Any, tmp_path: 
     relabelled = replace(images, labels=images.labels[::-1].copy())
     assert replace(one, images=fewer).read() is None
     assert replace(one, images=relabelled).read() is None
+    pairs = [str(row // 2) for row in range(images.rows.max() + 1)]
+    in_pairs = replace(images, units_of_rows=pairs)
+    assert replace(one, images=in_pairs).read() is None, "their penalty is chosen by other folds"
     other = tmp_path / "other.safetensors"
     state = untrained_model(BACKBONE).state_dict()
     save_file({**state, "bn1.bias": state["bn1.bias"] + 1}, other)
