@@ -24,11 +24,11 @@ from search.config import Format
 from search.final.model_card import ExportedFormat, model_card
 from search.record import (
     MODEL_CARD,
-    TOLERANCE,
     FinalModel,
     SweepPaths,
     TrialRecord,
     compare_with_test,
+    logits_agree,
 )
 from spaces import ConfigError, Fit, RunError
 from trainables.data import Dataset, read_surveyed_image
@@ -90,7 +90,7 @@ def export_model(
     ``trials`` of the sweep. Raises `ConfigError` if a format needs a package that is not installed,
     or if ``out`` has files of others (`_check_folder`). Raises `OSError` if a disk is full or
     fails. Raises `RunError` if the model's outputs differ from those of its test, or an export's
-    logits from the model's, by more than `TOLERANCE`.
+    logits from the model's (`logits_agree`).
     """
     check_export_packages(formats)
     if out is not None:
@@ -190,12 +190,12 @@ def _check(
 ) -> ExportedFormat:
     """Compare an exported format with the model, and time it. Raises `RunError` if they differ."""
     with torch.inference_mode():
-        difference = float(np.abs(run(images) - expected).max())
-        if difference > TOLERANCE:
+        logits = run(images)
+        difference = float(np.abs(logits - expected).max())
+        if not logits_agree(logits, expected):
             raise RunError(
                 f"The logits of the {name} export of {backbone} differ from the trained model's by "
-                f"up to {difference:.2g}, and {TOLERANCE:g} is allowed; leave {name} out of the "
-                "formats."
+                f"up to {difference:.2g}; leave {name} out of the formats."
             )
         return ExportedFormat(
             format=name,

@@ -1,7 +1,7 @@
-from .agreement import TOLERANCE as TOLERANCE
 from .agreement import check_export as check_export
 from .agreement import compare_with_test as compare_with_test
 from .agreement import is_of_final_model as is_of_final_model
+from .agreement import logits_agree as logits_agree
 from .environment import check_weights_unchanged as check_weights_unchanged
 from .environment import describe_environment as describe_environment
 from .final_model import FinalModel as FinalModel

@@ -22,7 +22,11 @@ class OperatingPoint:
 
     @classmethod
     def fit(cls, positive: str, wanted: float, scores: np.ndarray, truth: np.ndarray) -> Self:
-        """Choose the highest threshold that reaches the sensitivity ``wanted``.
+        """Choose a threshold that reaches the sensitivity ``wanted``, at the highest specificity.
+
+        All thresholds between the lowest positive that must be found and the next lower score of
+        any image classify these images alike. The one in the middle is the least likely to miss a
+        new image that is nearly as certain.
 
         ``scores`` are ``(n,)`` probabilities of the positive class; ``truth`` is ``(n,)`` bool,
         True for images of the positive class.
@@ -30,7 +34,9 @@ class OperatingPoint:
         positives = np.sort(scores[truth])[::-1]
         # rounded up without the error of floating point: 0.55 * 100 is a little over 55
         last = math.ceil(round(wanted * len(positives), 6)) - 1
-        return cls(positive, wanted, float(positives[last]))
+        found = float(positives[last])
+        below = float(scores[scores < found].max(initial=0.0))
+        return cls(positive, wanted, (found + below) / 2)
 
 
 @dataclass(frozen=True)

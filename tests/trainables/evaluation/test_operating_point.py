@@ -7,17 +7,28 @@ TRUTH = np.arange(20) < 10
 SCORES = np.where(TRUTH, np.linspace(0.95, 0.05, 20), 0.1)
 
 
-def test_the_highest_threshold_that_reaches_the_sensitivity_is_chosen() -> None:
-    positive = np.sort(SCORES[TRUTH])[::-1]
+def test_just_enough_positives_are_above_the_threshold() -> None:
     for wanted, images in ((0.5, 5), (0.51, 6), (0.95, 10), (1.0, 10)):
         point = OperatingPoint.fit("crack", wanted, SCORES, TRUTH)
-        assert point.threshold == positive[images - 1]
-        assert (SCORES[TRUTH] >= point.threshold).mean() >= wanted
+        assert (SCORES[TRUTH] >= point.threshold).sum() == images
+        assert not (SCORES[~TRUTH] >= point.threshold).any()
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold"),
+    [([1.0, 1.0, 0.2, 0.1], 0.6), ([0.9, 0.5, 0.5, 0.4], 0.45), ([0.9, 0.8, 0.8, 0.9], 0.4)],
+)
+def test_the_threshold_lies_between_the_last_positive_and_the_next_lower_score(
+    scores: list[float], threshold: float
+) -> None:
+    point = OperatingPoint.fit("crack", 1.0, np.array(scores), np.array([1, 1, 0, 0], bool))
+    assert point.threshold == pytest.approx(threshold)
 
 
 def test_rounding_errors_in_the_sensitivity_do_not_require_another_image() -> None:
     scores, truth = np.linspace(1, 0, 100), np.ones(100, bool)
-    assert OperatingPoint.fit("crack", 0.55, scores, truth).threshold == scores[54]
+    threshold = OperatingPoint.fit("crack", 0.55, scores, truth).threshold
+    assert (scores >= threshold).sum() == 55
 
 
 def test_sensitivity_and_specificity_are_shares_of_each_class() -> None:
