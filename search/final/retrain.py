@@ -118,10 +118,7 @@ def _retrain_steps(
     for report in finetune(tuning):
         yield report
         if report.diverged:
-            raise RunError(
-                f"Retraining trial {trial.trial_id} diverged: the loss was no longer finite in "
-                f"epoch {math.ceil(report.epoch)}; retrain another trial with --trial ID."
-            )
+            raise _divergence_error(member, "the loss was", report.epoch)
         spent = time.monotonic() - began
         if team.decide(spent + _TIME_OF_A_ROUND * report.seconds > seconds, tuning.device):
             break
@@ -140,9 +137,18 @@ def _retrain_steps(
         logits = logits_of(
             averaged, FeatureLoader(test, split_model, preprocessing, device=tuning.device)
         )
+    if not np.isfinite(logits).all():  # the last step, after the loss that was reported
+        raise _divergence_error(member, "the outputs were", report.epoch)
     state = separate_tensors(tuning.model)
     probabilities = softmax(logits, axis=1)
     yield RetrainedMember(state, probabilities, features.astype(np.float16), report.epoch)
+
+
+def _divergence_error(member: EnsembleMember, what: str, epoch: float) -> RunError:
+    return RunError(
+        f"Retraining trial {member.trial.trial_id} diverged: {what} no longer finite in epoch "
+        f"{math.ceil(epoch)}; retrain another trial with --trial ID."
+    )
 
 
 def _log_rounds(

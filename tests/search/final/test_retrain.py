@@ -16,7 +16,7 @@ from search.final.selection import EnsembleMember
 from search.operations import retrain_sweep
 from search.record import FinalModel, SweepPaths, load_sweep_config, read_trials
 from search.trial import TrialJob
-from spaces import TrialParams
+from spaces import RunError, TrialParams
 from trainables.data import Dataset, ImageSet, build_store, read_surveyed_image
 from trainables.inference import ModelSpec
 from trainables.models import Preprocessing, Weights
@@ -41,29 +41,42 @@ def test_predictions_of_an_ensemble_are_the_weighted_mean_of_its_members(
     assert tested == pytest.approx(mean, abs=1e-4)
 
 
-def test_a_member_is_retrained_to_its_best_epoch_and_tested(
-    sweep: SweepResult, caplog: pytest.LogCaptureFixture
-) -> None:
+def job_of(sweep: SweepResult, params: TrialParams) -> TrialJob:
+    """The job of the sweep, with the images and the weights of a trial."""
     paths = sweep.paths
     config, dataset = load_sweep_config(paths), Dataset.read(paths.dataset, paths.split)
-    trial = max(read_trials(paths.journal), key=lambda each: len(each.reports))
-    reports = (*trial.reports[:-1], replace(trial.reports[-1], val_accuracy=1.0))
-    member = EnsembleMember(replace(trial, reports=reports), temperature=1000.0)
-    params = member.trial.params
     pixel_format = Preprocessing.of(params.backbone).pixel_format(params.image_size, params.fit)
     store = build_store(dataset, pixel_format, cache=config.cache_dir)
     weights = {params.backbone: Weights(params.backbone, "none", None)}
-    job = TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=False)
+    return TrialJob(config, dataset, {pixel_format: store}, weights, on_gpu=False)
+
+
+def test_a_member_is_retrained_to_its_best_epoch_and_tested(
+    sweep: SweepResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial = max(read_trials(sweep.paths.journal), key=lambda each: len(each.reports))
+    reports = (*trial.reports[:-1], replace(trial.reports[-1], val_accuracy=1.0))
+    member = EnsembleMember(replace(trial, reports=reports), temperature=1000.0)
+    job = job_of(sweep, trial.params)
     with caplog.at_level("INFO", logger="finesweep"):
         retrained = retrain_member(job, member, threads=1)
     epochs = retrain.last_round(job, member).epoch
     assert f"retraining trial {trial.trial_id}, epoch {epochs} of {epochs}" in caplog.text
-    tests = len(dataset.rows("test"))
+    tests = len(job.dataset.rows("test"))
     assert retrained.probabilities.shape == (tests, 3)
     assert len(retrained.features) == tests
     assert retrained.probabilities == pytest.approx(1 / 3, abs=0.05), "the temperature is high"
     assert retrained.epochs == epochs > 1
     assert retrain_member(job, member, threads=1, seconds=0).epochs == 1
+
+
+def test_a_retraining_that_diverges_in_its_last_step_hands_over_nothing(sweep: SweepResult) -> None:
+    """The loss that it reports is of the step before."""
+    trial = next(t for t in read_trials(sweep.paths.journal) if t.params.head == "trained")
+    params = trial.params.model_copy(update={"learning_rate": 1e30, "batch_size": 1000})
+    member = EnsembleMember(replace(trial, params=params, reports=trial.reports[:1]))
+    with pytest.raises(RunError, match=rf"{trial.trial_id} diverged: the outputs were no longer"):
+        retrain_member(job_of(sweep, params), member, threads=1)
 
 
 def test_workers_that_retrain_together_make_a_model_that_is_tested(
