@@ -58,9 +58,10 @@ def test_images_in_a_folder_beside_that_of_the_table_are_found(tmp_path: Path) -
 
 
 def test_images_in_several_folders_are_found_if_each_is_in_one(tmp_path: Path) -> None:
-    files = [save_image(tmp_path / f"part_{k}" / f"{k}{n}.jpg") for k in (1, 2) for n in "ab"]
-    located = locate_images(["1a", "1b", "2a", "2b"], "t.csv", tmp_path, None)
-    assert (located.root, located.paths) == (tmp_path, files)
+    data = tmp_path / "set"
+    files = [save_image(data / f"part_{k}" / f"{k}{n}.jpg") for k in (1, 2) for n in "ab"]
+    located = locate_images(["1a", "1b", "2a", "2b"], "t.csv", data, None)
+    assert (located.root, located.paths) == (data, files)
     assert located.note == "The paths of the table start at part_1/, part_2/."
 
 
