@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from spaces import DataError
@@ -291,9 +292,11 @@ def _refuse_place_that_lacks_a_few(
 
     With that folder as ``--image-root``, a few missing files are left to the survey.
     """
+    tolerated = int(MAX_MISSING_SHARE * len(names))
     for place in places:
-        lacking = [name for name in names if not finder.find(place, name)]
-        if len(lacking) <= MAX_MISSING_SHARE * len(names):
+        absent = (name for name in names if not finder.find(place, name))
+        lacking = list(islice(absent, tolerated + 1))  # a folder with others is left at once
+        if len(lacking) <= tolerated:
             raise DataError(
                 f"{place} has {len(names) - len(lacking)} of the {len(names)} images of {source}, "
                 f"and lacks {len(lacking)}, such as {shorten(lacking[0])!r}; give "
