@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-TEST := $(BIN)/python -m pytest
+TEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test fast check bench chaos curves
 
