@@ -8,12 +8,12 @@ from spaces.conditional import Case, Conditional, cases_of
 from spaces.dependencies import draw_order, without_decided_conditions
 from spaces.dimension import NATIVE, AnyDimension, Choices, Fixed, Range, Value
 from spaces.errors import SpaceError, unknown
-from spaces.params import NO_EFFECT, TrialParams, with_current_names
+from spaces.params import NO_EFFECT, ZERO_IN_PROBES, TrialParams, with_current_names
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-_PROBE = {"unfreeze": 0.0, "augment": 0.0, "head_hidden": 0}
+_PROBE = dict.fromkeys(ZERO_IN_PROBES, 0)
 """Values that a linear probe needs, whatever the domain allows."""
 
 _DEFAULTS: Mapping[str, Value] = {
