@@ -18,8 +18,9 @@ from trainables.listing import (
 from trainables.progress import Progress, ignore_progress
 from trainables.tables.column_names import is_id_name
 from trainables.tables.columns import Columns, choice_error, choose_columns
+from trainables.tables.file_finder import FileFinder
 from trainables.tables.group_column import group_column_note
-from trainables.tables.paths import FileFinder, LocatedImages, locate_images, paths_as_written
+from trainables.tables.paths import LocatedImages, locate_images, paths_as_written
 from trainables.tables.rows import (
     LabelledRow,
     describe_columns,
