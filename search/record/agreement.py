@@ -13,18 +13,18 @@ from search.record.paths import SweepPaths
 from spaces import ConfigError, RunError
 from trainables.inference import Predictor
 
-TOLERANCE = 1e-3
+_TOLERANCE = 1e-3
 """Largest difference from the trained model that is allowed, in a logit or a probability."""
 _COMPARED_INPUTS = 2
 """Number of random inputs on which an export is compared with the final model."""
 
 
 def logits_agree(exported: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether an export has the logits of the model, up to `TOLERANCE`, absolute and relative.
+    """Whether an export has the logits of the model, up to `_TOLERANCE`, absolute and relative.
 
     Rounding grows with the logits.
     """
-    return np.allclose(exported, expected, atol=TOLERANCE, rtol=TOLERANCE)
+    return np.allclose(exported, expected, atol=_TOLERANCE, rtol=_TOLERANCE)
 
 
 def check_export(export: Path, predictor: Predictor) -> None:
@@ -76,7 +76,7 @@ def compare_with_test(
         return
     tested = final.predictions(paths, classes).probabilities[: len(logits)]
     difference = float(np.abs(softmax(logits, axis=1) - tested).max())
-    if difference > TOLERANCE:
+    if difference > _TOLERANCE:
         raise RunError(
             f"The model in {paths.final_weights} no longer gives the probabilities in "
             f"{paths.predictions}, which were stored when it was tested (difference up to "
